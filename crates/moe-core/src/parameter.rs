@@ -1,0 +1,96 @@
+//! Learnable tensors and the named state of anything that owns some.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::Tensor;
+
+/// Identity of a [`Parameter`] within this process. Used as a key only: nothing depends on its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterId(u64);
+
+/// A learnable tensor. It has an identity, so that a parameter used twice (tied) is one leaf of the tape.
+#[derive(Debug)]
+pub struct Parameter {
+    id: ParameterId,
+    value: Tensor,
+}
+
+impl Parameter {
+    /// A parameter that starts at `value`.
+    pub fn new(value: Tensor) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Parameter {
+            id: ParameterId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            value,
+        }
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> ParameterId {
+        self.id
+    }
+
+    /// The present value.
+    pub fn value(&self) -> &Tensor {
+        &self.value
+    }
+
+    /// The present value, writable: for optimisers and loaders.
+    pub fn value_mut(&mut self) -> &mut Tensor {
+        &mut self.value
+    }
+}
+
+/// One named piece of state.
+#[derive(Debug)]
+pub enum StateRef<'a> {
+    /// Learnt by gradient.
+    Parameter(&'a Parameter),
+    /// Kept with the model but not learnt by gradient (a hash table, a running mean).
+    Buffer(&'a Tensor),
+}
+
+impl StateRef<'_> {
+    /// The tensor behind either kind.
+    pub fn tensor(&self) -> &Tensor {
+        match self {
+            StateRef::Parameter(p) => p.value(),
+            StateRef::Buffer(t) => t,
+        }
+    }
+}
+
+/// One named piece of state, writable.
+#[derive(Debug)]
+pub enum StateMut<'a> {
+    /// Learnt by gradient.
+    Parameter(&'a mut Parameter),
+    /// Kept with the model but not learnt by gradient.
+    Buffer(&'a mut Tensor),
+}
+
+impl StateMut<'_> {
+    /// The tensor behind either kind.
+    pub fn tensor_mut(&mut self) -> &mut Tensor {
+        match self {
+            StateMut::Parameter(p) => p.value_mut(),
+            StateMut::Buffer(t) => t,
+        }
+    }
+}
+
+/// A visitor of named state; see [`named`].
+pub type Visit<'v> = dyn FnMut(&str, StateRef<'_>) + 'v;
+
+/// A visitor of named state that may write; see [`named_mut`].
+pub type VisitMut<'v> = dyn FnMut(&str, StateMut<'_>) + 'v;
+
+/// Passes everything that `visit_child` reports on to `f`, with `prefix.` before its name.
+pub fn named(prefix: &str, f: &mut Visit<'_>, visit_child: impl FnOnce(&mut Visit<'_>)) {
+    visit_child(&mut |name, state| f(&format!("{prefix}.{name}"), state));
+}
+
+/// [`named`] for writers.
+pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&mut VisitMut<'_>)) {
+    visit_child(&mut |name, state| f(&format!("{prefix}.{name}"), state));
+}
