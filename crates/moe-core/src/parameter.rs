@@ -19,10 +19,7 @@ impl Parameter {
     /// A parameter that starts at `value`.
     pub fn new(value: Tensor) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Parameter {
-            id: ParameterId(NEXT.fetch_add(1, Ordering::Relaxed)),
-            value,
-        }
+        Parameter { id: ParameterId(NEXT.fetch_add(1, Ordering::Relaxed)), value }
     }
 
     /// Its identity.

@@ -29,10 +29,7 @@ impl Shape {
             "a tensor has at most {} axes, not {dims:?}",
             Self::MAX_RANK
         );
-        let mut shape = Shape {
-            dims: [0; Self::MAX_RANK],
-            rank: dims.len() as u8,
-        };
+        let mut shape = Shape { dims: [0; Self::MAX_RANK], rank: dims.len() as u8 };
         shape.dims[..dims.len()].copy_from_slice(dims);
         shape
     }
@@ -104,10 +101,7 @@ impl Tensor {
             shape.size(),
             data.len()
         );
-        Tensor {
-            shape,
-            data: Arc::new(data),
-        }
+        Tensor { shape, data: Arc::new(data) }
     }
 
     /// All elements equal to `value`.
@@ -204,12 +198,7 @@ impl Tensor {
     /// # Panics
     /// If there is not exactly one.
     pub fn item(&self) -> Real {
-        assert_eq!(
-            self.len(),
-            1,
-            "item() of a tensor of shape {:?}",
-            self.shape
-        );
+        assert_eq!(self.len(), 1, "item() of a tensor of shape {:?}", self.shape);
         self.data[0]
     }
 
@@ -219,12 +208,7 @@ impl Tensor {
     /// If the number of elements differs.
     pub fn reshape(mut self, shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
-        assert_eq!(
-            self.shape.size(),
-            shape.size(),
-            "cannot reshape {:?} to {shape:?}",
-            self.shape
-        );
+        assert_eq!(self.shape.size(), shape.size(), "cannot reshape {:?} to {shape:?}", self.shape);
         self.shape = shape;
         self
     }
@@ -234,11 +218,7 @@ impl Tensor {
     /// # Panics
     /// If the shapes differ.
     pub fn add_assign(&mut self, other: &Tensor) {
-        assert_eq!(
-            self.shape, other.shape,
-            "cannot add {:?} to {:?}",
-            other.shape, self.shape
-        );
+        assert_eq!(self.shape, other.shape, "cannot add {:?} to {:?}", other.shape, self.shape);
         for (a, b) in self.as_mut_slice().iter_mut().zip(other.as_slice()) {
             *a += b;
         }

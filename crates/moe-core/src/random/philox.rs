@@ -21,15 +21,8 @@ impl Philox {
     /// (FNV-1a of `purpose`, `step`), low words first.
     pub fn new(seed: u64, purpose: &str, step: u64) -> Self {
         let purpose = hash_purpose(purpose);
-        let counter = [
-            purpose as u32,
-            (purpose >> 32) as u32,
-            step as u32,
-            (step >> 32) as u32,
-        ];
-        let seeded = Philox {
-            key: [seed as u32, (seed >> 32) as u32],
-        };
+        let counter = [purpose as u32, (purpose >> 32) as u32, step as u32, (step >> 32) as u32];
+        let seeded = Philox { key: [seed as u32, (seed >> 32) as u32] };
         let [low, high, ..] = seeded.block(counter);
         Philox { key: [low, high] }
     }
@@ -55,10 +48,7 @@ impl Philox {
             for l in 0..L {
                 let p0 = u64::from(x0[l]) * u64::from(MULTIPLIER[0]);
                 let p1 = u64::from(x2[l]) * u64::from(MULTIPLIER[1]);
-                (x0[l], x2[l]) = (
-                    (p1 >> 32) as u32 ^ x1[l] ^ k0,
-                    (p0 >> 32) as u32 ^ x3[l] ^ k1,
-                );
+                (x0[l], x2[l]) = ((p1 >> 32) as u32 ^ x1[l] ^ k0, (p0 >> 32) as u32 ^ x3[l] ^ k1);
                 (x1[l], x3[l]) = (p1 as u32, p0 as u32);
             }
             k0 = k0.wrapping_add(WEYL[0]);
@@ -84,9 +74,7 @@ mod tests {
         let all = |word: u32| Philox { key: [word, word] }.block([word, word, word, word]);
         assert_eq!(all(0), [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]);
         assert_eq!(all(!0), [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]);
-        let pi = Philox {
-            key: [0xa4093822, 0x299f31d0],
-        };
+        let pi = Philox { key: [0xa4093822, 0x299f31d0] };
         assert_eq!(
             pi.block([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344]),
             [0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1]

@@ -1,0 +1,196 @@
+use std::ops::Range;
+
+use crate::{Real, Tensor};
+
+/// For each of B rows, the experts it goes to: any number of them, ascending, each once.
+///
+/// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A
+/// position in `experts()` is a *pair* (row, expert); weights of a routing are aligned with the pairs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignments {
+    num_experts: usize,
+    offsets: Vec<u32>,
+    experts: Vec<u32>,
+}
+
+/// Why lists of experts are not assignments.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssignmentError {
+    /// The offsets do not describe rows of the expert list.
+    #[error("offsets must start at 0, never fall and end at the number of pairs ({pairs})")]
+    Offsets {
+        /// Length of the expert list.
+        pairs: usize,
+    },
+    /// An expert that does not exist.
+    #[error("row {row} goes to expert {expert}, but there are only {num_experts}")]
+    NoSuchExpert {
+        /// The row.
+        row: usize,
+        /// The expert named.
+        expert: u32,
+        /// N.
+        num_experts: usize,
+    },
+    /// Experts of a row that repeat or fall.
+    #[error("the experts of row {row} are not strictly ascending: {experts:?}")]
+    NotAscending {
+        /// The row.
+        row: usize,
+        /// Its experts.
+        experts: Vec<u32>,
+    },
+}
+
+impl Assignments {
+    /// Assignments from compressed sparse rows, checked.
+    ///
+    /// # Errors
+    /// If the offsets are not those of `experts`, an expert is not below `num_experts`, or the experts of a
+    /// row are not strictly ascending.
+    pub fn new(
+        num_experts: usize,
+        offsets: Vec<u32>,
+        experts: Vec<u32>,
+    ) -> Result<Self, AssignmentError> {
+        let valid = offsets.first() == Some(&0)
+            && offsets.last().map(|&end| end as usize) == Some(experts.len())
+            && offsets.is_sorted();
+        if !valid {
+            return Err(AssignmentError::Offsets { pairs: experts.len() });
+        }
+        let assignments = Assignments { num_experts, offsets, experts };
+        for row in 0..assignments.rows() {
+            let of_row = assignments.of_row(row);
+            if !of_row.is_sorted_by(|a, b| a < b) {
+                return Err(AssignmentError::NotAscending { row, experts: of_row.to_vec() });
+            }
+            if let Some(&expert) = of_row.last().filter(|&&e| e as usize >= num_experts) {
+                return Err(AssignmentError::NoSuchExpert { row, expert, num_experts });
+            }
+        }
+        Ok(assignments)
+    }
+
+    /// Assignments with the same number of experts for every row; sorts those of each row.
+    ///
+    /// # Shapes
+    /// `experts` holds B * `per_row` numbers, row by row.
+    ///
+    /// # Panics
+    /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names one
+    /// twice.
+    pub fn fixed(num_experts: usize, per_row: usize, mut experts: Vec<u32>) -> Self {
+        assert!(
+            experts.len().is_multiple_of(per_row.max(1)) && (per_row > 0 || experts.is_empty()),
+            "{} experts in rows of {per_row}",
+            experts.len()
+        );
+        if per_row > 0 {
+            experts.chunks_exact_mut(per_row).for_each(<[u32]>::sort_unstable);
+        }
+        let rows = experts.len() / per_row.max(1);
+        let offsets = (0..=rows).map(|row| (row * per_row) as u32).collect();
+        Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Every row to every expert.
+    pub fn dense(rows: usize, num_experts: usize) -> Self {
+        Assignments {
+            num_experts,
+            offsets: (0..=rows).map(|row| (row * num_experts) as u32).collect(),
+            experts: (0..rows).flat_map(|_| 0..num_experts as u32).collect(),
+        }
+    }
+
+    /// N.
+    pub fn num_experts(&self) -> usize {
+        self.num_experts
+    }
+
+    /// B.
+    pub fn rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Number of (row, expert) pairs.
+    pub fn pairs(&self) -> usize {
+        self.experts.len()
+    }
+
+    /// The experts of all rows, one after the other.
+    pub fn experts(&self) -> &[u32] {
+        &self.experts
+    }
+
+    /// Where each row begins in [`Assignments::experts`]; B + 1 numbers.
+    pub fn offsets(&self) -> &[u32] {
+        &self.offsets
+    }
+
+    /// The pairs of a row.
+    pub fn pairs_of(&self, row: usize) -> Range<usize> {
+        self.offsets[row] as usize..self.offsets[row + 1] as usize
+    }
+
+    /// The experts of a row.
+    pub fn of_row(&self, row: usize) -> &[u32] {
+        &self.experts[self.pairs_of(row)]
+    }
+
+    /// Number of rows that go to each expert.
+    pub fn load(&self) -> Vec<u32> {
+        let mut load = vec![0; self.num_experts];
+        for &expert in &self.experts {
+            load[expert as usize] += 1;
+        }
+        load
+    }
+
+    /// The dense matrix of the papers: `weights` at the pairs, 0 elsewhere.
+    ///
+    /// # Shapes
+    /// `weights` `[pairs]` → `[B, N]`.
+    ///
+    /// # Panics
+    /// If there is not one weight a pair.
+    pub fn to_dense(&self, weights: &Tensor) -> Tensor {
+        assert_eq!(weights.len(), self.pairs(), "one weight per pair");
+        let mut dense = vec![0.0 as Real; self.rows() * self.num_experts];
+        for row in 0..self.rows() {
+            for pair in self.pairs_of(row) {
+                dense[row * self.num_experts + self.experts[pair] as usize] =
+                    weights.as_slice()[pair];
+            }
+        }
+        Tensor::new([self.rows(), self.num_experts], dense)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let bad = |offsets: &[u32], experts: &[u32]| {
+            Assignments::new(4, offsets.to_vec(), experts.to_vec()).unwrap_err().to_string()
+        };
+        assert!(bad(&[0, 2], &[1]).contains("number of pairs (1)"));
+        assert!(bad(&[], &[]).contains("start at 0"));
+        assert!(bad(&[0, 1, 3], &[0, 2, 2]).contains("row 1"));
+        assert!(bad(&[0, 2], &[3, 4]).contains("expert 4, but there are only 4"));
+    }
+
+    #[test]
+    fn fixed_rows_are_sorted_and_dense_is_complete() {
+        let fixed = Assignments::fixed(3, 2, vec![2, 0, 1, 2]);
+        assert_eq!(fixed.experts(), [0, 2, 1, 2]);
+        assert_eq!(fixed.load(), [1, 1, 2]);
+        let weights = Tensor::new([4], vec![0.25, 0.75, 0.5, 0.5]);
+        assert_eq!(fixed.to_dense(&weights).as_slice(), [0.25, 0.0, 0.75, 0.0, 0.5, 0.5]);
+        assert_eq!(Assignments::dense(2, 3), Assignments::fixed(3, 3, vec![0, 1, 2, 2, 1, 0]));
+        assert_eq!(Assignments::fixed(3, 2, vec![]).rows(), 0);
+    }
+}

@@ -1,0 +1,14 @@
+//! CPU kernels: the one door that every matrix product goes through, and the row-block loop that
+//! every other parallel kernel is written with.
+//!
+//! # Determinism
+//! How work is cut depends on fixed block sizes only, never on the number of rows or threads, and each
+//! output element is one ascending chain of additions. Hence equal bits for any thread count, and a row
+//! of a product does not depend on the other rows.
+
+mod gemm;
+mod parallel;
+mod raw;
+
+pub use gemm::{Block, Mat, gemm, gemm_blocks, multiply_adds};
+pub use parallel::{ROW_BLOCK, for_each_block, for_row_blocks, for_row_blocks2, sum_rows};

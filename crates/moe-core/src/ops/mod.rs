@@ -1,0 +1,17 @@
+//! The built-in operators, each with its backward rule beside its forward rule.
+//!
+//! They are methods of [`Var`](crate::tape::Var). One file per operator or small family; every one is checked
+//! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
+//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)).
+
+mod activation;
+mod broadcast;
+mod concat;
+mod dropout;
+mod gather_rows;
+mod linear;
+mod losses;
+mod matmul;
+mod reduce;
+mod softmax;
+mod sparse;

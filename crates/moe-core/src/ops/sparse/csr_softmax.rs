@@ -1,0 +1,55 @@
+use crate::dispatch::Assignments;
+use crate::ops::softmax::{softmax_gradient_in_place, softmax_in_place};
+use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::{Real, Tensor};
+
+struct CsrSoftmax {
+    /// First pair of each row.
+    offsets: Vec<u32>,
+}
+
+impl CsrSoftmax {
+    /// Calls `f(pairs of the row)` on the part of `values` that belongs to each row.
+    fn for_rows(&self, values: &mut [Real], mut f: impl FnMut(usize, &mut [Real])) {
+        for bounds in self.offsets.windows(2) {
+            let (start, end) = (bounds[0] as usize, bounds[1] as usize);
+            f(start, &mut values[start..end]);
+        }
+    }
+}
+
+impl Operator for CsrSoftmax {
+    fn name(&self) -> &'static str {
+        "csr_softmax"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let mut weights = inputs[0].clone();
+        self.for_rows(weights.as_mut_slice(), |_, row| softmax_in_place(row));
+        weights
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let weights = at.output.as_slice();
+        let mut dx = at.cotangent.clone();
+        self.for_rows(dx.as_mut_slice(), |start, row| {
+            softmax_gradient_in_place(&weights[start..start + row.len()], row);
+        });
+        gradients.add(0, dx);
+    }
+}
+
+impl<'t> Var<'t> {
+    /// Softmax over the pairs of each row. A row without experts has no weights.
+    ///
+    /// # Shapes
+    /// `[pairs]` → `[pairs]`
+    ///
+    /// # Panics
+    /// If there is not one value per pair.
+    pub fn csr_softmax(self, assignments: &Assignments) -> Var<'t> {
+        assert_eq!(self.shape().size(), assignments.pairs(), "csr_softmax: one value per pair");
+        let offsets = assignments.offsets().to_vec();
+        self.tape().apply(CsrSoftmax { offsets }, &[self])
+    }
+}

@@ -1,0 +1,51 @@
+use crate::Tensor;
+use crate::dispatch::Assignments;
+use crate::tape::{Backward, InputGradients, Operator, Var};
+
+struct GatherAssigned {
+    /// Position of each pair in the dense matrix.
+    positions: Vec<u32>,
+}
+
+impl Operator for GatherAssigned {
+    fn name(&self) -> &'static str {
+        "gather_assigned"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let dense = inputs[0].as_slice();
+        let picked = self.positions.iter().map(|&p| dense[p as usize]).collect();
+        Tensor::new([self.positions.len()], picked)
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let mut dense = Tensor::zeros(*at.inputs[0].shape());
+        let values = dense.as_mut_slice();
+        for (&position, d) in self.positions.iter().zip(at.cotangent.as_slice()) {
+            values[position as usize] = *d;
+        }
+        gradients.add(0, dense);
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The entries of a dense matrix of gate values at the assigned pairs.
+    ///
+    /// # Shapes
+    /// `[B, N]` → `[pairs]`
+    ///
+    /// # Panics
+    /// If the matrix is not B by N.
+    pub fn gather_assigned(self, assignments: &Assignments) -> Var<'t> {
+        let n = assignments.num_experts();
+        assert_eq!(
+            self.shape()[..],
+            [assignments.rows(), n],
+            "gather_assigned: the matrix must be rows by experts"
+        );
+        let positions = (0..assignments.rows())
+            .flat_map(|row| assignments.of_row(row).iter().map(move |&e| (row * n) as u32 + e))
+            .collect();
+        self.tape().apply(GatherAssigned { positions }, &[self])
+    }
+}

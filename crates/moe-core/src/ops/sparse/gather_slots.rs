@@ -1,0 +1,63 @@
+use std::sync::Arc;
+
+use crate::Tensor;
+use crate::dispatch::ExpertPlan;
+use crate::kernel::for_row_blocks;
+use crate::tape::{Backward, InputGradients, Operator, Var};
+
+struct GatherSlots {
+    plan: Arc<ExpertPlan>,
+}
+
+impl Operator for GatherSlots {
+    fn name(&self) -> &'static str {
+        "gather_slots"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let x = inputs[0];
+        let cols = x.cols();
+        let mut slots = Tensor::zeros([self.plan.slots(), cols]);
+        let slot_rows = self.plan.slot_rows();
+        for_row_blocks(slots.as_mut_slice(), cols, |first, block| {
+            for (s, out) in block.chunks_exact_mut(cols).enumerate() {
+                out.copy_from_slice(x.row(slot_rows[first + s] as usize));
+            }
+        });
+        slots
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let mut dx = Tensor::zeros(*at.inputs[0].shape());
+        let cols = dx.cols();
+        for_row_blocks(dx.as_mut_slice(), cols, |first, block| {
+            for (r, out) in block.chunks_exact_mut(cols).enumerate() {
+                for &slot in self.plan.slots_of_row(first + r) {
+                    for (sum, d) in out.iter_mut().zip(at.cotangent.row(slot as usize)) {
+                        *sum += d;
+                    }
+                }
+            }
+        });
+        gradients.add(0, dx);
+    }
+}
+
+impl<'t> Var<'t> {
+    /// The row of every slot, in slot order.
+    ///
+    /// # Shapes
+    /// `[B, D]` → `[S, D]`
+    ///
+    /// # Panics
+    /// If the plan is for another number of rows.
+    pub fn gather_slots(self, plan: &Arc<ExpertPlan>) -> Var<'t> {
+        assert_eq!(
+            self.shape().as_matrix().0,
+            plan.rows(),
+            "gather_slots: the plan is for another number of rows"
+        );
+        let plan = Arc::clone(plan);
+        self.tape().apply(GatherSlots { plan }, &[self])
+    }
+}

@@ -1,0 +1,7 @@
+//! Operators on (row, expert) pairs and slots: cost follows the pairs, not B times N.
+
+mod combine;
+mod csr_softmax;
+mod gather_assigned;
+mod gather_slots;
+mod grouped_linear;

@@ -1,0 +1,165 @@
+use std::collections::HashMap;
+
+use crate::{Parameter, ParameterId, Shape, Tensor};
+
+use super::Var;
+
+/// The gradient of one tensor.
+#[derive(Clone, Debug)]
+pub enum Gradient {
+    /// Every element.
+    Dense(Tensor),
+    /// Some rows; zero elsewhere. What embeddings get.
+    Rows(RowGradient),
+}
+
+/// A gradient that is zero outside some rows of a matrix.
+#[derive(Clone, Debug)]
+pub struct RowGradient {
+    shape: Shape,
+    /// Ascending, each once.
+    rows: Vec<u32>,
+    /// `[rows.len(), columns]`
+    values: Tensor,
+}
+
+impl RowGradient {
+    /// Row `ids[i]` of a `[V, E]` matrix gets row `i` of `values` `[B, E]`; rows named more than once get the
+    /// sum, first occurrence first.
+    ///
+    /// # Panics
+    /// If an id is not below V, or the sizes do not agree.
+    pub fn scatter(shape: Shape, ids: &[u32], values: &Tensor) -> Self {
+        let (vocabulary, width) = shape.as_matrix();
+        assert_eq!((ids.len(), width), (values.rows(), values.cols()), "one row of values per id");
+        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+        order.sort_by_key(|&i| ids[i as usize]);
+        let mut rows = Vec::with_capacity(ids.len());
+        let mut data = Vec::with_capacity(values.len());
+        for i in order {
+            let id = ids[i as usize];
+            let value = values.row(i as usize);
+            if rows.last() == Some(&id) {
+                let start = data.len() - width;
+                for (sum, v) in data[start..].iter_mut().zip(value) {
+                    *sum += v;
+                }
+            } else {
+                assert!((id as usize) < vocabulary, "row {id} of a matrix of {vocabulary} rows");
+                rows.push(id);
+                data.extend_from_slice(value);
+            }
+        }
+        RowGradient { shape, values: Tensor::new([rows.len(), width], data), rows }
+    }
+
+    /// Shape of the whole matrix.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// The rows that are present, ascending.
+    pub fn rows(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// Their values, one row each.
+    pub fn values(&self) -> &Tensor {
+        &self.values
+    }
+
+    /// Adds the rows to a dense gradient.
+    fn add_to(&self, dense: &mut Tensor) {
+        let width = self.values.cols();
+        let out = dense.as_mut_slice();
+        for (i, &row) in self.rows.iter().enumerate() {
+            let start = row as usize * width;
+            for (sum, v) in out[start..start + width].iter_mut().zip(self.values.row(i)) {
+                *sum += v;
+            }
+        }
+    }
+
+    fn merge(&self, other: &RowGradient) -> RowGradient {
+        let ids = [self.rows.as_slice(), other.rows.as_slice()].concat();
+        let values = [self.values.as_slice(), other.values.as_slice()].concat();
+        let values = Tensor::new([ids.len(), self.values.cols()], values);
+        RowGradient::scatter(self.shape, &ids, &values)
+    }
+}
+
+impl Gradient {
+    /// Shape of the tensor that it is the gradient of.
+    pub fn shape(&self) -> Shape {
+        match self {
+            Gradient::Dense(tensor) => *tensor.shape(),
+            Gradient::Rows(rows) => rows.shape,
+        }
+    }
+
+    /// All elements.
+    pub fn into_dense(self) -> Tensor {
+        match self {
+            Gradient::Dense(tensor) => tensor,
+            Gradient::Rows(rows) => {
+                let mut dense = Tensor::zeros(&rows.shape[..]);
+                rows.add_to(&mut dense);
+                dense
+            }
+        }
+    }
+
+    /// The stored numbers: all elements, or those of the present rows.
+    pub fn stored(&self) -> &Tensor {
+        match self {
+            Gradient::Dense(tensor) => tensor,
+            Gradient::Rows(rows) => &rows.values,
+        }
+    }
+
+    pub(super) fn add_assign(&mut self, other: Gradient) {
+        match (&mut *self, other) {
+            (Gradient::Dense(a), Gradient::Dense(b)) => a.add_assign(&b),
+            (Gradient::Dense(a), Gradient::Rows(b)) => b.add_to(a),
+            (Gradient::Rows(a), Gradient::Rows(b)) => *a = a.merge(&b),
+            (Gradient::Rows(a), Gradient::Dense(mut b)) => {
+                a.add_to(&mut b);
+                *self = Gradient::Dense(b);
+            }
+        }
+    }
+}
+
+/// What a backward pass found: the gradient of every parameter and variable that the result depends on.
+#[derive(Debug)]
+pub struct Gradients {
+    tape: u64,
+    leaves: Vec<Option<Gradient>>,
+    parameters: HashMap<ParameterId, u32>,
+}
+
+impl Gradients {
+    pub(super) fn new(
+        tape: u64,
+        leaves: Vec<Option<Gradient>>,
+        parameters: HashMap<ParameterId, u32>,
+    ) -> Self {
+        Gradients { tape, leaves, parameters }
+    }
+
+    /// The gradient of a parameter; `None` if the result does not depend on it.
+    pub fn get(&self, parameter: &Parameter) -> Option<&Gradient> {
+        let index = *self.parameters.get(&parameter.id())?;
+        self.leaves.get(index as usize)?.as_ref()
+    }
+
+    /// The gradient of a leaf made by [`Tape::variable`](super::Tape::variable), all elements.
+    ///
+    /// # Panics
+    /// If the variable is of another tape.
+    pub fn wrt(&self, var: Var<'_>) -> Option<Tensor> {
+        assert_eq!(self.tape, var.tape.id, "gradient of a variable of another tape");
+        let gradient = self.leaves.get(var.index())?.clone();
+        gradient.map(Gradient::into_dense)
+    }
+}

@@ -1,0 +1,125 @@
+use crate::Tensor;
+
+use super::Node;
+use super::gradients::{Gradient, RowGradient};
+
+/// A differentiable function of tensors: its forward rule and, beside it, its backward rule.
+///
+/// What the backward rule needs besides inputs and output is kept in the operator itself by `forward`.
+///
+/// ```
+/// use moe_core::tape::{Backward, InputGradients, Operator, Tape};
+/// use moe_core::{Tensor, testing};
+///
+/// struct Square;
+///
+/// impl Operator for Square {
+///     fn name(&self) -> &'static str {
+///         "square"
+///     }
+///     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+///         inputs[0].map(|v| v * v)
+///     }
+///     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+///         let mut gradient = at.cotangent.clone();
+///         for (g, x) in gradient.as_mut_slice().iter_mut().zip(at.inputs[0].as_slice()) {
+///             *g *= 2.0 * x;
+///         }
+///         gradients.add(0, gradient);
+///     }
+/// }
+///
+/// let tape = Tape::new();
+/// let x = tape.variable(Tensor::scalar(3.0));
+/// let y = tape.apply(Square, &[x]);
+/// assert_eq!(tape.backward(y).wrt(x).unwrap().item(), 6.0);
+///
+/// let at = Tensor::new([3], vec![0.5, -1.0, 2.0]);
+/// testing::gradcheck(|tape, vars| tape.apply(Square, vars), &[at]).unwrap();
+/// ```
+pub trait Operator: Send + 'static {
+    /// Its name, for messages.
+    fn name(&self) -> &'static str;
+
+    /// The output for these inputs. Called once, before any [`Operator::backward`].
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor;
+
+    /// Adds the gradient of `sum(output * cotangent)` for each input that wants one.
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>);
+}
+
+/// Where a backward rule is evaluated.
+#[derive(Clone, Copy, Debug)]
+pub struct Backward<'a> {
+    /// The inputs of the forward rule.
+    pub inputs: &'a [&'a Tensor],
+    /// Its output.
+    pub output: &'a Tensor,
+    /// The gradient of the final result with respect to the output; of the output's shape.
+    pub cotangent: &'a Tensor,
+}
+
+/// Receives the gradients of an operator's inputs.
+pub struct InputGradients<'a> {
+    operator: &'static str,
+    nodes: &'a [Node],
+    inputs: &'a [u32],
+    /// Of all nodes before the operator.
+    cotangents: &'a mut [Option<Gradient>],
+}
+
+impl<'a> InputGradients<'a> {
+    pub(super) fn new(
+        operator: &'static str,
+        nodes: &'a [Node],
+        inputs: &'a [u32],
+        cotangents: &'a mut [Option<Gradient>],
+    ) -> Self {
+        InputGradients { operator, nodes, inputs, cotangents }
+    }
+
+    /// Whether the gradient of this input is needed. Others need not be computed.
+    pub fn wants(&self, input: usize) -> bool {
+        self.nodes[self.inputs[input] as usize].needs_gradient
+    }
+
+    /// Adds to the gradient of an input; ignored if it is not wanted.
+    ///
+    /// # Panics
+    /// If the gradient has not the shape of the input.
+    pub fn add(&mut self, input: usize, gradient: Tensor) {
+        self.add_gradient(input, Gradient::Dense(gradient));
+    }
+
+    /// Adds a gradient that is zero outside some rows.
+    ///
+    /// # Panics
+    /// If it is not for the shape of the input.
+    pub fn add_rows(&mut self, input: usize, gradient: RowGradient) {
+        self.add_gradient(input, Gradient::Rows(gradient));
+    }
+
+    fn add_gradient(&mut self, input: usize, gradient: Gradient) {
+        if !self.wants(input) {
+            return;
+        }
+        let index = self.inputs[input] as usize;
+        let expected = self.nodes[index].value.shape();
+        assert_eq!(
+            gradient.shape(),
+            *expected,
+            "operator {}: gradient of input {input} has the wrong shape",
+            self.operator
+        );
+        match &mut self.cotangents[index] {
+            Some(present) => present.add_assign(gradient),
+            empty => *empty = Some(gradient),
+        }
+    }
+}
+
+impl std::fmt::Debug for InputGradients<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "gradients of the {} inputs of {}", self.inputs.len(), self.operator)
+    }
+}
