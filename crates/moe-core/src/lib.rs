@@ -47,19 +47,23 @@
 pub mod batch;
 pub mod dispatch;
 pub mod kernel;
+mod names;
 pub mod ops;
 mod parameter;
+mod pass;
 pub mod random;
 mod real;
 pub mod tape;
 mod tensor;
 pub mod testing;
 
+pub use names::nearest_name;
 pub use ndarray;
 pub use ndarray_rand::{rand, rand_distr};
 pub use parameter::{
     Parameter, ParameterId, StateMut, StateRef, Visit, VisitMut, named, named_mut,
 };
+pub use pass::{Mode, Pass};
 pub use rand_chacha;
 pub use real::Real;
 pub use tensor::{Shape, Tensor};

@@ -1,0 +1,66 @@
+//! Routers for mixtures of experts.
+//!
+//! A [`Router`] decides: from rows `x` `[B, D]` it makes a [`Routing`], the experts of every row and their
+//! weights. It never touches an expert; moving rows to experts is the layer's work (crate `moe-nn`).
+//! A [`GateSet`] holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name, and takes
+//! routers from other crates. Axis letters are those of [`moe_core`].
+//!
+//! | id | router | source |
+//! | --- | --- | --- |
+//! | `softmax` | [`Softmax`]: every expert | Jacobs and others, 1991 |
+//! | `top-k` | [`TopK`]: the K largest logits | Shazeer and others, 2017, without noise |
+//!
+//! # A router of your own
+//! One required method besides the number of experts:
+//! ```
+//! use moe_core::dispatch::Assignments;
+//! use moe_core::tape::{Tape, Var};
+//! use moe_core::{Mode, Pass, Tensor};
+//! use moe_routers::{RouteContext, Router, Routing};
+//!
+//! /// Row i goes to expert (key of row i) mod N.
+//! struct ByKey(usize);
+//!
+//! impl Router for ByKey {
+//!     fn num_experts(&self) -> usize {
+//!         self.0
+//!     }
+//!     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+//!         let experts = cx.pass.keys.iter().map(|key| (key % self.0 as u64) as u32).collect();
+//!         let assignments = Assignments::fixed(self.0, 1, experts);
+//!         let weights = x.tape().constant(Tensor::full([assignments.pairs()], 1.0));
+//!         Routing::new(assignments, weights)
+//!     }
+//! }
+//!
+//! let tape = Tape::inference();
+//! let x = tape.constant(Tensor::zeros([2, 4]));
+//! let (row_ids, keys) = ([0, 1], [7, 9]);
+//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys };
+//! let routing = ByKey(3).route(&RouteContext { pass, gate: 0 }, x);
+//! assert_eq!(routing.to_dense().as_slice(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
+//! ```
+
+pub mod aux_loss;
+mod gate_linear;
+mod gate_set;
+mod parameters;
+mod registry;
+mod router;
+mod routing;
+mod select;
+mod softmax;
+mod telemetry;
+mod top_k;
+
+pub use aux_loss::AuxLoss;
+pub use gate_linear::GateLinear;
+pub use gate_set::{GateSet, Gates};
+pub use parameters::{ParameterSpec, Parameters, Range, Value};
+pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
+pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
+pub use routing::{Observed, Routing};
+pub use select::top_k_indices;
+pub use softmax::Softmax;
+pub use telemetry::RoutingStats;
+pub use top_k::TopK;

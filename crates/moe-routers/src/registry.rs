@@ -1,0 +1,277 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{GateSet, Gates, ParameterSpec, Parameters, Router, Softmax, TopK, Value};
+
+/// What one gate is built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateSpec {
+    /// D.
+    pub inputs: usize,
+    /// N.
+    pub experts: usize,
+    /// K; ignored by routers that do not use it.
+    pub k: usize,
+    /// Seed of the run, for initial weights.
+    pub seed: u64,
+    /// Which gate of the layer; each starts from different weights.
+    pub gate: usize,
+}
+
+/// What is known of a router before one is built.
+#[derive(Clone, Debug)]
+pub struct RouterInfo {
+    /// Its name in configurations and on the command line.
+    pub id: String,
+    /// What it does, in one line.
+    pub summary: String,
+    /// Where it comes from.
+    pub citation: String,
+    /// Whether it chooses K experts per row, so that K must be in 1..=N.
+    pub uses_k: bool,
+    /// Its parameters.
+    pub parameters: Vec<ParameterSpec>,
+}
+
+type Build = dyn Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync;
+
+/// A router that the registry can build.
+#[derive(Clone)]
+pub struct RouterEntry {
+    info: RouterInfo,
+    build: Arc<Build>,
+}
+
+impl RouterEntry {
+    /// A router that is built once per gate.
+    pub fn per_gate(
+        info: RouterInfo,
+        build: impl Fn(&GateSpec, &Parameters) -> Box<dyn Router> + Send + Sync + 'static,
+    ) -> Self {
+        Self::gate_set(info, move |first, gates, parameters| {
+            let specs = (0..gates).map(|gate| GateSpec { gate, ..*first });
+            Box::new(Gates::new(specs.map(|spec| build(&spec, parameters)).collect()))
+        })
+    }
+
+    /// Gates that are built together: `build(spec of gate 0, number of gates, parameters)`.
+    pub fn gate_set(
+        info: RouterInfo,
+        build: impl Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync + 'static,
+    ) -> Self {
+        RouterEntry { info, build: Arc::new(build) }
+    }
+
+    /// What is known of the router.
+    pub fn info(&self) -> &RouterInfo {
+        &self.info
+    }
+
+    /// Checks K and the parameters, without building anything.
+    ///
+    /// # Errors
+    /// If K is not in 1..=N for a router that uses it, or a parameter is unknown or out of its range.
+    pub fn check(
+        &self,
+        spec: &GateSpec,
+        given: &BTreeMap<String, Value>,
+    ) -> Result<Parameters, RegistryError> {
+        if self.info.uses_k && !(1..=spec.experts).contains(&spec.k) {
+            return Err(RegistryError::BadK {
+                router: self.info.id.clone(),
+                k: spec.k,
+                experts: spec.experts,
+            });
+        }
+        Parameters::resolve(&self.info.id, &self.info.parameters, given)
+    }
+
+    /// The gates of a layer: `gates` of them, each like `spec`.
+    ///
+    /// # Errors
+    /// As [`RouterEntry::check`].
+    pub fn build(
+        &self,
+        spec: &GateSpec,
+        gates: usize,
+        given: &BTreeMap<String, Value>,
+    ) -> Result<Box<dyn GateSet>, RegistryError> {
+        let parameters = self.check(spec, given)?;
+        Ok((self.build)(spec, gates, &parameters))
+    }
+}
+
+impl fmt::Debug for RouterEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.info.fmt(f)
+    }
+}
+
+/// The routers that a program knows, by id. A value: the program builds it, adds its own and passes it down.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    entries: Vec<RouterEntry>,
+}
+
+impl Registry {
+    /// The routers of this crate.
+    pub fn standard() -> Self {
+        Registry { entries: vec![Softmax::entry(), TopK::entry()] }
+    }
+
+    /// Adds a router.
+    ///
+    /// # Errors
+    /// If its id is taken.
+    pub fn register(&mut self, entry: RouterEntry) -> Result<(), RegistryError> {
+        let id = &entry.info.id;
+        if self.ids().any(|known| known == id) {
+            return Err(RegistryError::Taken { id: id.clone() });
+        }
+        self.entries.push(entry);
+        Ok(())
+    }
+
+    /// The router with this id.
+    ///
+    /// # Errors
+    /// If there is none; the error names the nearest id and all others.
+    pub fn get(&self, id: &str) -> Result<&RouterEntry, RegistryError> {
+        self.entries.iter().find(|entry| entry.info.id == id).ok_or_else(|| {
+            RegistryError::UnknownRouter {
+                id: id.into(),
+                nearest: moe_core::nearest_name(id, self.ids()).map(Into::into),
+                known: self.ids().map(Into::into).collect(),
+            }
+        })
+    }
+
+    /// All routers, in the order they were added.
+    pub fn entries(&self) -> &[RouterEntry] {
+        &self.entries
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.entries.iter().map(|entry| entry.info.id.as_str())
+    }
+}
+
+/// Why a router cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// No router has this id.
+    #[error("unknown router \"{id}\"{}; known routers: {}", did_you_mean(nearest), known.join(", "))]
+    UnknownRouter {
+        /// What was asked for.
+        id: String,
+        /// The id most like it.
+        nearest: Option<String>,
+        /// All ids.
+        known: Vec<String>,
+    },
+    /// Two routers with one id.
+    #[error("there is already a router \"{id}\"")]
+    Taken {
+        /// The id.
+        id: String,
+    },
+    /// K does not fit N.
+    #[error(
+        "router {router}: k = {k} is not allowed with {experts} experts; k must be from 1 to {experts}"
+    )]
+    BadK {
+        /// The router.
+        router: String,
+        /// K.
+        k: usize,
+        /// N.
+        experts: usize,
+    },
+    /// A key that the router does not have.
+    #[error("router {router} has no parameter \"{key}\"{}; {}", did_you_mean(nearest), list(known))]
+    UnknownParameter {
+        /// The router.
+        router: String,
+        /// The key.
+        key: String,
+        /// The parameter most like it.
+        nearest: Option<String>,
+        /// All its parameters.
+        known: Vec<String>,
+    },
+    /// A value of the wrong type or out of range.
+    #[error("router {router}: {key} = {value} is not allowed; it must be {allowed}")]
+    BadParameter {
+        /// The router.
+        router: String,
+        /// The parameter.
+        key: String,
+        /// The value given.
+        value: Value,
+        /// What is allowed.
+        allowed: String,
+    },
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
+}
+
+fn list(known: &[String]) -> String {
+    match known {
+        [] => "it has none".into(),
+        names => format!("it has {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: GateSpec = GateSpec { inputs: 3, experts: 4, k: 2, seed: 1, gate: 0 };
+
+    fn given(key: &str, value: Value) -> BTreeMap<String, Value> {
+        BTreeMap::from([(key.to_string(), value)])
+    }
+
+    fn refused(spec: &GateSpec, given: &BTreeMap<String, Value>) -> String {
+        let registry = Registry::standard();
+        registry.get("top-k").unwrap().check(spec, given).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_what_is_allowed() {
+        let unknown = Registry::standard().get("topk").unwrap_err().to_string();
+        assert_eq!(
+            unknown,
+            "unknown router \"topk\", did you mean \"top-k\"?; known routers: softmax, top-k"
+        );
+        assert!(refused(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).contains("from 1 to 4"));
+        assert!(refused(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).contains("k = 0"));
+        let key = refused(&SPEC, &given("load-balanc", Value::Real(1.0)));
+        assert!(key.contains("did you mean \"load-balance\"?"), "{key}");
+        let value = refused(&SPEC, &given("load-balance", Value::Int(-1)));
+        assert_eq!(
+            value,
+            "router top-k: load-balance = -1 is not allowed; it must be a number from 0 to 1000000"
+        );
+        assert!(refused(&SPEC, &given("load-balance", Value::Bool(true))).contains("true"));
+    }
+
+    #[test]
+    fn softmax_ignores_k() {
+        let registry = Registry::standard();
+        let spec = GateSpec { k: 99, ..SPEC };
+        let gates = registry.get("softmax").unwrap().build(&spec, 2, &BTreeMap::new()).unwrap();
+        assert_eq!((gates.num_gates(), gates.num_experts()), (2, 4));
+    }
+
+    #[test]
+    fn an_id_is_given_once() {
+        let mut registry = Registry::standard();
+        let error = registry.register(TopK::entry()).unwrap_err();
+        assert_eq!(error, RegistryError::Taken { id: "top-k".into() });
+    }
+}

@@ -1,0 +1,73 @@
+use moe_core::dispatch::Assignments;
+use moe_core::tape::Var;
+use moe_core::{Real, Tensor};
+
+use crate::AuxLoss;
+
+/// What a router decided for B rows.
+#[derive(Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Routing<'t> {
+    /// The experts of each row.
+    pub assignments: Assignments,
+    /// `[pairs]`: the weight of each (row, expert) pair.
+    pub weights: Var<'t>,
+    /// Terms that the router adds to the loss.
+    pub aux_losses: Vec<AuxLoss<'t>>,
+    /// Numbers of this router's own to report, by name.
+    pub telemetry: Vec<(&'static str, f64)>,
+    /// What [`Router::after_step`](crate::Router::after_step) will be given.
+    pub observed: Observed,
+}
+
+/// What a routing observed, kept after its tape is gone.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// B.
+    pub rows: usize,
+    /// `[N]`: rows of each expert.
+    pub load: Vec<u32>,
+    /// Anything else the router's `after_step` wants to see; empty by default.
+    pub values: Vec<Real>,
+}
+
+impl<'t> Routing<'t> {
+    /// A routing without auxiliary losses or telemetry.
+    ///
+    /// # Panics
+    /// If there is not one weight per pair.
+    pub fn new(assignments: Assignments, weights: Var<'t>) -> Self {
+        let shape = weights.shape();
+        assert_eq!(shape[..], [assignments.pairs()], "a routing has one weight per pair");
+        let observed =
+            Observed { rows: assignments.rows(), load: assignments.load(), values: Vec::new() };
+        Routing { assignments, weights, aux_losses: Vec::new(), telemetry: Vec::new(), observed }
+    }
+
+    /// With one more term of the loss.
+    pub fn with_aux_loss(mut self, loss: AuxLoss<'t>) -> Self {
+        self.aux_losses.push(loss);
+        self
+    }
+
+    /// With one more number to report.
+    pub fn with_telemetry(mut self, name: &'static str, value: f64) -> Self {
+        self.telemetry.push((name, value));
+        self
+    }
+
+    /// With values for [`Router::after_step`](crate::Router::after_step).
+    pub fn with_observed(mut self, values: Vec<Real>) -> Self {
+        self.observed.values = values;
+        self
+    }
+
+    /// The gate matrix of the papers.
+    ///
+    /// # Shapes
+    /// → `[B, N]`
+    pub fn to_dense(&self) -> Tensor {
+        self.assignments.to_dense(&self.weights.value())
+    }
+}
