@@ -12,6 +12,7 @@
 //! * [`dispatch`]: which experts a row goes to, and in which order experts are computed.
 //! * [`kernel`]: the GEMM door and parallel loops. [`random`]: the two generators.
 //! * [`batch`]: what data hands to models. [`testing`]: derivatives against finite differences.
+//! * [`envelope`] and [`files`]: binary files that are whole or not there.
 //!
 //! # Precision
 //! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate that tests
@@ -46,6 +47,8 @@
 
 pub mod batch;
 pub mod dispatch;
+pub mod envelope;
+pub mod files;
 pub mod kernel;
 mod names;
 pub mod ops;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, IxDyn};
 
 use crate::Real;
@@ -81,10 +83,37 @@ impl From<&[usize]> for Shape {
 }
 
 /// A contiguous row-major tensor. A clone shares the buffer; a write to a shared buffer copies it first.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
 pub struct Tensor {
     shape: Shape,
     data: Arc<Vec<Real>>,
+}
+
+/// How a tensor is serialised.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Tensor")]
+struct Stored {
+    shape: Vec<usize>,
+    data: Vec<Real>,
+}
+
+impl From<Tensor> for Stored {
+    fn from(tensor: Tensor) -> Self {
+        Stored { shape: tensor.shape.to_vec(), data: Arc::unwrap_or_clone(tensor.data) }
+    }
+}
+
+impl TryFrom<Stored> for Tensor {
+    type Error = String;
+
+    fn try_from(Stored { shape, data }: Stored) -> Result<Self, String> {
+        let size = shape.iter().try_fold(1usize, |size, &dim| size.checked_mul(dim));
+        if shape.len() > Shape::MAX_RANK || size != Some(data.len()) {
+            return Err(format!("a tensor of shape {shape:?} cannot hold {} elements", data.len()));
+        }
+        Ok(Tensor::new(shape.as_slice(), data))
+    }
 }
 
 impl Tensor {

@@ -1,7 +1,8 @@
 use moe_core::dispatch::Assignments;
+use serde::{Deserialize, Serialize};
 
 /// How rows spread over experts, added up over batches and gates.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoutingStats {
     rows: u64,
     /// `[N]`: rows of each expert.

@@ -62,7 +62,7 @@ fn reduce(x: Tensor, shape: &Shape) -> Tensor {
         return x;
     }
     let mut sum = vec![0.0; shape.size()];
-    if shape.size() == x.cols() {
+    if shape.as_matrix() == (1, x.cols()) {
         sum_rows(x.as_slice(), &mut sum);
     } else {
         for_each_position(x.shape(), shape, |from, to| sum[to] += x.as_slice()[from]);

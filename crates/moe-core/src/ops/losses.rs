@@ -112,7 +112,7 @@ impl<'t> Var<'t> {
                 let z = z.row(row);
                 let max = z.iter().copied().fold(Real::NEG_INFINITY, Real::max);
                 let total: Real = z.iter().map(|v| (v - max).exp()).sum();
-                sum += max + total.ln() - z[class];
+                sum += (max - z[class]) + total.ln();
                 softmax_in_place(g);
                 g[class] -= 1.0;
                 g.iter_mut().for_each(|g| *g /= rows);

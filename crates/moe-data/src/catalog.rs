@@ -1,0 +1,162 @@
+use moe_core::nearest_name;
+
+use crate::{
+    DataError, Dataset, LoadOptions, movielens_mtl, multi_optdigits, optdigits, restaurant,
+    synthetic,
+};
+
+/// A data set as it stands in the [`catalog`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// Its name in configurations and results.
+    pub id: &'static str,
+    /// What it is, in a line.
+    pub summary: &'static str,
+    /// Where its rows come from.
+    pub origin: Origin,
+    /// Licence or terms of the data, and whom to credit.
+    pub terms: &'static str,
+    defaults: LoadOptions,
+    takes_test_file: bool,
+    load: fn(&LoadOptions) -> Result<Dataset, DataError>,
+}
+
+/// Where a data set's rows come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin {
+    /// They travel inside this crate.
+    Embedded,
+    /// They are computed.
+    Generated,
+    /// They are read from files.
+    Files {
+        /// Name of the set's folder in the data directory.
+        folder: &'static str,
+        /// The files that the folder should hold.
+        files: &'static str,
+        /// Where they come from.
+        get: &'static str,
+    },
+}
+
+const OPTDIGITS_TERMS: &str =
+    "CC BY 4.0; E. Alpaydin and C. Kaynak, UCI Machine Learning Repository";
+
+static CATALOG: [Entry; 5] = [
+    Entry {
+        id: optdigits::ID,
+        summary: "8x8 handwritten digits, one task",
+        origin: Origin::Embedded,
+        terms: OPTDIGITS_TERMS,
+        defaults: LoadOptions::NONE,
+        takes_test_file: false,
+        load: optdigits::load,
+    },
+    Entry {
+        id: multi_optdigits::ID,
+        summary: "two overlaid handwritten digits, a task for each",
+        origin: Origin::Embedded,
+        terms: OPTDIGITS_TERMS,
+        defaults: multi_optdigits::DEFAULTS,
+        takes_test_file: false,
+        load: multi_optdigits::load,
+    },
+    Entry {
+        id: restaurant::ID,
+        summary: "users' marks for restaurants, their food and their service",
+        origin: Origin::Embedded,
+        terms: "CC BY 4.0; R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin, \
+                UCI Machine Learning Repository",
+        defaults: LoadOptions::NONE,
+        takes_test_file: false,
+        load: restaurant::load,
+    },
+    Entry {
+        id: synthetic::ID,
+        summary: "rows planted for known experts, one regression task",
+        origin: Origin::Generated,
+        terms: "none",
+        defaults: synthetic::DEFAULTS,
+        takes_test_file: false,
+        load: synthetic::load,
+    },
+    Entry {
+        id: movielens_mtl::ID,
+        summary: "MovieLens 1M with COMET's two tasks, watch and rating",
+        origin: Origin::Files {
+            folder: movielens_mtl::ID,
+            files: movielens_mtl::FILES,
+            get: movielens_mtl::GET,
+        },
+        terms: "MovieLens 1M licence: research use, no redistribution without permission, \
+                no commercial use; GroupLens, University of Minnesota",
+        defaults: LoadOptions::NONE,
+        takes_test_file: true,
+        load: movielens_mtl::load,
+    },
+];
+
+impl Entry {
+    /// Names of the options that this set takes, as in [`LoadOptions`].
+    pub fn options(&self) -> Vec<&'static str> {
+        self.defaults.names(self.takes_test_file)
+    }
+
+    /// The options with all gaps filled by this set's defaults, as [`Entry::load`] uses them.
+    ///
+    /// # Errors
+    /// [`DataError::OptionDoesNotApply`] if an option is given that this set does not take.
+    pub fn resolve(&self, options: &LoadOptions) -> Result<LoadOptions, DataError> {
+        options.filled(self.id, &self.defaults, self.takes_test_file)
+    }
+
+    /// Loads the data set.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        (self.load)(&self.resolve(options)?)
+    }
+}
+
+/// All data sets.
+pub fn catalog() -> &'static [Entry] {
+    &CATALOG
+}
+
+/// The data set with this id.
+///
+/// # Errors
+/// [`DataError::UnknownDataset`] with the nearest id and the list of all.
+pub fn find(id: &str) -> Result<&'static Entry, DataError> {
+    let found = CATALOG.iter().find(|entry| entry.id == id);
+    found.ok_or_else(|| DataError::UnknownDataset {
+        id: id.to_owned(),
+        nearest: nearest_name(id, CATALOG.each_ref().map(|entry| entry.id)),
+        known: CATALOG.each_ref().map(|entry| entry.id).join(", "),
+    })
+}
+
+/// Loads the data set `id`.
+///
+/// # Errors
+/// If there is no such set, an option does not apply or is out of range, a file is missing, unreadable
+/// or malformed, or a part is empty.
+pub fn load(id: &str, options: &LoadOptions) -> Result<Dataset, DataError> {
+    find(id)?.load(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_lines_are_lines() {
+        for (index, entry) in CATALOG.iter().enumerate() {
+            assert!(CATALOG[..index].iter().all(|other| other.id != entry.id));
+            assert!(!entry.summary.contains('\n') && !entry.terms.contains('\n'));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Optical Recognition of Handwritten Digits: 8x8 pictures, one of ten digits.
+//!
+//! The original train file (`.tra`, 3,823 rows) is cut at random into train (85 %, 3,250 rows) and
+//! validation (573 rows); the original test file (`.tes`, 1,797 rows, other writers) is the test part.
+//! Row ids count through `.tra` and then `.tes`.
+
+use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
+
+use crate::fields::Fields;
+use crate::table::{Column, Features, Table};
+use crate::{DataError, Dataset, LoadOptions, split};
+
+pub(crate) const ID: &str = "optdigits";
+
+/// Height and width of a picture.
+pub(crate) const SIDE: usize = 8;
+/// Pixels of a picture.
+pub(crate) const PIXELS: usize = SIDE * SIDE;
+/// Pixels are whole numbers from 0 to this.
+pub(crate) const BRIGHTEST: u8 = 16;
+/// Number of digits.
+pub(crate) const CLASSES: usize = 10;
+
+const TRAIN_FILE: &[u8] = include_bytes!("../data/optdigits.tra.gz");
+const TEST_FILE: &[u8] = include_bytes!("../data/optdigits.tes.gz");
+
+/// Share of `.tra` that is the validation part.
+const VAL_PERCENT: usize = 15;
+
+/// All pictures.
+pub(crate) struct Digits {
+    /// `[rows, PIXELS]`, 0 to [`BRIGHTEST`].
+    pub(crate) pixels: Vec<u8>,
+    /// The digit of each row.
+    pub(crate) labels: Vec<u8>,
+    /// Rows of train, validation and test.
+    pub(crate) parts: [Vec<u32>; 3],
+}
+
+impl Digits {
+    pub(crate) fn load(seed: u64) -> Result<Self, DataError> {
+        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+        append("optdigits.tra", TRAIN_FILE, &mut pixels, &mut labels)?;
+        let train_rows = labels.len() as u32;
+        append("optdigits.tes", TEST_FILE, &mut pixels, &mut labels)?;
+        let [train, val] = split::cut((0..train_rows).collect(), VAL_PERCENT, seed, "optdigits");
+        let test = (train_rows..labels.len() as u32).collect();
+        Ok(Digits { pixels, labels, parts: [train, val, test] })
+    }
+}
+
+fn append(
+    name: &str,
+    file: &'static [u8],
+    pixels: &mut Vec<u8>,
+    labels: &mut Vec<u8>,
+) -> Result<(), DataError> {
+    let mut fields = Fields::embedded(name, file, PIXELS + 1, &[]);
+    while let Some(record) = fields.next()? {
+        for column in 0..PIXELS {
+            pixels.push(record.whole(column, BRIGHTEST.into())? as u8);
+        }
+        labels.push(record.whole(PIXELS, CLASSES as u32 - 1)? as u8);
+    }
+    Ok(())
+}
+
+/// The task of telling the digit.
+pub(crate) fn digit_task(name: &str) -> TaskSpec {
+    TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
+}
+
+pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    let digits = Digits::load(options.seed)?;
+    let table = Table {
+        input: InputSpec::Dense { width: PIXELS },
+        tasks: vec![digit_task("digit")],
+        features: Features::Bytes { width: PIXELS, divisor: BRIGHTEST, values: digits.pixels },
+        targets: vec![Column::Multiclass(digits.labels)],
+        planted: None,
+    };
+    Dataset::new(ID, table, digits.parts)
+}

@@ -1,0 +1,133 @@
+//! Columnar storage of a whole data set.
+
+use moe_core::batch::{InputSpec, Inputs, Target, TaskSpec};
+use moe_core::{Real, Tensor};
+
+/// All rows of a data set, column by column. A row's id is its place here.
+pub(crate) struct Table {
+    pub(crate) input: InputSpec,
+    pub(crate) tasks: Vec<TaskSpec>,
+    pub(crate) features: Features,
+    /// One column per task.
+    pub(crate) targets: Vec<Column>,
+    /// The planted expert of each row, where there is one.
+    pub(crate) planted: Option<Vec<u32>>,
+}
+
+/// What the model is given.
+pub(crate) enum Features {
+    /// `[rows, width]` row-major; a value stands for itself divided by `divisor`.
+    Bytes { width: usize, divisor: u8, values: Vec<u8> },
+    /// `[rows, width]` row-major.
+    Floats { width: usize, values: Vec<f32> },
+    /// One vector per column.
+    Ids(Vec<Vec<u32>>),
+}
+
+/// The targets of one task.
+pub(crate) enum Column {
+    /// 0 or 1.
+    Binary(Vec<u8>),
+    /// Classes.
+    Multiclass(Vec<u8>),
+    /// Values; NaN where absent.
+    Regression(Vec<f32>),
+}
+
+impl Table {
+    pub(crate) fn rows(&self) -> usize {
+        match &self.features {
+            Features::Bytes { width, values, .. } => values.len() / width,
+            Features::Floats { width, values } => values.len() / width,
+            Features::Ids(columns) => columns.first().map_or(0, Vec::len),
+        }
+    }
+
+    /// What each of these rows is about: its first id, or its own id where the input is dense.
+    pub(crate) fn keys(&self, rows: &[u32]) -> Vec<u64> {
+        match &self.features {
+            Features::Ids(columns) if !columns.is_empty() => {
+                rows.iter().map(|&row| columns[0][row as usize].into()).collect()
+            }
+            _ => rows.iter().map(|&row| row.into()).collect(),
+        }
+    }
+}
+
+impl Features {
+    pub(crate) fn gather(&self, rows: &[u32]) -> Inputs {
+        match self {
+            Features::Bytes { width, divisor, values } => {
+                let divisor = Real::from(*divisor);
+                gather_dense(rows, *width, values, |v| Real::from(v) / divisor)
+            }
+            Features::Floats { width, values } => gather_dense(rows, *width, values, |v| v as Real),
+            Features::Ids(columns) => {
+                Inputs::Ids(columns.iter().map(|column| pick(column, rows)).collect())
+            }
+        }
+    }
+}
+
+impl Column {
+    pub(crate) fn gather(&self, rows: &[u32]) -> Target {
+        match self {
+            Column::Binary(values) => {
+                Target::Binary(pick(values, rows).into_iter().map(Real::from).collect())
+            }
+            Column::Multiclass(classes) => {
+                Target::Multiclass(pick(classes, rows).into_iter().map(u32::from).collect())
+            }
+            Column::Regression(values) => {
+                let values = pick(values, rows);
+                Target::Regression {
+                    present: values.iter().map(|v| !v.is_nan()).collect(),
+                    values: values
+                        .into_iter()
+                        .map(|v| if v.is_nan() { 0.0 } else { v as Real })
+                        .collect(),
+                }
+            }
+        }
+    }
+}
+
+fn pick<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
+    rows.iter().map(|&row| values[row as usize]).collect()
+}
+
+/// `[rows, width]`
+fn gather_dense<T: Copy>(
+    rows: &[u32],
+    width: usize,
+    values: &[T],
+    real: impl Fn(T) -> Real,
+) -> Inputs {
+    let mut data = Vec::with_capacity(rows.len() * width);
+    for &row in rows {
+        let start = row as usize * width;
+        data.extend(values[start..start + width].iter().map(|&v| real(v)));
+    }
+    Inputs::Dense(Tensor::new([rows.len(), width], data))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_value_is_masked_and_finite() {
+        let column = Column::Regression(vec![2.5, f32::NAN, 4.0]);
+        assert_eq!(
+            column.gather(&[1, 2, 1]),
+            Target::Regression { values: vec![0.0, 4.0, 0.0], present: vec![false, true, false] }
+        );
+    }
+
+    #[test]
+    fn bytes_are_scaled() {
+        let features = Features::Bytes { width: 2, divisor: 16, values: vec![0, 16, 4, 8] };
+        let Inputs::Dense(x) = features.gather(&[1, 0]) else { panic!("dense") };
+        assert_eq!(x.as_slice(), [0.25, 0.5, 0.0, 1.0]);
+    }
+}

@@ -1,0 +1,143 @@
+//! What several test targets need.
+#![allow(dead_code, unreachable_pub)]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use moe_core::batch::{Batch, BatchSource, Inputs, Target};
+use moe_data::{Dataset, LoadOptions, Split};
+
+/// Options that give only the seed.
+pub fn seeded(seed: u64) -> LoadOptions {
+    LoadOptions { seed, ..LoadOptions::default() }
+}
+
+/// All rows of a split in order.
+pub fn all(split: &Split) -> Batch {
+    split.batch(&(0..split.rows() as u32).collect::<Vec<_>>())
+}
+
+pub fn dense(batch: &Batch) -> &moe_core::Tensor {
+    match &batch.inputs {
+        Inputs::Dense(x) => x,
+        Inputs::Ids(_) => panic!("the input is dense"),
+    }
+}
+
+pub fn ids(batch: &Batch) -> &[Vec<u32>] {
+    match &batch.inputs {
+        Inputs::Ids(columns) => columns,
+        Inputs::Dense(_) => panic!("the input is ids"),
+    }
+}
+
+pub fn classes(batch: &Batch, task: usize) -> &[u32] {
+    match &batch.targets[task] {
+        Target::Multiclass(classes) => classes,
+        other => panic!("task {task} is {other:?}"),
+    }
+}
+
+/// Numbers of rows by value 0..=9 of a regression task, present rows only.
+pub fn marks(batch: &Batch, task: usize) -> [usize; 10] {
+    let Target::Regression { values, present } = &batch.targets[task] else {
+        panic!("task {task} is no regression");
+    };
+    let mut counts = [0; 10];
+    for (value, _) in values.iter().zip(present).filter(|(_, present)| **present) {
+        assert_eq!(value.fract(), 0.0);
+        counts[*value as usize] += 1;
+    }
+    counts
+}
+
+/// The parts have no row in common, every id is its own, and any batch agrees with single rows.
+pub fn check_parts(data: &Dataset) {
+    let mut seen = std::collections::HashSet::new();
+    for (_, split) in data.parts() {
+        assert!(split.rows() > 0);
+        assert_eq!(split.input(), &data.input);
+        assert_eq!(split.tasks(), &data.tasks[..]);
+        assert!(split.row_ids().iter().all(|&id| seen.insert(id)));
+
+        let last = split.rows() as u32 - 1;
+        let rows = [last, 0, last / 2, 0];
+        let batch = split.batch(&rows);
+        assert_eq!(batch.targets.len(), data.tasks.len());
+        for (place, &row) in rows.iter().enumerate() {
+            let single = split.batch(&[row]);
+            assert_eq!(single.row_ids[0], u64::from(split.row_ids()[row as usize]));
+            assert_eq!(single.row_ids[0], batch.row_ids[place]);
+            assert_eq!(single.keys[0], batch.keys[place]);
+            match (&single.inputs, &batch.inputs) {
+                (Inputs::Dense(one), Inputs::Dense(many)) => {
+                    assert_eq!(one.row(0), many.row(place));
+                    assert_eq!(single.keys, single.row_ids);
+                }
+                (Inputs::Ids(one), Inputs::Ids(many)) => {
+                    assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
+                    assert_eq!(single.keys[0], u64::from(one[0][0]));
+                }
+                _ => panic!("inputs of two kinds"),
+            }
+            for (one, many) in single.targets.iter().zip(&batch.targets) {
+                match (one, many) {
+                    (Target::Binary(a), Target::Binary(b)) => assert_eq!(a[0], b[place]),
+                    (Target::Multiclass(a), Target::Multiclass(b)) => assert_eq!(a[0], b[place]),
+                    (
+                        Target::Regression { values, present },
+                        Target::Regression { values: all, present: which },
+                    ) => {
+                        assert_eq!(values[0], all[place]);
+                        assert_eq!(present[0], which[place]);
+                    }
+                    _ => panic!("targets of two kinds"),
+                }
+            }
+        }
+    }
+}
+
+/// Everything of a batch that can be compared.
+pub fn same(a: &Batch, b: &Batch) -> bool {
+    let inputs = match (&a.inputs, &b.inputs) {
+        (Inputs::Dense(a), Inputs::Dense(b)) => a == b,
+        (Inputs::Ids(a), Inputs::Ids(b)) => a == b,
+        _ => false,
+    };
+    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+}
+
+pub fn same_data(a: &Dataset, b: &Dataset) -> bool {
+    let parts = a.parts().into_iter().zip(b.parts());
+    parts.into_iter().all(|((_, a), (_, b))| same(&all(a), &all(b)))
+}
+
+/// `bytes` packed with gzip.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+/// The folder with the real data sets for development, or `None` after saying that `test` is skipped.
+///
+/// It is `data` in the folder named by `MOE_SHARED`, else `../shared/data` beside this repository.
+pub fn shared_data(test: &str) -> Option<PathBuf> {
+    let found = match std::env::var_os("MOE_SHARED") {
+        Some(folder) => vec![Path::new(&folder).join("data"), PathBuf::from(folder)],
+        None => Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .map(|folder| folder.join("../shared/data"))
+            .collect(),
+    };
+    let found = found.into_iter().find(|folder| folder.is_dir());
+    if found.is_none() {
+        // Not println: the test harness would keep it to itself.
+        let line = format!("skipped: {test} needs the shared data folder (set MOE_SHARED)\n");
+        std::io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    found
+}

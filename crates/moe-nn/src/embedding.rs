@@ -1,0 +1,39 @@
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::random::uniform;
+use moe_core::tape::{Tape, Var};
+use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut};
+
+use crate::Module;
+
+/// A learnt vector for each id.
+#[derive(Debug)]
+pub struct Embedding {
+    /// `[V, E]`
+    weight: Parameter,
+}
+
+impl Embedding {
+    /// Uniform on ±0.05, as Keras initialises embeddings.
+    pub fn new(vocabulary: usize, width: usize, rng: &mut ChaCha8Rng) -> Self {
+        Embedding { weight: Parameter::new(uniform([vocabulary, width], 0.05, rng)) }
+    }
+
+    /// # Shapes
+    /// B ids → `[B, E]`
+    ///
+    /// # Panics
+    /// If an id is not below the vocabulary.
+    pub fn forward<'t>(&self, tape: &'t Tape, ids: &[u32]) -> Var<'t> {
+        tape.parameter(&self.weight).gather_rows(ids)
+    }
+}
+
+impl Module for Embedding {
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.weight));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.weight));
+    }
+}

@@ -1,0 +1,198 @@
+use moe_core::batch::{Batch, BatchSource, Target, TaskKind, TaskSpec};
+use moe_core::tape::Tape;
+use moe_core::{Mode, Pass, Real};
+use moe_routers::{Routing, RoutingStats};
+use serde::{Deserialize, Serialize};
+
+use crate::{Model, metrics};
+
+/// How a model does on a data split, without dropout and with the inference rule of its routers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Sum of task weight times task loss, without auxiliary terms.
+    pub loss: f64,
+    /// One per task.
+    pub tasks: Vec<TaskMetrics>,
+    /// Spread of rows over experts, all gates together; `None` for a model without gates.
+    pub routing: Option<RoutingStats>,
+    /// For each gate, the expert with the largest weight for each row (the first of equals; N if the row has none).
+    pub main_experts: Vec<Vec<u32>>,
+}
+
+/// Loss and metrics of one task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TaskMetrics {
+    /// Of a yes-or-no task.
+    Binary {
+        /// Mean binary cross-entropy.
+        loss: f64,
+        /// Area under the ROC curve; `None` with one class only.
+        auc: Option<f64>,
+        /// Share of rows on the right side of probability 1/2.
+        accuracy: f64,
+    },
+    /// Of a task with several classes.
+    Multiclass {
+        /// Mean cross-entropy.
+        loss: f64,
+        /// Share of rows whose largest logit is the right one.
+        accuracy: f64,
+    },
+    /// Of a regression.
+    Regression {
+        /// Mean squared error over the rows present.
+        loss: f64,
+        /// The same.
+        mse: f64,
+    },
+}
+
+impl TaskMetrics {
+    /// The task's loss.
+    pub fn loss(&self) -> f64 {
+        match self {
+            TaskMetrics::Binary { loss, .. }
+            | TaskMetrics::Multiclass { loss, .. }
+            | TaskMetrics::Regression { loss, .. } => *loss,
+        }
+    }
+}
+
+/// Runs `model` over all rows of `source`, `batch_rows` at a time.
+///
+/// # Panics
+/// If the model does not fit the source, or there is not one weight per task.
+pub fn evaluate(
+    model: &dyn Model,
+    source: &dyn BatchSource,
+    task_weights: &[Real],
+    batch_rows: usize,
+) -> Evaluation {
+    let tasks = source.tasks();
+    assert_eq!(tasks.len(), task_weights.len(), "one weight per task");
+    let rows: Vec<u32> = (0..source.rows() as u32).collect();
+    let mut columns: Vec<TaskColumn> = tasks.iter().map(TaskColumn::new).collect();
+    let mut stats = RoutingStats::default();
+    let mut main_experts: Vec<Vec<u32>> = Vec::new();
+    for rows in rows.chunks(batch_rows.max(1)) {
+        let batch = source.batch(rows);
+        let tape = Tape::inference();
+        let output = model.forward(&tape, &inference_pass(&batch), &batch.inputs);
+        for ((column, prediction), target) in
+            columns.iter_mut().zip(&output.predictions).zip(&batch.targets)
+        {
+            column.add(prediction.value().as_slice(), target);
+        }
+        main_experts.resize_with(output.routings.len(), Vec::new);
+        for (routing, main) in output.routings.iter().zip(&mut main_experts) {
+            stats.add(&routing.assignments);
+            add_main_experts(routing, main);
+        }
+    }
+    let tasks: Vec<TaskMetrics> = columns.iter().map(TaskColumn::metrics).collect();
+    let weighted = tasks.iter().zip(task_weights).map(|(task, &w)| f64::from(w) * task.loss());
+    Evaluation {
+        loss: weighted.sum(),
+        routing: (!main_experts.is_empty()).then_some(stats),
+        main_experts,
+        tasks,
+    }
+}
+
+/// The circumstances of using a model on a batch.
+fn inference_pass(batch: &Batch) -> Pass<'_> {
+    Pass {
+        mode: Mode::Infer,
+        seed: 0,
+        step: 0,
+        epoch: 0,
+        row_ids: &batch.row_ids,
+        keys: &batch.keys,
+    }
+}
+
+fn add_main_experts(routing: &Routing<'_>, main: &mut Vec<u32>) {
+    let assignments = &routing.assignments;
+    let weights = routing.weights.value();
+    for row in 0..assignments.rows() {
+        let largest = assignments.pairs_of(row).max_by(|&a, &b| {
+            weights.as_slice()[a].total_cmp(&weights.as_slice()[b]).then(b.cmp(&a))
+        });
+        main.push(largest.map_or(assignments.num_experts() as u32, |p| assignments.experts()[p]));
+    }
+}
+
+/// Predictions and targets of one task, collected over the batches.
+struct TaskColumn {
+    kind: TaskKind,
+    predictions: Vec<f64>,
+    /// Of a regression, for the rows present.
+    values: Vec<f64>,
+    positive: Vec<bool>,
+    classes: Vec<u32>,
+}
+
+impl TaskColumn {
+    fn new(task: &TaskSpec) -> Self {
+        TaskColumn {
+            kind: task.kind,
+            predictions: Vec::new(),
+            values: Vec::new(),
+            positive: Vec::new(),
+            classes: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, predictions: &[Real], target: &Target) {
+        let all = predictions.iter().map(|&p| f64::from(p));
+        match target {
+            Target::Binary(values) => {
+                self.predictions.extend(all);
+                self.positive.extend(values.iter().map(|&v| v > 0.5));
+            }
+            Target::Multiclass(classes) => {
+                self.predictions.extend(all);
+                self.classes.extend(classes);
+            }
+            Target::Regression { values, present } => {
+                let kept = all.zip(values).zip(present).filter(|(_, present)| **present);
+                for ((prediction, &value), _) in kept {
+                    self.predictions.push(prediction);
+                    self.values.push(f64::from(value));
+                }
+            }
+        }
+    }
+
+    fn metrics(&self) -> TaskMetrics {
+        let predictions = &self.predictions;
+        match self.kind {
+            TaskKind::Binary => {
+                let predicted: Vec<bool> = predictions.iter().map(|&z| z > 0.0).collect();
+                TaskMetrics::Binary {
+                    loss: metrics::log_loss(predictions, &self.positive),
+                    auc: metrics::roc_auc(predictions, &self.positive),
+                    accuracy: metrics::accuracy(&predicted, &self.positive),
+                }
+            }
+            TaskKind::Multiclass { classes } => {
+                let largest = |row: &[f64]| {
+                    let best =
+                        (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
+                    best.unwrap_or(0) as u32
+                };
+                let predicted: Vec<u32> =
+                    predictions.chunks_exact(classes.max(1)).map(largest).collect();
+                TaskMetrics::Multiclass {
+                    loss: metrics::cross_entropy(predictions, classes, &self.classes),
+                    accuracy: metrics::accuracy(&predicted, &self.classes),
+                }
+            }
+            TaskKind::Regression => {
+                let mse = metrics::mse(predictions, &self.values);
+                TaskMetrics::Regression { loss: mse, mse }
+            }
+        }
+    }
+}

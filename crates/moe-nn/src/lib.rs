@@ -1,0 +1,103 @@
+//! Layers, models and training for sparse mixtures of experts.
+//!
+//! # Map
+//! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
+//!   gates share an [`ExpertBank`], and a [`TaskHead`] per task. [`Module`] and [`Model`] are the traits of other
+//!   models.
+//! * [`train`] with [`Adam`]; [`evaluate`]; [`metrics`].
+//! * [`save_weights`] and [`load_weights`]: safetensors files.
+//!
+//! Axis letters are those of [`moe_core`].
+//!
+//! # Example
+//! Two experts for two lines, told apart by the gate:
+//! ```
+//! use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+//! use moe_core::{Real, Tensor};
+//! use moe_nn::{AdamOptions, MixtureDescription, TrainOptions, evaluate, train};
+//! use moe_routers::Registry;
+//!
+//! /// y = |x|, on a grid.
+//! struct Grid(InputSpec, Vec<TaskSpec>);
+//! impl BatchSource for Grid {
+//!     fn rows(&self) -> usize { 200 }
+//!     fn input(&self) -> &InputSpec { &self.0 }
+//!     fn tasks(&self) -> &[TaskSpec] { &self.1 }
+//!     fn batch(&self, rows: &[u32]) -> Batch {
+//!         let x: Vec<Real> = rows.iter().map(|&r| r as Real / 100.0 - 1.0).collect();
+//!         let row_ids: Vec<u64> = rows.iter().map(|&r| r.into()).collect();
+//!         Batch {
+//!             keys: row_ids.clone(),
+//!             row_ids,
+//!             targets: vec![Target::Regression {
+//!                 values: x.iter().map(|x| x.abs()).collect(),
+//!                 present: vec![true; x.len()],
+//!             }],
+//!             inputs: Inputs::Dense(Tensor::new([x.len(), 1], x)),
+//!         }
+//!     }
+//! }
+//! let task = TaskSpec { name: "y".into(), kind: TaskKind::Regression };
+//! let data = Grid(InputSpec::Dense { width: 1 }, vec![task]);
+//!
+//! let description = MixtureDescription {
+//!     input: data.input().clone(),
+//!     tasks: data.tasks().to_vec(),
+//!     embedding_width: 0,
+//!     experts: 2,
+//!     k: 2,
+//!     expert_width: 8,
+//!     expert_dropout: 0.0,
+//!     head_widths: vec![],
+//!     router: "top-k".into(),
+//!     router_parameters: Default::default(),
+//! };
+//! let mut model = description.build(&Registry::standard(), 1)?;
+//! let options = TrainOptions {
+//!     seed: 1,
+//!     batch_rows: 20,
+//!     epochs: 20,
+//!     patience: 20,
+//!     task_weights: vec![1.0],
+//!     adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
+//! };
+//! let history = train(&mut model, &data, &data, &options, &mut ())?;
+//! assert!(history.best_val_loss < 0.01);
+//! assert_eq!(evaluate(&model, &data, &[1.0], 64).loss, history.best_val_loss);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod adam;
+mod embedding;
+mod encoder;
+mod error;
+mod evaluate;
+mod experts;
+mod head;
+mod history;
+mod linear;
+pub mod metrics;
+mod mixture;
+mod model;
+mod module;
+mod moe_layer;
+mod task_loss;
+mod trainer;
+mod weights;
+
+pub use adam::{Adam, AdamOptions};
+pub use embedding::Embedding;
+pub use encoder::Encoder;
+pub use error::WeightsError;
+pub use evaluate::{Evaluation, TaskMetrics, evaluate};
+pub use experts::ExpertBank;
+pub use head::TaskHead;
+pub use history::{EpochRecord, History, TrainState};
+pub use linear::Linear;
+pub use mixture::{Mixture, MixtureDescription};
+pub use model::{Model, Output};
+pub use module::Module;
+pub use moe_layer::MoeLayer;
+pub use task_loss::task_loss;
+pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};
+pub use weights::{load_weights, save_weights};

@@ -1,0 +1,44 @@
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::random::glorot_uniform;
+use moe_core::tape::Var;
+use moe_core::{Parameter, StateMut, StateRef, Tensor, Visit, VisitMut};
+
+use crate::Module;
+
+/// x W + b.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[D, O]`
+    weight: Parameter,
+    /// `[O]`
+    bias: Parameter,
+}
+
+impl Linear {
+    /// Glorot-uniform weights and zero biases.
+    pub fn new(inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Self {
+        Linear {
+            weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
+            bias: Parameter::new(Tensor::zeros([outputs])),
+        }
+    }
+
+    /// # Shapes
+    /// `[B, D]` → `[B, O]`
+    pub fn forward<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let tape = x.tape();
+        x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias))
+    }
+}
+
+impl Module for Linear {
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.weight));
+        f("bias", StateRef::Parameter(&self.bias));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.weight));
+        f("bias", StateMut::Parameter(&mut self.bias));
+    }
+}

@@ -1,0 +1,99 @@
+//! Metrics over a whole data split, in double precision.
+
+use std::collections::BTreeMap;
+
+/// Area under the ROC curve, exact, with ties counted half: the probability that a positive scores higher than a
+/// negative (Mann-Whitney). `None` if there is only one class.
+///
+/// # Panics
+/// If there is not one label per score.
+pub fn roc_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
+    assert_eq!(scores.len(), positive.len(), "one label per score");
+    let positives = positive.iter().filter(|&&p| p).count();
+    let negatives = positive.len() - positives;
+    if positives == 0 || negatives == 0 {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..scores.len()).collect();
+    order.sort_unstable_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+    // Twice the number of (positive, lower negative) pairs, ties counted once: exact in integers.
+    let mut twice = 0u64;
+    let mut negatives_below = 0u64;
+    for ties in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
+        let positives_here = ties.iter().filter(|&&i| positive[i]).count() as u64;
+        let negatives_here = ties.len() as u64 - positives_here;
+        twice += positives_here * (2 * negatives_below + negatives_here);
+        negatives_below += negatives_here;
+    }
+    Some(twice as f64 / (2 * positives * negatives) as f64)
+}
+
+/// Share of positions where both agree; 0 if there are none.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn accuracy<T: PartialEq>(predicted: &[T], actual: &[T]) -> f64 {
+    assert_eq!(predicted.len(), actual.len(), "one prediction per row");
+    let hits = predicted.iter().zip(actual).filter(|(a, b)| a == b).count();
+    hits as f64 / actual.len().max(1) as f64
+}
+
+/// Mean squared error; 0 if there are no rows.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn mse(predicted: &[f64], actual: &[f64]) -> f64 {
+    assert_eq!(predicted.len(), actual.len(), "one prediction per row");
+    let squares = predicted.iter().zip(actual).map(|(p, a)| (p - a) * (p - a));
+    squares.sum::<f64>() / actual.len().max(1) as f64
+}
+
+/// Mean binary cross-entropy of logits; 0 if there are no rows.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn log_loss(logits: &[f64], positive: &[bool]) -> f64 {
+    assert_eq!(logits.len(), positive.len(), "one label per logit");
+    let losses = logits.iter().zip(positive).map(|(z, &positive)| {
+        z.max(0.0) - if positive { *z } else { 0.0 } + (-z.abs()).exp().ln_1p()
+    });
+    losses.sum::<f64>() / logits.len().max(1) as f64
+}
+
+/// Mean cross-entropy of the softmax of rows of `classes` logits; 0 if there are no rows.
+///
+/// # Panics
+/// If there is not one row of logits per label.
+pub fn cross_entropy(logits: &[f64], classes: usize, labels: &[u32]) -> f64 {
+    assert_eq!(logits.len(), classes * labels.len(), "one row of logits per label");
+    let losses = logits.chunks_exact(classes.max(1)).zip(labels).map(|(row, &label)| {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let sum: f64 = row.iter().map(|z| (z - max).exp()).sum();
+        max + sum.ln() - row[label as usize]
+    });
+    losses.sum::<f64>() / labels.len().max(1) as f64
+}
+
+/// Adjusted Rand index of two partitions (Hubert and Arabie, 1985): 1 for the same partition whatever its names,
+/// about 0 for unrelated ones. Two partitions that are both trivial in the same way agree: 1.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn adjusted_rand_index(a: &[u32], b: &[u32]) -> f64 {
+    assert_eq!(a.len(), b.len(), "one label per row in both partitions");
+    let mut cells: BTreeMap<(u32, u32), u64> = BTreeMap::new();
+    let (mut rows, mut cols) = (BTreeMap::<u32, u64>::new(), BTreeMap::<u32, u64>::new());
+    for (&a, &b) in a.iter().zip(b) {
+        *cells.entry((a, b)).or_default() += 1;
+        *rows.entry(a).or_default() += 1;
+        *cols.entry(b).or_default() += 1;
+    }
+    let pairs = |n: u64| (n * n.saturating_sub(1)) as f64 / 2.0;
+    let together: f64 = cells.values().map(|&n| pairs(n)).sum();
+    let in_a: f64 = rows.values().map(|&n| pairs(n)).sum();
+    let in_b: f64 = cols.values().map(|&n| pairs(n)).sum();
+    let all = pairs(a.len() as u64);
+    let expected = if all > 0.0 { in_a * in_b / all } else { 0.0 };
+    let largest = (in_a + in_b) / 2.0;
+    if largest == expected { 1.0 } else { (together - expected) / (largest - expected) }
+}

@@ -1,0 +1,107 @@
+use std::collections::BTreeMap;
+
+use moe_core::batch::{InputSpec, Inputs, TaskSpec};
+use moe_core::random::chacha;
+use moe_core::tape::Tape;
+use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
+use moe_routers::{GateSpec, Observed, Registry, RegistryError, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::{Encoder, ExpertBank, Model, Module, MoeLayer, Output, TaskHead};
+
+/// Everything needed to build a [`Mixture`], apart from a seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MixtureDescription {
+    /// What it is given.
+    pub input: InputSpec,
+    /// What it predicts; one gate and one head each.
+    pub tasks: Vec<TaskSpec>,
+    /// Width of the embedding of each id column.
+    pub embedding_width: usize,
+    /// N.
+    pub experts: usize,
+    /// K, for routers that use it.
+    pub k: usize,
+    /// O, the width of an expert's output.
+    pub expert_width: usize,
+    /// Probability with which an expert's outputs are dropped in training.
+    pub expert_dropout: Real,
+    /// Widths of the hidden layers of each head.
+    pub head_widths: Vec<usize>,
+    /// The router's id in the registry.
+    pub router: String,
+    /// The router's parameters; defaults for those not named.
+    #[serde(default)]
+    pub router_parameters: BTreeMap<String, Value>,
+}
+
+impl MixtureDescription {
+    /// The model with the initial weights of `seed`.
+    ///
+    /// # Errors
+    /// If the router is unknown, or K or one of its parameters is not allowed.
+    pub fn build(&self, registry: &Registry, seed: u64) -> Result<Mixture, RegistryError> {
+        let entry = registry.get(&self.router)?;
+        let encoder =
+            Encoder::new(&self.input, self.embedding_width, &mut chacha(seed, "init.encoder", 0));
+        let spec =
+            GateSpec { inputs: encoder.outputs(), experts: self.experts, k: self.k, seed, gate: 0 };
+        let gates = entry.build(&spec, self.tasks.len(), &self.router_parameters)?;
+        let experts = ExpertBank::new(
+            self.experts,
+            spec.inputs,
+            self.expert_width,
+            self.expert_dropout,
+            &mut chacha(seed, "init.experts", 0),
+        );
+        let heads = self.tasks.iter().enumerate().map(|(task, spec)| {
+            let mut rng = chacha(seed, "init.head", task as u64);
+            TaskHead::new(self.expert_width, &self.head_widths, spec.kind.outputs(), &mut rng)
+        });
+        Ok(Mixture { encoder, layer: MoeLayer::new(gates, experts), heads: heads.collect() })
+    }
+}
+
+/// The papers' model: an encoder, a multi-gate mixture of experts, and a head per task.
+///
+/// With two id columns it is COMET's recommender (user and item embeddings side by side); with dense inputs the
+/// rows go to gates and experts as they are. Initial weights follow Keras: Glorot-uniform dense layers, zero
+/// biases, embeddings uniform on ±0.05.
+#[derive(Debug)]
+pub struct Mixture {
+    encoder: Encoder,
+    layer: MoeLayer,
+    heads: Vec<TaskHead>,
+}
+
+impl Model for Mixture {
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        let rows = self.encoder.forward(tape, inputs);
+        let (outputs, routings) = self.layer.forward(pass, rows);
+        let predictions = self.heads.iter().zip(outputs).map(|(head, x)| head.forward(x)).collect();
+        Output { predictions, routings }
+    }
+
+    fn after_step(&mut self, observed: &[Observed]) {
+        self.layer.after_step(observed);
+    }
+}
+
+impl Module for Mixture {
+    fn visit(&self, f: &mut Visit<'_>) {
+        named("encoder", f, |f| self.encoder.visit(f));
+        named("layer", f, |f| self.layer.visit(f));
+        for (task, head) in self.heads.iter().enumerate() {
+            named(&format!("heads.{task}"), f, |f| head.visit(f));
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        named_mut("encoder", f, |f| self.encoder.visit_mut(f));
+        named_mut("layer", f, |f| self.layer.visit_mut(f));
+        for (task, head) in self.heads.iter_mut().enumerate() {
+            named_mut(&format!("heads.{task}"), f, |f| head.visit_mut(f));
+        }
+    }
+}

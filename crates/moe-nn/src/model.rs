@@ -1,0 +1,24 @@
+use moe_core::Pass;
+use moe_core::batch::Inputs;
+use moe_core::tape::{Tape, Var};
+use moe_routers::{Observed, Routing};
+
+use crate::Module;
+
+/// What the trainer trains: from inputs to one prediction per task.
+pub trait Model: Module {
+    /// Predicts all tasks for B rows.
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t>;
+
+    /// Called after each training step with what each gate observed.
+    fn after_step(&mut self, _observed: &[Observed]) {}
+}
+
+/// What a model predicts.
+#[derive(Debug)]
+pub struct Output<'t> {
+    /// For each task `[B, outputs of the task]`: logits or values.
+    pub predictions: Vec<Var<'t>>,
+    /// What each gate decided; empty for a model without gates.
+    pub routings: Vec<Routing<'t>>,
+}

@@ -1,0 +1,46 @@
+use moe_core::{StateMut, StateRef, Visit, VisitMut};
+
+/// Anything that owns named parameters and buffers.
+///
+/// Both visits report the same names in the same order; optimisers and files rely on it. Names of parts are
+/// joined with dots (see [`moe_core::named`]).
+pub trait Module: Send + Sync {
+    /// Reports every parameter and buffer by name.
+    fn visit(&self, f: &mut Visit<'_>);
+
+    /// [`Module::visit`], writable.
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>);
+
+    /// Number of learnable numbers.
+    fn parameter_count(&self) -> usize {
+        let mut count = 0;
+        self.visit(&mut |_, state| {
+            if let StateRef::Parameter(parameter) = state {
+                count += parameter.value().len();
+            }
+        });
+        count
+    }
+
+    /// Copies of all parameters and buffers, in the order of the visits. The buffers are shared until written.
+    fn snapshot(&self) -> Vec<moe_core::Tensor> {
+        let mut tensors = Vec::new();
+        self.visit(&mut |_, state| tensors.push(state.tensor().clone()));
+        tensors
+    }
+
+    /// Puts a [`Module::snapshot`] back.
+    ///
+    /// # Panics
+    /// If it is of another module.
+    fn restore(&mut self, snapshot: &[moe_core::Tensor]) {
+        let mut tensors = snapshot.iter();
+        self.visit_mut(&mut |name, mut state: StateMut<'_>| {
+            let tensor = tensors.next().expect("the snapshot is of this module");
+            let target = state.tensor_mut();
+            assert_eq!(target.shape(), tensor.shape(), "snapshot of {name}");
+            *target = tensor.clone();
+        });
+        assert!(tensors.next().is_none(), "the snapshot is of this module");
+    }
+}

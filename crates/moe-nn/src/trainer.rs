@@ -1,0 +1,282 @@
+use std::time::Instant;
+
+use moe_core::batch::{Batch, BatchSource, TaskSpec};
+use moe_core::random::permutation;
+use moe_core::tape::{Tape, Var};
+use moe_core::{Mode, Pass, Real};
+use moe_routers::aux_loss::total_loss;
+use moe_routers::{Observed, RoutingStats};
+
+use crate::{
+    AdamOptions, EpochRecord, Evaluation, History, Model, TrainState, evaluate, task_loss,
+};
+
+/// How a model is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// Seed of shuffles and of all draws in training.
+    pub seed: u64,
+    /// B.
+    pub batch_rows: usize,
+    /// Largest number of epochs.
+    pub epochs: usize,
+    /// Training stops after so many epochs without a better validation loss.
+    pub patience: usize,
+    /// Weight of each task's loss.
+    pub task_weights: Vec<Real>,
+    /// The optimiser.
+    pub adam: AdamOptions,
+}
+
+/// Is told how training goes.
+pub trait Observer {
+    /// After each step.
+    fn on_step(&mut self, _step: u64, _steps_per_epoch: u64, _loss: f64) {}
+
+    /// After each epoch, with everything that is needed to continue from there.
+    ///
+    /// # Errors
+    /// An error stops training.
+    fn on_epoch(&mut self, _record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// An observer that does nothing.
+impl Observer for () {}
+
+/// Why training stopped before its end.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A term of the loss is not a finite number.
+    #[error("step {step} (epoch {epoch}): {term} is {value}; try a smaller learning rate")]
+    NotFinite {
+        /// From 1.
+        step: u64,
+        /// From 1.
+        epoch: usize,
+        /// The term: a task, or an auxiliary loss.
+        term: String,
+        /// Its value.
+        value: f64,
+    },
+    /// The validation loss is not a finite number.
+    #[error(
+        "after epoch {epoch}: the validation loss of {term} is {value}; try a smaller learning rate"
+    )]
+    ValidationNotFinite {
+        /// From 1.
+        epoch: usize,
+        /// The task.
+        term: String,
+        /// Its loss.
+        value: f64,
+    },
+    /// A saved state is that of another model.
+    #[error("the saved state is that of another model")]
+    OtherModel,
+    /// The observer could not do its work.
+    #[error("after epoch {epoch}: {message}")]
+    Observer {
+        /// From 1.
+        epoch: usize,
+        /// What the observer said.
+        message: String,
+    },
+    /// There is nothing to train or validate on.
+    #[error("the {part} part has no rows")]
+    EmptyPart {
+        /// "training" or "validation".
+        part: &'static str,
+    },
+}
+
+/// Trains `model`, and leaves it with the weights of its best epoch on the validation part.
+///
+/// # Errors
+/// If a part is empty, a term of the loss is not finite, or the observer fails.
+///
+/// # Panics
+/// If the model does not fit the data, or there is not one weight per task.
+pub fn train(
+    model: &mut dyn Model,
+    train: &dyn BatchSource,
+    val: &dyn BatchSource,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<History, TrainError> {
+    let state = TrainState::new(model, options.adam);
+    continue_training(model, state, train, val, options, observer)
+}
+
+/// [`train`], from a state that an observer was shown. The end is the same, to the bit, as without the interruption.
+///
+/// # Errors
+/// As [`train`], or if the state is that of another model.
+///
+/// # Panics
+/// As [`train`].
+pub fn continue_training(
+    model: &mut dyn Model,
+    mut state: TrainState,
+    train: &dyn BatchSource,
+    val: &dyn BatchSource,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<History, TrainError> {
+    for (part, source) in [("training", train), ("validation", val)] {
+        if source.rows() == 0 {
+            return Err(TrainError::EmptyPart { part });
+        }
+    }
+    if !state.fits(model) {
+        return Err(TrainError::OtherModel);
+    }
+    state.restore_last(model);
+    let seconds_before = state.history.epochs.last().map_or(0.0, |record| record.seconds);
+    let started = Instant::now();
+    while !is_finished(&state.history, options) {
+        let epoch = state.history.epochs.len() + 1;
+        let epoch_started = Instant::now();
+        let mut run = Epoch { epoch, tasks: train.tasks(), options, state: &mut state };
+        let (train_loss, train_terms) = run.train(model, train, observer)?;
+        state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
+        let evaluation = evaluate(model, val, &options.task_weights, options.batch_rows);
+        check_validation(&evaluation, train.tasks(), epoch)?;
+        state.last = model.snapshot();
+        let history = &mut state.history;
+        let is_best = evaluation.loss < history.best_val_loss;
+        if is_best {
+            history.best_epoch = epoch;
+            history.best_val_loss = evaluation.loss;
+            state.best = state.last.clone();
+        }
+        let record = EpochRecord {
+            epoch,
+            steps: history.steps,
+            train_loss,
+            train_terms,
+            val_loss: evaluation.loss,
+            is_best,
+            experts_per_row: history.routing.as_ref().map_or(0.0, RoutingStats::experts_per_row),
+            seconds: seconds_before + started.elapsed().as_secs_f64(),
+        };
+        history.epochs.push(record.clone());
+        let observed = observer.on_epoch(&record, &state);
+        observed.map_err(|message| TrainError::Observer { epoch, message })?;
+    }
+    model.restore(&state.best);
+    Ok(state.history)
+}
+
+fn is_finished(history: &History, options: &TrainOptions) -> bool {
+    let epochs = history.epochs.len();
+    epochs >= options.epochs || epochs - history.best_epoch >= options.patience.max(1)
+}
+
+fn check_validation(
+    evaluation: &Evaluation,
+    tasks: &[TaskSpec],
+    epoch: usize,
+) -> Result<(), TrainError> {
+    let losses = evaluation.tasks.iter().map(|task| task.loss());
+    match losses.zip(tasks).find(|(loss, _)| !loss.is_finite()) {
+        None => Ok(()),
+        Some((value, task)) => {
+            Err(TrainError::ValidationNotFinite { epoch, term: task.name.clone(), value })
+        }
+    }
+}
+
+/// An epoch being trained.
+struct Epoch<'a> {
+    epoch: usize,
+    tasks: &'a [TaskSpec],
+    options: &'a TrainOptions,
+    state: &'a mut TrainState,
+}
+
+impl Epoch<'_> {
+    /// Takes all steps; returns the means of the tasks' loss and of every term of the loss.
+    fn train(
+        &mut self,
+        model: &mut dyn Model,
+        source: &dyn BatchSource,
+        observer: &mut dyn Observer,
+    ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
+        let order = permutation(source.rows(), self.options.seed, "shuffle", self.epoch as u64);
+        let batches = order.chunks(self.options.batch_rows.max(1));
+        let steps = batches.len() as u64;
+        let mut loss_sum = 0.0;
+        let mut sums: Vec<(String, f64)> = Vec::new();
+        for rows in batches {
+            let (loss, terms) = self.step(model, &source.batch(rows))?;
+            observer.on_step(self.state.history.steps, steps, loss);
+            loss_sum += loss;
+            if sums.is_empty() {
+                sums = terms;
+            } else {
+                sums.iter_mut().zip(terms).for_each(|(sum, term)| sum.1 += term.1);
+            }
+        }
+        sums.iter_mut().for_each(|sum| sum.1 /= steps as f64);
+        Ok((loss_sum / steps as f64, sums))
+    }
+
+    /// Takes a step; returns the tasks' loss and every term of the loss.
+    fn step(
+        &mut self,
+        model: &mut dyn Model,
+        batch: &Batch,
+    ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
+        let history = &mut self.state.history;
+        let pass = Pass {
+            mode: Mode::Train,
+            seed: self.options.seed,
+            step: history.steps,
+            epoch: self.epoch as u64 - 1,
+            row_ids: &batch.row_ids,
+            keys: &batch.keys,
+        };
+        history.steps += 1;
+        let tape = Tape::new();
+        let output = model.forward(&tape, &pass, &batch.inputs);
+        let weights = &self.options.task_weights;
+        assert_eq!(weights.len(), self.tasks.len(), "one weight per task");
+
+        let value = |var: Var<'_>| f64::from(var.value().item());
+        let mut terms = Vec::with_capacity(self.tasks.len());
+        let mut losses = Vec::with_capacity(self.tasks.len());
+        for (i, task) in self.tasks.iter().enumerate() {
+            let loss = task_loss(output.predictions[i], &batch.targets[i]).scale(weights[i]);
+            terms.push((task.name.clone(), value(loss)));
+            losses.push(loss);
+        }
+        let loss = losses.into_iter().reduce(|a, b| a + b).expect("a model has a task");
+        let aux_losses: Vec<_> =
+            output.routings.iter().flat_map(|routing| &routing.aux_losses).copied().collect();
+        terms.extend(aux_losses.iter().map(|aux| (aux.name.to_string(), value(aux.value))));
+        if let Some((term, value)) = terms.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(TrainError::NotFinite {
+                step: history.steps,
+                epoch: self.epoch,
+                term: term.clone(),
+                value: *value,
+            });
+        }
+        let loss_value = value(loss);
+
+        let gradients = tape.backward(total_loss(loss, &aux_losses));
+        let mut observed: Vec<Observed> = Vec::with_capacity(output.routings.len());
+        for routing in output.routings {
+            history.routing.get_or_insert_default().add(&routing.assignments);
+            observed.push(routing.observed);
+        }
+        // With the tape gone the parameters have one owner again and are updated in place.
+        drop(tape);
+        self.state.adam.step(model, &gradients);
+        model.after_step(&observed);
+        Ok((loss_value, terms))
+    }
+}

@@ -1,0 +1,166 @@
+//! Fifty training steps of the MovieLens model against PyTorch, recorded by `recorded/movielens_steps.py` (which
+//! says how weights, batches and masks are made, and what is stored).
+
+use std::collections::BTreeMap;
+
+use moe_core::batch::{IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+use moe_core::random::{Philox, unit};
+use moe_core::tape::Tape;
+use moe_core::{Mode, Pass, Real, Tensor};
+use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, Model, Module, task_loss};
+use moe_routers::Registry;
+use serde::Deserialize;
+
+const SEED: u64 = 38;
+const BATCH: u64 = 128;
+const BUCKETS: usize = 64;
+
+#[derive(Deserialize)]
+struct Recording {
+    losses: Vec<f64>,
+    slots: Vec<usize>,
+    parameters: BTreeMap<String, RecordedParameter>,
+}
+
+#[derive(Deserialize)]
+struct RecordedParameter {
+    norm: f64,
+    moved: f64,
+    sketch: Vec<f64>,
+}
+
+fn word(purpose: &str, index: usize) -> u32 {
+    Philox::new(SEED, purpose, 0).row_block(index as u64 / 4, 0, 0)[index % 4]
+}
+
+fn initial(name: &str, tensor: &Tensor) -> Tensor {
+    let scale = if name.starts_with("encoder") || name.ends_with("bias") {
+        0.05
+    } else if name.contains("gates") {
+        1.0
+    } else {
+        let [.., fan_in, fan_out] = tensor.shape()[..] else { unreachable!("matrices") };
+        (6.0 / (fan_in + fan_out) as f64).sqrt()
+    };
+    let purpose = format!("init.{name}");
+    Tensor::from_fn(*tensor.shape(), |i| {
+        (scale * (2.0 * f64::from(unit(word(&purpose, i))) - 1.0)) as Real
+    })
+}
+
+fn model(dropout: Real) -> Mixture {
+    let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
+    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
+    let description = MixtureDescription {
+        input: InputSpec::Ids { columns: vec![column("user", 6040), column("movie", 3952)] },
+        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
+        embedding_width: 128,
+        experts: 16,
+        k: 2,
+        expert_width: 256,
+        expert_dropout: dropout,
+        head_widths: vec![256],
+        router: "top-k".into(),
+        router_parameters: BTreeMap::new(),
+    };
+    let mut model = description.build(&Registry::standard(), SEED).unwrap();
+    model.visit_mut(&mut |name, mut state| {
+        let tensor = initial(name, state.tensor_mut());
+        *state.tensor_mut() = tensor;
+    });
+    model
+}
+
+/// Inputs, targets and row ids of a step.
+fn batch(step: u64) -> (Vec<u64>, Inputs, [Target; 2]) {
+    let row_ids: Vec<u64> = (step * BATCH..(step + 1) * BATCH).collect();
+    let philox = Philox::new(SEED, "rows", 0);
+    let words: Vec<[u32; 4]> = row_ids.iter().map(|&id| philox.row_block(id, 0, 0)).collect();
+    let users = words.iter().map(|w| w[0] % 6040).collect();
+    let movies = words.iter().map(|w| w[1] % 3952).collect();
+    let watch: Vec<Real> = words.iter().map(|w| (w[2] & 1) as Real).collect();
+    let values = words.iter().map(|w| (1 + w[3] % 5) as Real).collect();
+    let present = watch.iter().map(|&w| w == 1.0).collect();
+    let targets = [Target::Binary(watch), Target::Regression { values, present }];
+    (row_ids, Inputs::Ids(vec![users, movies]), targets)
+}
+
+fn distance(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
+    a.zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()
+}
+
+fn sketch(name: &str, tensor: &Tensor) -> Vec<f64> {
+    let purpose = format!("sketch.{name}");
+    let mut sums = vec![0.0; BUCKETS];
+    for (i, &value) in tensor.as_slice().iter().enumerate() {
+        let sign = if word(&purpose, i) & 1 == 1 { 1.0 } else { -1.0 };
+        sums[i % BUCKETS] += sign * f64::from(value);
+    }
+    sums
+}
+
+fn repeats(recording: &str, dropout: Real) {
+    let recording: Recording = serde_json::from_str(recording).unwrap();
+    let mut model = model(dropout);
+    let mut adam = Adam::new(AdamOptions { learning_rate: 5e-4, ..AdamOptions::default() });
+    let double = size_of::<Real>() == 8;
+
+    for (step, &expected) in recording.losses.iter().enumerate() {
+        let (row_ids, inputs, targets) = batch(step as u64);
+        let pass = Pass {
+            mode: Mode::Train,
+            seed: SEED,
+            step: step as u64,
+            epoch: 0,
+            row_ids: &row_ids,
+            keys: &row_ids,
+        };
+        let tape = Tape::new();
+        let output = model.forward(&tape, &pass, &inputs);
+        let assignments: Vec<_> = output.routings.iter().map(|r| &r.assignments).collect();
+        let slots = moe_core::dispatch::ExpertPlan::new(&assignments).slots();
+        let terms: Vec<_> = output
+            .predictions
+            .iter()
+            .zip(&targets)
+            .map(|(prediction, target)| task_loss(*prediction, target).scale(0.5))
+            .collect();
+        let loss = terms[0] + terms[1];
+        let value = f64::from(loss.value().item());
+        let tolerance = if double { 1e-9 } else { 1e-4 };
+        assert!(
+            (value - expected).abs() <= tolerance * expected,
+            "step {step}: loss {value}, PyTorch {expected}"
+        );
+        assert_eq!(slots, recording.slots[step], "slots of step {step}");
+        let gradients = tape.backward(loss);
+        drop(tape);
+        adam.step(&mut model, &gradients);
+    }
+
+    let mut seen = 0;
+    model.visit(&mut |name, state| {
+        let recorded = &recording.parameters[name];
+        let tensor = state.tensor();
+        let apart = distance(sketch(name, tensor).into_iter(), recorded.sketch.iter().copied());
+        // In double precision the difference is held against how far the parameter moved.
+        let allowed = if double { 1e-9 * recorded.moved } else { 1e-3 * recorded.norm };
+        assert!(apart <= allowed, "{name}: {apart} apart from PyTorch, {allowed} allowed");
+        let start = initial(name, tensor);
+        let values = |t: &Tensor| t.as_slice().iter().map(|&v| f64::from(v)).collect::<Vec<_>>();
+        let moved = distance(values(tensor).into_iter(), values(&start).into_iter());
+        assert!((moved - recorded.moved).abs() <= 1e-2 * recorded.moved, "{name} moved {moved}");
+        seen += 1;
+    });
+    assert_eq!(seen, recording.parameters.len());
+}
+
+#[test]
+fn without_dropout() {
+    repeats(include_str!("recorded/movielens_plain.json"), 0.0);
+}
+
+#[test]
+fn with_recorded_masks() {
+    repeats(include_str!("recorded/movielens_dropout.json"), 0.5);
+}
