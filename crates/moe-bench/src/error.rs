@@ -1,0 +1,69 @@
+use std::path::PathBuf;
+
+use moe_core::envelope::EnvelopeError;
+use moe_data::DataError;
+use moe_nn::{TrainError, WeightsError};
+use moe_routers::RegistryError;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration is wrong: a key, a value, or flags that do not go together.
+    #[error("{0}")]
+    Config(String),
+    /// A router cannot be built as configured.
+    #[error(transparent)]
+    Router(#[from] RegistryError),
+    /// A data set cannot be loaded.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Training stopped.
+    #[error("router {router}, seed {seed}: {source}")]
+    Train {
+        /// The router.
+        router: String,
+        /// The seed of the run.
+        seed: u64,
+        /// Why.
+        source: TrainError,
+    },
+    /// Weights cannot be saved or loaded.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A state cannot be saved or loaded.
+    #[error(transparent)]
+    State(#[from] EnvelopeError),
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A run directory is not what it should be.
+    #[error("{}: {problem}", path.display())]
+    RunDir {
+        /// The directory, or a file in it.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Error {
+    /// The exit status of the contract: 2 for a usage or configuration error, 1 for anything else.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Error::Config(_) | Error::Router(_) => 2,
+            Error::Data(error) if error.is_configuration() => 2,
+            _ => 1,
+        }
+    }
+
+    pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+        let path = path.into();
+        |source| Error::File { path, source }
+    }
+}

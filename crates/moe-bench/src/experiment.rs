@@ -1,0 +1,108 @@
+use moe_core::batch::BatchSource;
+use moe_data::Dataset;
+use moe_nn::{
+    Mixture, MixtureDescription, Module, Observer, TrainState, continue_training, evaluate,
+};
+use moe_routers::{GateSpec, Registry};
+
+use crate::results::{RoutingResult, TestResult};
+use crate::{Config, Error, RunResult};
+
+/// A configuration with its data loaded and everything checked that can be checked before training.
+#[derive(Debug)]
+pub struct Experiment<'r> {
+    config: Config,
+    data: Dataset,
+    registry: &'r Registry,
+}
+
+impl<'r> Experiment<'r> {
+    /// Checks the configuration and loads the data.
+    ///
+    /// # Errors
+    /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for
+    /// an unknown router, or the data cannot be loaded.
+    pub fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
+        let mut config = config.clone();
+        config.validate()?;
+        for router in config.routers.keys() {
+            registry.get(router)?;
+        }
+        for (i, router) in config.run.routers.iter().enumerate() {
+            if config.run.routers[..i].contains(router) {
+                return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
+            }
+            let spec = GateSpec {
+                inputs: 1,
+                experts: config.model.experts,
+                k: config.model.k,
+                seed: 0,
+                gate: 0,
+            };
+            let given = config.routers.get(router).cloned().unwrap_or_default();
+            registry.get(router)?.check(&spec, &given)?;
+        }
+        let entry = moe_data::find(&config.dataset.name)?;
+        config.dataset.options = entry.resolve(&config.dataset.options)?;
+        let data = entry.load(&config.dataset.options)?;
+        config.train_options(0, &data.tasks)?;
+        Ok(Experiment { config, data, registry })
+    }
+
+    /// The configuration, complete.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Dataset {
+        &self.data
+    }
+
+    /// Training steps of an epoch.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
+    }
+
+    /// The model of a router.
+    pub fn description(&self, router: &str) -> MixtureDescription {
+        self.config.description(router, self.data.input.clone(), &self.data.tasks)
+    }
+
+    /// Trains `router` from `seed`, or from a state that an observer was shown, and tests it.
+    ///
+    /// # Errors
+    /// If the router cannot be built, or training stops.
+    pub fn run(
+        &self,
+        router: &str,
+        seed: u64,
+        state: Option<TrainState>,
+        observer: &mut dyn Observer,
+    ) -> Result<(Mixture, RunResult), Error> {
+        let Experiment { config, data, registry } = self;
+        let mut model = self.description(router).build(registry, seed)?;
+        let options = config.train_options(seed, &data.tasks)?;
+        let state = state.unwrap_or_else(|| TrainState::new(&model, options.adam));
+        let history =
+            continue_training(&mut model, state, &data.train, &data.val, &options, observer)
+                .map_err(|source| Error::Train { router: router.into(), seed, source })?;
+        let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
+        let result = RunResult {
+            router: router.into(),
+            seed,
+            num_experts: config.model.experts,
+            k: config.model.k,
+            parameters: model.parameter_count(),
+            epochs: history.epochs.len(),
+            best_epoch: history.best_epoch,
+            val_loss: history.best_val_loss,
+            test: TestResult::new(&test, &data.tasks),
+            routing: RoutingResult::new(&history, &test, data.test.planted()),
+            seconds: history.train_seconds,
+            steps: history.steps,
+            steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
+        };
+        Ok((model, result))
+    }
+}

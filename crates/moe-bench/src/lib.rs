@@ -1,0 +1,58 @@
+//! Experiments with routers for mixtures of experts: the library behind the `moe` command.
+//!
+//! # The command with a router of your own
+//! A program of a few lines is the whole `moe` command with one more router:
+//! ```no_run
+//! use moe_routers::{Registry, RouterEntry, RouterInfo, TopK};
+//!
+//! fn main() -> std::process::ExitCode {
+//!     let info = RouterInfo {
+//!         id: "mine".into(),
+//!         summary: "top-1".into(),
+//!         citation: "this program".into(),
+//!         uses_k: false,
+//!         parameters: vec![],
+//!     };
+//!     let mut routers = Registry::standard();
+//!     let entry = RouterEntry::per_gate(info, |spec, _| {
+//!         Box::new(TopK::new(&moe_routers::GateSpec { k: 1, ..*spec }, 0.0))
+//!     });
+//!     routers.register(entry).expect("the id is free");
+//!     moe_bench::run(std::env::args_os(), routers)
+//! }
+//! ```
+//! Then `my-program compare --routers top-k,mine`.
+//!
+//! # An experiment in code
+//! ```
+//! use moe_bench::{Config, compare};
+//! use moe_routers::Registry;
+//!
+//! let mut config = Config::preset("smoke")?;
+//! config.dataset.name = "synthetic".into();
+//! config.run.seeds = 1;
+//! config.run.routers = vec!["top-k".into()];
+//! let comparison = compare(&config, &Registry::standard(), &mut ())?;
+//! assert_eq!(comparison.runs.len(), 1);
+//! # Ok::<(), moe_bench::Error>(())
+//! ```
+
+mod cli;
+mod commands;
+mod compare;
+mod config;
+mod error;
+mod experiment;
+mod progress;
+mod results;
+mod run_dir;
+mod statistics;
+mod table;
+
+pub use cli::run;
+pub use compare::compare;
+pub use config::{Config, DatasetConfig, ModelConfig, RunConfig, TrainConfig};
+pub use error::Error;
+pub use experiment::Experiment;
+pub use progress::Progress;
+pub use results::{Comparison, RunResult};

@@ -1,0 +1,231 @@
+use moe_core::batch::TaskSpec;
+use moe_data::Dataset;
+use moe_nn::{Evaluation, History, TaskMetrics};
+use moe_routers::RoutingStats;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::statistics::{Paired, Summary};
+use crate::{Config, statistics};
+
+/// A finished comparison: the object that `--format json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// `moe.compare/1`
+    pub schema: &'static str,
+    /// What was learnt.
+    pub dataset: DatasetInfo,
+    /// The configuration, complete.
+    pub config: Config,
+    /// Where it ran.
+    pub host: Host,
+    /// All runs, routers in the order they were asked for, seeds ascending.
+    pub runs: Vec<RunResult>,
+    /// One line per router.
+    pub summary: Vec<RouterSummary>,
+}
+
+/// The data set of a comparison.
+#[derive(Clone, Debug, Serialize)]
+pub struct DatasetInfo {
+    /// Its id.
+    pub name: String,
+    /// Its tasks.
+    pub tasks: Vec<TaskInfo>,
+    /// Rows of each part.
+    pub rows: PartRows,
+}
+
+/// A task of the data set.
+#[derive(Clone, Debug, Serialize)]
+pub struct TaskInfo {
+    /// Its name.
+    pub name: String,
+    /// `binary`, `multiclass` or `regression`
+    pub kind: &'static str,
+}
+
+/// Rows of the parts of the data set.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct PartRows {
+    /// To learn from.
+    pub train: usize,
+    /// To choose by.
+    pub val: usize,
+    /// To report.
+    pub test: usize,
+}
+
+/// The machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Host {
+    /// Threads used; the results do not depend on it.
+    pub threads: usize,
+}
+
+/// One router trained from one seed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunResult {
+    /// The router's id.
+    pub router: String,
+    /// Seed of initial weights, shuffles and draws.
+    pub seed: u64,
+    /// N.
+    pub num_experts: usize,
+    /// K as configured, also for routers that do not use it.
+    pub k: usize,
+    /// Learnable numbers of the whole model.
+    pub parameters: usize,
+    /// Epochs run.
+    pub epochs: usize,
+    /// The epoch whose weights were kept, from 1.
+    pub best_epoch: usize,
+    /// Its validation loss.
+    pub val_loss: f64,
+    /// On the test part, with those weights.
+    pub test: TestResult,
+    /// How rows spread over experts.
+    pub routing: RoutingResult,
+    /// Time spent in training steps.
+    pub seconds: f64,
+    /// Training steps taken.
+    pub steps: u64,
+    /// Their rate.
+    pub steps_per_second: f64,
+}
+
+/// Loss and metrics on the test part: also what `moe eval` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestResult {
+    /// Sum of task weight times task loss, without auxiliary terms.
+    pub loss: f64,
+    /// For each task by name, its loss and metrics.
+    pub tasks: Map<String, Value>,
+}
+
+impl TestResult {
+    pub(crate) fn new(evaluation: &Evaluation, tasks: &[TaskSpec]) -> Self {
+        let metrics = tasks.iter().zip(&evaluation.tasks);
+        let metrics = metrics.map(|(task, metrics): (_, &TaskMetrics)| {
+            let value = serde_json::to_value(metrics).expect("metrics are plain numbers");
+            (task.name.clone(), value)
+        });
+        TestResult { loss: evaluation.loss, tasks: metrics.collect() }
+    }
+
+    /// A metric of a task, if the task has it and it is defined.
+    pub fn metric(&self, task: &str, name: &str) -> Option<f64> {
+        self.tasks.get(task)?.get(name)?.as_f64()
+    }
+}
+
+/// How rows spread over experts, all gates together. All zeros for a model without gates.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct RoutingResult {
+    /// Mean number of experts of a row and gate in training steps.
+    pub experts_per_row_train: f64,
+    /// The same on the test part.
+    pub experts_per_row_eval: f64,
+    /// Entropy of the experts' load on the test part: 1 balanced, 0 collapsed.
+    pub load_entropy: f64,
+    /// Largest share of one expert of all (row, expert) pairs there.
+    pub max_load: f64,
+    /// Experts without a row there.
+    pub dead_experts: usize,
+    /// Where the data has a planted partition: how well each row's main expert agrees with it (adjusted Rand
+    /// index; 1 the same partition, about 0 unrelated), mean over the gates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adjusted_rand_index: Option<f64>,
+}
+
+impl RoutingResult {
+    pub(crate) fn new(history: &History, test: &Evaluation, planted: Option<&[u32]>) -> Self {
+        let Some(stats) = &test.routing else {
+            return RoutingResult::default();
+        };
+        let agreement = planted.map(|planted| {
+            let gates = test.main_experts.iter();
+            let indices = gates.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
+            indices.sum::<f64>() / test.main_experts.len() as f64
+        });
+        RoutingResult {
+            experts_per_row_train: history
+                .routing
+                .as_ref()
+                .map_or(0.0, RoutingStats::experts_per_row),
+            experts_per_row_eval: stats.experts_per_row(),
+            load_entropy: stats.load_entropy(),
+            max_load: stats.max_load(),
+            dead_experts: stats.dead_experts(),
+            adjusted_rand_index: agreement,
+        }
+    }
+}
+
+/// All runs of a router in one line.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouterSummary {
+    /// The router's id.
+    pub router: String,
+    /// Number of runs.
+    pub runs: usize,
+    /// Test loss.
+    pub test_loss: Summary,
+    /// Against the baseline, seed by seed; `None` for the baseline itself.
+    pub vs_baseline: Option<VsBaseline>,
+}
+
+/// A router held against the baseline.
+#[derive(Clone, Debug, Serialize)]
+pub struct VsBaseline {
+    /// The baseline's id.
+    pub baseline: String,
+    /// Difference of the mean test losses as a share of the baseline's: below 0 is better.
+    pub relative: f64,
+    /// 95 % interval of it from the paired differences (Student's t); `None` with one run.
+    pub ci95: Option<[f64; 2]>,
+}
+
+impl Comparison {
+    pub(crate) fn new(config: &Config, data: &Dataset, runs: Vec<RunResult>) -> Self {
+        let losses = |router: &str| -> Vec<f64> {
+            runs.iter().filter(|run| run.router == router).map(|run| run.test.loss).collect()
+        };
+        let routers = &config.run.routers;
+        let baseline = Some(&config.run.baseline).filter(|id| routers.contains(id));
+        let baseline = baseline.unwrap_or(&routers[0]);
+        let baseline_losses = losses(baseline);
+        let summary = routers.iter().map(|router| {
+            let losses = losses(router);
+            let vs_baseline = (router != baseline).then(|| {
+                let Paired { relative, ci95 } = statistics::paired(&losses, &baseline_losses);
+                VsBaseline { baseline: baseline.clone(), relative, ci95 }
+            });
+            RouterSummary {
+                router: router.clone(),
+                runs: losses.len(),
+                test_loss: Summary::of(&losses),
+                vs_baseline,
+            }
+        });
+        use moe_core::batch::BatchSource;
+        Comparison {
+            schema: "moe.compare/1",
+            dataset: DatasetInfo {
+                name: data.name.clone(),
+                tasks: (data.tasks.iter())
+                    .map(|task| TaskInfo { name: task.name.clone(), kind: task.kind.name() })
+                    .collect(),
+                rows: PartRows {
+                    train: data.train.rows(),
+                    val: data.val.rows(),
+                    test: data.test.rows(),
+                },
+            },
+            config: config.clone(),
+            host: Host { threads: rayon::current_num_threads() },
+            summary: summary.collect(),
+            runs,
+        }
+    }
+}

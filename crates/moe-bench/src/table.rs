@@ -1,0 +1,105 @@
+//! Comparisons as tables for people.
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::results::VsBaseline;
+use crate::statistics::Summary;
+use crate::{Comparison, RunResult};
+
+/// How a table is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Text,
+    Markdown,
+}
+
+/// A column: its head, and its cell for the runs of one router.
+type Column<'a> = (String, Box<dyn Fn(&[&RunResult]) -> String + 'a>);
+
+/// The table of a comparison, with a line that says how to read it.
+pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
+    let mut columns: Vec<Column<'_>> = Vec::new();
+    columns.push(("test loss".into(), Box::new(|runs| spread(runs, |run| run.test.loss, 4))));
+    for task in &comparison.dataset.tasks {
+        let name = match task.kind {
+            "binary" => "auc",
+            "multiclass" => "accuracy",
+            _ => "mse",
+        };
+        let task = &task.name;
+        let cell = move |runs: &[&RunResult]| {
+            if runs.iter().any(|run| run.test.metric(task, name).is_none()) {
+                return "-".into();
+            }
+            spread(runs, |run| run.test.metric(task, name).unwrap_or(f64::NAN), 4)
+        };
+        columns.push((format!("{task} {name}"), Box::new(cell)));
+    }
+    let mut mean_column = |head: &str, value: fn(&RunResult) -> f64, digits: usize| {
+        let cell = move |runs: &[&RunResult]| format!("{:.digits$}", mean(runs, value));
+        columns.push((head.into(), Box::new(cell)));
+    };
+    mean_column("experts/row train", |run| run.routing.experts_per_row_train, 2);
+    mean_column("eval", |run| run.routing.experts_per_row_eval, 2);
+    mean_column("load entropy", |run| run.routing.load_entropy, 3);
+    mean_column("max load", |run| run.routing.max_load, 3);
+    mean_column("dead", |run| run.routing.dead_experts as f64, 1);
+    if comparison.runs.iter().any(|run| run.routing.adjusted_rand_index.is_some()) {
+        mean_column("rand index", |run| run.routing.adjusted_rand_index.unwrap_or(0.0), 3);
+    }
+    mean_column("epochs", |run| run.epochs as f64, 1);
+    mean_column("seconds", |run| run.seconds, 1);
+    mean_column("steps/s", |run| run.steps_per_second, 1);
+
+    let mut table = Table::new();
+    table.load_preset(match style {
+        Style::Text => presets::NOTHING,
+        Style::Markdown => presets::ASCII_MARKDOWN,
+    });
+    let heads = columns.iter().map(|(head, _)| head.clone());
+    let heads = std::iter::once("router".to_string()).chain(heads);
+    table.set_header(heads.chain(["vs baseline".to_string()]));
+    for summary in &comparison.summary {
+        let runs: Vec<&RunResult> =
+            comparison.runs.iter().filter(|run| run.router == summary.router).collect();
+        let mut row = vec![summary.router.clone()];
+        row.extend(columns.iter().map(|(_, cell)| cell(&runs)));
+        row.push(summary.vs_baseline.as_ref().map_or("baseline".into(), against));
+        table.add_row(row);
+    }
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    format!("{table}\n\n{}\n", legend(comparison))
+}
+
+fn legend(comparison: &Comparison) -> String {
+    let rows = comparison.dataset.rows;
+    format!(
+        "{}: {} training, {} validation, {} test rows; {} seed(s); mean ± standard error. Lower loss is better. \
+         \"vs baseline\" is the relative difference in test loss with its 95 % interval, paired by seed.",
+        comparison.dataset.name, rows.train, rows.val, rows.test, comparison.config.run.seeds
+    )
+}
+
+fn mean(runs: &[&RunResult], value: impl Fn(&RunResult) -> f64) -> f64 {
+    runs.iter().map(|run| value(run)).sum::<f64>() / runs.len() as f64
+}
+
+fn spread(runs: &[&RunResult], value: impl Fn(&RunResult) -> f64, digits: usize) -> String {
+    let values: Vec<f64> = runs.iter().map(|run| value(run)).collect();
+    match Summary::of(&values) {
+        Summary { mean, stderr: Some(stderr) } => format!("{mean:.digits$} ± {stderr:.digits$}"),
+        Summary { mean, stderr: None } => format!("{mean:.digits$}"),
+    }
+}
+
+fn against(vs: &VsBaseline) -> String {
+    let percent = |share: f64| format!("{:+.1} %", 100.0 * share);
+    match vs.ci95 {
+        Some([low, high]) => {
+            format!("{} [{}, {}]", percent(vs.relative), percent(low), percent(high))
+        }
+        None => percent(vs.relative),
+    }
+}

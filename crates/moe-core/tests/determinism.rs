@@ -1,0 +1,228 @@
+//! Equal bits for any number of threads and any batch neighbours.
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
+use moe_core::dispatch::{Assignments, ExpertPlan};
+use moe_core::kernel::{Block, Mat, gemm, gemm_blocks};
+use moe_core::random::{DrawRows, Philox};
+use moe_core::tape::Tape;
+use moe_core::{Real, Tensor};
+
+/// A router, a layer with two gates, a hidden layer and a loss.
+struct Model {
+    embedding: Tensor,
+    router: [Tensor; 2],
+    weight: Tensor,
+    bias: Tensor,
+    head: Tensor,
+    head_bias: Tensor,
+}
+
+/// Rows for a [`Model`].
+struct Rows {
+    ids: Vec<u64>,
+    x: Tensor,
+    gates: [Assignments; 2],
+}
+
+struct Outcome {
+    /// One row per input row: predictions, and the gradients of x.
+    by_row: [Tensor; 2],
+    /// Gradients of what all rows share.
+    shared: Vec<Tensor>,
+}
+
+impl Model {
+    fn new(d: usize, n: usize, o: usize) -> Self {
+        let mut rng = rng(1, 0);
+        Model {
+            embedding: uniform([50, d], &mut rng),
+            router: [(); 2].map(|()| uniform([d, n], &mut rng)),
+            weight: uniform([n, d, o], &mut rng),
+            bias: uniform([n, o], &mut rng),
+            head: uniform([2 * o, 3], &mut rng),
+            head_bias: uniform([3], &mut rng),
+        }
+    }
+
+    /// The cotangent of a row is a function of its prediction, so that it too is the row's own.
+    fn run(&self, rows: &Rows) -> Outcome {
+        let plan = Arc::new(ExpertPlan::new(&[&rows.gates[0], &rows.gates[1]]));
+        let tape = Tape::new();
+        let table = tape.variable(self.embedding.clone());
+        let router = self.router.each_ref().map(|router| tape.variable(router.clone()));
+        let [weight, bias, head, head_bias] =
+            [&self.weight, &self.bias, &self.head, &self.head_bias]
+                .map(|tensor| tape.variable(tensor.clone()));
+        let philox = Philox::new(3, "dropout", 7);
+
+        let x = tape.variable(rows.x.clone());
+        let keys: Vec<u32> = rows.ids.iter().map(|id| (id % 50) as u32).collect();
+        let drawn = DrawRows { row_ids: &rows.ids, experts: None };
+        let input = (x + table.gather_rows(&keys)).dropout(0.1, philox, drawn);
+
+        let slot_ids: Vec<u64> = plan.slot_rows().iter().map(|&r| rows.ids[r as usize]).collect();
+        let drawn = DrawRows { row_ids: &slot_ids, experts: Some(plan.slot_experts()) };
+        let slots = input.gather_slots(&plan).grouped_linear(weight, bias, &plan).relu();
+        let slots = slots.dropout(0.2, philox, drawn);
+        let parts = [0, 1].map(|g| {
+            let gate = &rows.gates[g];
+            let weights = input.matmul(router[g]).gather_assigned(gate).csr_softmax(gate);
+            slots.combine(weights, gate, &plan, g)
+        });
+        let out = tape.concat(&parts).linear(head, head_bias).softmax().sigmoid();
+        let gradients = tape.backward_from(out, out.value().map(|v| v * v - 0.3));
+        let wrt = |var| gradients.wrt(var).expect("the output depends on it");
+        Outcome {
+            by_row: [out.value(), wrt(x)],
+            shared: [table, router[0], router[1], weight, bias, head, head_bias].map(wrt).into(),
+        }
+    }
+}
+
+impl Rows {
+    fn new(rows: usize, d: usize, n: usize) -> Self {
+        let mut rng = rng(2, 0);
+        Rows {
+            ids: row_ids(rows),
+            x: uniform([rows, d], &mut rng),
+            gates: [(); 2].map(|()| assignments(rows, n, &mut rng)),
+        }
+    }
+
+    /// The batch of the rows `picked`, in that order.
+    fn pick(&self, picked: &[usize]) -> Self {
+        let gates = self.gates.each_ref().map(|gate| {
+            let experts = picked.iter().flat_map(|&row| gate.of_row(row)).copied().collect();
+            let mut offsets = vec![0];
+            offsets.extend(picked.iter().scan(0, |end, &row| {
+                *end += gate.of_row(row).len() as u32;
+                Some(*end)
+            }));
+            Assignments::new(gate.num_experts(), offsets, experts).expect("rows of assignments")
+        });
+        Rows {
+            ids: picked.iter().map(|&row| self.ids[row]).collect(),
+            x: pick_rows(&self.x, picked),
+            gates,
+        }
+    }
+}
+
+fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+    pool.install(f)
+}
+
+/// Large enough that every kernel takes its parallel path.
+#[test]
+fn one_two_and_seven_threads_give_the_same_bits() {
+    let (model, rows) = (Model::new(64, 8, 48), Rows::new(700, 64, 8));
+    let one = in_pool(1, || model.run(&rows));
+    for threads in [2, 7, 7] {
+        let many = in_pool(threads, || model.run(&rows));
+        for (a, b) in
+            one.by_row.iter().chain(&one.shared).zip(many.by_row.iter().chain(&many.shared))
+        {
+            assert_same_bits(a.as_slice(), b.as_slice(), &format!("{threads} threads"));
+        }
+    }
+}
+
+/// Forward and backward, in batches of any size and order, over odd widths.
+#[test]
+fn a_row_does_not_depend_on_its_batch() {
+    const ROWS: usize = 259;
+    for (d, n, o) in [(37, 5, 128), (257, 3, 37), (128, 4, 1), (300, 2, 65)] {
+        let (model, rows) = (Model::new(d, n, o), Rows::new(ROWS, d, n));
+        let whole = model.run(&rows);
+        let check = |picked: &[usize], what: &str| {
+            let part = model.run(&rows.pick(picked));
+            for (part, whole) in part.by_row.iter().zip(&whole.by_row) {
+                let expected = pick_rows(whole, picked);
+                let what = format!("{what}, widths {d}, {n}, {o}");
+                assert_same_bits(part.as_slice(), expected.as_slice(), &what);
+            }
+        };
+        let all: Vec<usize> = (0..ROWS).collect();
+        for row in [0, 1, 63, 64, 100, ROWS - 1] {
+            check(&[row], "a row alone");
+        }
+        check(&all[..ROWS / 2], "the first half");
+        check(&all[ROWS / 2..], "the second half");
+        check(&all.iter().rev().copied().collect::<Vec<_>>(), "backwards");
+        check(&all.iter().map(|row| row * 100 % ROWS).collect::<Vec<_>>(), "shuffled");
+        for size in [2, 3, 15, 16, 17, 63, 64, 65, 129] {
+            check(&all[40..40 + size], "a window");
+        }
+    }
+}
+
+/// A row of a product has the same bits whatever rows stand around it, in every layout.
+#[test]
+fn a_row_of_a_product_does_not_depend_on_the_others() {
+    const ROWS: usize = 150;
+    let mut rng = rng(4, 0);
+    for k in [1, 37, 128, 257, 300] {
+        for n in [1, 37, 128, 257, 300] {
+            let (a, b) = (uniform([ROWS, k], &mut rng), uniform([k, n], &mut rng));
+            let start = uniform([ROWS, n], &mut rng);
+            for (b, beta) in [
+                (Mat::new(b.as_slice(), k, n), 0.0),
+                (Mat::new(b.as_slice(), k, n), 1.0),
+                (Mat::new(b.as_slice(), n, k).t(), 0.0),
+            ] {
+                let rows = |first: usize, count: usize| {
+                    let mut c = start.as_slice()[first * n..(first + count) * n].to_vec();
+                    let a = &a.as_slice()[first * k..(first + count) * k];
+                    gemm(Mat::new(a, count, k), b, beta, &mut c);
+                    c
+                };
+                let whole = rows(0, ROWS);
+                for count in [1, 2, 3, 15, 16, 17, 63, 64, 65, 129] {
+                    for first in [0, ROWS - count] {
+                        let expected = &whole[first * n..(first + count) * n];
+                        let what = format!("rows {first}+{count} of k {k}, n {n}, beta {beta}");
+                        assert_same_bits(&rows(first, count), expected, &what);
+                    }
+                }
+                // The same left factor stored by columns.
+                let turned: Vec<Real> =
+                    (0..k * ROWS).map(|i| a.as_slice()[i % ROWS * k + i / ROWS]).collect();
+                let mut c = start.as_slice().to_vec();
+                gemm(Mat::new(&turned, k, ROWS).t(), b, beta, &mut c);
+                assert_same_bits(&c, &whole, "the left factor by columns");
+            }
+        }
+    }
+}
+
+/// A product in a group has the bits it has alone.
+#[test]
+fn a_product_does_not_depend_on_its_group() {
+    let mut rng = rng(5, 0);
+    let (k, n) = (37, 29);
+    let factors: Vec<[Tensor; 2]> =
+        [0, 1, 200, 64, 65].map(|m| [uniform([m, k], &mut rng), uniform([k, n], &mut rng)]).into();
+    fn mats(pair: &[Tensor; 2]) -> [Mat<'_>; 2] {
+        pair.each_ref().map(|tensor| Mat::new(tensor.as_slice(), tensor.rows(), tensor.cols()))
+    }
+    let mut together: Vec<Vec<Real>> =
+        factors.iter().map(|[a, _]| vec![0.0; a.rows() * n]).collect();
+    let blocks = (factors.iter().zip(&mut together))
+        .map(|(pair, c)| {
+            let [a, b] = mats(pair);
+            Block { a, b, c }
+        })
+        .collect();
+    gemm_blocks(0.0, blocks);
+    for (pair, together) in factors.iter().zip(&together) {
+        let [a, b] = mats(pair);
+        let mut alone = vec![0.0; together.len()];
+        gemm(a, b, 0.0, &mut alone);
+        assert_same_bits(together, &alone, "in a group and alone");
+    }
+}
