@@ -46,14 +46,15 @@ pub(crate) fn sigmoid(x: Real) -> Real {
 }
 
 impl<'t> Var<'t> {
-    /// max(x, 0); its derivative at 0 is 0.
+    /// max(x, 0); its derivative at 0 is 0. What is not a number stays so.
     ///
     /// # Shapes
     /// any → the same.
     pub fn relu(self) -> Var<'t> {
         let relu = Activation {
             name: "relu",
-            value: |x| x.max(0.0),
+            // Not `x.max(0.0)`, which would hide a NaN.
+            value: |x| if x < 0.0 { 0.0 } else { x },
             slope: |y| if y > 0.0 { 1.0 } else { 0.0 },
         };
         self.tape().apply(relu, &[self])
