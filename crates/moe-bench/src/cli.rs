@@ -7,7 +7,7 @@ use moe_routers::Registry;
 
 use crate::commands;
 use crate::progress::ProgressKind;
-use crate::{Config, DatasetConfig, Error};
+use crate::{Config, DatasetConfig, Error, output};
 
 /// Trains and compares routers for sparse mixtures of experts on CPU.
 #[derive(Debug, Parser)]
@@ -154,13 +154,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>, registry: Registry) -> Exit
             return ExitCode::from(status);
         }
     };
-    match execute(cli.command, &registry) {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
+    let printed = execute(cli.command, &registry)
+        .and_then(|results| output::print(&results).map_err(Error::file("standard output")));
+    match printed {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            output::note(format_args!("error: {error}"));
             ExitCode::from(error.exit_status())
         }
     }
@@ -181,13 +180,14 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
             pool.install(|| commands::compare(&config, registry, &args.shared))
         }
         Command::Train(args) => {
-            let config = args.shared.config(|config| {
+            let mut config = args.shared.config(|config| {
                 if let Some(router) = &args.router {
-                    config.run.routers.insert(0, router.clone());
+                    config.run.routers = vec![router.clone()];
                 }
-                config.run.routers.truncate(1);
-                config.run.seeds = 1;
             })?;
+            // What is recorded is what is run, also after `--set run.seeds=3`.
+            config.run.routers.truncate(1);
+            config.run.seeds = 1;
             let pool = args.shared.pool()?;
             pool.install(|| commands::train(&config, registry, &args.shared, args.resume))
         }

@@ -3,10 +3,11 @@ use std::fmt::Write;
 use moe_routers::Registry;
 
 use crate::cli::{Format, SharedArgs};
-use crate::compare::RunObserver;
+use crate::compare::{RunObserver, run_all};
+use crate::output::note;
 use crate::run_dir::{Checkpoints, RunDir, to_json};
 use crate::table::{self, Style};
-use crate::{Comparison, Config, Error, Experiment, compare as compare_routers};
+use crate::{Comparison, Config, Error, Experiment};
 
 /// `moe compare`
 pub(crate) fn compare(
@@ -15,13 +16,14 @@ pub(crate) fn compare(
     args: &SharedArgs,
 ) -> Result<String, Error> {
     // What is wrong with the configuration is said before a directory is made.
-    let config = Experiment::prepare(config, registry)?.config().clone();
+    let experiment = Experiment::prepare(config, registry)?;
+    let config = experiment.config();
     let dir = RunDir::create(args.out.as_deref(), &format!("compare-{}", config.dataset.name))?;
     dir.write_config(&config.to_toml())?;
-    let comparison = compare_routers(&config, registry, &mut *args.progress.start())?;
+    let comparison = run_all(&experiment, &mut *args.progress.start())?;
     dir.write_json("results.json", &comparison)?;
     dir.write("report.md", &report(&comparison))?;
-    eprintln!("results are in {}", dir.path().display());
+    note(format_args!("results are in {}", dir.path().display()));
     Ok(match args.format {
         Format::Table => table::comparison(&comparison, Style::Text),
         Format::Md => table::comparison(&comparison, Style::Markdown),
@@ -70,7 +72,7 @@ pub(crate) fn train(
     progress.end();
     dir.finish(&mut model, experiment.description(router), seed)?;
     dir.write_json("result.json", &result)?;
-    eprintln!("the run is in {}", dir.path().display());
+    note(format_args!("the run is in {}", dir.path().display()));
     let style = match args.format {
         Format::Json => return Ok(to_json(&result) + "\n"),
         Format::Table => Style::Text,

@@ -12,12 +12,19 @@ pub fn compare(
     registry: &Registry,
     progress: &mut dyn Progress,
 ) -> Result<Comparison, Error> {
-    let experiment = Experiment::prepare(config, registry)?;
+    run_all(&Experiment::prepare(config, registry)?, progress)
+}
+
+/// [`compare`], of what is prepared.
+pub(crate) fn run_all(
+    experiment: &Experiment<'_>,
+    progress: &mut dyn Progress,
+) -> Result<Comparison, Error> {
     let config = experiment.config();
     let runs = config.run.routers.len() * config.run.seeds;
     let steps_per_run = experiment.steps_per_epoch() * config.train.epochs as u64;
     progress.begin(runs, steps_per_run);
-    let mut results = Vec::with_capacity(runs);
+    let mut results = Vec::new();
     for router in &config.run.routers {
         for seed in config.seeds() {
             progress.begin_run(router, seed);

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
+use std::path::PathBuf;
 
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
@@ -10,12 +9,6 @@ use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-
-const PRESETS: [(&str, &str); 3] = [
-    ("smoke", include_str!("../presets/smoke.toml")),
-    ("quick", include_str!("../presets/quick.toml")),
-    ("movielens", include_str!("../presets/movielens.toml")),
-];
 
 /// An experiment: what is read from a TOML file and written, complete, beside the results.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,7 +27,8 @@ pub struct Config {
 }
 
 /// Which data.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "DatasetKeys")]
 pub struct DatasetConfig {
     /// Id of the data set; see `moe data list`.
     pub name: String,
@@ -49,20 +43,41 @@ impl Default for DatasetConfig {
     }
 }
 
-/// `name` beside the options: done by hand because serde cannot deny unknown keys of a flattened struct.
-impl<'de> Deserialize<'de> for DatasetConfig {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
-        let mut table = toml::Table::deserialize(deserializer)?;
-        let name = match table.remove("name") {
-            None => DatasetConfig::default().name,
-            Some(toml::Value::String(name)) => name,
-            Some(other) => return Err(D::Error::custom(format!("name = {other} is not a word"))),
-        };
-        let options = LoadOptions::deserialize(table).map_err(|error| {
-            D::Error::custom(error.message().replace("one of ", "one of `name`, "))
-        })?;
-        Ok(DatasetConfig { name, options })
+/// The keys of `[dataset]` in one struct: only so can serde refuse an unknown one and say where it stands.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DatasetKeys {
+    name: Option<String>,
+    seed: u64,
+    data_dir: Option<PathBuf>,
+    test_file: Option<PathBuf>,
+    train_rows: Option<usize>,
+    val_rows: Option<usize>,
+    test_rows: Option<usize>,
+    width: Option<usize>,
+    experts: Option<usize>,
+    noise: Option<f64>,
+    separation: Option<f64>,
+}
+
+impl From<DatasetKeys> for DatasetConfig {
+    fn from(keys: DatasetKeys) -> Self {
+        DatasetConfig {
+            name: keys.name.unwrap_or_else(|| DatasetConfig::default().name),
+            // Without `..`, so that an option without a key does not compile.
+            options: LoadOptions {
+                seed: keys.seed,
+                data_dir: keys.data_dir,
+                test_file: keys.test_file,
+                train_rows: keys.train_rows,
+                val_rows: keys.val_rows,
+                test_rows: keys.test_rows,
+                width: keys.width,
+                experts: keys.experts,
+                noise: keys.noise,
+                separation: keys.separation,
+            },
+        }
     }
 }
 
@@ -160,68 +175,6 @@ impl Default for RunConfig {
 }
 
 impl Config {
-    /// A configuration that comes with the program: `smoke`, `quick` or `movielens`.
-    ///
-    /// # Errors
-    /// If there is no such preset.
-    pub fn preset(name: &str) -> Result<Self, Error> {
-        let names = || PRESETS.iter().map(|(name, _)| *name);
-        let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
-            let nearest = moe_core::nearest_name(name, names());
-            return Err(Error::Config(format!(
-                "unknown preset \"{name}\"{}; known presets: {}",
-                did_you_mean(nearest),
-                names().collect::<Vec<_>>().join(", ")
-            )));
-        };
-        Self::parse(text).map_err(|problem| Error::Config(format!("preset {name}: {problem}")))
-    }
-
-    /// A configuration from a TOML file; keys that are not there have their defaults.
-    ///
-    /// # Errors
-    /// If the file cannot be read, is no TOML, or has an unknown key or a value of the wrong type; the error names
-    /// line and column.
-    pub fn read(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(Error::file(path))?;
-        Self::parse(&text)
-            .map_err(|problem| Error::Config(format!("{}: {problem}", path.display())))
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        toml::from_str(text).map_err(|error| {
-            format!("{}{}", error.to_string().trim_end(), suggestion(error.message()))
-        })
-    }
-
-    /// The configuration with one key changed, as `--set a.b=c` does. The value is read as TOML, or as a word if it
-    /// is none.
-    ///
-    /// # Errors
-    /// If the key is unknown or the value of the wrong type.
-    pub fn with(&self, assignment: &str) -> Result<Self, Error> {
-        let wrong = |problem: String| Error::Config(format!("--set {assignment}: {problem}"));
-        let Some((key, value)) = assignment.split_once('=') else {
-            return Err(wrong("write --set KEY=VALUE, such as --set train.epochs=5".into()));
-        };
-        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-            .ok()
-            .and_then(|mut table| table.remove("value"))
-            .unwrap_or_else(|| toml::Value::String(value.into()));
-        let mut root = toml::Table::try_from(self).expect("a configuration is a table");
-        let (parents, last) = key.rsplit_once('.').unwrap_or(("", key));
-        let mut table = &mut root;
-        for part in parents.split('.').filter(|part| !part.is_empty()) {
-            let child = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            table = child
-                .as_table_mut()
-                .ok_or_else(|| wrong(format!("\"{part}\" is a value, not a table of keys")))?;
-        }
-        table.insert(last.into(), value);
-        Config::deserialize(root)
-            .map_err(|error| wrong(format!("{}{}", error.message(), suggestion(error.message()))))
-    }
-
     /// Checks every value that its type alone does not.
     ///
     /// # Errors
@@ -250,31 +203,49 @@ impl Config {
                 return Err(out_of_range(what, value, &format!("from 1 to {MOST}")));
             }
         }
-        for (key, value, allowed, fits) in [
-            (
-                "model.expert_dropout",
-                expert_dropout,
-                "in [0, 1)",
-                (0.0..1.0).contains(&expert_dropout),
-            ),
-            ("train.learning_rate", learning_rate, "positive", is_positive(learning_rate)),
-            ("train.epsilon", epsilon, "positive", is_positive(epsilon)),
-            ("train.beta1", beta1, "in [0, 1)", (0.0..1.0).contains(&beta1)),
-            ("train.beta2", beta2, "in [0, 1)", (0.0..1.0).contains(&beta2)),
+        // Numbers must fit as what this build computes with: 1 - 1e-12 is 1 in single precision.
+        for (key, value) in [
+            ("model.expert_dropout", expert_dropout),
+            ("train.beta1", beta1),
+            ("train.beta2", beta2),
         ] {
-            if !fits {
-                return Err(out_of_range(key, value, allowed));
+            if !(0.0..1.0).contains(&computed(value)) {
+                return Err(out_of_range(key, value, &format!("in [0, 1) {PRECISION}")));
+            }
+        }
+        for (key, value) in [("train.learning_rate", learning_rate), ("train.epsilon", epsilon)] {
+            if !(computed(value) > 0.0 && computed(value).is_finite()) {
+                let allowed = format!("positive and finite {PRECISION}");
+                return Err(out_of_range(key, value, &allowed));
             }
         }
         let weights = &self.train.task_weights;
-        if let Some(&weight) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
-            return Err(out_of_range("train.task_weights", weight, "0 or more, finite"));
+        let fits = |&&weight: &&f64| computed(weight).is_finite() && weight >= 0.0;
+        if let Some(&weight) = weights.iter().find(|weight| !fits(weight)) {
+            let allowed = format!("0 or more and finite {PRECISION}");
+            return Err(out_of_range("train.task_weights", weight, &allowed));
         }
-        if !weights.is_empty() && weights.iter().all(|&weight| weight == 0.0) {
+        if !weights.is_empty() && weights.iter().all(|&weight| computed(weight) == 0.0) {
             return Err(Error::Config("train.task_weights are all 0: nothing to learn".into()));
         }
-        if self.run.first_seed.checked_add(self.run.seeds as u64).is_none() {
-            return Err(out_of_range("run.first_seed", self.run.first_seed, "smaller"));
+        // TOML's whole numbers end at 2^63.
+        const LAST_SEED: u64 = i64::MAX as u64;
+        let options = &self.dataset.options;
+        let most_first = LAST_SEED - self.run.seeds as u64;
+        for (key, seed, most) in [
+            ("run.first_seed", self.run.first_seed, most_first),
+            ("dataset.seed", options.seed, LAST_SEED),
+        ] {
+            if seed > most {
+                return Err(out_of_range(key, seed, &format!("at most {most}")));
+            }
+        }
+        for (key, path) in
+            [("dataset.data_dir", &options.data_dir), ("dataset.test_file", &options.test_file)]
+        {
+            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
+                return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
+            }
         }
         Ok(())
     }
@@ -344,82 +315,23 @@ impl Config {
             },
         })
     }
-
-    /// The configuration as a TOML file.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration is a table")
-    }
 }
 
-fn is_positive(value: f64) -> bool {
-    value > 0.0 && value.is_finite()
+const PRECISION: &str =
+    if size_of::<Real>() == 8 { "in double precision" } else { "in single precision" };
+
+/// The value as this build computes with it.
+fn computed(value: f64) -> f64 {
+    f64::from(value as Real)
 }
 
-fn out_of_range(key: &str, value: impl std::fmt::Display, allowed: &str) -> Error {
-    Error::Config(format!("{key} = {value} is not allowed; it must be {allowed}"))
-}
-
-pub(crate) fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
-}
-
-/// For a message "unknown field `x`, expected one of `y`, `z`": which of them may have been meant.
-fn suggestion(message: &str) -> String {
-    let mut words = message.split('`').skip(1).step_by(2);
-    match words.next().filter(|_| message.contains("unknown field")) {
-        Some(unknown) => did_you_mean(moe_core::nearest_name(unknown, words)),
-        None => String::new(),
-    }
+fn out_of_range(key: &str, value: impl std::fmt::Debug, allowed: &str) -> Error {
+    Error::Config(format!("{key} = {value:?} is not allowed; it must be {allowed}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn message(result: Result<Config, Error>) -> String {
-        result.unwrap_err().to_string()
-    }
-
-    #[test]
-    fn presets_are_valid_and_complete_themselves() {
-        for (name, _) in PRESETS {
-            let config = Config::preset(name).unwrap();
-            config.validate().unwrap();
-            assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
-        }
-        let unknown = message(Config::preset("quik"));
-        assert!(unknown.contains("did you mean \"quick\"?"), "{unknown}");
-    }
-
-    #[test]
-    fn unknown_keys_name_the_place_and_the_nearest() {
-        let error = Config::parse("[train]\nepocs = 3\n").unwrap_err();
-        assert!(error.contains("line 2, column 1"), "{error}");
-        assert!(error.contains("did you mean \"epochs\"?"), "{error}");
-        let error = Config::parse("[dataset]\nnmae = \"x\"\n").unwrap_err();
-        assert!(error.contains("line 1") && error.contains("\"name\""), "{error}");
-        let error = Config::parse("[train]\nepochs = \"many\"\n").unwrap_err();
-        assert!(error.contains("line 2") && error.contains("invalid type"), "{error}");
-    }
-
-    #[test]
-    fn keys_are_set_by_path() {
-        let config = Config::default();
-        let changed = config.with("train.epochs=7").unwrap();
-        assert_eq!(changed.train.epochs, 7);
-        let changed = changed.with("routers.top-k.load-balance=0.1").unwrap();
-        assert_eq!(changed.routers["top-k"]["load-balance"], Value::Real(0.1));
-        let changed = changed.with("dataset.name=restaurant").unwrap();
-        assert_eq!(changed.dataset.name, "restaurant");
-        assert_eq!(changed.with("model.head_widths=[8, 4]").unwrap().model.head_widths, [8, 4]);
-
-        assert!(message(config.with("train.epochs")).contains("KEY=VALUE"));
-        assert!(message(config.with("train.epocs=1")).contains("did you mean \"epochs\"?"));
-        assert!(message(config.with("trian.epochs=1")).contains("did you mean \"train\"?"));
-        assert!(message(config.with("train.epochs.x=1")).contains("not a table"));
-        assert!(message(config.with("train.epochs=-1")).contains("--set train.epochs=-1"));
-        assert!(message(config.with("dataset.sead=1")).contains("did you mean \"seed\"?"));
-    }
 
     #[test]
     fn values_out_of_range_are_named() {
@@ -434,6 +346,10 @@ mod tests {
             "train.task_weights=[0.0, 0.0]",
             "run.seeds=0",
             "run.routers=[]",
+            "run.first_seed=9223372036854775807",
+            "train.learning_rate=1e-400",
+            "train.epsilon=inf",
+            "train.beta1=0.99999999999999999999",
         ] {
             let config = Config::default().with(bad).unwrap();
             let error = config.validate().unwrap_err().to_string();

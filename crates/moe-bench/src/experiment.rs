@@ -1,12 +1,16 @@
-use moe_core::batch::BatchSource;
+use std::collections::BTreeMap;
+use std::hint::black_box;
+
+use moe_core::Real;
+use moe_core::batch::{BatchSource, InputSpec};
 use moe_data::Dataset;
 use moe_nn::{
     Mixture, MixtureDescription, Module, Observer, TrainState, continue_training, evaluate,
 };
-use moe_routers::{GateSpec, Registry};
+use moe_routers::{GateSpec, Registry, Value};
 
 use crate::results::{RoutingResult, TestResult};
-use crate::{Config, Error, RunResult};
+use crate::{Config, Error, ModelConfig, RunResult};
 
 /// A configuration with its data loaded and everything checked that can be checked before training.
 #[derive(Debug)]
@@ -25,27 +29,31 @@ impl<'r> Experiment<'r> {
     pub fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
         let mut config = config.clone();
         config.validate()?;
-        for router in config.routers.keys() {
-            registry.get(router)?;
+        let ModelConfig { experts, k, .. } = config.model;
+        let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
+        for (router, given) in &config.routers {
+            // Of a router that is not run now the parameters count, K does not.
+            registry.get(router)?.check(&GateSpec { k: 1, ..spec }, given)?;
         }
+        let baseline = registry.get(&config.run.baseline);
+        baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;
         for (i, router) in config.run.routers.iter().enumerate() {
             if config.run.routers[..i].contains(router) {
                 return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
             }
-            let spec = GateSpec {
-                inputs: 1,
-                experts: config.model.experts,
-                k: config.model.k,
-                seed: 0,
-                gate: 0,
-            };
             let given = config.routers.get(router).cloned().unwrap_or_default();
-            registry.get(router)?.check(&spec, &given)?;
+            let parameters = registry.get(router)?.check(&spec, &given)?;
+            let complete = parameters.values().map(|(name, value)| (name.into(), value.clone()));
+            let complete: BTreeMap<String, Value> = complete.collect();
+            if !complete.is_empty() {
+                config.routers.insert(router.clone(), complete);
+            }
         }
         let entry = moe_data::find(&config.dataset.name)?;
         config.dataset.options = entry.resolve(&config.dataset.options)?;
         let data = entry.load(&config.dataset.options)?;
         config.train_options(0, &data.tasks)?;
+        check_size(&config.model, &data)?;
         Ok(Experiment { config, data, registry })
     }
 
@@ -105,4 +113,36 @@ impl<'r> Experiment<'r> {
         };
         Ok((model, result))
     }
+}
+
+/// Refuses a model that the machine cannot hold, rather than to be stopped in the middle of it.
+fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
+    /// Of each weight there are its value, two moments, and its values after the last and the best epoch.
+    const COPIES: usize = 5;
+    let count = |factors: &[usize]| factors.iter().map(|&n| n as f64).product::<f64>();
+    let (inputs, mut weights) = match &data.input {
+        InputSpec::Dense { width } => (*width, 0.0),
+        InputSpec::Ids { columns } => {
+            let ids = columns.iter().map(|column| column.vocabulary).sum();
+            (columns.len() * model.embedding_width, count(&[ids, model.embedding_width]))
+        }
+    };
+    weights += count(&[model.experts, inputs, model.expert_width]);
+    for task in &data.tasks {
+        let widths =
+            [&[model.expert_width], &model.head_widths[..], &[task.kind.outputs()]].concat();
+        weights += widths.windows(2).map(count).sum::<f64>();
+    }
+    let bytes = weights * (COPIES * size_of::<Real>()) as f64;
+    let mut room = Vec::<u8>::new();
+    let is_there = room.try_reserve_exact(bytes as usize).is_ok();
+    // An allocation that nobody sees may be optimised away, and then always succeeds.
+    black_box(room);
+    if is_there {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "the model would have {weights:.1e} weights and need {bytes:.1e} bytes in training, which this machine does \
+         not give; make model.experts, expert_width, embedding_width or head_widths smaller"
+    )))
 }

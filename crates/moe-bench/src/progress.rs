@@ -4,6 +4,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use moe_nn::EpochRecord;
 
 use crate::RunResult;
+use crate::output::note;
 
 /// Is told how a comparison goes. Nothing of it goes to stdout.
 pub trait Progress {
@@ -66,15 +67,19 @@ impl Progress for Lines {
     fn epoch(&mut self, record: &EpochRecord) {
         let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
         let mark = if *is_best { " *" } else { "" };
-        eprintln!(
+        note(format_args!(
             "{}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s",
             self.name
-        );
+        ));
     }
 
     fn end_run(&mut self, result: &RunResult) {
         let RunResult { best_epoch, test, seconds, .. } = result;
-        eprintln!("{}: test loss {:.4} (epoch {best_epoch}), {seconds:.1} s", self.name, test.loss);
+        let loss = test.loss;
+        note(format_args!(
+            "{}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s",
+            self.name
+        ));
     }
 }
 

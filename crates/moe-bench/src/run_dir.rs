@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use moe_core::envelope::{self, Kind};
@@ -42,41 +43,64 @@ struct Manifest {
 impl RunDir {
     /// `path` if it is given, which must then be new or empty; else the first free of `runs/NAME`, `runs/NAME-2`, ….
     pub(crate) fn create(path: Option<&Path>, name: &str) -> Result<Self, Error> {
-        let path = match path {
-            Some(path) => path.to_path_buf(),
-            None => (1..)
-                .map(|i| {
-                    Path::new("runs").join(if i == 1 { name.into() } else { format!("{name}-{i}") })
-                })
-                .find(|path| !path.exists())
-                .expect("there is always a free name"),
+        let Some(path) = path else {
+            return Self::create_free(name);
         };
-        let occupied = fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
-            let problem = "is not empty; name a new directory with --out".into();
-            return Err(Error::RunDir { path, problem });
+        let entries = fs::read_dir(path);
+        let problem = match entries.map(|mut entries| entries.next().is_none()) {
+            Ok(true) => return Ok(RunDir { path: path.into() }),
+            Ok(false) => "is not empty",
+            Err(error) if error.kind() == ErrorKind::NotADirectory && path.is_file() => "is a file",
+            Err(_) => {
+                fs::create_dir_all(path).map_err(Error::file(path))?;
+                return Ok(RunDir { path: path.into() });
+            }
+        };
+        Err(wrong(path, &format!("{problem}; name a new directory with --out")))
+    }
+
+    fn create_free(name: &str) -> Result<Self, Error> {
+        let parent = Path::new("runs");
+        fs::create_dir_all(parent).map_err(Error::file(parent))?;
+        for number in 1.. {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = parent.join(format!("{name}{suffix}"));
+            // Made here or not at all: of two commands that start at once each gets its own.
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(RunDir { path }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::file(path)(error)),
+            }
         }
-        fs::create_dir_all(&path).map_err(Error::file(&path))?;
-        Ok(RunDir { path })
+        unreachable!("there is always a free name")
     }
 
     /// The directory of an interrupted run with the same configuration.
     pub(crate) fn resume(path: &Path, config: &str) -> Result<(Self, TrainState), Error> {
         let dir = RunDir { path: path.into() };
-        let problem =
-            |path: PathBuf, problem: &str| Error::RunDir { path, problem: problem.into() };
         let config_path = dir.file(CONFIG);
+        if !config_path.exists() {
+            let problem = format!("is not the directory of a run: it has no {CONFIG}");
+            return Err(wrong(path, &problem));
+        }
         let found = fs::read_to_string(&config_path).map_err(Error::file(&config_path))?;
         if found != config {
-            let text =
-                "differs from the configuration given; resume with the same one, or start anew";
-            return Err(problem(config_path, text));
+            let mut lines = found.lines().zip(config.lines());
+            let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
+            let problem = format!(
+                "differs from the configuration given, first in `{old}` where `{new}` is given; resume with the same \
+                 one, or start anew in another directory"
+            );
+            return Err(wrong(&config_path, &problem));
         }
         if !dir.file(STATE).exists() {
-            let text = "has no state to resume from: it was stopped before its first epoch ended";
-            return Err(problem(dir.path, text));
+            let problem = "has no state to resume from: the run was stopped before its first epoch ended; start anew \
+                           in another directory";
+            return Err(wrong(path, problem));
         }
-        let state = envelope::read(&dir.file(STATE), STATE_KIND)?;
+        let state: TrainState = envelope::read(&dir.file(STATE), STATE_KIND)?;
+        // The run may have been stopped between the two files.
+        dir.write_metrics(&state)?;
         Ok((dir, state))
     }
 
@@ -104,6 +128,10 @@ impl RunDir {
     /// Commits a state, then the metrics that belong to it.
     fn checkpoint(&self, state: &TrainState) -> Result<(), Error> {
         envelope::write(&self.file(STATE), STATE_KIND, state)?;
+        self.write_metrics(state)
+    }
+
+    fn write_metrics(&self, state: &TrainState) -> Result<(), Error> {
         let line =
             |record: &EpochRecord| serde_json::to_string(record).expect("plain numbers") + "\n";
         self.write(METRICS, &state.history().epochs.iter().map(line).collect::<String>())
@@ -136,6 +164,10 @@ impl RunDir {
         };
         self.write_json(MANIFEST, &manifest)
     }
+}
+
+fn wrong(path: &Path, problem: &str) -> Error {
+    Error::RunDir { path: path.into(), problem: problem.into() }
 }
 
 pub(crate) fn to_json(value: &impl Serialize) -> String {

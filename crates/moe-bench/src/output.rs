@@ -1,0 +1,18 @@
+//! Where text goes: results to stdout, everything else to stderr.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+/// A line on stderr. Work does not stop because nobody listens any more.
+pub(crate) fn note(line: impl Display) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Results on stdout. A reader that has gone (`moe routers | head -1`) has seen what it wanted.
+pub(crate) fn print(results: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(results.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}

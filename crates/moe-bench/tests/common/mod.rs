@@ -1,0 +1,187 @@
+//! What the tests of the command share: a folder of its own for each, and what a call left behind.
+#![allow(dead_code, unreachable_pub)]
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use assert_cmd::cargo::cargo_bin_cmd;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A comparison of two routers in a fraction of a second.
+pub const SMOKE: [&str; 5] = ["compare", "--preset", "smoke", "--progress", "none"];
+
+/// The smallest comparison.
+pub const TINY: [&str; 10] = [
+    "compare",
+    "--preset",
+    "smoke",
+    "--progress",
+    "none",
+    "--set",
+    "run.seeds=1",
+    "--set",
+    "train.epochs=1",
+    "--format=json",
+];
+
+/// A new folder that commands run in, removed at the end.
+pub struct Place(TempDir);
+
+/// What a command said and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Writes a file, and the folders above it.
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.path(name);
+        fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    pub fn text(&self, name: &str) -> String {
+        String::from_utf8(self.read(name)).unwrap()
+    }
+
+    pub fn json(&self, name: &str) -> Value {
+        serde_json::from_str(&self.text(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Names of what is in a folder, sorted.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path(name)) else { return Vec::new() };
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().unwrap();
+        let mut names: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+        names.sort();
+        names
+    }
+
+    /// The program, to be run here, without the data sets of whoever runs the tests.
+    pub fn command(&self, args: &[&str]) -> assert_cmd::Command {
+        let mut command = cargo_bin_cmd!("moe");
+        command.current_dir(self.0.path()).args(args).env_remove("MOE_DATA_DIR");
+        command.env("XDG_CACHE_HOME", self.path("cache"));
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+
+    /// [`SMOKE`] with more arguments, which must succeed.
+    #[track_caller]
+    pub fn smoke(&self, more: &[&str]) -> Ran {
+        self.run(&[&SMOKE, more].concat()).succeeded()
+    }
+
+    /// The object that [`Place::smoke`] prints.
+    #[track_caller]
+    pub fn smoke_json(&self, more: &[&str]) -> Value {
+        self.smoke(&[more, &["--format", "json"]].concat()).json()
+    }
+}
+
+impl Ran {
+    pub fn of(command: &mut assert_cmd::Command) -> Self {
+        let output = command.output().unwrap();
+        Ran {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.status, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Failed with this status and a sentence that holds all of `says`, and printed no results.
+    #[track_caller]
+    pub fn failed(self, status: i32, says: &[&str]) -> Self {
+        assert_eq!(self.status, Some(status), "{self:#?}");
+        assert_eq!(self.stdout, "", "{self:#?}");
+        assert!(self.stderr.lines().any(|line| line.starts_with("error: ")), "{self:#?}");
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        for text in says {
+            assert!(self.stderr.contains(text), "{text:?} is not in {self:#?}");
+        }
+        self
+    }
+
+    /// Stdout as exactly one JSON value.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        let parsed = serde_json::from_str(&self.stdout);
+        parsed.unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+}
+
+/// A call with its arguments in one text, the status, and parts of the sentence.
+pub type Case<'a> = (&'a str, i32, &'a [&'a str]);
+
+/// Runs each case in `place` as `base` with more arguments.
+#[track_caller]
+pub fn check_refused(place: &Place, base: &[&str], cases: &[Case<'_>]) {
+    for (more, status, says) in cases {
+        let args: Vec<&str> = base.iter().copied().chain(more.split_whitespace()).collect();
+        let ran = place.run(&args).failed(*status, says);
+        assert!(ran.stderr.len() < 1000, "a sentence, not a page: {}", ran.stderr);
+        if *status == 2 {
+            assert!(place.list("runs").is_empty(), "{more}: a mistake leaves no directory");
+        }
+    }
+}
+
+/// Without what depends on the machine: times, and the number of threads.
+pub fn timeless(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(fields) => {
+            for key in ["seconds", "steps_per_second", "threads"] {
+                fields.remove(key);
+            }
+            fields.values_mut().for_each(|field| *field = timeless(field.take()));
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = timeless(item.take())),
+        _ => {}
+    }
+    value
+}
+
+/// Lines `user,movie,watch,rating`: four of seven rows watched, by a pattern.
+pub fn movielens(rows: usize) -> String {
+    let line = |i: usize| {
+        let watch = usize::from(i % 7 < 4);
+        format!("{},{},{watch},{}\n", i % 31, i * 7 % 53, watch * (1 + i % 4))
+    };
+    (0..rows).map(line).collect()
+}
+
+pub fn gzip(text: &str) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(text.as_bytes()).unwrap();
+    packer.finish().unwrap()
+}

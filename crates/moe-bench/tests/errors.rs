@@ -1,0 +1,328 @@
+//! Wrong arguments and configurations: a sentence that says what, where and what is allowed, status 2, no results on
+//! stdout, no directory, and never a panic.
+
+mod common;
+
+use common::{Case, Place, SMOKE, TINY, check_refused};
+use moe_core::Real;
+
+#[test]
+fn names_that_are_not_known() {
+    let place = Place::new();
+    check_refused(
+        &place,
+        &[],
+        &[
+            ("compar", 2, &["'compar'", "'compare'"]),
+            (
+                "compare --preset smoek",
+                2,
+                &["unknown preset \"smoek\"", "did you mean \"smoke\"?", "quick"],
+            ),
+            ("compare --formt json", 2, &["'--formt'", "'--format'"]),
+            ("compare --format jsn", 2, &["'jsn'", "--format", "table, json, md"]),
+            ("compare --progress loud", 2, &["'loud'", "auto, plain, none"]),
+            (
+                "compare --preset smoke --config x.toml",
+                2,
+                &["--preset", "--config", "cannot be used"],
+            ),
+            ("compare --epochs many", 2, &["'many'", "--epochs"]),
+            ("compare --resume", 2, &["'--resume'"]),
+            ("train --resume", 2, &["--out"]),
+            ("train --routers top-k", 2, &["'--routers'", "'--router'"]),
+        ],
+    );
+    check_refused(
+        &place,
+        &SMOKE,
+        &[
+            (
+                "--routers top-k,sofmax",
+                2,
+                &["unknown router \"sofmax\"", "did you mean \"softmax\"?", "softmax, top-k"],
+            ),
+            ("--routers top-k,", 2, &["unknown router \"\"", "softmax, top-k"]),
+            ("--routers top-k,top-k", 2, &["run.routers names \"top-k\" twice"]),
+            (
+                "--dataset optdigit",
+                2,
+                &["unknown data set \"optdigit\"", "did you mean \"optdigits\"?", "restaurant"],
+            ),
+            ("--set dataset.name=mnits", 2, &["unknown data set \"mnits\"", "known are optdigits"]),
+            (
+                "--set run.baseline=topk",
+                2,
+                &["run.baseline: unknown router \"topk\"", "did you mean \"top-k\"?"],
+            ),
+            (
+                "--set routers.topk.load-balance=1",
+                2,
+                &["unknown router \"topk\"", "did you mean \"top-k\"?"],
+            ),
+            (
+                "--set routers.top-k.load-balnce=1",
+                2,
+                &[
+                    "router top-k has no parameter \"load-balnce\"",
+                    "did you mean \"load-balance\"?",
+                ],
+            ),
+            (
+                "--routers softmax --set routers.top-k.foo=1",
+                2,
+                &["router top-k has no parameter \"foo\"", "it has load-balance"],
+            ),
+            (
+                "--set routers.softmax.temperature=1",
+                2,
+                &["router softmax has no parameter \"temperature\"", "it has none"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn keys_and_values_of_set() {
+    let place = Place::new();
+    check_refused(
+        &place,
+        &SMOKE,
+        &[
+            (
+                "--set train.epocs=1",
+                2,
+                &[
+                    "--set train.epocs=1: unknown field `epocs`",
+                    "did you mean \"epochs\"?",
+                    "`patience`",
+                ],
+            ),
+            ("--set trian.epochs=1", 2, &["unknown field `trian`", "did you mean \"train\"?"]),
+            (
+                "--set dataset.trainrows=1",
+                2,
+                &["unknown field `trainrows`", "did you mean \"train_rows\"?", "`name`"],
+            ),
+            ("--set epochs=1", 2, &["unknown field `epochs`", "`train`"]),
+            ("--set train..epochs=1", 2, &["--set train..epochs=1", "unknown field ``"]),
+            ("--set =", 2, &["unknown field ``"]),
+            ("--set train.epochs", 2, &["--set train.epochs: write --set KEY=VALUE"]),
+            ("--set train.epochs.most=1", 2, &["\"epochs\" is a value, not a table of keys"]),
+            (
+                "--set train=1",
+                2,
+                &["--set train=1: invalid type: integer `1`, expected a table of keys"],
+            ),
+            (
+                "--set train.epochs=many",
+                2,
+                &["string \"many\", expected a whole number, 0 or more"],
+            ),
+            ("--set train.epochs=1.5", 2, &["floating point `1.5`, expected a whole number"]),
+            ("--set train.epochs=-1", 2, &["integer `-1`, expected a whole number, 0 or more"]),
+            ("--set train.beta1=[]", 2, &["--set train.beta1=[]: ", "expected a number"]),
+            ("--set run.routers=top-k", 2, &["string \"top-k\", expected a list in brackets"]),
+            (
+                "--set routers.top-k.load-balance=[1]",
+                2,
+                &["expected true or false, a number or a word"],
+            ),
+            ("--set dataset.seed=1e3", 2, &["expected a whole number, 0 or more"]),
+        ],
+    );
+}
+
+#[test]
+fn values_out_of_range() {
+    let place = Place::new();
+    check_refused(
+        &place,
+        &SMOKE,
+        &[
+            ("--epochs 0", 2, &["train.epochs = 0 is not allowed; it must be from 1 to"]),
+            ("--seeds 0", 2, &["run.seeds = 0 is not allowed; it must be from 1 to"]),
+            ("--seeds 99999999999", 2, &["run.seeds = 99999999999 is not allowed"]),
+            ("--threads 0", 2, &["--threads 0 is not allowed; it must be from 1 to 1024"]),
+            ("--threads 1025", 2, &["--threads 1025 is not allowed"]),
+            (
+                "--set train.batch_rows=0",
+                2,
+                &["train.batch_rows = 0 is not allowed; it must be from 1 to"],
+            ),
+            ("--set run.routers=[]", 2, &["number of run.routers = 0 is not allowed"]),
+            (
+                "--set model.k=0",
+                2,
+                &["router top-k: k = 0 is not allowed with 4 experts; k must be from 1 to 4"],
+            ),
+            (
+                "--set model.k=5",
+                2,
+                &["router top-k: k = 5 is not allowed with 4 experts; k must be from 1 to 4"],
+            ),
+            ("--set model.experts=0", 2, &["model.experts = 0 is not allowed"]),
+            ("--set model.head_widths=[8,0]", 2, &["model.head_widths = 0 is not allowed"]),
+            (
+                "--set model.expert_dropout=1.0",
+                2,
+                &["model.expert_dropout = 1.0 is not allowed; it must be in [0, 1)"],
+            ),
+            (
+                "--set train.learning_rate=0.0",
+                2,
+                &["train.learning_rate = 0.0 is not allowed; it must be positive"],
+            ),
+            ("--set train.learning_rate=nan", 2, &["train.learning_rate = NaN is not allowed"]),
+            (
+                "--set train.beta2=-0.1",
+                2,
+                &["train.beta2 = -0.1 is not allowed; it must be in [0, 1)"],
+            ),
+            (
+                "--set train.task_weights=[1]",
+                2,
+                &["train.task_weights has 1 numbers, but multi-optdigits has 2 tasks: left, right"],
+            ),
+            ("--set train.task_weights=[1,2,3]", 2, &["train.task_weights has 3 numbers"]),
+            ("--set train.task_weights=[1,-1]", 2, &["train.task_weights = -1.0 is not allowed"]),
+            ("--set train.task_weights=[0,0]", 2, &["train.task_weights are all 0"]),
+            (
+                "--set run.first_seed=9223372036854775807",
+                2,
+                &["run.first_seed = 9223372036854775807 is not allowed; it must be at most"],
+            ),
+            (
+                "--set routers.top-k.load-balance=-1",
+                2,
+                &["router top-k: load-balance = -1 is not allowed; it must be a number from 0 to"],
+            ),
+            (
+                "--set routers.top-k.load-balance=much",
+                2,
+                &["load-balance = \"much\" is not allowed; it must be a number"],
+            ),
+            (
+                "--routers softmax --set routers.top-k.load-balance=nan",
+                2,
+                &["router top-k: load-balance = NaN is not allowed"],
+            ),
+            (
+                "--set dataset.train_rows=0",
+                2,
+                &["train_rows = 0 for the data set multi-optdigits; allowed: 1 to"],
+            ),
+            (
+                "--set dataset.width=9",
+                2,
+                &["`width` does not apply to the data set multi-optdigits; it takes", "train_rows"],
+            ),
+            (
+                "--dataset restaurant --set dataset.test_file=x",
+                2,
+                &["`test_file` does not apply to the data set restaurant"],
+            ),
+            (
+                "--set model.experts=16777216 --set model.expert_width=16777216",
+                2,
+                &["model would have 4.1e16 weights", "model.experts"],
+            ),
+            (
+                "--set model.head_widths=[16777216,16777216]",
+                2,
+                &["model would have 5.6e14 weights", "head_widths"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn numbers_that_are_another_in_the_precision_of_the_build() {
+    let place = Place::new();
+    let cases: &[Case<'_>] = &[
+        (
+            "--set model.expert_dropout=0.9999999999",
+            2,
+            &["0.9999999999 is not allowed; it must be in [0, 1) in single"],
+        ),
+        ("--set train.beta1=0.9999999999", 2, &["train.beta1 = 0.9999999999 is not allowed"]),
+        (
+            "--set train.learning_rate=1e-60",
+            2,
+            &["train.learning_rate = 1e-60 is not allowed", "single precision"],
+        ),
+        ("--set train.epsilon=1e-60", 2, &["train.epsilon = 1e-60 is not allowed"]),
+        (
+            "--set train.learning_rate=1e39",
+            2,
+            &["train.learning_rate = 1e39 is not allowed; it must be positive and finite"],
+        ),
+        ("--set train.task_weights=[1e39,1]", 2, &["train.task_weights = 1e39 is not allowed"]),
+    ];
+    if size_of::<Real>() == 4 {
+        check_refused(&place, &TINY, cases);
+    } else {
+        for (more, ..) in cases.iter().filter(|case| !case.0.contains("1e39")) {
+            let args: Vec<&str> = TINY.into_iter().chain(more.split_whitespace()).collect();
+            place.run(&args).succeeded();
+        }
+    }
+}
+
+#[test]
+fn configuration_files() {
+    let place = Place::new();
+    for (text, says) in [
+        (
+            "[train]\n\nepocs = 3\n",
+            &["line 3, column 1", "unknown field `epocs`", "did you mean \"epochs\"?"][..],
+        ),
+        (
+            "[dataset]\nname = 'synthetic'\n  sead = 3\n",
+            &["line 3, column 3", "did you mean \"seed\"?"],
+        ),
+        (
+            "[modl]\nexperts = 3\n",
+            &["line 1, column 2", "unknown field `modl`", "did you mean \"model\"?"],
+        ),
+        (
+            "[model]\nexperts = 'four'\n",
+            &["line 2, column 11", "string \"four\", expected a whole number"],
+        ),
+        (
+            "[dataset]\ntrain_rows = -4\n",
+            &["line 2, column 14", "integer `-4`, expected a whole number"],
+        ),
+        ("[dataset]\nname = 4\n", &["line 2, column 8", "integer `4`, expected a string"]),
+        ("dataset = 'optdigits'\n", &["line 1, column 11", "expected a table of keys"]),
+        (
+            "[routers.top-k]\nload-balance = [1]\n",
+            &["line 2, column 16", "expected true or false, a number or a word"],
+        ),
+        ("[model\nexperts = 3\n", &["line 1, column 7", "unclosed table"]),
+        ("experts: 3\n", &["line 1, column 10"]),
+        ("[model]\nk = 1\nk = 2\n", &["line 3, column 1", "duplicate key"]),
+        ("[train]\nbatch_rows = 0\n", &["train.batch_rows = 0 is not allowed"]),
+        (
+            "[run]\nfirst_seed = 18446744073709551615\n",
+            &["run.first_seed = 18446744073709551615 is not allowed; it must be at most"],
+        ),
+        (
+            "[dataset]\nseed = 18446744073709551615\n",
+            &["dataset.seed = 18446744073709551615 is not allowed"],
+        ),
+        ("[run]\nrouters = ['topk']\n", &["unknown router \"topk\""]),
+    ] {
+        place.write("mine.toml", text);
+        for command in ["compare", "train"] {
+            let ran = place.run(&[command, "--config", "mine.toml"]).failed(2, says);
+            assert!(
+                says.iter().all(|s| !s.starts_with("line")) || ran.stderr.contains("mine.toml: ")
+            );
+        }
+    }
+    place.write("latin.toml", b"# 1\n[dataset]\nname = \"caf\xe9\"\n");
+    let says = ["latin.toml: line 3, column 12: not UTF-8"];
+    place.run(&["compare", "--config", "latin.toml"]).failed(2, &says);
+    assert!(place.list("runs").is_empty());
+}
