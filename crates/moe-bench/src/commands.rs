@@ -7,7 +7,7 @@ use crate::compare::{RunObserver, run_all};
 use crate::output::note;
 use crate::run_dir::{Checkpoints, RunDir, to_json};
 use crate::table::{self, Style};
-use crate::{Comparison, Config, Error, Experiment};
+use crate::{Comparison, Config, Error, Experiment, RunResult};
 
 /// `moe compare`
 pub(crate) fn compare(
@@ -20,7 +20,9 @@ pub(crate) fn compare(
     let config = experiment.config();
     let dir = RunDir::create(args.out.as_deref(), &format!("compare-{}", config.dataset.name))?;
     dir.write_config(&config.to_toml())?;
-    let comparison = run_all(&experiment, &mut *args.progress.start())?;
+    // Finished runs are on disk, whatever becomes of the later ones.
+    let mut keep = |runs: &[RunResult]| dir.write_lines("runs.jsonl", runs);
+    let comparison = run_all(&experiment, &mut *args.progress.start(), &mut keep)?;
     dir.write_json("results.json", &comparison)?;
     dir.write("report.md", &report(&comparison))?;
     note(format_args!("results are in {}", dir.path().display()));

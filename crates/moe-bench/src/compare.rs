@@ -1,7 +1,7 @@
 use moe_nn::{EpochRecord, Observer, TrainState};
 use moe_routers::Registry;
 
-use crate::{Comparison, Config, Error, Experiment, Progress};
+use crate::{Comparison, Config, Error, Experiment, Progress, RunResult};
 
 /// Trains every router from every seed and tests them all on the same data.
 ///
@@ -12,13 +12,14 @@ pub fn compare(
     registry: &Registry,
     progress: &mut dyn Progress,
 ) -> Result<Comparison, Error> {
-    run_all(&Experiment::prepare(config, registry)?, progress)
+    run_all(&Experiment::prepare(config, registry)?, progress, &mut |_| Ok(()))
 }
 
-/// [`compare`], of what is prepared.
+/// [`compare`], of what is prepared. After each run `keep` is given all results so far.
 pub(crate) fn run_all(
     experiment: &Experiment<'_>,
     progress: &mut dyn Progress,
+    keep: &mut dyn FnMut(&[RunResult]) -> Result<(), Error>,
 ) -> Result<Comparison, Error> {
     let config = experiment.config();
     let runs = config.run.routers.len() * config.run.seeds;
@@ -32,6 +33,7 @@ pub(crate) fn run_all(
             let (_, result) = experiment.run(router, seed, None, &mut observer)?;
             progress.end_run(&result);
             results.push(result);
+            keep(&results)?;
         }
     }
     progress.end();

@@ -125,6 +125,12 @@ impl RunDir {
         self.write(name, &(to_json(value) + "\n"))
     }
 
+    /// A line of JSON per value.
+    pub(crate) fn write_lines(&self, name: &str, values: &[impl Serialize]) -> Result<(), Error> {
+        let line = |value| serde_json::to_string(value).expect("results have text keys") + "\n";
+        self.write(name, &values.iter().map(line).collect::<String>())
+    }
+
     /// Commits a state, then the metrics that belong to it.
     fn checkpoint(&self, state: &TrainState) -> Result<(), Error> {
         envelope::write(&self.file(STATE), STATE_KIND, state)?;
@@ -132,9 +138,7 @@ impl RunDir {
     }
 
     fn write_metrics(&self, state: &TrainState) -> Result<(), Error> {
-        let line =
-            |record: &EpochRecord| serde_json::to_string(record).expect("plain numbers") + "\n";
-        self.write(METRICS, &state.history().epochs.iter().map(line).collect::<String>())
+        self.write_lines(METRICS, &state.history().epochs)
     }
 
     /// Writes the weights of a finished run, and the manifest.

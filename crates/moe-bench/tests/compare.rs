@@ -182,6 +182,9 @@ fn check_summary(object: &Value) {
     assert_eq!(baselines.iter().filter(|against| against.is_null()).count(), 1);
 }
 
+/// What a comparison leaves.
+const FILES: [&str; 4] = ["config.resolved.toml", "report.md", "results.json", "runs.jsonl"];
+
 #[test]
 fn json_keeps_the_contract_and_is_what_the_files_hold() {
     let place = Place::new();
@@ -192,8 +195,11 @@ fn json_keeps_the_contract_and_is_what_the_files_hold() {
     assert!(ran.stderr.contains("top-k seed 2: epoch 2, train loss"), "{}", ran.stderr);
     assert!(ran.stderr.contains("results are in a\n"), "{}", ran.stderr);
 
-    assert_eq!(place.list("a"), ["config.resolved.toml", "report.md", "results.json"]);
+    assert_eq!(place.list("a"), FILES);
     assert_eq!(place.json("a/results.json"), object);
+    let runs: Vec<serde_json::Value> =
+        place.text("a/runs.jsonl").lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(runs, *object["runs"].as_array().unwrap());
     let resolved = Config::read(&place.path("a/config.resolved.toml")).unwrap();
     assert_eq!(serde_json::to_value(&resolved).unwrap(), object["config"]);
     assert_eq!(object["config"]["routers"]["top-k"]["load-balance"], 0.0, "defaults are recorded");
@@ -338,13 +344,13 @@ fn each_comparison_gets_a_directory_of_its_own() {
         let ran = place.smoke(&short);
         assert!(ran.stderr.contains(folder), "{}", ran.stderr);
         assert_eq!(place.list("runs").len(), call);
-        assert_eq!(place.list(&format!("runs/{folder}")).len(), 3);
+        assert_eq!(place.list(&format!("runs/{folder}")), FILES);
     }
     place.smoke(&[&short[..], &["--out", "deep/new/folder"]].concat());
     fs::create_dir(place.path("empty")).unwrap();
     place.smoke(&[&short[..], &["--out", "empty"]].concat());
     for folder in ["deep/new/folder", "empty"] {
-        assert_eq!(place.list(folder), ["config.resolved.toml", "report.md", "results.json"]);
+        assert_eq!(place.list(folder), FILES);
     }
     assert_eq!(place.list("runs").len(), 2);
 }
