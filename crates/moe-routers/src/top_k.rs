@@ -62,7 +62,7 @@ impl Router for TopK {
         for (row, chosen) in experts.chunks_exact_mut(self.k).enumerate() {
             top_k_indices(values.row(row), chosen);
         }
-        let assignments = Assignments::fixed(self.num_experts(), self.k, experts);
+        let assignments = Assignments::fixed_from_buffer(self.num_experts(), self.k, experts);
         let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
         let balance = (cx.pass.is_training() && self.load_balance > 0.0)
             .then(|| aux_loss::load_balance(logits.softmax(), &assignments, self.load_balance));

@@ -52,10 +52,21 @@ impl Assignments {
     /// row are not strictly ascending.
     pub fn new(
         num_experts: usize,
-        offsets: impl Into<Buffer<u32>>,
-        experts: impl Into<Buffer<u32>>,
+        offsets: Vec<u32>,
+        experts: Vec<u32>,
     ) -> Result<Self, AssignmentError> {
-        let (offsets, experts) = (offsets.into(), experts.into());
+        Self::from_buffers(num_experts, offsets.into(), experts.into())
+    }
+
+    /// [`Assignments::new`] over pooled buffers.
+    ///
+    /// # Errors
+    /// As [`Assignments::new`].
+    pub fn from_buffers(
+        num_experts: usize,
+        offsets: Buffer<u32>,
+        experts: Buffer<u32>,
+    ) -> Result<Self, AssignmentError> {
         let valid = offsets.first() == Some(&0)
             && offsets.last().map(|&end| end as usize) == Some(experts.len())
             && offsets.is_sorted();
@@ -84,8 +95,15 @@ impl Assignments {
     /// # Panics
     /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names one
     /// twice.
-    pub fn fixed(num_experts: usize, per_row: usize, experts: impl Into<Buffer<u32>>) -> Self {
-        let mut experts = experts.into();
+    pub fn fixed(num_experts: usize, per_row: usize, experts: Vec<u32>) -> Self {
+        Self::fixed_from_buffer(num_experts, per_row, experts.into())
+    }
+
+    /// [`Assignments::fixed`] over a pooled buffer.
+    ///
+    /// # Panics
+    /// As [`Assignments::fixed`].
+    pub fn fixed_from_buffer(num_experts: usize, per_row: usize, mut experts: Buffer<u32>) -> Self {
         assert!(
             experts.len().is_multiple_of(per_row.max(1)) && (per_row > 0 || experts.is_empty()),
             "{} experts in rows of {per_row}",
@@ -95,7 +113,7 @@ impl Assignments {
             experts.chunks_exact_mut(per_row).for_each(<[u32]>::sort_unstable);
         }
         let offsets = even_offsets(experts.len() / per_row.max(1), per_row);
-        Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
+        Self::from_buffers(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Every row to every expert.
