@@ -46,6 +46,7 @@
 //! ```
 
 pub mod batch;
+mod buffer;
 pub mod dispatch;
 pub mod envelope;
 pub mod files;
@@ -60,6 +61,7 @@ pub mod tape;
 mod tensor;
 pub mod testing;
 
+pub use buffer::{Buffer, Pooled};
 pub use names::nearest_name;
 pub use ndarray;
 pub use ndarray_rand::{rand, rand_distr};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, IxDyn};
 
-use crate::Real;
+use crate::{Buffer, Real};
 
 /// Dimensions of a tensor: at most four, stored inline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -82,12 +82,13 @@ impl From<&[usize]> for Shape {
     }
 }
 
-/// A contiguous row-major tensor. A clone shares the buffer; a write to a shared buffer copies it first.
+/// A contiguous row-major tensor. A clone shares the buffer, which returns to a pool when the last one drops; a write
+/// to a shared buffer copies it first.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Tensor {
     shape: Shape,
-    data: Arc<Vec<Real>>,
+    data: Arc<Buffer<Real>>,
 }
 
 /// How a tensor is serialised.
@@ -100,7 +101,7 @@ struct Stored {
 
 impl From<Tensor> for Stored {
     fn from(tensor: Tensor) -> Self {
-        Stored { shape: tensor.shape.to_vec(), data: Arc::unwrap_or_clone(tensor.data) }
+        Stored { shape: tensor.shape.to_vec(), data: tensor.data.to_vec() }
     }
 }
 
@@ -122,6 +123,14 @@ impl Tensor {
     /// # Panics
     /// If `data` does not hold exactly the elements of `shape`.
     pub fn new(shape: impl Into<Shape>, data: Vec<Real>) -> Self {
+        Tensor::from_buffer(shape, data.into())
+    }
+
+    /// A tensor over the elements of a buffer, row-major.
+    ///
+    /// # Panics
+    /// If the buffer does not hold exactly the elements of `shape`.
+    pub fn from_buffer(shape: impl Into<Shape>, data: Buffer<Real>) -> Self {
         let shape = shape.into();
         assert_eq!(
             shape.size(),
@@ -136,7 +145,13 @@ impl Tensor {
     /// All elements equal to `value`.
     pub fn full(shape: impl Into<Shape>, value: Real) -> Self {
         let shape = shape.into();
-        Tensor::new(shape, vec![value; shape.size()])
+        Tensor::from_buffer(shape, Buffer::filled(shape.size(), value))
+    }
+
+    /// Elements of unspecified value, for a kernel that writes every one of them.
+    pub fn unspecified(shape: impl Into<Shape>) -> Self {
+        let shape = shape.into();
+        Tensor::from_buffer(shape, Buffer::unspecified(shape.size()))
     }
 
     /// All elements zero.
@@ -150,9 +165,10 @@ impl Tensor {
     }
 
     /// Elements given by their row-major position.
-    pub fn from_fn(shape: impl Into<Shape>, f: impl FnMut(usize) -> Real) -> Self {
-        let shape = shape.into();
-        Tensor::new(shape, (0..shape.size()).map(f).collect())
+    pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> Real) -> Self {
+        let mut tensor = Tensor::unspecified(shape);
+        tensor.as_mut_slice().iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
+        tensor
     }
 
     /// A copy of an ndarray of any layout.
@@ -210,7 +226,7 @@ impl Tensor {
 
     /// The elements, writable; copies first if the buffer is shared.
     pub fn as_mut_slice(&mut self) -> &mut [Real] {
-        Arc::<Vec<Real>>::make_mut(&mut self.data)
+        Arc::<Buffer<Real>>::make_mut(&mut self.data)
     }
 
     /// Row `r` of the matrix view.
@@ -255,7 +271,7 @@ impl Tensor {
 
     /// A new tensor of the same shape with `f` applied to every element.
     pub fn map(&self, mut f: impl FnMut(Real) -> Real) -> Self {
-        Tensor::new(self.shape, self.data.iter().map(|&v| f(v)).collect())
+        Tensor::from_fn(self.shape, |i| f(self.data[i]))
     }
 }
 

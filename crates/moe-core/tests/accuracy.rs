@@ -71,11 +71,11 @@ fn check(m: usize, k: usize, n: usize, seed: u64) {
         let what = format!("{m} x {k} x {n}, layout {layout}, seed {seed}");
         // With beta = 0 what stood there does not count, not even NaN.
         let mut out = vec![Real::NAN; m * n];
-        gemm(a, b, 0.0, &mut out);
+        gemm(a, b, false, &mut out);
         let ratio = worst(&out, &plain, k);
         assert!(ratio <= 1.0, "{what}: {ratio} of the bound");
         let mut out = c.as_slice().to_vec();
-        gemm(a, b, 1.0, &mut out);
+        gemm(a, b, true, &mut out);
         let ratio = worst(&out, &added, k + 1);
         assert!(ratio <= 1.0, "{what}, added: {ratio} of the bound");
     }
@@ -118,7 +118,7 @@ fn the_bound_sees_a_missing_term() {
     let (a, b) = (uniform([1, k], &mut rng), uniform([k, 1], &mut rng));
     let all = dot2(a.as_slice().iter().copied().zip(b.as_slice().iter().copied()));
     let mut out = [0.0];
-    gemm(Mat::new(a.as_slice(), 1, k - 1), Mat::new(b.as_slice(), k - 1, 1), 0.0, &mut out);
+    gemm(Mat::new(a.as_slice(), 1, k - 1), Mat::new(b.as_slice(), k - 1, 1), false, &mut out);
     assert!(worst(&out, &[all], k) > 2.0);
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::dispatch::{AssignmentError, Assignments, ExpertPlan};
-use moe_core::kernel::{Block, Mat};
+use moe_core::kernel::Mat;
 use moe_core::random::{DrawRows, Philox};
 use moe_core::tape::{Backward, Gradient, Gradients, InputGradients, RowGradient, Tape, Var};
 use moe_core::testing::{GradCheck, GradientMismatch};
@@ -43,7 +43,6 @@ fn values_are_cloned_shared_between_threads_and_printed() {
 
 #[test]
 fn what_has_identity_is_shared_and_printed() {
-    shared::<Block<'_>>();
     shared::<Gradients>();
     shared::<Parameter>();
     shared::<StateMut<'_>>();

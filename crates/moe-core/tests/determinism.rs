@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
-use moe_core::kernel::{Block, Mat, gemm, gemm_blocks};
+use moe_core::kernel::{Mat, gemm, gemm_groups};
 use moe_core::random::{DrawRows, Philox};
 use moe_core::tape::Tape;
 use moe_core::{Real, Tensor};
@@ -170,22 +170,24 @@ fn a_row_of_a_product_does_not_depend_on_the_others() {
         for n in [1, 37, 128, 257, 300] {
             let (a, b) = (uniform([ROWS, k], &mut rng), uniform([k, n], &mut rng));
             let start = uniform([ROWS, n], &mut rng);
-            for (b, beta) in [
-                (Mat::new(b.as_slice(), k, n), 0.0),
-                (Mat::new(b.as_slice(), k, n), 1.0),
-                (Mat::new(b.as_slice(), n, k).t(), 0.0),
+            for (b, accumulate) in [
+                (Mat::new(b.as_slice(), k, n), false),
+                (Mat::new(b.as_slice(), k, n), true),
+                (Mat::new(b.as_slice(), n, k).t(), false),
             ] {
                 let rows = |first: usize, count: usize| {
                     let mut c = start.as_slice()[first * n..(first + count) * n].to_vec();
                     let a = &a.as_slice()[first * k..(first + count) * k];
-                    gemm(Mat::new(a, count, k), b, beta, &mut c);
+                    gemm(Mat::new(a, count, k), b, accumulate, &mut c);
                     c
                 };
                 let whole = rows(0, ROWS);
                 for count in [1, 2, 3, 15, 16, 17, 63, 64, 65, 129] {
                     for first in [0, ROWS - count] {
                         let expected = &whole[first * n..(first + count) * n];
-                        let what = format!("rows {first}+{count} of k {k}, n {n}, beta {beta}");
+                        let what = format!(
+                            "rows {first}+{count} of k {k}, n {n}, accumulate {accumulate}"
+                        );
                         assert_same_bits(&rows(first, count), expected, &what);
                     }
                 }
@@ -193,7 +195,7 @@ fn a_row_of_a_product_does_not_depend_on_the_others() {
                 let turned: Vec<Real> =
                     (0..k * ROWS).map(|i| a.as_slice()[i % ROWS * k + i / ROWS]).collect();
                 let mut c = start.as_slice().to_vec();
-                gemm(Mat::new(&turned, k, ROWS).t(), b, beta, &mut c);
+                gemm(Mat::new(&turned, k, ROWS).t(), b, accumulate, &mut c);
                 assert_same_bits(&c, &whole, "the left factor by columns");
             }
         }
@@ -210,19 +212,17 @@ fn a_product_does_not_depend_on_its_group() {
     fn mats(pair: &[Tensor; 2]) -> [Mat<'_>; 2] {
         pair.each_ref().map(|tensor| Mat::new(tensor.as_slice(), tensor.rows(), tensor.cols()))
     }
-    let mut together: Vec<Vec<Real>> =
-        factors.iter().map(|[a, _]| vec![0.0; a.rows() * n]).collect();
-    let blocks = (factors.iter().zip(&mut together))
-        .map(|(pair, c)| {
-            let [a, b] = mats(pair);
-            Block { a, b, c }
-        })
-        .collect();
-    gemm_blocks(0.0, blocks);
-    for (pair, together) in factors.iter().zip(&together) {
+    let rows = |group: usize| factors[group][0].rows();
+    let mut together = vec![0.0; (0..factors.len()).map(rows).sum::<usize>() * n];
+    let products = |group: usize| mats(&factors[group]).into();
+    gemm_groups(factors.len(), rows, products, false, &mut together);
+    let mut rest = together.as_slice();
+    for pair in &factors {
         let [a, b] = mats(pair);
-        let mut alone = vec![0.0; together.len()];
-        gemm(a, b, 0.0, &mut alone);
-        assert_same_bits(together, &alone, "in a group and alone");
+        let mut alone = vec![0.0; pair[0].rows() * n];
+        gemm(a, b, false, &mut alone);
+        let (here, after) = rest.split_at(alone.len());
+        assert_same_bits(here, &alone, "in a group and alone");
+        rest = after;
     }
 }

@@ -1,6 +1,6 @@
-use moe_core::kernel::for_each_block;
-use moe_core::tape::{Gradient, Gradients};
+use moe_core::tape::{Gradient, Gradients, RowGradient};
 use moe_core::{Real, StateMut};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::Module;
@@ -41,6 +41,9 @@ pub struct Adam {
 /// Elements of a parallel piece of an update.
 const PIECE: usize = 1 << 14;
 
+/// Number of a piece, its values and their first and second moments.
+type Piece<'a> = (usize, &'a mut [Real], &'a mut [Real], &'a mut [Real]);
+
 impl Adam {
     /// An optimiser that has not stepped yet.
     pub fn new(options: AdamOptions) -> Self {
@@ -78,36 +81,24 @@ impl Adam {
             let cols = parameter.value().cols();
             let rows_per_piece = (PIECE / cols.max(1)).max(1);
             let piece = rows_per_piece * cols.max(1);
-            let pieces: Vec<_> = parameter
-                .value_mut()
-                .as_mut_slice()
-                .chunks_mut(piece)
-                .zip(first.chunks_mut(piece))
-                .zip(second.chunks_mut(piece))
-                .enumerate()
-                .collect();
-            for_each_block(size, pieces, |(i, ((values, first), second))| match gradient {
+            let values = parameter.value_mut().as_mut_slice();
+            let run = |(i, values, first, second): Piece<'_>| match gradient {
                 None => update.decay(values, first, second),
                 Some(Gradient::Dense(gradient)) => {
                     let gradient = &gradient.as_slice()[i * piece..][..values.len()];
                     update.apply(values, first, second, gradient);
                 }
                 Some(Gradient::Rows(gradient)) => {
-                    let start = i * rows_per_piece;
-                    let mut next = gradient.rows().partition_point(|&row| (row as usize) < start);
-                    let rows = values.chunks_mut(cols).zip(first.chunks_mut(cols));
-                    for (r, ((values, first), second)) in
-                        rows.zip(second.chunks_mut(cols)).enumerate()
-                    {
-                        if gradient.rows().get(next).is_some_and(|&row| row as usize == start + r) {
-                            update.apply(values, first, second, gradient.values().row(next));
-                            next += 1;
-                        } else {
-                            update.decay(values, first, second);
-                        }
-                    }
+                    update.apply_rows(values, first, second, gradient, i * rows_per_piece);
                 }
-            });
+            };
+            if size <= piece {
+                run((0, values, first, second));
+            } else {
+                let moments = first.par_chunks_mut(piece).zip(second.par_chunks_mut(piece));
+                let pieces = values.par_chunks_mut(piece).zip(moments);
+                pieces.enumerate().for_each(|(i, (v, (m1, m2)))| run((i, v, m1, m2)));
+            }
         });
         assert_eq!(index, self.moments.len(), "the module has lost parameters");
     }
@@ -141,6 +132,29 @@ impl Update {
         let moments = first.iter_mut().zip(second.iter_mut());
         for (value, (m, v)) in values.iter_mut().zip(moments) {
             self.element(value, m, v, 0.0);
+        }
+    }
+
+    /// The update of the rows from `start` on, with a gradient for some of them.
+    fn apply_rows(
+        &self,
+        values: &mut [Real],
+        first: &mut [Real],
+        second: &mut [Real],
+        gradient: &RowGradient,
+        start: usize,
+    ) {
+        let (rows, cols) = (gradient.rows(), gradient.values().cols());
+        let mut next = rows.partition_point(|&row| (row as usize) < start);
+        let moments = first.chunks_mut(cols).zip(second.chunks_mut(cols));
+        for (row, (values, (first, second))) in (start..).zip(values.chunks_mut(cols).zip(moments))
+        {
+            if rows.get(next).is_some_and(|&r| r as usize == row) {
+                self.apply(values, first, second, gradient.values().row(next));
+                next += 1;
+            } else {
+                self.decay(values, first, second);
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use moe_core::dispatch::ExpertPlan;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::{DrawRows, glorot_uniform};
 use moe_core::tape::Var;
-use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::Module;
 
@@ -61,8 +61,10 @@ impl ExpertBank {
         if !pass.is_training() || self.dropout == 0.0 {
             return slots;
         }
-        let row_ids: Vec<u64> =
-            plan.slot_rows().iter().map(|&row| pass.row_ids[row as usize]).collect();
+        let mut row_ids = Buffer::unspecified(plan.slots());
+        for (id, &row) in row_ids.iter_mut().zip(plan.slot_rows()) {
+            *id = pass.row_ids[row as usize];
+        }
         let rows = DrawRows { row_ids: &row_ids, experts: Some(plan.slot_experts()) };
         slots.dropout(self.dropout, pass.philox("dropout.experts"), rows)
     }

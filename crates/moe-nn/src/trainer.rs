@@ -208,10 +208,11 @@ impl Epoch<'_> {
         let order = permutation(source.rows(), self.options.seed, "shuffle", self.epoch as u64);
         let batches = order.chunks(self.options.batch_rows.max(1));
         let steps = batches.len() as u64;
+        let mut tape = Tape::new();
         let mut loss_sum = 0.0;
         let mut sums: Vec<(String, f64)> = Vec::new();
         for rows in batches {
-            let (loss, terms) = self.step(model, &source.batch(rows))?;
+            let (loss, terms) = self.step(&mut tape, model, &source.batch(rows))?;
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
             if sums.is_empty() {
@@ -227,6 +228,7 @@ impl Epoch<'_> {
     /// Takes a step; returns the tasks' loss and every term of the loss.
     fn step(
         &mut self,
+        tape: &mut Tape,
         model: &mut dyn Model,
         batch: &Batch,
     ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
@@ -240,8 +242,7 @@ impl Epoch<'_> {
             keys: &batch.keys,
         };
         history.steps += 1;
-        let tape = Tape::new();
-        let output = model.forward(&tape, &pass, &batch.inputs);
+        let output = model.forward(tape, &pass, &batch.inputs);
         let weights = &self.options.task_weights;
         assert_eq!(weights.len(), self.tasks.len(), "one weight per task");
 
@@ -273,8 +274,8 @@ impl Epoch<'_> {
             history.routing.get_or_insert_default().add(&routing.assignments);
             observed.push(routing.observed);
         }
-        // With the tape gone the parameters have one owner again and are updated in place.
-        drop(tape);
+        // With the tape cleared the parameters have one owner again and are updated in place.
+        tape.clear();
         self.state.adam.step(model, &gradients);
         model.after_step(&observed);
         Ok((loss_value, terms))

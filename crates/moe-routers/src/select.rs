@@ -1,20 +1,20 @@
 use moe_core::Real;
 
-/// Appends the positions of the `k` largest values of `row` to `out`, largest first; of equal values the earlier.
+/// Fills `chosen` with the positions of the largest values of `row`, largest first; of equal values the earlier.
 ///
 /// # Panics
-/// If `k` is larger than the row.
-pub fn top_k_indices(row: &[Real], k: usize, out: &mut Vec<u32>) {
+/// If `chosen` is longer than the row.
+pub fn top_k_indices(row: &[Real], chosen: &mut [u32]) {
+    let k = chosen.len();
     assert!(k <= row.len(), "the {k} largest of {} values", row.len());
-    let start = out.len();
+    let mut found = 0;
     for (i, value) in row.iter().enumerate() {
-        let rank = out[start..]
-            .iter()
-            .rposition(|&j| row[j as usize].total_cmp(value).is_ge())
-            .map_or(0, |last| last + 1);
+        let is_below = |&j: &u32| row[j as usize].total_cmp(value).is_lt();
+        let rank = chosen[..found].iter().position(is_below).unwrap_or(found);
         if rank < k {
-            out.insert(start + rank, i as u32);
-            out.truncate(start + k);
+            found = (found + 1).min(k);
+            chosen[rank..found].rotate_right(1);
+            chosen[rank] = i as u32;
         }
     }
 }
@@ -26,9 +26,9 @@ mod tests {
 
     #[test]
     fn ties_go_to_the_earlier_position() {
-        let mut out = vec![9];
-        top_k_indices(&[1.0, 3.0, 3.0, 2.0, 3.0], 3, &mut out);
-        assert_eq!(out, [9, 1, 2, 4]);
+        let mut chosen = [9; 3];
+        top_k_indices(&[1.0, 3.0, 3.0, 2.0, 3.0], &mut chosen);
+        assert_eq!(chosen, [1, 2, 4]);
     }
 
     proptest! {
@@ -38,9 +38,9 @@ mod tests {
             let k = k.min(row.len());
             let mut sorted: Vec<u32> = (0..row.len() as u32).collect();
             sorted.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
-            let mut out = Vec::new();
-            top_k_indices(&row, k, &mut out);
-            prop_assert_eq!(&out, &sorted[..k]);
+            let mut chosen = vec![0; k];
+            top_k_indices(&row, &mut chosen);
+            prop_assert_eq!(&chosen, &sorted[..k]);
         }
     }
 }

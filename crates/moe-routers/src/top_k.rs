@@ -1,6 +1,6 @@
 use moe_core::dispatch::Assignments;
 use moe_core::tape::Var;
-use moe_core::{Real, Visit, VisitMut};
+use moe_core::{Buffer, Real, Visit, VisitMut};
 
 use crate::{
     Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
@@ -58,11 +58,11 @@ impl Router for TopK {
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
         let values = logits.value();
-        let mut experts = Vec::with_capacity(values.rows() * self.k);
-        for row in 0..values.rows() {
-            top_k_indices(values.row(row), self.k, &mut experts);
+        let mut experts = Buffer::unspecified(values.rows() * self.k);
+        for (row, chosen) in experts.chunks_exact_mut(self.k).enumerate() {
+            top_k_indices(values.row(row), chosen);
         }
-        let assignments = Assignments::fixed(self.num_experts(), self.k, experts);
+        let assignments = Assignments::fixed_from_buffer(self.num_experts(), self.k, experts);
         let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
         let balance = (cx.pass.is_training() && self.load_balance > 0.0)
             .then(|| aux_loss::load_balance(logits.softmax(), &assignments, self.load_balance));

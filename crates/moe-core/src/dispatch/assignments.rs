@@ -1,6 +1,7 @@
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::{Real, Tensor};
+use crate::{Buffer, Tensor};
 
 /// For each of B rows, the experts it goes to: any number of them, ascending, each once.
 ///
@@ -9,8 +10,8 @@ use crate::{Real, Tensor};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignments {
     num_experts: usize,
-    offsets: Vec<u32>,
-    experts: Vec<u32>,
+    offsets: Arc<Buffer<u32>>,
+    experts: Arc<Buffer<u32>>,
 }
 
 /// Why lists of experts are not assignments.
@@ -54,13 +55,26 @@ impl Assignments {
         offsets: Vec<u32>,
         experts: Vec<u32>,
     ) -> Result<Self, AssignmentError> {
+        Self::from_buffers(num_experts, offsets.into(), experts.into())
+    }
+
+    /// [`Assignments::new`] over pooled buffers.
+    ///
+    /// # Errors
+    /// As [`Assignments::new`].
+    pub fn from_buffers(
+        num_experts: usize,
+        offsets: Buffer<u32>,
+        experts: Buffer<u32>,
+    ) -> Result<Self, AssignmentError> {
         let valid = offsets.first() == Some(&0)
             && offsets.last().map(|&end| end as usize) == Some(experts.len())
             && offsets.is_sorted();
         if !valid {
             return Err(AssignmentError::Offsets { pairs: experts.len() });
         }
-        let assignments = Assignments { num_experts, offsets, experts };
+        let assignments =
+            Assignments { num_experts, offsets: Arc::new(offsets), experts: Arc::new(experts) };
         for row in 0..assignments.rows() {
             let of_row = assignments.of_row(row);
             if !of_row.is_sorted_by(|a, b| a < b) {
@@ -81,7 +95,15 @@ impl Assignments {
     /// # Panics
     /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names one
     /// twice.
-    pub fn fixed(num_experts: usize, per_row: usize, mut experts: Vec<u32>) -> Self {
+    pub fn fixed(num_experts: usize, per_row: usize, experts: Vec<u32>) -> Self {
+        Self::fixed_from_buffer(num_experts, per_row, experts.into())
+    }
+
+    /// [`Assignments::fixed`] over a pooled buffer.
+    ///
+    /// # Panics
+    /// As [`Assignments::fixed`].
+    pub fn fixed_from_buffer(num_experts: usize, per_row: usize, mut experts: Buffer<u32>) -> Self {
         assert!(
             experts.len().is_multiple_of(per_row.max(1)) && (per_row > 0 || experts.is_empty()),
             "{} experts in rows of {per_row}",
@@ -90,17 +112,20 @@ impl Assignments {
         if per_row > 0 {
             experts.chunks_exact_mut(per_row).for_each(<[u32]>::sort_unstable);
         }
-        let rows = experts.len() / per_row.max(1);
-        let offsets = (0..=rows).map(|row| (row * per_row) as u32).collect();
-        Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
+        let offsets = even_offsets(experts.len() / per_row.max(1), per_row);
+        Self::from_buffers(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Every row to every expert.
     pub fn dense(rows: usize, num_experts: usize) -> Self {
+        let mut experts = Buffer::unspecified(rows * num_experts);
+        for row in experts.chunks_exact_mut(num_experts.max(1)) {
+            row.iter_mut().enumerate().for_each(|(expert, e)| *e = expert as u32);
+        }
         Assignments {
             num_experts,
-            offsets: (0..=rows).map(|row| (row * num_experts) as u32).collect(),
-            experts: (0..rows).flat_map(|_| 0..num_experts as u32).collect(),
+            offsets: Arc::new(even_offsets(rows, num_experts)),
+            experts: Arc::new(experts),
         }
     }
 
@@ -129,6 +154,11 @@ impl Assignments {
         &self.offsets
     }
 
+    /// The offsets, for operators that keep them.
+    pub(crate) fn shared_offsets(&self) -> Arc<Buffer<u32>> {
+        Arc::clone(&self.offsets)
+    }
+
     /// The pairs of a row.
     pub fn pairs_of(&self, row: usize) -> Range<usize> {
         self.offsets[row] as usize..self.offsets[row + 1] as usize
@@ -142,7 +172,7 @@ impl Assignments {
     /// Number of rows that go to each expert.
     pub fn load(&self) -> Vec<u32> {
         let mut load = vec![0; self.num_experts];
-        for &expert in &self.experts {
+        for &expert in self.experts.iter() {
             load[expert as usize] += 1;
         }
         load
@@ -157,15 +187,23 @@ impl Assignments {
     /// If there is not one weight a pair.
     pub fn to_dense(&self, weights: &Tensor) -> Tensor {
         assert_eq!(weights.len(), self.pairs(), "one weight per pair");
-        let mut dense = vec![0.0 as Real; self.rows() * self.num_experts];
+        let mut dense = Tensor::zeros([self.rows(), self.num_experts]);
+        let values = dense.as_mut_slice();
         for row in 0..self.rows() {
             for pair in self.pairs_of(row) {
-                dense[row * self.num_experts + self.experts[pair] as usize] =
-                    weights.as_slice()[pair];
+                let expert = self.experts[pair] as usize;
+                values[row * self.num_experts + expert] = weights.as_slice()[pair];
             }
         }
-        Tensor::new([self.rows(), self.num_experts], dense)
+        dense
     }
+}
+
+/// Offsets of `rows` rows with `per_row` pairs each.
+fn even_offsets(rows: usize, per_row: usize) -> Buffer<u32> {
+    let mut offsets = Buffer::unspecified(rows + 1);
+    offsets.iter_mut().enumerate().for_each(|(row, o)| *o = (row * per_row) as u32);
+    offsets
 }
 
 #[cfg(test)]
@@ -191,6 +229,6 @@ mod tests {
         let weights = Tensor::new([4], vec![0.25, 0.75, 0.5, 0.5]);
         assert_eq!(fixed.to_dense(&weights).as_slice(), [0.25, 0.0, 0.75, 0.0, 0.5, 0.5]);
         assert_eq!(Assignments::dense(2, 3), Assignments::fixed(3, 3, vec![0, 1, 2, 2, 1, 0]));
-        assert_eq!(Assignments::fixed(3, 2, vec![]).rows(), 0);
+        assert_eq!(Assignments::fixed(3, 2, Vec::new()).rows(), 0);
     }
 }

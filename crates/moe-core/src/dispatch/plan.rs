@@ -1,5 +1,7 @@
 use std::ops::Range;
 
+use crate::Buffer;
+
 use super::Assignments;
 
 /// In which order the experts of a layer are computed.
@@ -11,17 +13,17 @@ use super::Assignments;
 pub struct ExpertPlan {
     rows: usize,
     /// First slot of each expert; N + 1 numbers.
-    expert_offsets: Vec<u32>,
+    expert_offsets: Buffer<u32>,
     /// Row of each slot.
-    slot_rows: Vec<u32>,
+    slot_rows: Buffer<u32>,
     /// Expert of each slot.
-    slot_experts: Vec<u32>,
+    slot_experts: Buffer<u32>,
     /// First entry of each row in `row_slots`; B + 1 numbers.
-    row_offsets: Vec<u32>,
+    row_offsets: Buffer<u32>,
     /// Slots of each row, experts ascending.
-    row_slots: Vec<u32>,
+    row_slots: Buffer<u32>,
     /// For each gate, the slot of each of its pairs.
-    pair_slots: Vec<Vec<u32>>,
+    pair_slots: Vec<Buffer<u32>>,
 }
 
 impl ExpertPlan {
@@ -41,39 +43,40 @@ impl ExpertPlan {
         }
 
         // The union, row by row, experts ascending; and the load of each expert.
-        let mut row_offsets = Vec::with_capacity(rows + 1);
-        let mut union = Vec::with_capacity(gates.iter().map(|gate| gate.pairs()).sum());
-        let mut expert_offsets = vec![0; num_experts + 1];
-        row_offsets.push(0);
+        let most_slots = gates.iter().map(|gate| gate.pairs()).sum();
+        let mut union = Buffer::<u32>::unspecified(most_slots);
+        let mut row_offsets = Buffer::<u32>::filled(rows + 1, 0);
+        let mut expert_offsets = Buffer::<u32>::filled(num_experts + 1, 0);
+        let mut slots = 0;
         for row in 0..rows {
-            let start = union.len();
+            let mut end = slots;
             for gate in gates {
-                union.extend_from_slice(gate.of_row(row));
+                let experts = gate.of_row(row);
+                union[end..end + experts.len()].copy_from_slice(experts);
+                end += experts.len();
             }
-            union[start..].sort_unstable();
-            let mut kept = start;
-            for i in start..union.len() {
-                if i == start || union[i] != union[i - 1] {
-                    union[kept] = union[i];
-                    kept += 1;
+            union[slots..end].sort_unstable();
+            let start = slots;
+            for i in start..end {
+                if i == start || union[i] != union[slots - 1] {
+                    union[slots] = union[i];
+                    slots += 1;
                 }
             }
-            union.truncate(kept);
-            for &expert in &union[start..] {
+            for &expert in &union[start..slots] {
                 expert_offsets[expert as usize + 1] += 1;
             }
-            row_offsets.push(kept as u32);
+            row_offsets[row + 1] = slots as u32;
         }
         for expert in 0..num_experts {
             expert_offsets[expert + 1] += expert_offsets[expert];
         }
 
         // A stable counting sort by expert.
-        let slots = union.len();
         let mut next = expert_offsets.clone();
-        let mut slot_rows = vec![0; slots];
-        let mut slot_experts = vec![0; slots];
-        let mut row_slots = vec![0; slots];
+        let mut slot_rows = Buffer::<u32>::unspecified(slots);
+        let mut slot_experts = Buffer::<u32>::unspecified(slots);
+        let mut row_slots = Buffer::<u32>::unspecified(slots);
         for row in 0..rows {
             for i in row_offsets[row] as usize..row_offsets[row + 1] as usize {
                 let expert = union[i] as usize;
@@ -88,14 +91,14 @@ impl ExpertPlan {
         let pair_slots = gates
             .iter()
             .map(|gate| {
-                let mut pair_slots = Vec::with_capacity(gate.pairs());
+                let mut pair_slots = Buffer::<u32>::unspecified(gate.pairs());
                 for row in 0..rows {
                     let mut i = row_offsets[row] as usize;
-                    for &expert in gate.of_row(row) {
-                        while union[i] != expert {
+                    for pair in gate.pairs_of(row) {
+                        while union[i] != gate.experts()[pair] {
                             i += 1;
                         }
-                        pair_slots.push(row_slots[i]);
+                        pair_slots[pair] = row_slots[i];
                     }
                 }
                 pair_slots

@@ -10,5 +10,5 @@ mod gemm;
 mod parallel;
 mod raw;
 
-pub use gemm::{Block, Mat, gemm, gemm_blocks, multiply_adds};
-pub use parallel::{ROW_BLOCK, for_each_block, for_row_blocks, for_row_blocks2, sum_rows};
+pub use gemm::{Mat, gemm, gemm_groups, instruction_set, multiply_adds};
+pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2, sum_rows};

@@ -8,12 +8,26 @@ pub const ROW_BLOCK: usize = 64;
 /// Below this many elementary operations a region runs on the calling thread.
 const SERIAL_BELOW: usize = 1 << 15;
 
-/// Runs `f` on every piece, in parallel if `work` (elementary operations in all) is worth it.
-pub fn for_each_block<P: Send>(work: usize, pieces: Vec<P>, f: impl Fn(P) + Send + Sync) {
-    if work < SERIAL_BELOW || pieces.len() < 2 {
-        pieces.into_iter().for_each(f);
+/// Whether `work` elementary operations are worth a parallel region.
+pub(super) fn is_worthwhile(work: usize) -> bool {
+    work >= SERIAL_BELOW && rayon::current_num_threads() > 1
+}
+
+/// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter; in parallel if `work`
+/// (elementary operations in all) is worth it.
+///
+/// # Panics
+/// If `piece` is 0.
+pub fn for_pieces(
+    work: usize,
+    out: &mut [Real],
+    piece: usize,
+    f: impl Fn(usize, &mut [Real]) + Send + Sync,
+) {
+    if is_worthwhile(work) {
+        out.par_chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
     } else {
-        pieces.into_par_iter().with_max_len(1).for_each(f);
+        out.chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
     }
 }
 
@@ -26,9 +40,7 @@ pub fn for_row_blocks(out: &mut [Real], cols: usize, f: impl Fn(usize, &mut [Rea
         return;
     }
     assert_eq!(out.len() % cols, 0, "{} elements in rows of {cols}", out.len());
-    let work = out.len();
-    let pieces: Vec<_> = out.chunks_mut(ROW_BLOCK * cols).enumerate().collect();
-    for_each_block(work, pieces, |(i, rows)| f(i * ROW_BLOCK, rows));
+    for_pieces(out.len(), out, ROW_BLOCK * cols, |i, rows| f(i * ROW_BLOCK, rows));
 }
 
 /// [`for_row_blocks`] over two matrices with the same number of rows.
@@ -44,13 +56,14 @@ pub fn for_row_blocks2(
         return;
     }
     assert_eq!(out.len() / cols, other.len() / other_cols, "numbers of rows differ");
-    let work = out.len() + other.len();
-    let pieces: Vec<_> = out
-        .chunks_mut(ROW_BLOCK * cols)
-        .zip(other.chunks_mut(ROW_BLOCK * other_cols))
-        .enumerate()
-        .collect();
-    for_each_block(work, pieces, |(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
+    let (piece, other_piece) = (ROW_BLOCK * cols, ROW_BLOCK * other_cols);
+    if is_worthwhile(out.len() + other.len()) {
+        let pieces = out.par_chunks_mut(piece).zip(other.par_chunks_mut(other_piece));
+        pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
+    } else {
+        let pieces = out.chunks_mut(piece).zip(other.chunks_mut(other_piece));
+        pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
+    }
 }
 
 /// Adds the rows of `matrix` (with as many columns as `out`) to `out`, first row first.

@@ -1,71 +1,498 @@
-//! The only module with `unsafe` code: checked calls of matrixmultiply.
+//! The only module with `unsafe` code: the micro-kernels behind the GEMM door.
+//!
+//! A tile of `c`, a few rows by a few vector registers, is held in registers while the inner dimension is walked
+//! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
+//! product is cut into tiles never shows in the result. `a` is read where it stands, `b` where its rows are
+//! contiguous, else from a packed panel.
 #![allow(unsafe_code)]
 
-use crate::Real;
+use std::cell::RefCell;
+use std::ops::Range;
+
+use crate::{Buffer, Real};
 
 use super::gemm::Mat;
 
-#[cfg(not(feature = "f64"))]
-use matrixmultiply::sgemm as gemm_kernel;
+/// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
+const INNER_BLOCK: usize = 256;
 
-#[cfg(feature = "f64")]
-use matrixmultiply::dgemm as gemm_kernel;
+/// Instruction sets that there are kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Isa {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
 
-/// `c = a b + beta c`, with `c` row-major and contiguous.
+impl Isa {
+    /// All that this machine can run, the best last.
+    pub(super) fn available() -> impl DoubleEndedIterator<Item = Isa> {
+        let all = [
+            Some(Isa::Portable),
+            #[cfg(target_arch = "x86_64")]
+            (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"))
+                .then_some(Isa::Avx2),
+            #[cfg(target_arch = "x86_64")]
+            is_x86_feature_detected!("avx512f").then_some(Isa::Avx512),
+        ];
+        all.into_iter().flatten()
+    }
+
+    pub(super) fn best() -> Isa {
+        Isa::available().next_back().unwrap_or(Isa::Portable)
+    }
+}
+
+/// A vector register of numbers.
+trait Lanes {
+    type Vector: Copy;
+    const WIDTH: usize;
+
+    fn zero() -> Self::Vector;
+    fn splat(value: Real) -> Self::Vector;
+    fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// `from` is valid for reading `WIDTH` numbers.
+    unsafe fn load(from: *const Real) -> Self::Vector;
+    /// # Safety
+    /// `to` is valid for writing `WIDTH` numbers.
+    unsafe fn store(to: *mut Real, vector: Self::Vector);
+}
+
+struct Portable;
+
+impl Lanes for Portable {
+    type Vector = [Real; 4];
+    const WIDTH: usize = 4;
+
+    #[inline(always)]
+    fn zero() -> [Real; 4] {
+        [0.0; 4]
+    }
+
+    #[inline(always)]
+    fn splat(value: Real) -> [Real; 4] {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: [Real; 4], b: [Real; 4], c: [Real; 4]) -> [Real; 4] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const Real) -> [Real; 4] {
+        // SAFETY: the caller vouches for four numbers; an array is aligned as its element.
+        unsafe { from.cast::<[Real; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut Real, vector: [Real; 4]) {
+        // SAFETY: as for `load`.
+        unsafe { to.cast::<[Real; 4]>().write(vector) }
+    }
+}
+
+/// The vector types of x86-64. Their arithmetic is used only inside functions that enable the instruction set.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+
+    use super::{Lanes, Real};
+
+    #[cfg(not(feature = "f64"))]
+    mod names {
+        pub(super) use std::arch::x86_64::{
+            __m256 as V256, __m512 as V512, _mm256_fmadd_ps as fma256, _mm256_loadu_ps as load256,
+            _mm256_set1_ps as splat256, _mm256_setzero_ps as zero256, _mm256_storeu_ps as store256,
+            _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512, _mm512_set1_ps as splat512,
+            _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
+        };
+    }
+
+    #[cfg(feature = "f64")]
+    mod names {
+        pub(super) use std::arch::x86_64::{
+            __m256d as V256, __m512d as V512, _mm256_fmadd_pd as fma256,
+            _mm256_loadu_pd as load256, _mm256_set1_pd as splat256, _mm256_setzero_pd as zero256,
+            _mm256_storeu_pd as store256, _mm512_fmadd_pd as fma512, _mm512_loadu_pd as load512,
+            _mm512_set1_pd as splat512, _mm512_setzero_pd as zero512, _mm512_storeu_pd as store512,
+        };
+    }
+
+    use names::*;
+
+    pub(super) struct Avx2;
+    pub(super) struct Avx512;
+
+    impl Lanes for Avx2 {
+        type Vector = V256;
+        const WIDTH: usize = 32 / size_of::<Real>();
+
+        #[inline(always)]
+        fn zero() -> V256 {
+            // SAFETY: only called below a function that enables AVX2 and FMA; the same for all functions here.
+            unsafe { zero256() }
+        }
+        #[inline(always)]
+        fn splat(value: Real) -> V256 {
+            // SAFETY: see `zero`.
+            unsafe { splat256(value) }
+        }
+        #[inline(always)]
+        fn multiply_add(a: V256, b: V256, c: V256) -> V256 {
+            // SAFETY: see `zero`.
+            unsafe { fma256(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const Real) -> V256 {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { load256(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut Real, vector: V256) {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { store256(to, vector) }
+        }
+    }
+
+    impl Lanes for Avx512 {
+        type Vector = V512;
+        const WIDTH: usize = 64 / size_of::<Real>();
+
+        #[inline(always)]
+        fn zero() -> V512 {
+            // SAFETY: only called below a function that enables AVX-512; the same for all functions here.
+            unsafe { zero512() }
+        }
+        #[inline(always)]
+        fn splat(value: Real) -> V512 {
+            // SAFETY: see `zero`.
+            unsafe { splat512(value) }
+        }
+        #[inline(always)]
+        fn multiply_add(a: V512, b: V512, c: V512) -> V512 {
+            // SAFETY: see `zero`.
+            unsafe { fma512(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const Real) -> V512 {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { load512(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut Real, vector: V512) {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { store512(to, vector) }
+        }
+    }
+}
+
+/// Where a tile's operands are.
+#[derive(Clone, Copy)]
+struct Tile {
+    inner: usize,
+    a: *const Real,
+    a_row: usize,
+    a_col: usize,
+    b: *const Real,
+    b_row: usize,
+    c: *mut Real,
+    c_row: usize,
+    accumulate: bool,
+}
+
+/// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = a b`, or `c += a b`.
+///
+/// # Safety
+/// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
+/// from `p * b_row`; `c` for reads and writes of `VECTORS` registers from `i * c_row`, and overlaps neither.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(t: Tile) {
+    let mut sums = [[L::zero(); VECTORS]; ROWS];
+    // SAFETY: every address is one that the caller vouches for.
+    unsafe {
+        if t.accumulate {
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    sums[i][v] = L::load(t.c.add(i * t.c_row + v * L::WIDTH));
+                }
+            }
+        }
+        for p in 0..t.inner {
+            let b = t.b.add(p * t.b_row);
+            let mut row = [L::zero(); VECTORS];
+            for v in 0..VECTORS {
+                row[v] = L::load(b.add(v * L::WIDTH));
+            }
+            for i in 0..ROWS {
+                let factor = L::splat(*t.a.add(i * t.a_row + p * t.a_col));
+                for v in 0..VECTORS {
+                    sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
+                }
+            }
+        }
+        for i in 0..ROWS {
+            for v in 0..VECTORS {
+                L::store(t.c.add(i * t.c_row + v * L::WIDTH), sums[i][v]);
+            }
+        }
+    }
+}
+
+/// All rows of a column panel, `ROWS` at a time, the rest in smaller tiles.
+///
+/// # Safety
+/// As [`tile`], for `rows` rows.
+#[inline(always)]
+unsafe fn column<L: Lanes, const ROWS: usize, const VECTORS: usize>(rows: usize, t: Tile) {
+    let mut row = 0;
+    while row < rows {
+        // SAFETY: `row` is below `rows`, and so are the rows of each tile chosen.
+        unsafe {
+            let at = Tile { a: t.a.add(row * t.a_row), c: t.c.add(row * t.c_row), ..t };
+            row += match rows - row {
+                rest if rest >= ROWS => {
+                    tile::<L, ROWS, VECTORS>(at);
+                    ROWS
+                }
+                4.. => {
+                    tile::<L, 4, VECTORS>(at);
+                    4
+                }
+                2.. => {
+                    tile::<L, 2, VECTORS>(at);
+                    2
+                }
+                _ => {
+                    tile::<L, 1, VECTORS>(at);
+                    1
+                }
+            };
+        }
+    }
+}
+
+thread_local! {
+    /// A packed panel, and the tiles of `c` that are narrower than a panel.
+    static SCRATCH: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
+}
+
+/// Widest panel of any instruction set, in numbers, and most rows of `c` in one call.
+const MOST_COLUMNS: usize = 192 / size_of::<Real>();
+const MOST_ROWS: usize = super::gemm::GEMM_ROWS;
+
+/// `c = a b`, or `c += a b`, over panels of `VECTORS` registers.
+///
+/// # Safety
+/// The instruction set of `L` is enabled in the caller; `a`, `b` and `c` have been checked against each other.
+#[inline(always)]
+unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    a: Mat<'_>,
+    b: Mat<'_>,
+    accumulate: bool,
+    c: &mut [Real],
+    scratch: &mut [Real],
+) {
+    let (rows, inner, cols) = (a.rows, a.cols, b.cols);
+    let width = VECTORS * L::WIDTH;
+    let (panel, narrow) = scratch.split_at_mut(INNER_BLOCK * MOST_COLUMNS);
+    for start in (0..inner).step_by(INNER_BLOCK) {
+        let block = INNER_BLOCK.min(inner - start);
+        let accumulate = accumulate || start > 0;
+        for first in (0..cols).step_by(width) {
+            let used = width.min(cols - first);
+            let in_place = b.col_stride == 1 && used == width;
+            if !in_place {
+                pack(b, start..start + block, first..first + used, width, panel);
+            }
+            if used < width && accumulate {
+                for (i, row) in narrow.chunks_exact_mut(width).take(rows).enumerate() {
+                    row[..used].copy_from_slice(&c[i * cols + first..][..used]);
+                }
+            }
+            // SAFETY: `a` has `rows` rows and at least `start + block` columns (checked). `b` is either read in place,
+            // where `block` rows of `width` contiguous columns exist from (start, first), or from the panel, which
+            // holds `block * width` numbers. `c` holds `rows * cols` numbers and the panel's columns lie inside;
+            // `narrow` holds MOST_ROWS * MOST_COLUMNS, and there are at most MOST_ROWS rows.
+            unsafe {
+                let (b, b_row) = match in_place {
+                    true => (b.data.as_ptr().add(start * b.row_stride + first), b.row_stride),
+                    false => (panel.as_ptr(), width),
+                };
+                let (c, c_row) = match used == width {
+                    true => (c.as_mut_ptr().add(first), cols),
+                    false => (narrow.as_mut_ptr(), width),
+                };
+                let tile = Tile {
+                    inner: block,
+                    a: a.data.as_ptr().add(start * a.col_stride),
+                    a_row: a.row_stride,
+                    a_col: a.col_stride,
+                    b,
+                    b_row,
+                    c,
+                    c_row,
+                    accumulate,
+                };
+                column::<L, ROWS, VECTORS>(rows, tile);
+            }
+            if used < width {
+                for (i, row) in narrow.chunks_exact(width).take(rows).enumerate() {
+                    c[i * cols + first..][..used].copy_from_slice(&row[..used]);
+                }
+            }
+        }
+    }
+}
+
+/// Columns that are transposed together; every panel is a whole number of them wide.
+const RUN: usize = 8;
+
+/// Copies a part of `b` into a panel whose rows are `width` wide, zeros beyond the columns.
+#[inline(always)]
+fn pack(b: Mat<'_>, rows: Range<usize>, cols: Range<usize>, width: usize, panel: &mut [Real]) {
+    let panel = &mut panel[..rows.len() * width];
+    if cols.len() < width {
+        panel.fill(0.0);
+    }
+    let at = |row: usize, col: usize| b.data[row * b.row_stride + col * b.col_stride];
+    for (run, first) in cols.clone().step_by(RUN).enumerate() {
+        let count = RUN.min(cols.end - first);
+        let mut row = rows.start;
+        // Squares of a matrix that stands transposed: read along its rows, written along the panel's.
+        while b.row_stride == 1 && count == RUN && row + RUN <= rows.end {
+            let square: [[Real; RUN]; RUN] = std::array::from_fn(|j| {
+                let start = row + (first + j) * b.col_stride;
+                *b.data[start..].first_chunk().expect("inside the matrix")
+            });
+            for i in 0..RUN {
+                let out = &mut panel[(row - rows.start + i) * width + run * RUN..];
+                let out: &mut [Real; RUN] = out.first_chunk_mut().expect("inside the panel");
+                *out = std::array::from_fn(|j| square[j][i]);
+            }
+            row += RUN;
+        }
+        for row in row..rows.end {
+            let out = &mut panel[(row - rows.start) * width + run * RUN..][..count];
+            out.iter_mut().enumerate().for_each(|(j, out)| *out = at(row, first + j));
+        }
+    }
+}
+
+/// `c = a b`, or `c += a b` if `accumulate`; `c` is row-major and contiguous.
 ///
 /// # Panics
-/// If the shapes do not agree with each other or with the slices.
-pub(super) fn product(a: Mat<'_>, b: Mat<'_>, beta: Real, c: &mut [Real]) {
-    let (m, k, n) = (a.rows, a.cols, b.cols);
-    assert_eq!(k, b.rows, "inner dimensions differ: {a:?} times {b:?}");
-    assert_eq!(m * n, c.len(), "{a:?} times {b:?} does not fill {} elements", c.len());
+/// If the shapes do not agree with each other or with the slices, or `c` has more than [`MOST_ROWS`] rows.
+pub(super) fn product(isa: Isa, a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
+    assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
+    assert_eq!(a.rows * b.cols, c.len(), "{a:?} times {b:?} does not fill {} elements", c.len());
+    assert!(a.rows <= MOST_ROWS, "{a:?} has more than {MOST_ROWS} rows");
     a.check();
     b.check();
-    // SAFETY: `check` has shown that every element (i, j) of `a` and `b`, at i*row_stride + j*col_stride,
-    // lies inside its slice, and `c` holds m*n elements with strides (n, 1). `c` is borrowed mutably, so it
-    // overlaps neither. All strides fit isize because slices are no longer than isize::MAX bytes.
-    unsafe {
-        gemm_kernel(
-            m,
-            k,
-            n,
-            1.0,
-            a.data.as_ptr(),
-            a.row_stride as isize,
-            a.col_stride as isize,
-            b.data.as_ptr(),
-            b.row_stride as isize,
-            b.col_stride as isize,
-            beta,
-            c.as_mut_ptr(),
-            n as isize,
-            1,
-        );
+    if b.rows * b.cols > LARGE {
+        return product_of_large(a, b, accumulate, c);
     }
+    if a.cols == 0 && !accumulate {
+        c.fill(0.0);
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let size = (INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS;
+        let scratch = scratch.get_or_insert_with(|| Buffer::unspecified(size));
+        // SAFETY: the shapes have been checked; an `Isa` other than `Portable` comes from `available`, which asked
+        // the processor.
+        unsafe {
+            match isa {
+                Isa::Portable => panels::<Portable, 4, 2>(a, b, accumulate, c, scratch),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx2 => product_avx2(a, b, accumulate, c, scratch),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Avx512 => product_avx512(a, b, accumulate, c, scratch),
+            }
+        }
+    });
+}
+
+/// Elements of `b` beyond which it does not stay in a second-level cache, and matrixmultiply's blocking wins.
+const LARGE: usize = 1 << 18;
+
+#[cfg(not(feature = "f64"))]
+use matrixmultiply::sgemm as gemm_of_large;
+
+#[cfg(feature = "f64")]
+use matrixmultiply::dgemm as gemm_of_large;
+
+/// [`product`] after its checks.
+fn product_of_large(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
+    let strides = |m: Mat<'_>| (m.row_stride as isize, m.col_stride as isize);
+    let ((a_row, a_col), (b_row, b_col)) = (strides(a), strides(b));
+    let (m, k, n) = (a.rows, a.cols, b.cols);
+    let beta = if accumulate { 1.0 } else { 0.0 };
+    let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
+    // SAFETY: `Mat::check` has shown that every element of `a` and `b` lies inside its slice, and `c` holds m * n
+    // elements with strides (n, 1). `c` is borrowed mutably, so it overlaps neither. Strides fit isize because slices
+    // are no longer than isize::MAX bytes.
+    unsafe {
+        let c = c.as_mut_ptr();
+        gemm_of_large(m, k, n, 1.0, a, a_row, a_col, b, b_row, b_col, beta, c, n as isize, 1);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn product_avx2(
+    a: Mat<'_>,
+    b: Mat<'_>,
+    accumulate: bool,
+    c: &mut [Real],
+    scratch: &mut [Real],
+) {
+    // SAFETY: as in `product`; the instruction set is enabled here.
+    unsafe { panels::<x86::Avx2, 6, 2>(a, b, accumulate, c, scratch) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn product_avx512(
+    a: Mat<'_>,
+    b: Mat<'_>,
+    accumulate: bool,
+    c: &mut [Real],
+    scratch: &mut [Real],
+) {
+    // SAFETY: as in `product`; the instruction set is enabled here.
+    unsafe { panels::<x86::Avx512, 8, 3>(a, b, accumulate, c, scratch) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Small enough for miri.
+    fn numbers(count: usize, seed: usize) -> Vec<Real> {
+        (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
+    }
+
+    /// Small enough for miri. The numbers are short, so every sum is exact in any order.
     #[test]
-    fn all_layouts_agree_with_the_definition() {
-        let a: Vec<Real> = (0..6).map(|i| i as Real - 2.0).collect();
-        let b: Vec<Real> = (0..12).map(|i| 0.5 * i as Real - 1.0).collect();
-        let forward = (Mat::new(&a, 2, 3), Mat::new(&b, 3, 4));
-        let (a_turned, b_turned) = (
-            [0, 3, 1, 4, 2, 5].map(|i| a[i]),
-            [0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11].map(|i| b[i]),
-        );
-        let turned = (Mat::new(&a_turned, 3, 2).t(), Mat::new(&b_turned, 4, 3).t());
-        for (x, y) in [forward, (turned.0, forward.1), (forward.0, turned.1), turned] {
-            let mut c = vec![1.0; 8];
-            product(x, y, 1.0, &mut c);
-            for i in 0..2 {
-                for j in 0..4 {
-                    let expected = 1.0 + (0..3).map(|l| a[i * 3 + l] * b[l * 4 + j]).sum::<Real>();
-                    assert_eq!(c[i * 4 + j], expected);
+    fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
+        for (m, k, n) in [(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)] {
+            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+            let a_turned: Vec<Real> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
+            let b_turned: Vec<Real> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
+            let plain = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+            let turned = (Mat::new(&a_turned, k, m).t(), Mat::new(&b_turned, n, k).t());
+            for isa in Isa::available() {
+                for (x, y) in [plain, (turned.0, plain.1), (plain.0, turned.1), turned] {
+                    for accumulate in [false, true] {
+                        let mut c = vec![1.0; m * n];
+                        product(isa, x, y, accumulate, &mut c);
+                        for (at, &got) in c.iter().enumerate() {
+                            let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
+                            let expected = terms.sum::<Real>() + Real::from(u8::from(accumulate));
+                            assert_eq!(got, expected, "{isa:?} {m}x{k}x{n} at {at}");
+                        }
+                    }
                 }
             }
         }
@@ -75,6 +502,7 @@ mod tests {
     #[should_panic(expected = "outside its slice")]
     fn a_matrix_larger_than_its_slice_is_refused() {
         let data = [0.0; 5];
-        product(Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1), 0.0, &mut [0.0; 2]);
+        let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
+        product(Isa::Portable, a, b, false, &mut [0.0; 2]);
     }
 }

@@ -51,9 +51,10 @@ fn expand(x: &Tensor, shape: Shape) -> Tensor {
     if *x.shape() == shape {
         return x.clone();
     }
-    let mut out = vec![0.0; shape.size()];
-    for_each_position(&shape, x.shape(), |to, from| out[to] = x.as_slice()[from]);
-    Tensor::new(shape, out)
+    let mut out = Tensor::unspecified(shape);
+    let values = out.as_mut_slice();
+    for_each_position(&shape, x.shape(), |to, from| values[to] = x.as_slice()[from]);
+    out
 }
 
 /// The sum of `x` over the axes that `shape` was repeated along.
@@ -61,13 +62,14 @@ fn reduce(x: Tensor, shape: &Shape) -> Tensor {
     if x.shape() == shape {
         return x;
     }
-    let mut sum = vec![0.0; shape.size()];
+    let mut out = Tensor::zeros(*shape);
+    let sum = out.as_mut_slice();
     if shape.as_matrix() == (1, x.cols()) {
-        sum_rows(x.as_slice(), &mut sum);
+        sum_rows(x.as_slice(), sum);
     } else {
         for_each_position(x.shape(), shape, |from, to| sum[to] += x.as_slice()[from]);
     }
-    Tensor::new(*shape, sum)
+    out
 }
 
 /// `a op b`, element by element.

@@ -14,13 +14,15 @@ impl Operator for Concat {
             assert_eq!(input.rows(), rows, "concat: numbers of rows differ");
         }
         let cols = inputs.iter().map(|input| input.cols()).sum();
-        let mut out = Vec::with_capacity(rows * cols);
+        let mut out = Tensor::unspecified([rows, cols]);
+        let mut rest = out.as_mut_slice();
         for row in 0..rows {
             for input in inputs {
-                out.extend_from_slice(input.row(row));
+                let part = rest.split_off_mut(..input.cols()).expect("widths add up to the row");
+                part.copy_from_slice(input.row(row));
             }
         }
-        Tensor::new([rows, cols], out)
+        out
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
@@ -28,11 +30,12 @@ impl Operator for Concat {
         for (i, input) in at.inputs.iter().enumerate() {
             let end = start + input.cols();
             if gradients.wants(i) {
-                let mut part = Vec::with_capacity(input.len());
-                for row in 0..input.rows() {
-                    part.extend_from_slice(&at.cotangent.row(row)[start..end]);
+                let mut part = Tensor::unspecified(*input.shape());
+                let rows = part.as_mut_slice().chunks_exact_mut((end - start).max(1));
+                for (row, out) in rows.enumerate() {
+                    out.copy_from_slice(&at.cotangent.row(row)[start..end]);
                 }
-                gradients.add(i, Tensor::new(*input.shape(), part));
+                gradients.add(i, part);
             }
             start = end;
         }

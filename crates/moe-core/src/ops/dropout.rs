@@ -1,13 +1,13 @@
 use crate::kernel::{for_row_blocks, for_row_blocks2};
 use crate::random::{DrawRows, Philox, keep_mask};
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::{Buffer, Real, Tensor};
 
 struct Dropout {
     rate: Real,
     philox: Philox,
-    row_ids: Vec<u64>,
-    experts: Option<Vec<u32>>,
+    row_ids: Buffer<u64>,
+    experts: Option<Buffer<u32>>,
     /// Factor of every element.
     mask: Option<Tensor>,
 }
@@ -21,7 +21,7 @@ impl Operator for Dropout {
         let x = inputs[0];
         assert_eq!(x.rows(), self.row_ids.len(), "dropout: one row id per row");
         let cols = x.cols();
-        let mut mask = Tensor::zeros(*x.shape());
+        let mut mask = Tensor::unspecified(*x.shape());
         let mut y = x.clone();
         for_row_blocks2((mask.as_mut_slice(), cols), (y.as_mut_slice(), cols), |first, mask, y| {
             for (r, mask) in mask.chunks_mut(cols).enumerate() {
@@ -66,8 +66,8 @@ impl<'t> Var<'t> {
         let dropout = Dropout {
             rate,
             philox,
-            row_ids: rows.row_ids.to_vec(),
-            experts: rows.experts.map(<[u32]>::to_vec),
+            row_ids: Buffer::copy_of(rows.row_ids),
+            experts: rows.experts.map(Buffer::copy_of),
             mask: None,
         };
         self.tape().apply(dropout, &[self])

@@ -1,8 +1,8 @@
-use crate::Tensor;
 use crate::tape::{Backward, InputGradients, Operator, RowGradient, Var};
+use crate::{Buffer, Tensor};
 
 struct GatherRows {
-    ids: Vec<u32>,
+    ids: Buffer<u32>,
 }
 
 impl Operator for GatherRows {
@@ -12,16 +12,17 @@ impl Operator for GatherRows {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let table = inputs[0];
-        let mut out = Vec::with_capacity(self.ids.len() * table.cols());
-        for &id in &self.ids {
+        let cols = table.cols();
+        let mut out = Tensor::unspecified([self.ids.len(), cols]);
+        for (&id, row) in self.ids.iter().zip(out.as_mut_slice().chunks_exact_mut(cols.max(1))) {
             assert!(
                 (id as usize) < table.rows(),
                 "gather_rows: row {id} of a table of {} rows",
                 table.rows()
             );
-            out.extend_from_slice(table.row(id as usize));
+            row.copy_from_slice(table.row(id as usize));
         }
-        Tensor::new([self.ids.len(), table.cols()], out)
+        out
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
@@ -39,7 +40,7 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If an id is not below V.
     pub fn gather_rows(self, ids: &[u32]) -> Var<'t> {
-        let gather = GatherRows { ids: ids.to_vec() };
+        let gather = GatherRows { ids: Buffer::copy_of(ids) };
         self.tape().apply(gather, &[self])
     }
 }

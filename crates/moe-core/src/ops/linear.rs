@@ -27,9 +27,9 @@ impl Operator for Linear {
             w.shape(),
             b.shape()
         );
-        let mut y = Tensor::zeros([x.rows(), w.cols()]);
+        let mut y = Tensor::unspecified([x.rows(), w.cols()]);
         fill_rows(y.as_mut_slice(), b.as_slice());
-        gemm(mat(x), mat(w), 1.0, y.as_mut_slice());
+        gemm(mat(x), mat(w), true, y.as_mut_slice());
         y
     }
 

@@ -1,5 +1,5 @@
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::{Buffer, Real, Tensor};
 
 use super::activation::sigmoid;
 use super::softmax::softmax_in_place;
@@ -50,12 +50,12 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one target per logit.
     pub fn bce_with_logits(self, targets: &[Real]) -> Var<'t> {
-        let targets = targets.to_vec();
+        let targets = Buffer::copy_of(targets);
         self.row_loss("bce_with_logits", move |z, gradient| {
             assert_eq!(z.len(), targets.len(), "bce_with_logits: one target per logit");
             let rows = targets.len().max(1) as Real;
             let mut sum = 0.0;
-            for ((z, t), g) in z.as_slice().iter().zip(&targets).zip(gradient) {
+            for ((z, t), g) in z.as_slice().iter().zip(targets.iter()).zip(gradient) {
                 sum += z.max(0.0) - z * t + (-z.abs()).exp().ln_1p();
                 *g = (sigmoid(*z) - t) / rows;
             }
@@ -71,7 +71,7 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one value and one flag per prediction.
     pub fn masked_mse(self, values: &[Real], present: &[bool]) -> Var<'t> {
-        let (values, present) = (values.to_vec(), present.to_vec());
+        let (values, present) = (Buffer::copy_of(values), present.to_vec());
         self.row_loss("masked_mse", move |x, gradient| {
             assert_eq!(
                 (x.len(), x.len()),
@@ -97,7 +97,7 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one class per row, or a class is not below C.
     pub fn cross_entropy(self, classes: &[u32]) -> Var<'t> {
-        let classes = classes.to_vec();
+        let classes = Buffer::copy_of(classes);
         self.row_loss("cross_entropy", move |z, gradient| {
             assert_eq!(z.rows(), classes.len(), "cross_entropy: one class per row");
             let rows = classes.len().max(1) as Real;

@@ -19,8 +19,8 @@ fn turned(matrix: Mat<'_>, transpose: bool) -> Mat<'_> {
 
 /// A new tensor `a b`.
 pub(super) fn product(a: Mat<'_>, b: Mat<'_>, rows: usize, cols: usize) -> Tensor {
-    let mut out = Tensor::zeros([rows, cols]);
-    gemm(a, b, 0.0, out.as_mut_slice());
+    let mut out = Tensor::unspecified([rows, cols]);
+    gemm(a, b, false, out.as_mut_slice());
     out
 }
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use crate::{Parameter, ParameterId, Shape, Tensor};
+use crate::{Buffer, Parameter, ParameterId, Real, Shape, Tensor};
 
 use super::Var;
 
@@ -10,7 +10,7 @@ pub enum Gradient {
     /// Every element.
     Dense(Tensor),
     /// Some rows; zero elsewhere. What embeddings get.
-    Rows(RowGradient),
+    Rows(Box<RowGradient>),
 }
 
 /// A gradient that is zero outside some rows of a matrix.
@@ -18,7 +18,7 @@ pub enum Gradient {
 pub struct RowGradient {
     shape: Shape,
     /// Ascending, each once.
-    rows: Vec<u32>,
+    rows: Buffer<u32>,
     /// `[rows.len(), columns]`
     values: Tensor,
 }
@@ -32,25 +32,28 @@ impl RowGradient {
     pub fn scatter(shape: Shape, ids: &[u32], values: &Tensor) -> Self {
         let (vocabulary, width) = shape.as_matrix();
         assert_eq!((ids.len(), width), (values.rows(), values.cols()), "one row of values per id");
-        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_by_key(|&i| ids[i as usize]);
-        let mut rows = Vec::with_capacity(ids.len());
-        let mut data = Vec::with_capacity(values.len());
-        for i in order {
+        let mut order = Buffer::<u32>::unspecified(ids.len());
+        order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
+        order.sort_unstable_by_key(|&i| (ids[i as usize], i));
+        let mut rows = Buffer::<u32>::unspecified(ids.len());
+        let mut sums = Buffer::<Real>::unspecified(values.len());
+        let mut count = 0;
+        for &i in order.iter() {
             let id = ids[i as usize];
             let value = values.row(i as usize);
-            if rows.last() == Some(&id) {
-                let start = data.len() - width;
-                for (sum, v) in data[start..].iter_mut().zip(value) {
-                    *sum += v;
-                }
+            if count > 0 && rows[count - 1] == id {
+                let sum = &mut sums[(count - 1) * width..count * width];
+                sum.iter_mut().zip(value).for_each(|(sum, v)| *sum += v);
             } else {
                 assert!((id as usize) < vocabulary, "row {id} of a matrix of {vocabulary} rows");
-                rows.push(id);
-                data.extend_from_slice(value);
+                rows[count] = id;
+                sums[count * width..(count + 1) * width].copy_from_slice(value);
+                count += 1;
             }
         }
-        RowGradient { shape, values: Tensor::new([rows.len(), width], data), rows }
+        rows.truncate(count);
+        sums.truncate(count * width);
+        RowGradient { shape, values: Tensor::from_buffer([count, width], sums), rows }
     }
 
     /// Shape of the whole matrix.
@@ -81,7 +84,7 @@ impl RowGradient {
     }
 
     fn merge(&self, other: &RowGradient) -> RowGradient {
-        let ids = [self.rows.as_slice(), other.rows.as_slice()].concat();
+        let ids = [&self.rows[..], &other.rows].concat();
         let values = [self.values.as_slice(), other.values.as_slice()].concat();
         let values = Tensor::new([ids.len(), self.values.cols()], values);
         RowGradient::scatter(self.shape, &ids, &values)
@@ -121,7 +124,7 @@ impl Gradient {
         match (&mut *self, other) {
             (Gradient::Dense(a), Gradient::Dense(b)) => a.add_assign(&b),
             (Gradient::Dense(a), Gradient::Rows(b)) => b.add_to(a),
-            (Gradient::Rows(a), Gradient::Rows(b)) => *a = a.merge(&b),
+            (Gradient::Rows(a), Gradient::Rows(b)) => **a = a.merge(&b),
             (Gradient::Rows(a), Gradient::Dense(mut b)) => {
                 a.add_to(&mut b);
                 *self = Gradient::Dense(b);

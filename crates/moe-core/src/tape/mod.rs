@@ -21,7 +21,7 @@ use crate::{Parameter, ParameterId, Shape, Tensor};
 
 /// A record of operators and their values.
 ///
-/// A tape serves one forward and at most a few backward passes, then it is dropped with its buffers.
+/// A tape serves one forward and at most a few backward passes, then it is cleared or dropped with its buffers.
 pub struct Tape {
     id: u64,
     recording: bool,
@@ -56,6 +56,12 @@ impl Tape {
             nodes: RefCell::default(),
             parameters: RefCell::default(),
         }
+    }
+
+    /// Forgets everything recorded; the values' buffers return to their pool. A training loop keeps one tape.
+    pub fn clear(&mut self) {
+        self.nodes.get_mut().clear();
+        self.parameters.get_mut().clear();
     }
 
     /// Whether operators are recorded for a backward pass.

@@ -96,7 +96,7 @@ impl<'a> InputGradients<'a> {
     /// # Panics
     /// If it is not for the shape of the input.
     pub fn add_rows(&mut self, input: usize, gradient: RowGradient) {
-        self.add_gradient(input, Gradient::Rows(gradient));
+        self.add_gradient(input, Gradient::Rows(Box::new(gradient)));
     }
 
     fn add_gradient(&mut self, input: usize, gradient: Gradient) {

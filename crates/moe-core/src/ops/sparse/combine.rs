@@ -3,13 +3,13 @@ use std::sync::Arc;
 use crate::dispatch::{Assignments, ExpertPlan};
 use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::{Buffer, Real, Tensor};
 
 struct Combine {
     plan: Arc<ExpertPlan>,
     gate: usize,
     /// First pair of each row of the gate.
-    offsets: Vec<u32>,
+    offsets: Arc<Buffer<u32>>,
 }
 
 impl Operator for Combine {
@@ -107,7 +107,7 @@ impl<'t> Var<'t> {
             "combine: the assignments are not those of gate {gate} of the plan"
         );
         let combine =
-            Combine { plan: Arc::clone(plan), gate, offsets: assignments.offsets().to_vec() };
+            Combine { plan: Arc::clone(plan), gate, offsets: assignments.shared_offsets() };
         self.tape().apply(combine, &[self, weights])
     }
 }

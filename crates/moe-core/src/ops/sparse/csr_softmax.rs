@@ -1,11 +1,13 @@
+use std::sync::Arc;
+
 use crate::dispatch::Assignments;
 use crate::ops::softmax::{softmax_gradient_in_place, softmax_in_place};
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::{Buffer, Real, Tensor};
 
 struct CsrSoftmax {
     /// First pair of each row.
-    offsets: Vec<u32>,
+    offsets: Arc<Buffer<u32>>,
 }
 
 impl CsrSoftmax {
@@ -49,7 +51,7 @@ impl<'t> Var<'t> {
     /// If there is not one value per pair.
     pub fn csr_softmax(self, assignments: &Assignments) -> Var<'t> {
         assert_eq!(self.shape().size(), assignments.pairs(), "csr_softmax: one value per pair");
-        let offsets = assignments.offsets().to_vec();
+        let offsets = assignments.shared_offsets();
         self.tape().apply(CsrSoftmax { offsets }, &[self])
     }
 }

@@ -1,10 +1,10 @@
-use crate::Tensor;
 use crate::dispatch::Assignments;
 use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::{Buffer, Tensor};
 
 struct GatherAssigned {
     /// Position of each pair in the dense matrix.
-    positions: Vec<u32>,
+    positions: Buffer<u32>,
 }
 
 impl Operator for GatherAssigned {
@@ -14,8 +14,7 @@ impl Operator for GatherAssigned {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let dense = inputs[0].as_slice();
-        let picked = self.positions.iter().map(|&p| dense[p as usize]).collect();
-        Tensor::new([self.positions.len()], picked)
+        Tensor::from_fn([self.positions.len()], |pair| dense[self.positions[pair] as usize])
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
@@ -43,9 +42,10 @@ impl<'t> Var<'t> {
             [assignments.rows(), n],
             "gather_assigned: the matrix must be rows by experts"
         );
-        let positions = (0..assignments.rows())
-            .flat_map(|row| assignments.of_row(row).iter().map(move |&e| (row * n) as u32 + e))
-            .collect();
+        let mut positions = Buffer::copy_of(assignments.experts());
+        for row in 0..assignments.rows() {
+            positions[assignments.pairs_of(row)].iter_mut().for_each(|p| *p += (row * n) as u32);
+        }
         self.tape().apply(GatherAssigned { positions }, &[self])
     }
 }

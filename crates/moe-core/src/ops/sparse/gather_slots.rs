@@ -17,7 +17,7 @@ impl Operator for GatherSlots {
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let x = inputs[0];
         let cols = x.cols();
-        let mut slots = Tensor::zeros([self.plan.slots(), cols]);
+        let mut slots = Tensor::unspecified([self.plan.slots(), cols]);
         let slot_rows = self.plan.slot_rows();
         for_row_blocks(slots.as_mut_slice(), cols, |first, block| {
             for (s, out) in block.chunks_exact_mut(cols).enumerate() {

@@ -1,24 +1,13 @@
 use std::sync::Arc;
 
+use crate::Tensor;
 use crate::dispatch::ExpertPlan;
-use crate::kernel::{Block, Mat, for_each_block, gemm_blocks, sum_rows};
+use crate::kernel::{Mat, for_pieces, gemm_groups, sum_rows};
 use crate::ops::linear::fill_rows;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
 
 struct GroupedLinear {
     plan: Arc<ExpertPlan>,
-}
-
-/// What belongs to each expert, in a slice where `size(expert)` elements do.
-fn split_by_expert<'a>(
-    plan: &ExpertPlan,
-    mut slice: &'a mut [Real],
-    size: impl Fn(usize) -> usize,
-) -> Vec<&'a mut [Real]> {
-    (0..plan.num_experts())
-        .map(|expert| slice.split_off_mut(..size(expert)).expect("sizes add up to the slice"))
-        .collect()
 }
 
 impl GroupedLinear {
@@ -33,25 +22,6 @@ impl GroupedLinear {
         let (inputs, outputs) = (weight.shape()[1], weight.shape()[2]);
         let size = inputs * outputs;
         Mat::new(&weight.as_slice()[expert * size..(expert + 1) * size], inputs, outputs)
-    }
-
-    /// `c = a b + beta c` for every expert, where `c` of an expert has `size(expert)` elements of `out`.
-    fn products<'a>(
-        &self,
-        out: &'a mut Tensor,
-        size: impl Fn(usize) -> usize,
-        beta: Real,
-        factors: impl Fn(usize) -> (Mat<'a>, Mat<'a>),
-    ) {
-        let blocks = split_by_expert(&self.plan, out.as_mut_slice(), size)
-            .into_iter()
-            .enumerate()
-            .map(|(expert, c)| {
-                let (a, b) = factors(expert);
-                Block { a, b, c }
-            })
-            .collect();
-        gemm_blocks(beta, blocks);
     }
 }
 
@@ -77,36 +47,43 @@ impl Operator for GroupedLinear {
             plan.num_experts()
         );
         let outputs = w.cols();
-        let size = |expert| plan.slots_of_expert(expert).len() * outputs;
-        let mut y = Tensor::zeros([plan.slots(), outputs]);
-        for (expert, block) in split_by_expert(plan, y.as_mut_slice(), size).into_iter().enumerate()
-        {
+        let mut y = Tensor::unspecified([plan.slots(), outputs]);
+        for expert in 0..plan.num_experts() {
+            let slots = plan.slots_of_expert(expert);
+            let block = &mut y.as_mut_slice()[slots.start * outputs..slots.end * outputs];
             fill_rows(block, b.row(expert));
         }
-        self.products(&mut y, size, 1.0, |e| (self.slots(x, e), self.weight(w, e)));
+        gemm_groups(
+            plan.num_experts(),
+            |e| plan.slots_of_expert(e).len(),
+            |e| (self.slots(x, e), self.weight(w, e)),
+            true,
+            y.as_mut_slice(),
+        );
         y
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (x, w, b) = (at.inputs[0], at.inputs[1], at.inputs[2]);
         let (plan, dy) = (&self.plan, at.cotangent);
+        let experts = plan.num_experts();
         if gradients.wants(0) {
-            let mut dx = Tensor::zeros(*x.shape());
-            let size = |expert| plan.slots_of_expert(expert).len() * x.cols();
-            self.products(&mut dx, size, 0.0, |e| (self.slots(dy, e), self.weight(w, e).t()));
+            let mut dx = Tensor::unspecified(*x.shape());
+            let rows = |e| plan.slots_of_expert(e).len();
+            let factors = |e| (self.slots(dy, e), self.weight(w, e).t());
+            gemm_groups(experts, rows, factors, false, dx.as_mut_slice());
             gradients.add(0, dx);
         }
         if gradients.wants(1) {
-            let mut dw = Tensor::zeros(*w.shape());
-            let size = |_| w.shape()[1] * w.shape()[2];
-            self.products(&mut dw, size, 0.0, |e| (self.slots(x, e).t(), self.slots(dy, e)));
+            let mut dw = Tensor::unspecified(*w.shape());
+            let factors = |e| (self.slots(x, e).t(), self.slots(dy, e));
+            gemm_groups(experts, |_| x.cols(), factors, false, dw.as_mut_slice());
             gradients.add(1, dw);
         }
         if gradients.wants(2) {
             let mut db = Tensor::zeros(*b.shape());
             let outputs = b.cols();
-            let pieces = db.as_mut_slice().chunks_mut(outputs.max(1)).enumerate().collect();
-            for_each_block(dy.len(), pieces, |(expert, sum): (usize, &mut [Real])| {
+            for_pieces(dy.len(), db.as_mut_slice(), outputs.max(1), |expert, sum| {
                 let slots = plan.slots_of_expert(expert);
                 sum_rows(&dy.as_slice()[slots.start * outputs..slots.end * outputs], sum);
             });
