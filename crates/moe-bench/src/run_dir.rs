@@ -36,6 +36,8 @@ struct Manifest {
     seed: u64,
     model: MixtureDescription,
     best_epoch: usize,
+    /// What products were computed with; results may differ between instruction sets in the last bits.
+    instruction_set: &'static str,
     /// SHA-256 of every file named.
     files: BTreeMap<&'static str, String>,
 }
@@ -164,6 +166,7 @@ impl RunDir {
             seed,
             model: description,
             best_epoch: state.history().best_epoch,
+            instruction_set: moe_core::kernel::instruction_set(),
             files: files.collect::<Result<_, Error>>()?,
         };
         self.write_json(MANIFEST, &manifest)
