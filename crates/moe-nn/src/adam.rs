@@ -55,6 +55,7 @@ impl Adam {
     /// # Panics
     /// If `module` is not the one of the earlier steps.
     pub fn step(&mut self, module: &mut dyn Module, gradients: &Gradients) {
+        let is_first = self.steps == 0;
         self.steps += 1;
         let AdamOptions { learning_rate, beta1, beta2, epsilon } = self.options;
         let update = Update {
@@ -71,11 +72,12 @@ impl Adam {
                 return;
             };
             let size = parameter.value().len();
-            if moments.len() == index {
+            if is_first {
                 moments.push((vec![0.0; size], vec![0.0; size]));
             }
-            let (first, second) = &mut moments[index];
-            assert_eq!(first.len(), size, "{name} is not the parameter of earlier steps");
+            let known = moments.get_mut(index).filter(|(first, _)| first.len() == size);
+            let (first, second) =
+                known.unwrap_or_else(|| panic!("{name} is not the parameter of earlier steps"));
             index += 1;
             let gradient = gradients.get(parameter);
             let cols = parameter.value().cols();

@@ -30,7 +30,8 @@ pub struct EpochRecord {
     pub steps: u64,
     /// Mean over the epoch's steps of the weighted loss of the tasks, in training mode.
     pub train_loss: f64,
-    /// Mean over the epoch's steps of each term of the loss, tasks (weighted) and auxiliary losses, by name.
+    /// Mean over the epoch's steps of each term of the loss by name: tasks (weighted), then the auxiliary losses of
+    /// each gate, such as `gate 0 load-balance`.
     pub train_terms: Vec<(String, f64)>,
     /// Weighted loss on the validation part.
     pub val_loss: f64,

@@ -255,9 +255,13 @@ impl Epoch<'_> {
             losses.push(loss);
         }
         let loss = losses.into_iter().reduce(|a, b| a + b).expect("a model has a task");
-        let aux_losses: Vec<_> =
-            output.routings.iter().flat_map(|routing| &routing.aux_losses).copied().collect();
-        terms.extend(aux_losses.iter().map(|aux| (aux.name.to_string(), value(aux.value))));
+        let mut aux_losses = Vec::new();
+        for (gate, routing) in output.routings.iter().enumerate() {
+            for aux in &routing.aux_losses {
+                terms.push((format!("gate {gate} {}", aux.name), value(aux.value)));
+                aux_losses.push(*aux);
+            }
+        }
         if let Some((term, value)) = terms.iter().find(|(_, value)| !value.is_finite()) {
             return Err(TrainError::NotFinite {
                 step: history.steps,

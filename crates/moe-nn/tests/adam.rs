@@ -204,8 +204,8 @@ fn the_first_step_is_the_rate_whatever_the_size_of_the_gradient() {
 #[test]
 fn rows_step_as_the_dense_gradient_they_stand_for() {
     let shape = [5000, 8];
-    let start = random::uniform(shape, 1.0, &mut rng(2, 0));
-    let (mut by_rows, mut by_all) = (Weights::new(&[start.clone()]), Weights::new(&[start]));
+    let start = [random::uniform(shape, 1.0, &mut rng(2, 0))];
+    let (mut by_rows, mut by_all) = (Weights::new(&start), Weights::new(&start));
     let (mut adam_rows, mut adam_all) = (adam(), adam());
     for step in 0..4 {
         // The first and last row of pieces of 2048 rows, and others; none twice, so that no sum is rounded.

@@ -112,9 +112,9 @@ impl Observer for Counts {
 
 #[test]
 fn a_training_step_in_steady_state_allocates_nothing_large() {
-    const B: usize = 256;
-    const STEPS: usize = 60;
-    const WARM_UP: usize = 40;
+    const B: usize = 200;
+    const STEPS: usize = 24;
+    const WARM_UP: usize = 12;
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     let pairs = |rows| Pairs {

@@ -8,7 +8,7 @@ use moe_core::rand::Rng;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut};
 use moe_nn::metrics::{accuracy, adjusted_rand_index, cross_entropy, log_loss, mse, roc_auc};
-use moe_nn::{Model, Module, Output, TaskMetrics, evaluate};
+use moe_nn::{MixtureDescription, Model, Module, Output, TaskMetrics, evaluate};
 use proptest::prelude::*;
 
 /// The share of (positive, negative) pairs in which the positive scores higher, ties counted half.
@@ -244,6 +244,15 @@ fn evaluation_does_not_depend_on_the_batch_size() {
     }
     // No rows: nothing to go wrong.
     assert_eq!(evaluate(&model, &common::dense(3, 0, 4), &[1.0; 3], 8).loss, 0.0);
+}
+
+#[test]
+fn evaluation_drops_nothing() {
+    let source = common::dense(5, 20, 4);
+    let plain = common::description(&source, "top-k");
+    let dropping = MixtureDescription { expert_dropout: 0.5, ..plain.clone() };
+    let evaluated = |description| evaluate(&common::build(description, 1), &source, &[1.0; 3], 20);
+    assert_eq!(evaluated(&plain), evaluated(&dropping));
 }
 
 #[test]

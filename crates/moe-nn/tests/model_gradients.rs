@@ -1,0 +1,145 @@
+//! Gradients of the whole mixture against central differences of its loss.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{DOUBLE, Memory, build};
+use moe_core::batch::Batch;
+use moe_core::dispatch::Assignments;
+use moe_core::tape::Tape;
+use moe_core::{Mode, Real, Tensor};
+use moe_nn::{Mixture, MixtureDescription, Module};
+use moe_routers::aux_loss::total_loss;
+
+/// Half the distance of a central difference.
+const STEP: Real = if DOUBLE { 1e-6 } else { 1e-2 };
+
+/// Allowed distance of a parameter's gradient from its differences, as a share of its norm. Rounding leaves about
+/// 1e-16 / 1e-6 in double precision. In single precision a step crosses kinks: no more than a rough check.
+const RELATIVE: f64 = if DOUBLE { 1e-7 } else { 0.1 };
+
+/// Allowed besides, for gradients that vanish.
+const ABSOLUTE: f64 = if DOUBLE { 1e-9 } else { 0.02 };
+
+/// Tasks and auxiliary terms of a training pass, and the experts that were chosen.
+fn loss(model: &Mixture, batch: &Batch) -> (f64, Vec<Assignments>) {
+    let tape = Tape::inference();
+    let output = common::forward(model, &tape, batch, Mode::Train);
+    let tasks = output.predictions.iter().zip(&batch.targets);
+    let tasks: f64 = tasks.map(|(p, t)| f64::from(moe_nn::task_loss(*p, t).value().item())).sum();
+    let aux = output.routings.iter().flat_map(|r| &r.aux_losses);
+    let loss = tasks + aux.map(|aux| f64::from(aux.value.value().item())).sum::<f64>();
+    (loss, output.routings.into_iter().map(|r| r.assignments).collect())
+}
+
+fn gradients(model: &Mixture, batch: &Batch) -> BTreeMap<String, Tensor> {
+    let tape = Tape::new();
+    let output = common::forward(model, &tape, batch, Mode::Train);
+    let aux: Vec<_> = output.routings.iter().flat_map(|r| &r.aux_losses).copied().collect();
+    let gradients = tape.backward(total_loss(common::loss(&output, batch), &aux));
+    let gradients = common::by_name(model, &gradients).into_iter();
+    gradients.map(|(name, gradient)| (name, gradient.unwrap())).collect()
+}
+
+/// The first parameter whose gradient is further from its differences than allowed.
+fn check(
+    model: &mut Mixture,
+    batch: &Batch,
+    gradients: &BTreeMap<String, Tensor>,
+) -> Result<(), String> {
+    for (name, gradient) in gradients {
+        let mut start = None;
+        model.visit(&mut |visited, state| {
+            if visited == name {
+                start = Some(state.tensor().clone());
+            }
+        });
+        let start = start.unwrap();
+        let (mut apart, mut norm) = (0.0, 0.0);
+        for element in 0..start.len() {
+            let centre = start.as_slice()[element];
+            let mut at = |value: Real| {
+                common::set(model, name, element, value);
+                loss(model, batch)
+            };
+            let (right, left) = (centre + STEP, centre - STEP);
+            let ((above, chosen_above), (below, chosen_below)) = (at(right), at(left));
+            at(centre);
+            if chosen_above != chosen_below {
+                // The loss jumps where another expert is chosen. A step in double precision is too short for that.
+                if DOUBLE {
+                    return Err(format!("{name}: another expert is chosen, take another seed"));
+                }
+                continue;
+            }
+            let numeric = (above - below) / f64::from(right - left);
+            let analytic = f64::from(gradient.as_slice()[element]);
+            apart += (analytic - numeric).powi(2);
+            norm += analytic.powi(2);
+        }
+        let (apart, norm) = (apart.sqrt(), norm.sqrt());
+        if apart > RELATIVE * norm + ABSOLUTE {
+            return Err(format!("{name}: {apart:e} apart, norm {norm:e}"));
+        }
+    }
+    Ok(())
+}
+
+fn tiny(source: &Memory, router: &str) -> MixtureDescription {
+    MixtureDescription {
+        embedding_width: 2,
+        experts: 3,
+        expert_width: 4,
+        head_widths: vec![3],
+        ..common::description(source, router)
+    }
+}
+
+/// A model with biases away from zero and larger embeddings, so that nothing is near a kink by construction.
+fn spread(description: &MixtureDescription, seed: u64) -> Mixture {
+    let mut model = build(description, seed);
+    let mut stream = 20;
+    model.visit_mut(&mut |_, mut state| {
+        stream += 1;
+        let shape = *state.tensor_mut().shape();
+        *state.tensor_mut() = moe_core::random::uniform(shape, 1.0, &mut common::rng(seed, stream));
+    });
+    model
+}
+
+#[test]
+fn gradients_are_the_slopes_of_the_loss() {
+    for source in [common::dense(1, 9, 3), common::ids(1, 9)] {
+        let batch = common::first_rows(&source, 9);
+        let balanced = MixtureDescription {
+            router_parameters: common::balanced(&source, 0.7).router_parameters,
+            ..tiny(&source, "top-k")
+        };
+        let dropped = MixtureDescription { expert_dropout: 0.3, ..balanced.clone() };
+        let one = MixtureDescription { k: 1, ..tiny(&source, "top-k") };
+        let descriptions =
+            [tiny(&source, "softmax"), tiny(&source, "top-k"), balanced, dropped, one];
+        for (seed, description) in (1..).zip(&descriptions) {
+            let mut model = spread(description, seed);
+            let gradients = gradients(&model, &batch);
+            let checked = check(&mut model, &batch, &gradients);
+            checked.unwrap_or_else(|error| panic!("{description:?}: {error}"));
+        }
+    }
+}
+
+#[test]
+fn a_wrong_gradient_is_noticed() {
+    let source = common::dense(1, 9, 3);
+    let batch = common::first_rows(&source, 9);
+    let mut model = spread(&tiny(&source, "top-k"), 2);
+    let right = gradients(&model, &batch);
+    for name in right.keys() {
+        let mut wrong = right.clone();
+        let off = |g: Real| if DOUBLE { g * (1.0 + 1e-5) } else { g + 0.1 };
+        wrong.insert(name.clone(), right[name].map(off));
+        let error = check(&mut model, &batch, &wrong).unwrap_err();
+        assert!(error.starts_with(name), "{error}");
+    }
+}

@@ -1,0 +1,179 @@
+//! What goes wrong in training is an error that says where, never a panic.
+
+mod common;
+
+use common::{Memory, build, description, options};
+use moe_core::Real;
+use moe_core::batch::{BatchSource, Inputs, Target};
+use moe_core::random::permutation;
+use moe_nn::{
+    AdamOptions, Module as _, TrainError, TrainOptions, TrainState, continue_training, train,
+};
+
+const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
+
+fn parts() -> (Memory, Memory) {
+    (common::dense(1, 100, 4), common::dense(2, 40, 4))
+}
+
+/// The error of training on these parts with the seed 3.
+fn error_of(parts: &(Memory, Memory), router: &str) -> TrainError {
+    let mut model = build(&description(&parts.0, router), 3);
+    train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).unwrap_err()
+}
+
+fn input_mut(source: &mut Memory, row: usize) -> &mut Real {
+    let Inputs::Dense(x) = &mut source.inputs else { panic!("dense inputs") };
+    &mut x.as_mut_slice()[4 * row + 2]
+}
+
+/// The step of the first epoch that sees this row, from 1.
+fn step_of(row: u32) -> u64 {
+    let order = permutation(100, 3, "shuffle", 1);
+    order.iter().position(|&r| r == row).unwrap() as u64 / 16 + 1
+}
+
+#[test]
+fn a_bad_input_is_found_in_its_step() {
+    for router in ["softmax", "top-k"] {
+        for (bad, row) in BAD.into_iter().zip([70, 3, 41]) {
+            let mut parts = parts();
+            *input_mut(&mut parts.0, row) = bad;
+            let error = error_of(&parts, router);
+            let TrainError::NotFinite { step, epoch, ref term, value } = error else {
+                panic!("{router}: {error}")
+            };
+            assert_eq!((step, epoch), (step_of(row as u32), 1), "{router}, {bad}");
+            assert!(!value.is_finite());
+            let text = error.to_string();
+            assert!(text.starts_with(&format!("step {step} (epoch 1): {term} is ")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_bad_target_names_its_task() {
+    for (bad, row) in BAD.into_iter().zip([8, 16, 32]) {
+        let mut parts = parts();
+        let Target::Regression { values, present } = &mut parts.0.targets[2] else { panic!() };
+        values[row] = bad;
+        assert!(present[row], "the test needs a row that counts");
+        let error = error_of(&parts, "top-k");
+        let TrainError::NotFinite { step, term, .. } = error else { panic!("{error}") };
+        assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
+
+        // Where the row does not count its value does not matter.
+        let Target::Regression { present, .. } = &mut parts.0.targets[2] else { panic!() };
+        present[row] = false;
+        let mut model = build(&description(&parts.0, "top-k"), 3);
+        assert!(train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).is_ok());
+    }
+}
+
+#[test]
+fn a_bad_validation_part_names_its_task() {
+    let mut bad_target = parts();
+    let Target::Regression { values, .. } = &mut bad_target.1.targets[2] else { panic!() };
+    values[4] = Real::NAN;
+    let error = error_of(&bad_target, "top-k");
+    let text = "after epoch 1: the validation loss of product is NaN; try a smaller learning rate";
+    assert_eq!(error.to_string(), text);
+
+    let mut bad_input = parts();
+    *input_mut(&mut bad_input.1, 4) = Real::INFINITY;
+    let error = error_of(&bad_input, "softmax");
+    assert!(matches!(error, TrainError::ValidationNotFinite { epoch: 1, .. }), "{error}");
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_found_at_once() {
+    // Also behind a ReLU, and in every kind of parameter.
+    let parts = parts();
+    let description = description(&parts.0, "softmax");
+    for name in common::names(&build(&description, 3)) {
+        let mut model = build(&description, 3);
+        common::set(&mut model, &name, 0, Real::NAN);
+        let error = train(&mut model, &parts.0, &parts.1, &options(3), &mut ());
+        let found = matches!(error, Err(TrainError::NotFinite { step: 1, epoch: 1, .. }));
+        assert!(found, "{name}: {error:?}");
+    }
+}
+
+#[test]
+fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
+    let parts = parts();
+    let largest = [1.0, 1e3, 1e10, 1e30, Real::MAX / 100.0, Real::MAX, Real::INFINITY, Real::NAN];
+    for router in ["softmax", "top-k"] {
+        for learning_rate in largest {
+            let mut model = build(&description(&parts.0, router), 3);
+            let adam = AdamOptions { learning_rate, ..AdamOptions::default() };
+            let options = TrainOptions { adam, ..options(3) };
+            match train(&mut model, &parts.0, &parts.1, &options, &mut ()) {
+                Ok(history) => {
+                    assert!(
+                        learning_rate < Real::MAX / 1e3,
+                        "{router}: rate {learning_rate} went unnoticed"
+                    );
+                    assert!(history.best_val_loss.is_finite());
+                    let finite = |t: &moe_core::Tensor| t.as_slice().iter().all(|v| v.is_finite());
+                    assert!(model.snapshot().iter().all(finite), "{router}: {learning_rate}");
+                }
+                Err(TrainError::NotFinite { step, epoch, term, .. }) => {
+                    assert!(step >= 2 && epoch >= 1, "the first step is still sound");
+                    let names = ["positive", "third", "product"];
+                    assert!(names.contains(&&term[..]), "{term}");
+                }
+                Err(TrainError::ValidationNotFinite { .. }) => {}
+                Err(other) => panic!("{router}: {other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_without_rows_is_named() {
+    let (full, empty) = (common::dense(1, 10, 4), common::dense(1, 0, 4));
+    assert_eq!(empty.rows(), 0);
+    for (parts, part) in [
+        ((&empty, &full), "training"),
+        ((&full, &empty), "validation"),
+        ((&empty, &empty), "training"),
+    ] {
+        let mut model = build(&description(&full, "top-k"), 1);
+        let before = common::bits(&model);
+        let error = train(&mut model, parts.0, parts.1, &options(1), &mut ()).unwrap_err();
+        assert_eq!(error, TrainError::EmptyPart { part });
+        assert_eq!(error.to_string(), format!("the {part} part has no rows"));
+        assert_eq!(common::bits(&model), before);
+    }
+}
+
+#[test]
+fn a_state_of_another_model_is_refused() {
+    let (train_part, val) = parts();
+    let description = description(&train_part, "top-k");
+    let mut others = vec![description.clone(); 4];
+    others[0].expert_width += 1;
+    others[1].experts += 1;
+    others[2].head_widths.push(3);
+    others[3].head_widths.clear();
+    let mut model = build(&description, 1);
+    let before = common::bits(&model);
+    for other in others {
+        let state = TrainState::new(&build(&other, 1), options(1).adam);
+        assert!(!state.fits(&model));
+        let error = continue_training(&mut model, state, &train_part, &val, &options(1), &mut ());
+        assert_eq!(error.unwrap_err(), TrainError::OtherModel);
+        assert_eq!(common::bits(&model), before, "the model is as it was");
+    }
+    assert!(TrainState::new(&build(&description, 9), options(1).adam).fits(&model));
+}
+
+#[test]
+#[should_panic(expected = "one weight per task")]
+fn task_weights_must_fit_the_tasks() {
+    let (train_part, val) = parts();
+    let mut model = build(&description(&train_part, "top-k"), 1);
+    let options = TrainOptions { task_weights: vec![1.0, 1.0], ..options(1) };
+    let _ = train(&mut model, &train_part, &val, &options, &mut ());
+}
