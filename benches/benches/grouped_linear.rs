@@ -1,0 +1,42 @@
+//! The layer of the experts against one product with the weights of all of them side by side, as a dense mixture
+//! computes it. Throughput in FLOP/s: where it is equal, the cost follows the slots.
+
+use std::sync::Arc;
+
+use criterion::Criterion;
+use moe_core::dispatch::ExpertPlan;
+
+use crate::data::{INPUTS, OUTPUTS, ROWS, assignments, bench_operator, rng, uniform};
+
+const EXPERTS: usize = 16;
+/// Each K.
+const PER_ROW: [usize; 5] = [1, 2, 4, 8, 16];
+
+pub(crate) fn bench(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("grouped_linear");
+    // Forward, and forward with both products of the backward pass.
+    let work =
+        |slots: usize| [1, 3].map(|products| products * 2 * (slots * INPUTS * OUTPUTS) as u64);
+    let mut rng = rng("grouped_linear");
+
+    let weight = uniform([EXPERTS, INPUTS, OUTPUTS], &mut rng);
+    let bias = uniform([EXPERTS, OUTPUTS], &mut rng);
+    for k in PER_ROW {
+        let plan = Arc::new(ExpertPlan::new(&[&assignments(EXPERTS, k, &mut rng)]));
+        let x = uniform([plan.slots(), INPUTS], &mut rng);
+        let inputs = [x, weight.clone(), bias.clone()];
+        let parameters = format!("K{k}-N{EXPERTS}");
+        bench_operator(&mut group, &parameters, work(plan.slots()), &inputs, |v| {
+            v[0].grouped_linear(v[1], v[2], &plan)
+        });
+    }
+
+    let x = uniform([ROWS, INPUTS], &mut rng);
+    let weight = uniform([INPUTS, EXPERTS * OUTPUTS], &mut rng);
+    let inputs = [x, weight, bias.reshape([EXPERTS * OUTPUTS])];
+    let parameters = format!("dense-N{EXPERTS}");
+    bench_operator(&mut group, &parameters, work(ROWS * EXPERTS), &inputs, |v| {
+        v[0].linear(v[1], v[2])
+    });
+    group.finish();
+}
