@@ -6,13 +6,12 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
+use moe_core::Pass;
 use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
-use moe_core::{Mode, Pass};
-use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, Model, task_loss};
+use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, train_step};
 use moe_routers::Registry;
-use moe_routers::aux_loss::total_loss;
 
 use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
 
@@ -32,11 +31,15 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         // With a step size of 0 every iteration routes alike.
         let options = AdamOptions { learning_rate: 0.0, ..AdamOptions::default() };
         let mut adam = Adam::new(options);
+        let mut tape = Tape::new();
         let mut steps = 0;
         let id = BenchmarkId::new(router, format!("B{ROWS}-N{EXPERTS}-K{K}"));
         group.bench_function(id, |bencher| {
             bencher.iter(|| {
-                step(&mut model, &mut adam, steps, black_box(&batch));
+                let pass = Pass::training(&batch, 1, steps, 0);
+                let batch = black_box(&batch);
+                train_step(&mut tape, &mut model, &mut adam, &pass, batch, &tasks(), &[0.5, 0.5])
+                    .expect("the loss is finite");
                 steps += 1;
             });
         });
@@ -44,32 +47,16 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What the trainer does for a batch.
-fn step(model: &mut Mixture, adam: &mut Adam, step: u64, batch: &Batch) {
-    let Batch { row_ids, keys, inputs, targets } = batch;
-    let pass = Pass { mode: Mode::Train, seed: 1, step, epoch: 0, row_ids, keys };
-    let tape = Tape::new();
-    let output = model.forward(&tape, &pass, inputs);
-    let losses = output.predictions.iter().zip(targets);
-    let losses = losses.map(|(prediction, target)| task_loss(*prediction, target).scale(0.5));
-    let loss = losses.reduce(|a, b| a + b).expect("there are tasks");
-    let (mut aux_losses, mut observed) = (Vec::new(), Vec::new());
-    for routing in output.routings {
-        aux_losses.extend(routing.aux_losses);
-        observed.push(routing.observed);
-    }
-    let gradients = tape.backward(total_loss(loss, &aux_losses));
-    drop(tape);
-    adam.step(model, &gradients);
-    model.after_step(&observed);
+fn tasks() -> Vec<TaskSpec> {
+    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
+    vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
 }
 
 fn model(router: &str) -> Mixture {
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
-    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     let description = MixtureDescription {
         input: InputSpec::Ids { columns: COLUMNS.map(column).to_vec() },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
+        tasks: tasks(),
         embedding_width: 128,
         experts: EXPERTS,
         k: K,

@@ -6,13 +6,7 @@
 //! use moe_routers::{Registry, RouterEntry, RouterInfo, TopK};
 //!
 //! fn main() -> std::process::ExitCode {
-//!     let info = RouterInfo {
-//!         id: "mine".into(),
-//!         summary: "top-1".into(),
-//!         citation: "this program".into(),
-//!         uses_k: false,
-//!         parameters: vec![],
-//!     };
+//!     let info = RouterInfo::new("mine", "top-1", "this program");
 //!     let mut routers = Registry::standard();
 //!     let entry = RouterEntry::per_gate(info, |spec, _| {
 //!         Box::new(TopK::new(&moe_routers::GateSpec { k: 1, ..*spec }, 0.0))

@@ -1,3 +1,4 @@
+use crate::batch::Batch;
 use crate::random::Philox;
 
 /// Whether a model learns or is used.
@@ -26,7 +27,19 @@ pub struct Pass<'a> {
     pub keys: &'a [u64],
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// The pass of a training step.
+    pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
+        let Batch { row_ids, keys, .. } = batch;
+        Pass { mode: Mode::Train, seed, step, epoch, row_ids, keys }
+    }
+
+    /// The pass of using a model: nothing is drawn.
+    pub fn inference(batch: &'a Batch) -> Self {
+        let Batch { row_ids, keys, .. } = batch;
+        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys }
+    }
+
     /// Whether this pass learns.
     pub fn is_training(&self) -> bool {
         self.mode == Mode::Train

@@ -1,6 +1,6 @@
-use moe_core::batch::{Batch, BatchSource, Target, TaskKind, TaskSpec};
+use moe_core::batch::{BatchSource, Target, TaskKind, TaskSpec};
 use moe_core::tape::Tape;
-use moe_core::{Mode, Pass, Real};
+use moe_core::{Pass, Real};
 use moe_routers::{Routing, RoutingStats};
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ pub fn evaluate(
     for rows in rows.chunks(batch_rows.max(1)) {
         let batch = source.batch(rows);
         let tape = Tape::inference();
-        let output = model.forward(&tape, &inference_pass(&batch), &batch.inputs);
+        let output = model.forward(&tape, &Pass::inference(&batch), &batch.inputs);
         for ((column, prediction), target) in
             columns.iter_mut().zip(&output.predictions).zip(&batch.targets)
         {
@@ -97,18 +97,6 @@ pub fn evaluate(
         routing: (!main_experts.is_empty()).then_some(stats),
         main_experts,
         tasks,
-    }
-}
-
-/// The circumstances of using a model on a batch.
-fn inference_pass(batch: &Batch) -> Pass<'_> {
-    Pass {
-        mode: Mode::Infer,
-        seed: 0,
-        step: 0,
-        epoch: 0,
-        row_ids: &batch.row_ids,
-        keys: &batch.keys,
     }
 }
 

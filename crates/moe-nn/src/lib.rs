@@ -4,7 +4,7 @@
 //! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
 //!   gates share an [`ExpertBank`], and a [`TaskHead`] per task. [`Module`] and [`Model`] are the traits of other
 //!   models.
-//! * [`train`] with [`Adam`]; [`evaluate`]; [`metrics`].
+//! * [`train`] with [`Adam`], or [`train_step`] in a loop of one's own; [`evaluate`]; [`metrics`].
 //! * [`save_weights`] and [`load_weights`]: safetensors files.
 //!
 //! Axis letters are those of [`moe_core`].
@@ -81,6 +81,7 @@ mod mixture;
 mod model;
 mod module;
 mod moe_layer;
+mod step;
 mod task_loss;
 mod trainer;
 mod weights;
@@ -98,6 +99,7 @@ pub use mixture::{Mixture, MixtureDescription};
 pub use model::{Model, Output};
 pub use module::Module;
 pub use moe_layer::MoeLayer;
+pub use step::{NotFinite, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};
 pub use weights::{load_weights, save_weights};

@@ -2,13 +2,13 @@ use std::time::Instant;
 
 use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_core::random::permutation;
-use moe_core::tape::{Tape, Var};
-use moe_core::{Mode, Pass, Real};
-use moe_routers::aux_loss::total_loss;
-use moe_routers::{Observed, RoutingStats};
+use moe_core::tape::Tape;
+use moe_core::{Pass, Real};
+use moe_routers::RoutingStats;
 
 use crate::{
-    AdamOptions, EpochRecord, Evaluation, History, Model, TrainState, evaluate, task_loss,
+    AdamOptions, EpochRecord, Evaluation, History, Model, NotFinite, StepReport, TrainState,
+    evaluate, train_step,
 };
 
 /// How a model is trained.
@@ -50,16 +50,14 @@ impl Observer for () {}
 #[non_exhaustive]
 pub enum TrainError {
     /// A term of the loss is not a finite number.
-    #[error("step {step} (epoch {epoch}): {term} is {value}; try a smaller learning rate")]
+    #[error("step {step} (epoch {epoch}): {source}")]
     NotFinite {
         /// From 1.
         step: u64,
         /// From 1.
         epoch: usize,
-        /// The term: a task, or an auxiliary loss.
-        term: String,
-        /// Its value.
-        value: f64,
+        /// The term and its value.
+        source: NotFinite,
     },
     /// The validation loss is not a finite number.
     #[error(
@@ -212,7 +210,8 @@ impl Epoch<'_> {
         let mut loss_sum = 0.0;
         let mut sums: Vec<(String, f64)> = Vec::new();
         for rows in batches {
-            let (loss, terms) = self.step(&mut tape, model, &source.batch(rows))?;
+            let StepReport { loss, terms, .. } =
+                self.step(&mut tape, model, &source.batch(rows))?;
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
             if sums.is_empty() {
@@ -225,63 +224,25 @@ impl Epoch<'_> {
         Ok((loss_sum / steps as f64, sums))
     }
 
-    /// Takes a step; returns the tasks' loss and every term of the loss.
     fn step(
         &mut self,
         tape: &mut Tape,
         model: &mut dyn Model,
         batch: &Batch,
-    ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
-        let history = &mut self.state.history;
-        let pass = Pass {
-            mode: Mode::Train,
-            seed: self.options.seed,
-            step: history.steps,
-            epoch: self.epoch as u64 - 1,
-            row_ids: &batch.row_ids,
-            keys: &batch.keys,
-        };
+    ) -> Result<StepReport, TrainError> {
+        let TrainState { adam, history, .. } = &mut *self.state;
+        let TrainOptions { seed, task_weights, .. } = self.options;
+        let pass = Pass::training(batch, *seed, history.steps, self.epoch as u64 - 1);
         history.steps += 1;
-        let output = model.forward(tape, &pass, &batch.inputs);
-        let weights = &self.options.task_weights;
-        assert_eq!(weights.len(), self.tasks.len(), "one weight per task");
-
-        let value = |var: Var<'_>| f64::from(var.value().item());
-        let mut terms = Vec::with_capacity(self.tasks.len());
-        let mut losses = Vec::with_capacity(self.tasks.len());
-        for (i, task) in self.tasks.iter().enumerate() {
-            let loss = task_loss(output.predictions[i], &batch.targets[i]).scale(weights[i]);
-            terms.push((task.name.clone(), value(loss)));
-            losses.push(loss);
+        let report = train_step(tape, model, adam, &pass, batch, self.tasks, task_weights);
+        let report = report.map_err(|source| TrainError::NotFinite {
+            step: history.steps,
+            epoch: self.epoch,
+            source,
+        })?;
+        for assignments in &report.assignments {
+            history.routing.get_or_insert_default().add(assignments);
         }
-        let loss = losses.into_iter().reduce(|a, b| a + b).expect("a model has a task");
-        let mut aux_losses = Vec::new();
-        for (gate, routing) in output.routings.iter().enumerate() {
-            for aux in &routing.aux_losses {
-                terms.push((format!("gate {gate} {}", aux.name), value(aux.value)));
-                aux_losses.push(*aux);
-            }
-        }
-        if let Some((term, value)) = terms.iter().find(|(_, value)| !value.is_finite()) {
-            return Err(TrainError::NotFinite {
-                step: history.steps,
-                epoch: self.epoch,
-                term: term.clone(),
-                value: *value,
-            });
-        }
-        let loss_value = value(loss);
-
-        let gradients = tape.backward(total_loss(loss, &aux_losses));
-        let mut observed: Vec<Observed> = Vec::with_capacity(output.routings.len());
-        for routing in output.routings {
-            history.routing.get_or_insert_default().add(&routing.assignments);
-            observed.push(routing.observed);
-        }
-        // With the tape cleared the parameters have one owner again and are updated in place.
-        tape.clear();
-        self.state.adam.step(model, &gradients);
-        model.after_step(&observed);
-        Ok((loss_value, terms))
+        Ok(report)
     }
 }

@@ -7,7 +7,8 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
 use moe_nn::{
-    AdamOptions, Module as _, TrainError, TrainOptions, TrainState, continue_training, train,
+    AdamOptions, Module as _, NotFinite, TrainError, TrainOptions, TrainState, continue_training,
+    train,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -40,7 +41,9 @@ fn a_bad_input_is_found_in_its_step() {
             let mut parts = parts();
             *input_mut(&mut parts.0, row) = bad;
             let error = error_of(&parts, router);
-            let TrainError::NotFinite { step, epoch, ref term, value } = error else {
+            let TrainError::NotFinite { step, epoch, source: NotFinite { ref term, value } } =
+                error
+            else {
                 panic!("{router}: {error}")
             };
             assert_eq!((step, epoch), (step_of(row as u32), 1), "{router}, {bad}");
@@ -59,7 +62,9 @@ fn a_bad_target_names_its_task() {
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
-        let TrainError::NotFinite { step, term, .. } = error else { panic!("{error}") };
+        let TrainError::NotFinite { step, source: NotFinite { term, .. }, .. } = error else {
+            panic!("{error}")
+        };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
 
         // Where the row does not count its value does not matter.
@@ -118,7 +123,7 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
                     let finite = |t: &moe_core::Tensor| t.as_slice().iter().all(|v| v.is_finite());
                     assert!(model.snapshot().iter().all(finite), "{router}: {learning_rate}");
                 }
-                Err(TrainError::NotFinite { step, epoch, term, .. }) => {
+                Err(TrainError::NotFinite { step, epoch, source: NotFinite { term, .. } }) => {
                     assert!(step >= 2 && epoch >= 1, "the first step is still sound");
                     let names = ["positive", "third", "product"];
                     assert!(names.contains(&&term[..]), "{term}");

@@ -1,7 +1,7 @@
 use moe_core::tape::Var;
 use moe_core::{Pass, Visit, VisitMut, named, named_mut};
 
-use crate::{Observed, RouteContext, Router, Routing};
+use crate::{Observed, Properties, RouteContext, Router, Routing};
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
 pub trait GateSet: Send + Sync {
@@ -16,6 +16,9 @@ pub trait GateSet: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>>;
+
+    /// What each gate promises.
+    fn properties(&self) -> Vec<Properties>;
 
     /// Reports every parameter and buffer by name.
     fn visit(&self, f: &mut Visit<'_>);
@@ -64,6 +67,10 @@ impl GateSet for Gates {
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
         let gates = self.routers.iter().enumerate();
         gates.map(|(gate, router)| router.route(&RouteContext { pass: *pass, gate }, x)).collect()
+    }
+
+    fn properties(&self) -> Vec<Properties> {
+        self.routers.iter().map(|router| router.properties()).collect()
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -21,6 +21,7 @@ pub struct GateSpec {
 
 /// What is known of a router before one is built.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RouterInfo {
     /// Its name in configurations and on the command line.
     pub id: String,
@@ -32,6 +33,31 @@ pub struct RouterInfo {
     pub uses_k: bool,
     /// Its parameters.
     pub parameters: Vec<ParameterSpec>,
+}
+
+impl RouterInfo {
+    /// A router without parameters that does not use K.
+    pub fn new(id: &str, summary: &str, citation: &str) -> Self {
+        RouterInfo {
+            id: id.into(),
+            summary: summary.into(),
+            citation: citation.into(),
+            uses_k: false,
+            parameters: Vec::new(),
+        }
+    }
+
+    /// It chooses K experts per row.
+    pub fn uses_k(mut self) -> Self {
+        self.uses_k = true;
+        self
+    }
+
+    /// It has this parameter.
+    pub fn with(mut self, parameter: ParameterSpec) -> Self {
+        self.parameters.push(parameter);
+        self
+    }
 }
 
 type Build = dyn Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync;

@@ -21,14 +21,11 @@ impl Softmax {
     }
 
     pub(crate) fn entry() -> RouterEntry {
-        let info = RouterInfo {
-            id: "softmax".into(),
-            summary: "every expert, weighted by the softmax of the gate logits".into(),
-            citation: "Jacobs, Jordan, Nowlan, Hinton: Adaptive mixtures of local experts, 1991"
-                .into(),
-            uses_k: false,
-            parameters: Vec::new(),
-        };
+        let info = RouterInfo::new(
+            "softmax",
+            "every expert, weighted by the softmax of the gate logits",
+            "Jacobs, Jordan, Nowlan, Hinton: Adaptive mixtures of local experts, 1991",
+        );
         RouterEntry::per_gate(info, |spec, _| Box::new(Softmax::new(spec)))
     }
 }

@@ -31,19 +31,18 @@ impl TopK {
     }
 
     pub(crate) fn entry() -> RouterEntry {
-        let info = RouterInfo {
-            id: "top-k".into(),
-            summary: "the K largest gate logits, weighted by their softmax".into(),
-            citation: "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-5"
-                .into(),
-            uses_k: true,
-            parameters: vec![ParameterSpec::real(
-                "load-balance",
-                0.0,
-                0.0..=1e6,
-                "coefficient of the load-balancing loss of the Switch Transformer",
-            )],
-        };
+        let info = RouterInfo::new(
+            "top-k",
+            "the K largest gate logits, weighted by their softmax",
+            "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-5",
+        )
+        .uses_k()
+        .with(ParameterSpec::real(
+            "load-balance",
+            0.0,
+            0.0..=1e6,
+            "coefficient of the load-balancing loss of the Switch Transformer",
+        ));
         RouterEntry::per_gate(info, |spec, parameters| {
             Box::new(TopK::new(spec, parameters.real("load-balance") as Real))
         })

@@ -25,23 +25,25 @@ pub struct TopP {
 impl TopP {
     /// What a registry needs to know.
     pub fn entry() -> RouterEntry {
-        let info = RouterInfo {
-            id: "top-p".into(),
-            summary: "the fewest experts whose probabilities add up to p".into(),
-            citation: "Huang and others: Harder tasks need more experts, arXiv 2403.07652".into(),
-            uses_k: false,
-            parameters: vec![
-                ParameterSpec::real("p", 0.5, 0.01..=0.99, "probability that the experts reach"),
-                ParameterSpec::real("entropy", 0.0, 0.0..=1e6, "coefficient of the entropy loss"),
-            ],
-        };
+        let info = RouterInfo::new(
+            "top-p",
+            "the fewest experts whose probabilities add up to p",
+            "Huang and others: Harder tasks need more experts, arXiv 2403.07652",
+        )
+        .with(ParameterSpec::real("p", 0.5, 0.01..=0.99, "probability that the experts reach"))
+        .with(ParameterSpec::real(
+            "entropy",
+            0.0,
+            0.0..=1e6,
+            "coefficient of the entropy loss",
+        ));
         RouterEntry::per_gate(info, |spec, parameters| {
             let [p, entropy] = ["p", "entropy"].map(|name| parameters.real(name) as Real);
             Box::new(TopP { gate: GateLinear::new(spec), p, entropy })
         })
     }
 
-    /// The fewest experts that reach p, ascending; of equal probabilities the earlier.
+    /// The fewest experts that reach p; of equal probabilities the earlier.
     fn choose(&self, probabilities: &[Real]) -> Vec<u32> {
         let (mut experts, mut reached) = (vec![0; probabilities.len()], 0.0);
         top_k_indices(probabilities, &mut experts);
@@ -50,7 +52,6 @@ impl TopP {
             reached += probabilities[expert as usize];
             before < self.p
         });
-        experts.sort_unstable();
         experts
     }
 }
@@ -64,12 +65,8 @@ impl Router for TopP {
         let logits = self.gate.logits(x);
         let probabilities = logits.softmax();
         let values = probabilities.value();
-        let (mut offsets, mut experts) = (vec![0], Vec::new());
-        for row in 0..values.rows() {
-            experts.extend(self.choose(values.row(row)));
-            offsets.push(experts.len() as u32);
-        }
-        let assignments = Assignments::new(self.num_experts(), offsets, experts).expect("sorted");
+        let rows = (0..values.rows()).map(|row| self.choose(values.row(row)));
+        let assignments = Assignments::from_rows(self.num_experts(), rows);
         // P over the chosen, divided by its sum, is the softmax of their logits.
         let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
         let mut routing = Routing::new(assignments, weights);

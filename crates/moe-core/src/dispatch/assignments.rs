@@ -116,6 +116,32 @@ impl Assignments {
         Self::from_buffers(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// Assignments with any number of experts per row; sorts those of each row.
+    ///
+    /// ```
+    /// use moe_core::dispatch::Assignments;
+    ///
+    /// let assignments = Assignments::from_rows(4, [vec![3, 1], vec![], vec![0]]);
+    /// assert_eq!(assignments.of_row(0), [1, 3]);
+    /// assert_eq!(assignments.pairs(), 3);
+    /// ```
+    ///
+    /// # Panics
+    /// If an expert is not below `num_experts`, or a row names one twice.
+    pub fn from_rows<R: AsRef<[u32]>>(
+        num_experts: usize,
+        rows: impl IntoIterator<Item = R>,
+    ) -> Self {
+        let (mut offsets, mut experts) = (vec![0], Vec::new());
+        for row in rows {
+            let start = experts.len();
+            experts.extend_from_slice(row.as_ref());
+            experts[start..].sort_unstable();
+            offsets.push(experts.len() as u32);
+        }
+        Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Every row to every expert.
     pub fn dense(rows: usize, num_experts: usize) -> Self {
         let mut experts = Buffer::unspecified(rows * num_experts);
