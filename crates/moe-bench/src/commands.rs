@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use moe_routers::Registry;
 
-use crate::cli::{Format, SharedArgs};
+use crate::args::{Format, SharedArgs};
 use crate::compare::{RunObserver, run_all};
 use crate::output::note;
 use crate::run_dir::{Checkpoints, RunDir, to_json};

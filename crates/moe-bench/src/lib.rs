@@ -31,6 +31,7 @@
 //! # Ok::<(), moe_bench::Error>(())
 //! ```
 
+mod args;
 mod cli;
 mod commands;
 mod compare;

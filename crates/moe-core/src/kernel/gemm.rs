@@ -1,65 +1,13 @@
 use std::cell::Cell;
-use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::Real;
 
+use super::mat::Mat;
 use super::parallel::is_worthwhile;
-use super::raw::{self, Isa};
-
-/// A matrix in a slice, with strides.
-#[derive(Clone, Copy)]
-pub struct Mat<'a> {
-    pub(super) data: &'a [Real],
-    pub(super) rows: usize,
-    pub(super) cols: usize,
-    pub(super) row_stride: usize,
-    pub(super) col_stride: usize,
-}
-
-impl<'a> Mat<'a> {
-    /// A contiguous row-major matrix.
-    pub fn new(data: &'a [Real], rows: usize, cols: usize) -> Self {
-        Mat { data, rows, cols, row_stride: cols, col_stride: 1 }
-    }
-
-    /// The transpose: no element moves.
-    pub fn t(self) -> Self {
-        Mat {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
-        }
-    }
-
-    /// Rows `start..start + rows`.
-    fn row_range(self, start: usize, rows: usize) -> Self {
-        let first = (start * self.row_stride).min(self.data.len());
-        Mat { data: &self.data[first..], rows, ..self }
-    }
-
-    /// Panics unless every element lies inside the slice.
-    pub(super) fn check(&self) {
-        if self.rows > 0 && self.cols > 0 {
-            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
-            assert!(
-                last < self.data.len(),
-                "{self:?} reaches outside its slice of {}",
-                self.data.len()
-            );
-        }
-    }
-}
-
-impl fmt::Debug for Mat<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{} matrix", self.rows, self.cols)
-    }
-}
+use super::raw::{self, Isa, MOST_ROWS};
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
@@ -72,9 +20,6 @@ thread_local! {
 pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.get()
 }
-
-/// Rows of `c` in a parallel piece of a product.
-pub(super) const GEMM_ROWS: usize = 128;
 
 /// `c = a b`, or `c += a b` if `accumulate`; `c` row-major.
 ///
@@ -158,10 +103,10 @@ where
         } else if let Some(group) = groups.into_iter().next() {
             let (a, b) = (self.factors)(group);
             if b.cols > 0 {
-                c.par_chunks_mut(GEMM_ROWS * b.cols).enumerate().for_each(|(i, c)| {
+                c.par_chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(|(i, c)| {
                     raw::product(
                         self.isa,
-                        a.row_range(i * GEMM_ROWS, c.len() / b.cols),
+                        a.row_range(i * MOST_ROWS, c.len() / b.cols),
                         b,
                         self.accumulate,
                         c,
@@ -175,10 +120,10 @@ where
         for group in groups {
             let (a, b) = (self.factors)(group);
             let out = c.split_off_mut(..self.size(group)).expect("sizes add up to the output");
-            for (i, out) in out.chunks_mut((GEMM_ROWS * b.cols).max(1)).enumerate() {
+            for (i, out) in out.chunks_mut((MOST_ROWS * b.cols).max(1)).enumerate() {
                 raw::product(
                     self.isa,
-                    a.row_range(i * GEMM_ROWS, out.len() / b.cols),
+                    a.row_range(i * MOST_ROWS, out.len() / b.cols),
                     b,
                     self.accumulate,
                     out,

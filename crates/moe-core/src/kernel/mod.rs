@@ -3,12 +3,15 @@
 //!
 //! # Determinism
 //! How work is cut depends on fixed block sizes only, never on the number of rows or threads, and each
-//! output element is one ascending chain of additions. Hence equal bits for any thread count, and a row
+//! output element is one ascending chain of additions (of fixed blocks of them, where the right factor is too large for
+//! the caches). Hence equal bits for any thread count, and a row
 //! of a product does not depend on the other rows.
 
 mod gemm;
+mod mat;
 mod parallel;
 mod raw;
 
-pub use gemm::{Mat, gemm, gemm_groups, instruction_set, multiply_adds};
+pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
+pub use mat::Mat;
 pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2, sum_rows};

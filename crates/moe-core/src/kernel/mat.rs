@@ -1,0 +1,55 @@
+use std::fmt;
+
+use crate::Real;
+
+/// A matrix in a slice, with strides.
+#[derive(Clone, Copy)]
+pub struct Mat<'a> {
+    pub(super) data: &'a [Real],
+    pub(super) rows: usize,
+    pub(super) cols: usize,
+    pub(super) row_stride: usize,
+    pub(super) col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// A contiguous row-major matrix.
+    pub fn new(data: &'a [Real], rows: usize, cols: usize) -> Self {
+        Mat { data, rows, cols, row_stride: cols, col_stride: 1 }
+    }
+
+    /// The transpose: no element moves.
+    pub fn t(self) -> Self {
+        Mat {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    /// Rows `start..start + rows`.
+    pub(super) fn row_range(self, start: usize, rows: usize) -> Self {
+        let first = (start * self.row_stride).min(self.data.len());
+        Mat { data: &self.data[first..], rows, ..self }
+    }
+
+    /// Panics unless every element lies inside the slice.
+    pub(super) fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(
+                last < self.data.len(),
+                "{self:?} reaches outside its slice of {}",
+                self.data.len()
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Mat<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{} matrix", self.rows, self.cols)
+    }
+}

@@ -1,0 +1,147 @@
+//! Vector registers of the instruction sets that there are kernels for.
+
+use crate::Real;
+
+/// A vector register of numbers.
+pub(super) trait Lanes {
+    type Vector: Copy;
+    const WIDTH: usize;
+
+    fn zero() -> Self::Vector;
+    fn splat(value: Real) -> Self::Vector;
+    fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// # Safety
+    /// `from` is valid for reading `WIDTH` numbers.
+    unsafe fn load(from: *const Real) -> Self::Vector;
+    /// # Safety
+    /// `to` is valid for writing `WIDTH` numbers.
+    unsafe fn store(to: *mut Real, vector: Self::Vector);
+}
+
+pub(super) struct Portable;
+
+impl Lanes for Portable {
+    type Vector = [Real; 4];
+    const WIDTH: usize = 4;
+
+    #[inline(always)]
+    fn zero() -> [Real; 4] {
+        [0.0; 4]
+    }
+
+    #[inline(always)]
+    fn splat(value: Real) -> [Real; 4] {
+        [value; 4]
+    }
+
+    #[inline(always)]
+    fn multiply_add(a: [Real; 4], b: [Real; 4], c: [Real; 4]) -> [Real; 4] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const Real) -> [Real; 4] {
+        // SAFETY: the caller vouches for four numbers; an array is aligned as its element.
+        unsafe { from.cast::<[Real; 4]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut Real, vector: [Real; 4]) {
+        // SAFETY: as for `load`.
+        unsafe { to.cast::<[Real; 4]>().write(vector) }
+    }
+}
+
+/// The vector types of x86-64. Their arithmetic is used only inside functions that enable the instruction set.
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+
+    use super::{Lanes, Real};
+
+    #[cfg(not(feature = "f64"))]
+    mod names {
+        pub(super) use std::arch::x86_64::{
+            __m256 as V256, __m512 as V512, _mm256_fmadd_ps as fma256, _mm256_loadu_ps as load256,
+            _mm256_set1_ps as splat256, _mm256_setzero_ps as zero256, _mm256_storeu_ps as store256,
+            _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512, _mm512_set1_ps as splat512,
+            _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
+        };
+    }
+
+    #[cfg(feature = "f64")]
+    mod names {
+        pub(super) use std::arch::x86_64::{
+            __m256d as V256, __m512d as V512, _mm256_fmadd_pd as fma256,
+            _mm256_loadu_pd as load256, _mm256_set1_pd as splat256, _mm256_setzero_pd as zero256,
+            _mm256_storeu_pd as store256, _mm512_fmadd_pd as fma512, _mm512_loadu_pd as load512,
+            _mm512_set1_pd as splat512, _mm512_setzero_pd as zero512, _mm512_storeu_pd as store512,
+        };
+    }
+
+    use names::*;
+
+    pub(in super::super) struct Avx2;
+    pub(in super::super) struct Avx512;
+
+    impl Lanes for Avx2 {
+        type Vector = V256;
+        const WIDTH: usize = 32 / size_of::<Real>();
+
+        #[inline(always)]
+        fn zero() -> V256 {
+            // SAFETY: only called below a function that enables AVX2 and FMA; the same for all functions here.
+            unsafe { zero256() }
+        }
+        #[inline(always)]
+        fn splat(value: Real) -> V256 {
+            // SAFETY: see `zero`.
+            unsafe { splat256(value) }
+        }
+        #[inline(always)]
+        fn multiply_add(a: V256, b: V256, c: V256) -> V256 {
+            // SAFETY: see `zero`.
+            unsafe { fma256(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const Real) -> V256 {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { load256(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut Real, vector: V256) {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { store256(to, vector) }
+        }
+    }
+
+    impl Lanes for Avx512 {
+        type Vector = V512;
+        const WIDTH: usize = 64 / size_of::<Real>();
+
+        #[inline(always)]
+        fn zero() -> V512 {
+            // SAFETY: only called below a function that enables AVX-512; the same for all functions here.
+            unsafe { zero512() }
+        }
+        #[inline(always)]
+        fn splat(value: Real) -> V512 {
+            // SAFETY: see `zero`.
+            unsafe { splat512(value) }
+        }
+        #[inline(always)]
+        fn multiply_add(a: V512, b: V512, c: V512) -> V512 {
+            // SAFETY: see `zero`.
+            unsafe { fma512(a, b, c) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const Real) -> V512 {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { load512(from) }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut Real, vector: V512) {
+            // SAFETY: see `zero`; the caller vouches for the numbers.
+            unsafe { store512(to, vector) }
+        }
+    }
+}
