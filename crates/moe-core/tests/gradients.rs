@@ -62,10 +62,14 @@ proptest! {
     #![proptest_config(cases(256))]
 
     #[test]
-    fn add_and_mul_with_broadcasting((a, b) in broadcasting_pair(), seed: u64) {
+    fn arithmetic_with_broadcasting((a, b) in broadcasting_pair(), seed: u64) {
         let inputs = inputs(seed, [a, b]);
         check(|_, v| v[0] + v[1], &inputs);
         check(|_, v| v[0] * v[1], &inputs);
+        check(|_, v| v[0] - v[1], &inputs);
+        check(|_, v| -v[0], &inputs);
+        let [a, b] = &inputs;
+        check(|_, v| v[0] / v[1], &[a.clone(), b.map(|v| v.abs() + 0.5)]);
     }
 
     #[test]
@@ -120,6 +124,19 @@ proptest! {
         let inputs = inputs(seed, [shape]);
         check(|_, v| v[0].relu(), &inputs);
         check(|_, v| v[0].sigmoid(), &inputs);
+        check(|_, v| v[0].softplus(), &inputs);
+        check(|_, v| v[0].tanh(), &inputs);
+        check(|_, v| v[0].exp(), &inputs);
+        check(|_, v| v[0].abs(), &inputs);
+        // Inputs keep away from 0 by 0.05, and so from the bound.
+        check(|_, v| v[0].clamp(-0.02, 10.0), &inputs);
+        for power in [0, 1, 2, 3] {
+            check(move |_, v| v[0].powi(power), &inputs);
+        }
+        let positive = inputs.each_ref().map(|x| x.map(|v| v.abs() + 0.5));
+        check(|_, v| v[0].ln(), &positive);
+        check(|_, v| v[0].sqrt(), &positive);
+        check(|_, v| v[0].powi(-2), &positive);
         check(|_, v| v[0].softmax(), &inputs);
         check(|_, v| v[0].scale(-1.75), &inputs);
         check(|_, v| v[0].sum(), &inputs);

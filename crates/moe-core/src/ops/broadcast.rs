@@ -1,4 +1,4 @@
-use std::ops::{Add, Mul};
+use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::kernel::sum_rows;
 use crate::tape::{Backward, InputGradients, Operator, Var};
@@ -130,6 +130,52 @@ impl Operator for MulOperator {
     }
 }
 
+struct SubOperator;
+
+impl Operator for SubOperator {
+    fn name(&self) -> &'static str {
+        "sub"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        zip(inputs[0], inputs[1], "sub", |a, b| *a -= b)
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        if gradients.wants(0) {
+            gradients.add(0, reduce(at.cotangent.clone(), at.inputs[0].shape()));
+        }
+        if gradients.wants(1) {
+            gradients.add(1, reduce(at.cotangent.map(|d| -d), at.inputs[1].shape()));
+        }
+    }
+}
+
+struct DivOperator;
+
+impl Operator for DivOperator {
+    fn name(&self) -> &'static str {
+        "div"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        zip(inputs[0], inputs[1], "div", |a, b| *a /= b)
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let [a, b] = [at.inputs[0], at.inputs[1]];
+        // d(a / b) = da / b - (a / b) db / b
+        let da = zip(at.cotangent, b, "div", |d, b| *d /= b);
+        if gradients.wants(1) {
+            let db = zip(&da, at.output, "div", |d, y| *d *= -y);
+            gradients.add(1, reduce(db, b.shape()));
+        }
+        if gradients.wants(0) {
+            gradients.add(0, reduce(da, a.shape()));
+        }
+    }
+}
+
 struct Scale(Real);
 
 impl Operator for Scale {
@@ -175,5 +221,35 @@ impl<'t> Mul for Var<'t> {
     type Output = Var<'t>;
     fn mul(self, other: Var<'t>) -> Var<'t> {
         self.tape().apply(MulOperator, &[self, other])
+    }
+}
+
+/// The difference, with broadcasting as for the sum.
+///
+/// # Panics
+/// If the shapes do not broadcast.
+impl<'t> Sub for Var<'t> {
+    type Output = Var<'t>;
+    fn sub(self, other: Var<'t>) -> Var<'t> {
+        self.tape().apply(SubOperator, &[self, other])
+    }
+}
+
+/// The element-wise quotient, with broadcasting as for the sum.
+///
+/// # Panics
+/// If the shapes do not broadcast.
+impl<'t> Div for Var<'t> {
+    type Output = Var<'t>;
+    fn div(self, other: Var<'t>) -> Var<'t> {
+        self.tape().apply(DivOperator, &[self, other])
+    }
+}
+
+/// The negative.
+impl<'t> Neg for Var<'t> {
+    type Output = Var<'t>;
+    fn neg(self) -> Var<'t> {
+        self.scale(-1.0)
     }
 }

@@ -1,7 +1,7 @@
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Buffer, Real, Tensor};
 
-use super::activation::sigmoid;
+use super::elementwise::sigmoid;
 use super::softmax::softmax_in_place;
 
 /// A mean of losses of rows, with the gradient of that mean computed in the forward pass.

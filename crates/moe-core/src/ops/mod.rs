@@ -4,10 +4,10 @@
 //! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
 //! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)).
 
-mod activation;
 mod broadcast;
 mod concat;
 mod dropout;
+mod elementwise;
 mod gather_rows;
 mod linear;
 mod losses;
