@@ -159,12 +159,15 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     scratch: &mut [Real],
 ) {
     let (rows, inner, cols) = (a.rows, a.cols, b.cols);
-    let width = VECTORS * L::WIDTH;
     let (panel, narrow) = scratch.split_at_mut(INNER_BLOCK * MOST_COLUMNS);
     for start in (0..inner).step_by(INNER_BLOCK) {
         let block = INNER_BLOCK.min(inner - start);
         let accumulate = accumulate || start > 0;
-        for first in (0..cols).step_by(width) {
+        let mut first = 0;
+        while first < cols {
+            // The last panel is as narrow as its columns allow.
+            let vectors = (cols - first).div_ceil(L::WIDTH).min(VECTORS);
+            let width = vectors * L::WIDTH;
             let used = width.min(cols - first);
             let in_place = b.col_stride == 1 && used == width;
             if !in_place {
@@ -199,18 +202,23 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                     c_row,
                     accumulate,
                 };
-                column::<L, ROWS, VECTORS>(rows, tile);
+                match vectors {
+                    1 => column::<L, ROWS, 1>(rows, tile),
+                    2 => column::<L, ROWS, 2>(rows, tile),
+                    _ => column::<L, ROWS, VECTORS>(rows, tile),
+                }
             }
             if used < width {
                 for (i, row) in narrow.chunks_exact(width).take(rows).enumerate() {
                     c[i * cols + first..][..used].copy_from_slice(&row[..used]);
                 }
             }
+            first += used;
         }
     }
 }
 
-/// Columns that are transposed together; every panel is a whole number of them wide.
+/// Columns that are transposed together.
 const RUN: usize = 8;
 
 /// Copies a part of `b` into a panel whose rows are `width` wide, zeros beyond the columns.
