@@ -13,13 +13,15 @@ pub struct ParameterId(u64);
 pub struct Parameter {
     id: ParameterId,
     value: Tensor,
+    is_frozen: bool,
 }
 
 impl Parameter {
     /// A parameter that starts at `value`.
     pub fn new(value: Tensor) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Parameter { id: ParameterId(NEXT.fetch_add(1, Ordering::Relaxed)), value }
+        let id = ParameterId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Parameter { id, value, is_frozen: false }
     }
 
     /// Its identity.
@@ -35,6 +37,17 @@ impl Parameter {
     /// The present value, writable: for optimisers and loaders.
     pub fn value_mut(&mut self) -> &mut Tensor {
         &mut self.value
+    }
+
+    /// Whether it keeps its value in training.
+    pub fn is_frozen(&self) -> bool {
+        self.is_frozen
+    }
+
+    /// A frozen parameter is a constant of every tape, so that nothing is computed for its gradient, and optimisers
+    /// pass it over.
+    pub fn set_frozen(&mut self, is_frozen: bool) {
+        self.is_frozen = is_frozen;
     }
 }
 

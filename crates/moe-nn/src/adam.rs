@@ -50,7 +50,8 @@ impl Adam {
         Adam { options, steps: 0, moments: Vec::new() }
     }
 
-    /// Updates every parameter of `module`. A parameter without gradient is updated as if it were zero.
+    /// Updates every parameter of `module` that is not frozen. A parameter without gradient is updated as if it were
+    /// zero.
     ///
     /// # Panics
     /// If `module` is not the one of the earlier steps.
@@ -79,6 +80,9 @@ impl Adam {
             let (first, second) =
                 known.unwrap_or_else(|| panic!("{name} is not the parameter of earlier steps"));
             index += 1;
+            if parameter.is_frozen() {
+                return;
+            }
             let gradient = gradients.get(parameter);
             let cols = parameter.value().cols();
             let rows_per_piece = (PIECE / cols.max(1)).max(1);

@@ -11,6 +11,22 @@ pub trait Module: Send + Sync {
     /// [`Module::visit`], writable.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
+    /// Freezes (or frees) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix names
+    /// all. Returns how many there are.
+    fn set_frozen(&mut self, prefix: &str, is_frozen: bool) -> usize {
+        let mut count = 0;
+        self.visit_mut(&mut |name, state| {
+            let rest = name.strip_prefix(prefix);
+            let is_named =
+                prefix.is_empty() || rest.is_some_and(|r| r.is_empty() || r.starts_with('.'));
+            if let (true, StateMut::Parameter(parameter)) = (is_named, state) {
+                parameter.set_frozen(is_frozen);
+                count += 1;
+            }
+        });
+        count
+    }
+
     /// Number of learnable numbers.
     fn parameter_count(&self) -> usize {
         let mut count = 0;

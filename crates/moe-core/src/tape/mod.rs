@@ -79,13 +79,14 @@ impl Tape {
         self.leaf(value, self.recording)
     }
 
-    /// The leaf of a parameter: one per tape, however often it is used.
+    /// The leaf of a parameter: one per tape, however often it is used. That of a frozen one has no gradient.
     pub fn parameter(&self, parameter: &Parameter) -> Var<'_> {
         let known = self.parameters.borrow().get(&parameter.id()).copied();
         if let Some(index) = known {
             return Var { tape: self, index };
         }
-        let var = self.variable(parameter.value().clone());
+        let needs_gradient = self.recording && !parameter.is_frozen();
+        let var = self.leaf(parameter.value().clone(), needs_gradient);
         self.parameters.borrow_mut().insert(parameter.id(), var.index);
         var
     }
