@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::progress::ProgressKind;
 use crate::{Config, DatasetConfig, Error};
@@ -38,6 +39,9 @@ pub(crate) struct SharedArgs {
     /// How progress is shown on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
+    /// Logs on stderr what happens: warnings, epochs (info), steps (debug)
+    #[arg(long, value_enum, default_value_t = LogLevel::Off)]
+    log: LogLevel,
 }
 
 #[derive(Debug, Args)]
@@ -62,6 +66,15 @@ pub(crate) struct TrainArgs {
     /// Continues the interrupted run in --out
     #[arg(long, requires = "out")]
     pub(crate) resume: bool,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    Off,
+    Warn,
+    Info,
+    Debug,
 }
 
 /// How results are printed.
@@ -95,6 +108,19 @@ impl SharedArgs {
         }
         flags(&mut config);
         self.set.iter().try_fold(config, |config, assignment| config.with(assignment))
+    }
+
+    /// Sends log events to stderr from now on.
+    pub(crate) fn start_log(&self) {
+        let level = match self.log {
+            LogLevel::Off => return,
+            LogLevel::Warn => LevelFilter::WARN,
+            LogLevel::Info => LevelFilter::INFO,
+            LogLevel::Debug => LevelFilter::DEBUG,
+        };
+        let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
+        // A program around this one may have its own log.
+        let _ = log.with_writer(std::io::stderr).try_init();
     }
 
     /// A pool with the number of threads asked for.

@@ -69,6 +69,7 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
                     config.run.seeds = seeds;
                 }
             })?;
+            args.shared.start_log();
             let pool = args.shared.pool()?;
             pool.install(|| commands::compare(&config, registry, &args.shared))
         }
@@ -81,6 +82,7 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
             // What is recorded is what is run, also after `--set run.seeds=3`.
             config.run.routers.truncate(1);
             config.run.seeds = 1;
+            args.shared.start_log();
             let pool = args.shared.pool()?;
             pool.install(|| commands::train(&config, registry, &args.shared, args.resume))
         }

@@ -1,11 +1,13 @@
 use std::fmt::Write;
+use std::path::Path;
 
+use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
 use moe_routers::Registry;
 
 use crate::args::{Format, SharedArgs};
 use crate::compare::{RunObserver, run_all};
+use crate::out_dir::{OutDir, to_json};
 use crate::output::note;
-use crate::run_dir::{Checkpoints, RunDir, to_json};
 use crate::table::{self, Style};
 use crate::{Comparison, Config, Error, Experiment, RunResult};
 
@@ -18,8 +20,8 @@ pub(crate) fn compare(
     // What is wrong with the configuration is said before a directory is made.
     let experiment = Experiment::prepare(config, registry)?;
     let config = experiment.config();
-    let dir = RunDir::create(args.out.as_deref(), &format!("compare-{}", config.dataset.name))?;
-    dir.write_config(&config.to_toml())?;
+    let dir = OutDir::create(args.out.as_deref(), &format!("compare-{}", config.dataset.name))?;
+    dir.write("config.resolved.toml", &config.to_toml())?;
     // Finished runs are on disk, whatever becomes of the later ones.
     let mut keep = |runs: &[RunResult]| dir.write_lines("runs.jsonl", runs);
     let comparison = run_all(&experiment, &mut *args.progress.start(), &mut keep)?;
@@ -53,27 +55,30 @@ pub(crate) fn train(
     let experiment = Experiment::prepare(config, registry)?;
     let config = experiment.config();
     let (router, seed) = (&config.run.routers[0], config.run.first_seed);
-    let (dir, state) = match args.out.as_deref().filter(|_| resume) {
-        Some(path) => {
-            let (dir, state) = RunDir::resume(path, &config.to_toml())?;
-            (dir, Some(state))
-        }
+    let (model, start) = experiment.start(router, seed)?;
+    let info = RunInfo {
+        config: Some(config.to_toml()),
+        model: serde_json::to_value(experiment.description(router)).expect("text keys"),
+        seed,
+    };
+    let (out, (mut dir, state)) = match args.out.as_deref().filter(|_| resume) {
+        Some(path) => (OutDir::existing(path), continued(path, info, start)?),
         None => {
             let name = format!("train-{}-{router}", config.dataset.name);
-            let dir = RunDir::create(args.out.as_deref(), &name)?;
-            dir.write_config(&config.to_toml())?;
-            (dir, None)
+            let out = OutDir::create(args.out.as_deref(), &name)?;
+            let dir = RunDir::create(out.path(), info, &start)?;
+            (out, (dir, start))
         }
     };
     let mut progress = args.progress.start();
     progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
     progress.begin_run(router, seed);
-    let mut observer = Checkpoints { dir: &dir, shown: RunObserver(&mut *progress) };
-    let (mut model, result) = experiment.run(router, seed, state, &mut observer)?;
+    let mut observer = (&mut dir, RunObserver(&mut *progress));
+    let result = experiment.run(router, seed, model, state, &mut observer)?;
     progress.end_run(&result);
     progress.end();
-    dir.finish(&mut model, experiment.description(router), seed)?;
-    dir.write_json("result.json", &result)?;
+    dir.finish()?;
+    out.write_json("result.json", &result)?;
     note(format_args!("the run is in {}", dir.path().display()));
     let style = match args.format {
         Format::Json => return Ok(to_json(&result) + "\n"),
@@ -82,6 +87,30 @@ pub(crate) fn train(
     };
     let comparison = Comparison::new(config, experiment.data(), vec![result]);
     Ok(table::comparison(&comparison, style))
+}
+
+/// The run in `path` and where it was; from the start if it was stopped before anything was kept.
+fn continued(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, TrainState), Error> {
+    if path.is_dir() && !RunDir::is_run(path) {
+        match RunDir::create(path, info, &start) {
+            Ok(dir) => return Ok((dir, start)),
+            // It holds something else than the beginnings of a run: what `open` says of it is the better sentence.
+            Err(RunDirError::NotEmpty { .. }) => return Ok(RunDir::open(path)?),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (dir, state) = RunDir::open(path)?;
+    let (found, given) = (dir.config()?.unwrap_or_default(), info.config.unwrap_or_default());
+    if found != given {
+        let mut lines = found.lines().zip(given.lines());
+        let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
+        let problem = format!(
+            "was begun with another configuration, which differs first in `{old}` where `{new}` is given; resume with \
+             the same one, or start anew in another directory"
+        );
+        return Err(Error::OutDir { path: path.into(), problem });
+    }
+    Ok((dir, state))
 }
 
 /// `moe routers`

@@ -30,7 +30,8 @@ pub(crate) fn run_all(
         for seed in config.seeds() {
             progress.begin_run(router, seed);
             let mut observer = RunObserver(progress);
-            let (_, result) = experiment.run(router, seed, None, &mut observer)?;
+            let (model, state) = experiment.start(router, seed)?;
+            let result = experiment.run(router, seed, model, state, &mut observer)?;
             progress.end_run(&result);
             results.push(result);
             keep(&results)?;

@@ -120,6 +120,9 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Epochs without a better validation loss before training stops.
     pub patience: usize,
+    /// Training stops after the epoch in which it has taken so many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_seconds: Option<f64>,
     /// Rows per step.
     pub batch_rows: usize,
     /// Adam's step size.
@@ -139,6 +142,7 @@ impl Default for TrainConfig {
         TrainConfig {
             epochs: 100,
             patience: 25,
+            max_seconds: None,
             batch_rows: 512,
             learning_rate: 5e-4,
             beta1: 0.9,
@@ -218,6 +222,9 @@ impl Config {
                 let allowed = format!("positive and finite {PRECISION}");
                 return Err(out_of_range(key, value, &allowed));
             }
+        }
+        if let Some(most) = self.train.max_seconds.filter(|&most| most.is_nan() || most <= 0.0) {
+            return Err(out_of_range("train.max_seconds", most, "above 0"));
         }
         let weights = &self.train.task_weights;
         let fits = |&&weight: &&f64| computed(weight).is_finite() && weight >= 0.0;
@@ -306,6 +313,7 @@ impl Config {
             batch_rows: train.batch_rows,
             epochs: train.epochs,
             patience: train.patience,
+            max_seconds: train.max_seconds,
             task_weights,
             adam: AdamOptions {
                 learning_rate: train.learning_rate as Real,
@@ -349,6 +357,8 @@ mod tests {
             "run.first_seed=9223372036854775807",
             "train.learning_rate=1e-400",
             "train.epsilon=inf",
+            "train.max_seconds=0.0",
+            "train.max_seconds=nan",
             "train.beta1=0.99999999999999999999",
         ] {
             let config = Config::default().with(bad).unwrap();

@@ -1,8 +1,7 @@
 use std::path::PathBuf;
 
-use moe_core::envelope::EnvelopeError;
 use moe_data::DataError;
-use moe_nn::{TrainError, WeightsError};
+use moe_nn::{RunDirError, TrainError};
 use moe_routers::RegistryError;
 
 /// Why a command did not do what it was asked.
@@ -28,12 +27,9 @@ pub enum Error {
         /// Why.
         source: TrainError,
     },
-    /// Weights cannot be saved or loaded.
+    /// The directory of a run cannot be written or read.
     #[error(transparent)]
-    Weights(#[from] WeightsError),
-    /// A state cannot be saved or loaded.
-    #[error(transparent)]
-    State(#[from] EnvelopeError),
+    Run(#[from] RunDirError),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
@@ -42,10 +38,10 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A run directory is not what it should be.
+    /// A directory for results is not what it should be.
     #[error("{}: {problem}", path.display())]
-    RunDir {
-        /// The directory, or a file in it.
+    OutDir {
+        /// The directory.
         path: PathBuf,
         /// What is wrong.
         problem: String,

@@ -77,26 +77,36 @@ impl<'r> Experiment<'r> {
         self.config.description(router, self.data.input.clone(), &self.data.tasks)
     }
 
-    /// Trains `router` from `seed`, or from a state that an observer was shown, and tests it.
+    /// The model of `router` with the initial weights of `seed`, and the state before its first epoch.
     ///
     /// # Errors
-    /// If the router cannot be built, or training stops.
+    /// If the router cannot be built.
+    pub fn start(&self, router: &str, seed: u64) -> Result<(Mixture, TrainState), Error> {
+        let model = self.description(router).build(self.registry, seed)?;
+        let options = self.config.train_options(seed, &self.data.tasks)?;
+        let state = TrainState::new(&model, options.adam);
+        Ok((model, state))
+    }
+
+    /// Trains what [`Experiment::start`] made for `router` and `seed`, from there or from a later state, and tests it.
+    ///
+    /// # Errors
+    /// If training stops.
     pub fn run(
         &self,
         router: &str,
         seed: u64,
-        state: Option<TrainState>,
+        mut model: Mixture,
+        state: TrainState,
         observer: &mut dyn Observer,
-    ) -> Result<(Mixture, RunResult), Error> {
-        let Experiment { config, data, registry } = self;
-        let mut model = self.description(router).build(registry, seed)?;
+    ) -> Result<RunResult, Error> {
+        let Experiment { config, data, .. } = self;
         let options = config.train_options(seed, &data.tasks)?;
-        let state = state.unwrap_or_else(|| TrainState::new(&model, options.adam));
         let history =
             continue_training(&mut model, state, &data.train, &data.val, &options, observer)
                 .map_err(|source| Error::Train { router: router.into(), seed, source })?;
         let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
-        let result = RunResult {
+        Ok(RunResult {
             router: router.into(),
             seed,
             num_experts: config.model.experts,
@@ -110,8 +120,7 @@ impl<'r> Experiment<'r> {
             seconds: history.train_seconds,
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
-        };
-        Ok((model, result))
+        })
     }
 }
 

@@ -39,10 +39,10 @@ mod config;
 mod config_text;
 mod error;
 mod experiment;
+mod out_dir;
 mod output;
 mod progress;
 mod results;
-mod run_dir;
 mod statistics;
 mod table;
 

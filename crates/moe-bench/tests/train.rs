@@ -1,148 +1,17 @@
-//! `moe train`: what a run leaves, and that an interrupted one goes on to the same bits.
+//! `moe train`: what a run leaves, and what is resumed.
 
 mod common;
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
-use common::{Place, Ran, timeless};
+use common::training::{FILES, args, check_manifest, check_same_end, metrics, place};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-
-const FILES: [&str; 7] = [
-    "best.safetensors",
-    "config.resolved.toml",
-    "last.safetensors",
-    "manifest.json",
-    "metrics.jsonl",
-    "result.json",
-    "state",
-];
-
-/// A run of a few epochs.
-const SHORT: &str = r#"
-[dataset]
-name = "multi-optdigits"
-train_rows = 300
-val_rows = 100
-test_rows = 100
-
-[model]
-experts = 4
-expert_width = 8
-expert_dropout = 0.2
-head_widths = [8]
-
-[train]
-epochs = 3
-batch_rows = 50
-learning_rate = 0.01
-
-[run]
-routers = ["softmax", "top-k"]
-seeds = 2
-"#;
-
-/// So many epochs that there is time to interrupt them, and a rate at which the best is not the last.
-const LONG: [&str; 4] = ["--epochs", "100", "--set", "train.patience=100"];
-
-/// `moe train` of `SHORT` with the router `top-k` into `out`.
-fn args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let args = [
-        "train",
-        "--config",
-        "short.toml",
-        "--router",
-        "top-k",
-        "--progress",
-        "none",
-        "--out",
-        out,
-    ];
-    [&args, more].concat()
-}
-
-fn place() -> Place {
-    let place = Place::new();
-    place.write("short.toml", SHORT);
-    place
-}
-
-fn metrics(place: &Place, out: &str) -> Vec<Value> {
-    let lines = place.text(&format!("{out}/metrics.jsonl"));
-    assert!(lines.ends_with('\n'));
-    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Every file that the manifest names has the sum that it says.
-fn check_manifest(place: &Place, out: &str) {
-    let manifest = place.json(&format!("{out}/manifest.json"));
-    assert_eq!(manifest["format"], 1);
-    let files = manifest["files"].as_object().unwrap();
-    let named: Vec<&String> = files.keys().collect();
-    assert_eq!(
-        named,
-        ["best.safetensors", "config.resolved.toml", "last.safetensors", "metrics.jsonl", "state"]
-    );
-    for (name, sum) in files {
-        let digest = Sha256::digest(place.read(&format!("{out}/{name}")));
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(*sum, digest, "{name}");
-    }
-}
 
 /// The names of the tensors in a safetensors file: a length, then a JSON object of that length.
 fn tensors(bytes: &[u8]) -> Vec<String> {
     let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
     header.as_object().unwrap().keys().cloned().collect()
-}
-
-/// A process that is killed when it goes out of scope.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs the command until `out` holds the metrics of `epochs` epochs, then kills it on the spot.
-fn kill_after(place: &Place, args: &[&str], out: &str, epochs: usize) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_moe"));
-    command.args(args).current_dir(place.path("")).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut running = Running(command.spawn().unwrap());
-    let metrics = place.path(out).join("metrics.jsonl");
-    let done = || fs::read_to_string(&metrics).map_or(0, |text| text.lines().count());
-    let started = Instant::now();
-    while done() < epochs {
-        let ended = running.0.try_wait().unwrap();
-        assert!(ended.is_none(), "it ended with {ended:?} after {} epochs", done());
-        assert!(started.elapsed() < Duration::from_secs(60), "no epoch ends");
-        sleep(Duration::from_millis(2));
-    }
-    drop(running);
-    assert!(!place.path(out).join("result.json").exists(), "the run was over before it was killed");
-}
-
-/// Both runs have come to the same end.
-fn check_same_end(place: &Place, a: &str, b: &str) {
-    for name in ["best.safetensors", "last.safetensors", "config.resolved.toml"] {
-        assert_eq!(
-            place.read(&format!("{a}/{name}")),
-            place.read(&format!("{b}/{name}")),
-            "{name}"
-        );
-    }
-    let result = |out: &str| timeless(place.json(&format!("{out}/result.json")));
-    assert_eq!(result(a), result(b));
-    let metrics = |out| metrics(place, out).into_iter().map(timeless).collect::<Vec<_>>();
-    assert_eq!(metrics(a), metrics(b));
-    check_manifest(place, b);
 }
 
 #[test]
@@ -171,7 +40,7 @@ fn a_run_leaves_all_its_files() {
 
     let manifest = place.json("run/manifest.json");
     assert_eq!(manifest["best_epoch"], result["best_epoch"]);
-    assert_eq!(manifest["model"]["router"], "top-k");
+    assert_eq!(manifest["models"]["best"]["router"], "top-k");
     let resolved = place.text("run/config.resolved.toml");
     assert!(resolved.contains("routers = [\"top-k\"]\n") && resolved.contains("seeds = 1\n"));
 
@@ -198,32 +67,18 @@ fn what_is_recorded_is_what_is_run() {
 }
 
 #[test]
-fn a_killed_run_goes_on_to_the_same_bits() {
+fn a_log_tells_of_steps_and_epochs() {
     let place = place();
-    place.run(&args("whole", &[&LONG[..], &["--threads", "1"]].concat())).succeeded();
-    let result = place.json("whole/result.json");
-    assert!(result["best_epoch"].as_u64() < Some(100), "the best weights are not the last ones");
-
-    kill_after(&place, &args("killed", &LONG), "killed", 3);
-    let resume = args("killed", &[&LONG[..], &["--resume"]].concat());
-    // A second time, from further on.
-    kill_after(&place, &resume, "killed", 10);
-    // A kill between the two files of a checkpoint leaves a state without its line.
-    let text = place.text("killed/metrics.jsonl");
-    let shorter: Vec<&str> = text.split_inclusive('\n').collect();
-    place.write("killed/metrics.jsonl", shorter[..shorter.len() - 1].concat());
-
-    let ran = place.run(&[&resume[..], &["--format", "json"]].concat()).succeeded();
-    check_same_end(&place, "whole", "killed");
-    assert_eq!(timeless(ran.json()), timeless(result));
-    assert_eq!(place.list("killed"), FILES);
-
-    // A finished run has nothing left to do, and says the same again.
-    let state = place.read("killed/state");
-    fs::remove_file(place.path("killed/metrics.jsonl")).unwrap();
-    place.run(&resume).succeeded();
-    assert_eq!(place.read("killed/state"), state);
-    check_same_end(&place, "whole", "killed");
+    let count = |log: &str, what: &str| {
+        let out = format!("run-{log}-{what}");
+        let ran = place.run(&args(&out, &["--log", log])).succeeded();
+        ran.stderr
+            .lines()
+            .filter(|line| line.contains(&format!(" moe_nn::trainer: {what} ")))
+            .count()
+    };
+    assert_eq!((count("off", "epoch"), count("info", "epoch"), count("info", "step")), (0, 3, 0));
+    assert_eq!((count("debug", "epoch"), count("debug", "step")), (3, 18));
 }
 
 #[test]
@@ -234,7 +89,7 @@ fn only_the_same_run_is_resumed() {
     let resume = |more: &[&str]| place.run(&args("run", &[&["--resume"], more].concat()));
 
     resume(&["--epochs", "4"])
-        .failed(1, &["config.resolved.toml: differs", "`epochs = 3`", "`epochs = 4`"]);
+        .failed(1, &["run: was begun with another", "`epochs = 3`", "`epochs = 4`"]);
     resume(&["--set", "train.learning_rate=1e-3"]).failed(1, &["`learning_rate = 0.01`"]);
     let other =
         ["train", "--config", "short.toml", "--router", "softmax", "--out", "run", "--resume"];
@@ -250,28 +105,17 @@ fn only_the_same_run_is_resumed() {
 }
 
 #[test]
-fn a_state_that_is_not_whole_is_refused() {
+fn a_run_that_is_not_whole_is_refused() {
     let place = place();
     place.run(&args("run", &["--epochs", "1"])).succeeded();
     let resume = || place.run(&args("run", &["--epochs", "1", "--resume"]));
+    resume().succeeded();
     let state = place.read("run/state");
-    let length = format!("should have {} bytes", state.len());
-    let with = |change: &dyn Fn(&mut Vec<u8>)| -> Ran {
-        let mut bytes = state.clone();
-        change(&mut bytes);
-        place.write("run/state", bytes);
-        resume()
-    };
-    with(&|_| ()).succeeded();
-    with(&|bytes| bytes.clear()).failed(1, &["run/state: not a file of this project"]);
-    with(&|bytes| *bytes = b"hello".to_vec()).failed(1, &["run/state: not a file of this project"]);
-    with(&|bytes| bytes.truncate(20)).failed(1, &["run/state: should have 64 bytes, has 20"]);
-    with(&|bytes| bytes.truncate(3000)).failed(1, &["run/state: ", &length, "has 3000"]);
-    with(&|bytes| bytes.push(0)).failed(1, &["run/state: ", &length]);
-    with(&|bytes| bytes[200] ^= 1).failed(1, &["run/state: is damaged"]);
-    with(&|bytes| *bytes.last_mut().unwrap() ^= 0x80).failed(1, &["run/state: is damaged"]);
-    with(&|bytes| bytes[16] += 1).failed(1, &["run/state: ", "version 2, not", "version 1"]);
-    with(&|bytes| bytes[20] = 12 - bytes[20]).failed(1, &["run/state: ", "this build works with"]);
-    fs::remove_file(place.path("run/state")).unwrap();
-    resume().failed(1, &["run: has no state to resume from", "another directory"]);
+    place.write("run/state", &state[..100]);
+    resume().failed(1, &["run/state: should have ", "bytes, has 100"]);
+    place.write("run/state", &state);
+    fs::remove_file(place.path("run/best.safetensors")).unwrap();
+    resume().failed(1, &["run/best.safetensors: is missing"]);
+    fs::remove_file(place.path("run/manifest.json")).unwrap();
+    resume().failed(1, &["run: is not the directory of a run: it has no manifest.json"]);
 }

@@ -14,13 +14,29 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     name.push(".partial");
     let partial = path.with_file_name(name);
     let write = || {
-        let mut file = fs::File::create(&partial)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        write_synced(&partial, bytes)?;
         fs::rename(&partial, path)
     };
     write().inspect_err(|_| {
         // The error that matters is the first one.
         let _ = fs::remove_file(&partial);
-    })
+    })?;
+    sync_folder(path)
+}
+
+/// Writes `bytes` to `path`, over what is there, and waits until they are on the disk.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Waits until the names in the folder of `path` are on the disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // Other systems do not open folders.
+    if cfg!(unix) { fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }

@@ -30,7 +30,7 @@ impl Default for AdamOptions {
 /// root, before epsilon is added.
 ///
 /// The moments of every element decay in every step, also those of embedding rows without gradient.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adam {
     options: AdamOptions,
     steps: i32,

@@ -1,4 +1,9 @@
+use std::ffi::OsString;
 use std::path::PathBuf;
+
+use moe_core::envelope::EnvelopeError;
+
+use crate::OtherModule;
 
 /// Why weights cannot be saved or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -21,13 +26,55 @@ pub enum WeightsError {
         message: String,
     },
     /// The file's tensors are not those of the model.
-    #[error("{}: tensor \"{name}\" {problem}", path.display())]
+    #[error("{}: {source}", path.display())]
     Tensor {
         /// The file.
         path: PathBuf,
         /// The tensor.
-        name: String,
+        source: OtherModule,
+    },
+}
+
+/// Why a run directory cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunDirError {
+    /// A file cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A new run would stand among other files.
+    #[error("{}: is not empty: it holds {}", path.display(), found.display())]
+    NotEmpty {
+        /// The directory.
+        path: PathBuf,
+        /// One of the files in it.
+        found: OsString,
+    },
+    /// There is no run.
+    #[error("{}: is not the directory of a run: it has no {missing}", path.display())]
+    NotARun {
+        /// The directory.
+        path: PathBuf,
+        /// The file that would be there.
+        missing: &'static str,
+    },
+    /// A file is not as the run has left it.
+    #[error("{}: {problem}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
+    /// The state cannot be opened.
+    #[error(transparent)]
+    State(#[from] EnvelopeError),
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
 }

@@ -1,8 +1,5 @@
-use moe_core::Tensor;
 use moe_routers::RoutingStats;
 use serde::{Deserialize, Serialize};
-
-use crate::{Adam, AdamOptions, Module};
 
 /// What training did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +16,20 @@ pub struct History {
     pub train_seconds: f64,
     /// Spread of rows over experts in training steps; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
+    /// Why training ended; `None` before that.
+    pub stopped: Option<StopReason>,
+}
+
+/// Why training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopReason {
+    /// All epochs were run.
+    Epochs,
+    /// The validation loss has not become better for long enough.
+    Patience,
+    /// The time was up.
+    Time,
 }
 
 /// What happened in one epoch: a line of `metrics.jsonl`.
@@ -44,7 +55,7 @@ pub struct EpochRecord {
 }
 
 impl History {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         History {
             epochs: Vec::new(),
             best_epoch: 0,
@@ -52,51 +63,12 @@ impl History {
             steps: 0,
             train_seconds: 0.0,
             routing: None,
-        }
-    }
-}
-
-/// Everything that training is between two epochs: saved and loaded, it continues to the same bits.
-///
-/// All random draws are functions of the seed, the step and the row, so there is no generator to save.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct TrainState {
-    pub(crate) adam: Adam,
-    /// Weights and buffers after the last epoch, in the order of the model's visit.
-    pub(crate) last: Vec<Tensor>,
-    /// Those of the best epoch.
-    pub(crate) best: Vec<Tensor>,
-    pub(crate) history: History,
-}
-
-impl TrainState {
-    /// Before the first epoch.
-    pub fn new(module: &dyn Module, adam: AdamOptions) -> Self {
-        TrainState {
-            adam: Adam::new(adam),
-            last: module.snapshot(),
-            best: module.snapshot(),
-            history: History::new(),
+            stopped: None,
         }
     }
 
-    /// What has been done so far.
-    pub fn history(&self) -> &History {
-        &self.history
-    }
-
-    /// Whether the weights are those of a module like this one.
-    pub fn fits(&self, module: &dyn Module) -> bool {
-        let shapes = |tensors: &[Tensor]| tensors.iter().map(|t| *t.shape()).collect::<Vec<_>>();
-        let wanted = shapes(&module.snapshot());
-        shapes(&self.last) == wanted && shapes(&self.best) == wanted
-    }
-
-    /// Puts the weights after the last epoch into `module`.
-    ///
-    /// # Panics
-    /// If the state does not fit the module.
-    pub fn restore_last(&self, module: &mut dyn Module) {
-        module.restore(&self.last);
+    /// Time since training began, interruptions left out.
+    pub fn seconds(&self) -> f64 {
+        self.epochs.last().map_or(0.0, |record| record.seconds)
     }
 }

@@ -5,7 +5,8 @@
 //!   gates share an [`ExpertBank`], and a [`TaskHead`] per task. [`Module`] and [`Model`] are the traits of other
 //!   models.
 //! * [`train`] with [`Adam`], or [`train_step`] in a loop of one's own; [`evaluate`]; [`metrics`].
-//! * [`save_weights`] and [`load_weights`]: safetensors files.
+//! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
+//!   [`load_weights`]: safetensors files.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -58,6 +59,7 @@
 //!     batch_rows: 20,
 //!     epochs: 20,
 //!     patience: 20,
+//!     max_seconds: None,
 //!     task_weights: vec![1.0],
 //!     adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
 //! };
@@ -81,25 +83,29 @@ mod mixture;
 mod model;
 mod module;
 mod moe_layer;
+mod run_dir;
 mod step;
 mod task_loss;
+mod train_state;
 mod trainer;
 mod weights;
 
 pub use adam::{Adam, AdamOptions};
 pub use embedding::Embedding;
 pub use encoder::Encoder;
-pub use error::WeightsError;
+pub use error::{RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use experts::ExpertBank;
 pub use head::TaskHead;
-pub use history::{EpochRecord, History, TrainState};
+pub use history::{EpochRecord, History, StopReason};
 pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
 pub use model::{Model, Output};
 pub use module::Module;
 pub use moe_layer::MoeLayer;
+pub use run_dir::{RunDir, RunInfo};
 pub use step::{NotFinite, StepReport, train_step};
 pub use task_loss::task_loss;
+pub use train_state::TrainState;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};
-pub use weights::{load_weights, save_weights};
+pub use weights::{OtherModule, Weights, load_weights, save_weights};

@@ -37,26 +37,4 @@ pub trait Module: Send + Sync {
         });
         count
     }
-
-    /// Copies of all parameters and buffers, in the order of the visits. The buffers are shared until written.
-    fn snapshot(&self) -> Vec<moe_core::Tensor> {
-        let mut tensors = Vec::new();
-        self.visit(&mut |_, state| tensors.push(state.tensor().clone()));
-        tensors
-    }
-
-    /// Puts a [`Module::snapshot`] back.
-    ///
-    /// # Panics
-    /// If it is of another module.
-    fn restore(&mut self, snapshot: &[moe_core::Tensor]) {
-        let mut tensors = snapshot.iter();
-        self.visit_mut(&mut |name, mut state: StateMut<'_>| {
-            let tensor = tensors.next().expect("the snapshot is of this module");
-            let target = state.tensor_mut();
-            assert_eq!(target.shape(), tensor.shape(), "snapshot of {name}");
-            *target = tensor.clone();
-        });
-        assert!(tensors.next().is_none(), "the snapshot is of this module");
-    }
 }

@@ -7,8 +7,8 @@ use moe_core::{Pass, Real};
 use moe_routers::RoutingStats;
 
 use crate::{
-    AdamOptions, EpochRecord, Evaluation, History, Model, NotFinite, StepReport, TrainState,
-    evaluate, train_step,
+    AdamOptions, EpochRecord, Evaluation, History, Model, NotFinite, OtherModule, StepReport,
+    StopReason, TrainState, Weights, evaluate, train_step,
 };
 
 /// How a model is trained.
@@ -22,6 +22,8 @@ pub struct TrainOptions {
     pub epochs: usize,
     /// Training stops after so many epochs without a better validation loss.
     pub patience: usize,
+    /// Training stops after the epoch in which it has taken so many seconds, those before an interruption included.
+    pub max_seconds: Option<f64>,
     /// Weight of each task's loss.
     pub task_weights: Vec<Real>,
     /// The optimiser.
@@ -44,6 +46,29 @@ pub trait Observer {
 
 /// An observer that does nothing.
 impl Observer for () {}
+
+impl<O: Observer + ?Sized> Observer for &mut O {
+    fn on_step(&mut self, step: u64, steps_per_epoch: u64, loss: f64) {
+        (**self).on_step(step, steps_per_epoch, loss);
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord, state: &TrainState) -> Result<(), String> {
+        (**self).on_epoch(record, state)
+    }
+}
+
+/// Both are told, the first one first.
+impl<A: Observer, B: Observer> Observer for (A, B) {
+    fn on_step(&mut self, step: u64, steps_per_epoch: u64, loss: f64) {
+        self.0.on_step(step, steps_per_epoch, loss);
+        self.1.on_step(step, steps_per_epoch, loss);
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord, state: &TrainState) -> Result<(), String> {
+        self.0.on_epoch(record, state)?;
+        self.1.on_epoch(record, state)
+    }
+}
 
 /// Why training stopped before its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -72,8 +97,8 @@ pub enum TrainError {
         value: f64,
     },
     /// A saved state is that of another model.
-    #[error("the saved state is that of another model")]
-    OtherModel,
+    #[error("the saved state is that of another model: {0}")]
+    OtherModel(#[from] OtherModule),
     /// The observer could not do its work.
     #[error("after epoch {epoch}: {message}")]
     Observer {
@@ -128,13 +153,15 @@ pub fn continue_training(
             return Err(TrainError::EmptyPart { part });
         }
     }
-    if !state.fits(model) {
-        return Err(TrainError::OtherModel);
-    }
-    state.restore_last(model);
-    let seconds_before = state.history.epochs.last().map_or(0.0, |record| record.seconds);
+    state.restore(model)?;
+    let seconds_before = state.history.seconds();
     let started = Instant::now();
-    while !is_finished(&state.history, options) {
+    loop {
+        state.history.stopped = stop_reason(&state.history, options);
+        if let Some(reason) = state.history.stopped {
+            tracing::info!(?reason, best_epoch = state.history.best_epoch, "training ends");
+            break;
+        }
         let epoch = state.history.epochs.len() + 1;
         let epoch_started = Instant::now();
         let mut run = Epoch { epoch, tasks: train.tasks(), options, state: &mut state };
@@ -142,7 +169,7 @@ pub fn continue_training(
         state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
         let evaluation = evaluate(model, val, &options.task_weights, options.batch_rows);
         check_validation(&evaluation, train.tasks(), epoch)?;
-        state.last = model.snapshot();
+        state.last = Weights::of(model);
         let history = &mut state.history;
         let is_best = evaluation.loss < history.best_val_loss;
         if is_best {
@@ -160,17 +187,27 @@ pub fn continue_training(
             experts_per_row: history.routing.as_ref().map_or(0.0, RoutingStats::experts_per_row),
             seconds: seconds_before + started.elapsed().as_secs_f64(),
         };
+        let EpochRecord { steps, train_loss, val_loss, is_best, .. } = record;
+        tracing::info!(epoch, steps, train_loss, val_loss, is_best, "epoch");
         history.epochs.push(record.clone());
         let observed = observer.on_epoch(&record, &state);
         observed.map_err(|message| TrainError::Observer { epoch, message })?;
     }
-    model.restore(&state.best);
+    state.best.put_into(model)?;
     Ok(state.history)
 }
 
-fn is_finished(history: &History, options: &TrainOptions) -> bool {
+fn stop_reason(history: &History, options: &TrainOptions) -> Option<StopReason> {
     let epochs = history.epochs.len();
-    epochs >= options.epochs || epochs - history.best_epoch >= options.patience.max(1)
+    if epochs >= options.epochs {
+        Some(StopReason::Epochs)
+    } else if epochs - history.best_epoch >= options.patience.max(1) {
+        Some(StopReason::Patience)
+    } else if options.max_seconds.is_some_and(|most| history.seconds() >= most) {
+        Some(StopReason::Time)
+    } else {
+        None
+    }
 }
 
 fn check_validation(
@@ -212,6 +249,7 @@ impl Epoch<'_> {
         for rows in batches {
             let StepReport { loss, terms, .. } =
                 self.step(&mut tape, model, &source.batch(rows))?;
+            tracing::debug!(step = self.state.history.steps, loss, "step");
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
             if sums.is_empty() {

@@ -142,6 +142,7 @@ fn a_training_step_in_steady_state_allocates_nothing_large() {
             batch_rows: B,
             epochs: 1,
             patience: 1,
+            max_seconds: None,
             task_weights: vec![0.5, 0.5],
             adam: AdamOptions::default(),
         };

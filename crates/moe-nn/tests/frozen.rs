@@ -22,10 +22,9 @@ fn frozen_parts_stay_and_the_others_learn() {
     let source = common::ids(1, 60);
     let mut model = common::build(&common::description(&source, "top-k"), 1);
     model.set_frozen("layer.experts", true);
-    let before = model.snapshot();
+    let start = common::build(&common::description(&source, "top-k"), 1);
     train(&mut model, &source, &source, &common::options(1), &mut ()).unwrap();
-    let names = common::names(&model);
-    for ((name, before), after) in names.iter().zip(before).zip(model.snapshot()) {
+    for (name, before, after) in common::side_by_side(&start, &model) {
         assert_eq!(name.starts_with("layer.experts"), before == after, "{name}");
     }
 }

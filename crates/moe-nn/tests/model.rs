@@ -10,7 +10,7 @@ use moe_core::kernel::multiply_adds;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, StateMut, StateRef, Tensor};
-use moe_nn::{Mixture, MixtureDescription, Module};
+use moe_nn::{Mixture, MixtureDescription, Module, Weights};
 use moe_routers::{Registry, Routing};
 
 const ROUTERS: [&str; 2] = ["softmax", "top-k"];
@@ -86,14 +86,13 @@ fn initial_weights_are_those_of_the_seed() {
     let description = description(&ids, "top-k");
     let (a, again, b) = (build(&description, 1), build(&description, 1), build(&description, 2));
     assert_eq!(common::bits(&a), common::bits(&again));
-    let names = common::names(&a);
-    let tensors: Vec<_> = names.iter().zip(a.snapshot()).collect();
-    for ((name, value), other) in tensors.iter().zip(b.snapshot()) {
+    let tensors = common::side_by_side(&a, &b);
+    for (name, value, other) in &tensors {
         if name.ends_with("bias") {
             assert!(value.as_slice().iter().all(|&v| v == 0.0), "{name}");
             continue;
         }
-        assert_ne!(*value, other, "{name}");
+        assert_ne!(value, other, "{name}");
         // Embeddings on 0.05, others Glorot-uniform: the largest of many draws is near the bound.
         let [.., fan_in, fan_out] = value.shape()[..] else { panic!("{name}") };
         let bound = if name.starts_with("encoder") {
@@ -106,8 +105,9 @@ fn initial_weights_are_those_of_the_seed() {
         assert!(largest > 0.6 && largest <= 1.0 + 1e-6, "{name}: {largest} of the bound");
     }
     // No two matrices of one shape start alike.
-    for (i, (name, value)) in tensors.iter().enumerate() {
-        for (other_name, other) in tensors[..i].iter().filter(|(name, _)| name.ends_with("weight"))
+    for (i, (name, value, _)) in tensors.iter().enumerate() {
+        for (other_name, other, _) in
+            tensors[..i].iter().filter(|(name, ..)| name.ends_with("weight"))
         {
             assert_ne!(value, other, "{name} and {other_name}");
         }
@@ -182,7 +182,7 @@ fn all_experts_by_top_k_are_the_softmax_gate() {
         let all = MixtureDescription { k: 4, ..description(&source, "top-k") };
         let mut top = build(&all, 9);
         assert_eq!(common::names(&soft), common::names(&top));
-        top.restore(&soft.snapshot());
+        Weights::of(&soft).put_into(&mut top).unwrap();
         let batch = common::first_rows(&source, 70);
         let run = |model: &Mixture| {
             let tape = Tape::new();

@@ -3,21 +3,18 @@
 mod common;
 
 use common::{Memory, build, options};
-use moe_core::envelope::{Kind, open, seal};
 use moe_nn::{
-    AdamOptions, EpochRecord, History, Mixture, MixtureDescription, Observer, TrainError,
-    TrainOptions, TrainState, continue_training, evaluate, train,
+    AdamOptions, EpochRecord, History, Mixture, MixtureDescription, Observer, RunDir, RunInfo,
+    TrainError, TrainOptions, TrainState, continue_training, evaluate, train,
 };
 
-const KIND: Kind = Kind { name: "training", version: 1 };
-
-/// Keeps the state after every epoch as a file's bytes.
+/// Keeps the state after every epoch.
 #[derive(Default)]
-struct Saves(Vec<Vec<u8>>);
+struct Saves(Vec<TrainState>);
 
 impl Observer for Saves {
     fn on_epoch(&mut self, _record: &EpochRecord, state: &TrainState) -> Result<(), String> {
-        self.0.push(seal(KIND, state).map_err(|error| error.to_string())?);
+        self.0.push(state.clone());
         Ok(())
     }
 }
@@ -49,31 +46,27 @@ fn cuts_do_not_matter(
     let history = train(&mut whole, train_part, val, options, &mut saves).unwrap();
     assert_eq!(saves.0.len(), history.epochs.len());
 
-    for (epoch, bytes) in saves.0.iter().enumerate() {
-        let state: TrainState = open(KIND, bytes).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    for (epoch, state) in saves.0.iter().enumerate() {
         assert_eq!(state.history().epochs.len(), epoch + 1);
+        // Through a run directory, as after a crash.
+        let path = place.path().join(epoch.to_string());
+        RunDir::create(&path, RunInfo::default(), state).unwrap();
+        let (_, opened) = RunDir::open(&path).unwrap();
+        assert!(opened == *state, "{epoch}");
         // Weights of another seed: all that counts is in the state.
         let mut resumed: Mixture = build(description, options.seed + 100);
         let mut later = Saves::default();
-        let end = continue_training(&mut resumed, state, train_part, val, options, &mut later);
+        let end = continue_training(&mut resumed, opened, train_part, val, options, &mut later);
         let cut = format!("cut after epoch {}", epoch + 1);
         assert_eq!(timeless(end.unwrap()), timeless(history.clone()), "{cut}");
         assert!(common::bits(&resumed) == common::bits(&whole), "{cut}");
-        // Every state on the way is the same too, optimiser and last weights included.
         assert_eq!(later.0.len(), saves.0.len() - epoch - 1, "{cut}");
         for (later, first) in later.0.iter().zip(&saves.0[epoch + 1..]) {
-            assert!(untimed_bytes(later) == untimed_bytes(first), "{cut}");
+            assert!(later.last() == first.last() && later.best() == first.best(), "{cut}");
         }
     }
     history
-}
-
-/// The state with the times in its history set to zero.
-fn untimed_bytes(bytes: &[u8]) -> Vec<u8> {
-    let state: TrainState = open(KIND, bytes).unwrap();
-    let mut value = serde_json::to_value(&state).unwrap();
-    value["history"] = serde_json::to_value(timeless(state.history().clone())).unwrap();
-    value.to_string().into_bytes()
 }
 
 #[test]
@@ -112,7 +105,7 @@ fn a_longer_run_takes_over_from_a_finished_one() {
     let mut model = build(&description, 1);
     let mut saves = Saves::default();
     train(&mut model, &train_part, &val, &short, &mut saves).unwrap();
-    let state: TrainState = open(KIND, saves.0.last().unwrap()).unwrap();
+    let state = saves.0.pop().unwrap();
     let history = continue_training(&mut model, state, &train_part, &val, &long, &mut ()).unwrap();
     let mut whole = build(&description, 1);
     let expected = train(&mut whole, &train_part, &val, &long, &mut ()).unwrap();
@@ -127,7 +120,7 @@ fn times_go_on_where_they_were() {
     let mut saves = Saves::default();
     let options = TrainOptions { epochs: 3, ..options(1) };
     train(&mut build(&description, 1), &train_part, &val, &options, &mut saves).unwrap();
-    let state: TrainState = open(KIND, &saves.0[0]).unwrap();
+    let state = saves.0.remove(0);
     let (before, trained) = (state.history().epochs[0].seconds, state.history().train_seconds);
     let mut model = build(&description, 1);
     let history =
@@ -155,10 +148,9 @@ fn the_last_weights_can_be_had_from_a_state() {
     let mut saves = Saves::default();
     let history =
         train(&mut build(&description, 1), &train_part, &val, &options(1), &mut saves).unwrap();
-    for (record, bytes) in history.epochs.iter().zip(&saves.0) {
-        let state: TrainState = open(KIND, bytes).unwrap();
+    for (record, state) in history.epochs.iter().zip(&saves.0) {
         let mut model = build(&description, 7);
-        state.restore_last(&mut model);
+        state.last().put_into(&mut model).unwrap();
         let evaluation = evaluate(&model, &val, &options(1).task_weights, 16);
         assert_eq!(evaluation.loss, record.val_loss, "epoch {}", record.epoch);
     }

@@ -266,8 +266,7 @@ fn every_parameter_has_a_gradient_and_moves() {
             }
             let options = TrainOptions { epochs: 1, batch_rows: 200, ..options(7) };
             let (after, _) = trained(&description, &parts, &options);
-            let names = common::names(&model);
-            for ((name, a), b) in names.iter().zip(model.snapshot()).zip(after.snapshot()) {
+            for (name, a, b) in common::side_by_side(&model, &after) {
                 assert_ne!(a, b, "{router}: {name} has not moved");
             }
         }
@@ -279,15 +278,14 @@ fn one_expert_per_row_gives_the_gates_no_gradient_from_the_tasks() {
     let parts = &sources()[0];
     let description = MixtureDescription { k: 1, ..description(&parts.0, "top-k") };
     let (start, (after, _)) = (build(&description, 1), trained(&description, parts, &options(1)));
-    let names = common::names(&start);
-    for ((name, a), b) in names.iter().zip(start.snapshot()).zip(after.snapshot()) {
+    for (name, a, b) in common::side_by_side(&start, &after) {
         assert_eq!(a == b, name.contains("gates"), "{name}");
     }
     // The load-balancing loss moves them.
     let description = MixtureDescription { k: 1, ..common::balanced(&parts.0, 0.1) };
     let (after, _) = trained(&description, parts, &options(1));
     assert_ne!(common::bits(&after), common::bits(&start));
-    for ((name, a), b) in names.iter().zip(start.snapshot()).zip(after.snapshot()) {
+    for (name, a, b) in common::side_by_side(&start, &after) {
         assert_ne!(a, b, "{name}");
     }
 }
@@ -305,8 +303,7 @@ fn task_weights_scale_the_losses() {
     // A task of weight zero does not move its head.
     let options = TrainOptions { task_weights: vec![1.0, 0.0, 1.0], ..options(2) };
     let (after, _) = trained(&description(&parts.0, "top-k"), parts, &options);
-    let names = common::names(&model);
-    for ((name, a), b) in names.iter().zip(model.snapshot()).zip(after.snapshot()) {
+    for (name, a, b) in common::side_by_side(&model, &after) {
         let idle = name.starts_with("heads.1") || name.starts_with("layer.gates.1");
         assert_eq!(a == b, idle, "{name}");
     }

@@ -1,6 +1,8 @@
 //! What the tests of the command share: a folder of its own for each, and what a call left behind.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod training;
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

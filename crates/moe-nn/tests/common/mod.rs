@@ -11,7 +11,8 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
-    AdamOptions, Mixture, MixtureDescription, Model, Module, Output, TrainOptions, task_loss,
+    AdamOptions, Mixture, MixtureDescription, Model, Module, Output, TrainOptions, Weights,
+    task_loss,
 };
 use moe_routers::{Registry, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
@@ -168,6 +169,7 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         batch_rows: 16,
         epochs: 4,
         patience: 100,
+        max_seconds: None,
         task_weights: vec![1.0, 0.5, 2.0],
         adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
     }
@@ -228,7 +230,14 @@ pub(crate) fn names(module: &dyn Module) -> Vec<String> {
 
 /// Every number of a module, as bits.
 pub(crate) fn bits(module: &dyn Module) -> Vec<u64> {
-    module.snapshot().iter().flat_map(tensor_bits).collect()
+    Weights::of(module).iter().flat_map(|(_, tensor)| tensor_bits(tensor)).collect()
+}
+
+/// Every tensor of two modules of one kind, by name.
+pub(crate) fn side_by_side(a: &dyn Module, b: &dyn Module) -> Vec<(String, Tensor, Tensor)> {
+    let (a, b) = (Weights::of(a), Weights::of(b));
+    let both = a.iter().zip(b.iter());
+    both.map(|((name, a), (_, b))| (name.to_string(), a.clone(), b.clone())).collect()
 }
 
 /// Every number of a tensor, as bits (of its double, which is exact).

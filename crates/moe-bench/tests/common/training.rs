@@ -1,0 +1,106 @@
+//! A short training run, and what it leaves.
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::{Place, timeless};
+
+pub const FILES: [&str; 7] = [
+    "best.safetensors",
+    "config.resolved.toml",
+    "last.safetensors",
+    "manifest.json",
+    "metrics.jsonl",
+    "result.json",
+    "state",
+];
+
+/// A run of a few epochs.
+pub const SHORT: &str = r#"
+[dataset]
+name = "multi-optdigits"
+train_rows = 300
+val_rows = 100
+test_rows = 100
+
+[model]
+experts = 4
+expert_width = 8
+expert_dropout = 0.2
+head_widths = [8]
+
+[train]
+epochs = 3
+batch_rows = 50
+learning_rate = 0.01
+
+[run]
+routers = ["softmax", "top-k"]
+seeds = 2
+"#;
+
+/// `moe train` of `SHORT` with the router `top-k` into `out`.
+pub fn args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let args = [
+        "train",
+        "--config",
+        "short.toml",
+        "--router",
+        "top-k",
+        "--progress",
+        "none",
+        "--out",
+        out,
+    ];
+    [&args, more].concat()
+}
+
+/// A folder with that configuration.
+pub fn place() -> Place {
+    let place = Place::new();
+    place.write("short.toml", SHORT);
+    place
+}
+
+pub fn metrics(place: &Place, out: &str) -> Vec<Value> {
+    let lines = place.text(&format!("{out}/metrics.jsonl"));
+    assert!(lines.ends_with('\n'));
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Every file that the manifest names has the length and the sum that it says.
+pub fn check_manifest(place: &Place, out: &str) {
+    let manifest = place.json(&format!("{out}/manifest.json"));
+    assert_eq!(manifest["format"], 1);
+    let files = manifest["files"].as_object().unwrap();
+    let mut names: Vec<&str> = files.values().map(|file| file["name"].as_str().unwrap()).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        ["best.safetensors", "config.resolved.toml", "last.safetensors", "metrics.jsonl", "state"]
+    );
+    for file in files.values() {
+        let name = file["name"].as_str().unwrap();
+        let content = place.read(&format!("{out}/{name}"));
+        assert_eq!(file["bytes"], content.len(), "{name}");
+        let digest = Sha256::digest(content);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(file["sha256"], digest, "{name}");
+    }
+}
+
+/// Both runs have come to the same end.
+pub fn check_same_end(place: &Place, a: &str, b: &str) {
+    for name in ["best.safetensors", "last.safetensors", "config.resolved.toml"] {
+        assert_eq!(
+            place.read(&format!("{a}/{name}")),
+            place.read(&format!("{b}/{name}")),
+            "{name}"
+        );
+    }
+    let result = |out: &str| timeless(place.json(&format!("{out}/result.json")));
+    assert_eq!(result(a), result(b));
+    let metrics = |out| metrics(place, out).into_iter().map(timeless).collect::<Vec<_>>();
+    assert_eq!(metrics(a), metrics(b));
+    check_manifest(place, b);
+}

@@ -1,0 +1,427 @@
+//! A directory that keeps a training run: see [`RunDir`].
+
+use std::borrow::Cow;
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use moe_core::envelope::{self, EnvelopeError, Kind};
+use moe_core::files::{replace_file, write_synced};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Adam, EpochRecord, History, Observer, RunDirError, TrainState, Weights};
+
+/// Version of the manifest and of what it names.
+const FORMAT: u32 = 1;
+const MANIFEST: &str = "manifest.json";
+const CONFIG: &str = "config.resolved.toml";
+const METRICS: &str = "metrics.jsonl";
+const STATE_KIND: Kind = Kind { name: "train-state", version: 2 };
+
+/// A directory that keeps a training run, so that it can be interrupted at any moment and continued to the same bits.
+///
+/// | file | holds |
+/// | --- | --- |
+/// | `config.resolved.toml` | the configuration, if there is one |
+/// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
+/// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch |
+/// | `state` | optimiser, history and what is frozen (see [`moe_core::envelope`]) |
+/// | `manifest.json` | which files are the run's, with their SHA-256; how long `metrics.jsonl` is; the model |
+///
+/// A checkpoint is written under new names (`last-12.safetensors`), synced, and comes to be when the new manifest takes
+/// the place of the old one. Until then the earlier checkpoint is whole. [`RunDir::finish`] gives the files the names
+/// above.
+///
+/// As an [`Observer`] it keeps a checkpoint after every epoch:
+/// ```
+/// # use moe_nn::*;
+/// # fn example(
+/// #     model: &mut dyn Model, data: &dyn moe_core::batch::BatchSource, options: &TrainOptions,
+/// #     path: &std::path::Path,
+/// # ) -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut dir, state) = if RunDir::is_run(path) {
+///     RunDir::open(path)?
+/// } else {
+///     let state = TrainState::new(model, options.adam);
+///     (RunDir::create(path, RunInfo::default(), &state)?, state)
+/// };
+/// continue_training(model, state, data, data, options, &mut dir)?;
+/// dir.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    manifest: Manifest,
+}
+
+/// What a run directory says of its run besides what training makes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RunInfo {
+    /// Text of the configuration, kept as `config.resolved.toml`.
+    pub config: Option<String>,
+    /// Description of the model, such as a [`MixtureDescription`](crate::MixtureDescription) as JSON.
+    pub model: serde_json::Value,
+    /// Seed of initial weights, shuffles and draws.
+    pub seed: u64,
+}
+
+/// `manifest.json`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Manifest {
+    format: u32,
+    /// Number of the checkpoint.
+    generation: u64,
+    epochs: usize,
+    best_epoch: usize,
+    seed: u64,
+    /// What products were computed with; results may differ between instruction sets in the last bits.
+    instruction_set: String,
+    /// Descriptions of the models whose weights these are.
+    models: Models,
+    files: Files,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Models {
+    last: serde_json::Value,
+    best: serde_json::Value,
+}
+
+/// The files of a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Files {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config: Option<FileEntry>,
+    metrics: FileEntry,
+    last: FileEntry,
+    best: FileEntry,
+    state: FileEntry,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct FileEntry {
+    name: String,
+    /// Of `metrics.jsonl`, which may have grown since: those that belong to the checkpoint.
+    bytes: u64,
+    sha256: String,
+}
+
+impl FileEntry {
+    fn of(name: String, content: &[u8]) -> Self {
+        FileEntry { name, bytes: content.len() as u64, sha256: sha256(content) }
+    }
+}
+
+/// What `state` holds.
+#[derive(Serialize, Deserialize)]
+struct Saved<'a> {
+    adam: Cow<'a, Adam>,
+    history: Cow<'a, History>,
+    frozen: Cow<'a, [String]>,
+}
+
+impl RunDir {
+    /// Whether `path` is the directory of a run.
+    pub fn is_run(path: &Path) -> bool {
+        path.join(MANIFEST).is_file()
+    }
+
+    /// Begins a run in a directory that is new or empty, and keeps `state` there. What an interrupted `create` left is
+    /// written over.
+    ///
+    /// # Errors
+    /// If there is anything else in the directory, or it cannot be written.
+    pub fn create(path: &Path, info: RunInfo, state: &TrainState) -> Result<Self, RunDirError> {
+        let io = |source| RunDirError::Io { path: path.into(), source };
+        fs::create_dir_all(path).map_err(io)?;
+        for entry in fs::read_dir(path).map_err(io)? {
+            let name = entry.map_err(io)?.file_name();
+            if name == MANIFEST || !is_own(&name.to_string_lossy()) {
+                return Err(RunDirError::NotEmpty { path: path.into(), found: name });
+            }
+        }
+        let RunInfo { config, model, seed } = info;
+        let mut dir = RunDir {
+            path: path.into(),
+            manifest: Manifest {
+                format: FORMAT,
+                generation: 0,
+                epochs: 0,
+                best_epoch: 0,
+                seed,
+                instruction_set: moe_core::kernel::instruction_set().into(),
+                models: Models { last: model.clone(), best: model },
+                files: Files::default(),
+            },
+        };
+        dir.manifest.files.config = match config {
+            Some(text) => Some(dir.write(CONFIG.into(), text.as_bytes())?),
+            None => None,
+        };
+        dir.manifest.files.metrics = dir.write(METRICS.into(), b"")?;
+        dir.commit(state)?;
+        Ok(dir)
+    }
+
+    /// The run in `path`, and where it was. Every file is checked against the manifest; what a checkpoint that did not
+    /// come to be has left is removed.
+    ///
+    /// # Errors
+    /// If it is not the directory of a run of this version and precision, or a file is missing or changed.
+    pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
+        let file = path.join(MANIFEST);
+        let damaged = |problem: String| RunDirError::Damaged { path: file.clone(), problem };
+        let text = match fs::read(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(RunDirError::NotARun { path: path.into(), missing: MANIFEST });
+            }
+            Err(source) => return Err(RunDirError::Io { path: file, source }),
+        };
+        let json: serde_json::Value =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if json["format"] != FORMAT {
+            let found = &json["format"];
+            let problem = format!("is of format {found}, this program reads format {FORMAT}");
+            return Err(damaged(problem));
+        }
+        let manifest = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
+        let dir = RunDir { path: path.into(), manifest };
+        let files = &dir.manifest.files;
+        if let Some(config) = &files.config {
+            dir.read(config)?;
+        }
+        let metrics = dir.read(&files.metrics)?;
+        let weights = |entry: &FileEntry| -> Result<Weights, RunDirError> {
+            Ok(Weights::from_file(&dir.file(&entry.name), &dir.read(entry)?)?)
+        };
+        let (last, best) = (weights(&files.last)?, weights(&files.best)?);
+        let state = dir.file(&files.state.name);
+        let saved: Saved<'_> = envelope::open(STATE_KIND, &dir.read(&files.state)?)
+            .map_err(|problem| EnvelopeError { path: state, problem })?;
+        // Lines after the checkpoint are of epochs that will be run again.
+        dir.set_metrics(metrics, &[])?;
+        dir.remove_stale()?;
+        let state = TrainState {
+            adam: saved.adam.into_owned(),
+            last,
+            best,
+            frozen: saved.frozen.into_owned(),
+            history: saved.history.into_owned(),
+        };
+        Ok((dir, state))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The configuration that the run was created with.
+    ///
+    /// # Errors
+    /// If the file has been changed since.
+    pub fn config(&self) -> Result<Option<String>, RunDirError> {
+        let Some(entry) = &self.manifest.files.config else { return Ok(None) };
+        let bytes = self.read(entry)?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Keeps `state` in the place of the one before.
+    ///
+    /// # Errors
+    /// If a file cannot be written; the state before is then still kept.
+    pub fn commit(&mut self, state: &TrainState) -> Result<(), RunDirError> {
+        let TrainState { last, best, history, .. } = state;
+        let mut next = self.manifest.clone();
+        let is_first = self.manifest.files.last.name.is_empty();
+        next.generation += u64::from(!is_first);
+        let n = next.generation;
+        next.files.last = self.write(format!("last-{n}.safetensors"), &last.to_file())?;
+        if is_first || history.best_epoch != next.best_epoch {
+            next.files.best = self.write(format!("best-{n}.safetensors"), &best.to_file())?;
+        }
+        let saved = Saved {
+            adam: Cow::Borrowed(&state.adam),
+            history: Cow::Borrowed(history),
+            frozen: Cow::Borrowed(&state.frozen),
+        };
+        let name = format!("state-{n}");
+        let saved = envelope::seal(STATE_KIND, &saved)
+            .map_err(|problem| EnvelopeError { path: self.file(&name), problem })?;
+        next.files.state = self.write(name, &saved)?;
+        let new_epochs = history.epochs.get(next.epochs..).unwrap_or_default();
+        let lines = self.read(&self.manifest.files.metrics)?;
+        next.files.metrics = self.set_metrics(lines, new_epochs)?;
+        (next.epochs, next.best_epoch) = (history.epochs.len(), history.best_epoch);
+        self.put_manifest(next)
+    }
+
+    /// Gives the files of the last checkpoint their names at rest.
+    ///
+    /// # Errors
+    /// If a file cannot be written; the run is then as it was.
+    pub fn finish(&mut self) -> Result<(), RunDirError> {
+        let mut next = self.manifest.clone();
+        let Files { last, best, state, .. } = &mut next.files;
+        for (entry, name) in
+            [(last, "last.safetensors"), (best, "best.safetensors"), (state, "state")]
+        {
+            if entry.name != name {
+                *entry = self.write(name.into(), &self.read(entry)?)?;
+            }
+        }
+        self.put_manifest(next)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn error(&self, name: &str) -> impl FnOnce(io::Error) -> RunDirError {
+        let path = self.file(name);
+        |source| RunDirError::Io { path, source }
+    }
+
+    fn write(&self, name: String, content: &[u8]) -> Result<FileEntry, RunDirError> {
+        write_synced(&self.file(&name), content).map_err(self.error(&name))?;
+        Ok(FileEntry::of(name, content))
+    }
+
+    /// The content of a file, as the manifest has it.
+    fn read(&self, entry: &FileEntry) -> Result<Vec<u8>, RunDirError> {
+        let path = self.file(&entry.name);
+        let damaged =
+            |problem: &str| RunDirError::Damaged { path: path.clone(), problem: problem.into() };
+        let mut content = match fs::read(&path) {
+            Ok(content) => content,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(damaged("is missing"));
+            }
+            Err(source) => return Err(RunDirError::Io { path, source }),
+        };
+        if content.len() as u64 > entry.bytes && entry.name == METRICS {
+            content.truncate(entry.bytes as usize);
+        }
+        let found = content.len() as u64;
+        if found != entry.bytes {
+            return Err(damaged(&format!("should have {} bytes, has {found}", entry.bytes)));
+        }
+        if sha256(&content) != entry.sha256 {
+            return Err(damaged("has been changed: its SHA-256 is not that of the manifest"));
+        }
+        Ok(content)
+    }
+
+    /// Makes `metrics.jsonl` the lines so far, `content`, and a line for each of `records`. What is there before that
+    /// stays as it is at any moment.
+    fn set_metrics(
+        &self,
+        mut content: Vec<u8>,
+        records: &[EpochRecord],
+    ) -> Result<FileEntry, RunDirError> {
+        let line = |record| serde_json::to_string(record).expect("a record has text keys") + "\n";
+        let lines: String = records.iter().map(line).collect();
+        let write = || {
+            let mut file = OpenOptions::new().append(true).open(self.file(METRICS))?;
+            file.set_len(content.len() as u64)?;
+            file.write_all(lines.as_bytes())?;
+            file.sync_all()
+        };
+        write().map_err(self.error(METRICS))?;
+        content.extend(lines.as_bytes());
+        Ok(FileEntry::of(METRICS.into(), &content))
+    }
+
+    /// The commit: what `next` names is the run from now on.
+    fn put_manifest(&mut self, next: Manifest) -> Result<(), RunDirError> {
+        let text = serde_json::to_string_pretty(&next).expect("a manifest has text keys") + "\n";
+        replace_file(&self.file(MANIFEST), text.as_bytes()).map_err(self.error(MANIFEST))?;
+        self.manifest = next;
+        self.remove_stale()
+    }
+
+    /// Removes files of other checkpoints.
+    fn remove_stale(&self) -> Result<(), RunDirError> {
+        let Files { metrics, last, best, state, .. } = &self.manifest.files;
+        let kept = [MANIFEST, CONFIG, &metrics.name, &last.name, &best.name, &state.name];
+        let remove = || {
+            for entry in fs::read_dir(&self.path)? {
+                let entry = entry?;
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if is_own(&name) && !kept.contains(&&*name) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        remove().map_err(|source| RunDirError::Io { path: self.path.clone(), source })
+    }
+}
+
+/// Keeps every state it is shown.
+impl Observer for RunDir {
+    fn on_epoch(&mut self, _record: &EpochRecord, state: &TrainState) -> Result<(), String> {
+        self.commit(state).map_err(|error| error.to_string())
+    }
+}
+
+/// Whether a run directory makes files of this name.
+fn is_own(name: &str) -> bool {
+    let name = name.strip_suffix(".partial").unwrap_or(name);
+    let stem = name.strip_suffix(".safetensors").unwrap_or(name);
+    let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
+    match name {
+        MANIFEST | CONFIG | METRICS => true,
+        _ if stem.len() < name.len() => number("last") || number("best"),
+        _ => number("state"),
+    }
+}
+
+/// Nothing, or a dash and a number.
+fn is_checkpoint(suffix: &str) -> bool {
+    let digits = suffix.strip_prefix('-').unwrap_or("0");
+    let is_dashed = suffix.is_empty() || suffix.starts_with('-');
+    is_dashed && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
+}
+
+fn sha256(content: &[u8]) -> String {
+    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_own_files_are_known() {
+        for name in [
+            "manifest.json",
+            "manifest.json.partial",
+            "config.resolved.toml",
+            "metrics.jsonl",
+            "last.safetensors",
+            "best-12.safetensors",
+            "state",
+            "state-0",
+        ] {
+            assert!(is_own(name), "{name}");
+        }
+        for name in [
+            "result.json",
+            "last",
+            "best-x.safetensors",
+            "state-",
+            "state12",
+            "state.safetensors",
+            "last-1.safetensors.bak",
+            "notes.txt",
+        ] {
+            assert!(!is_own(name), "{name}");
+        }
+    }
+}

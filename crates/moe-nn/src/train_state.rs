@@ -1,0 +1,67 @@
+use moe_core::{StateMut, StateRef};
+
+use crate::{Adam, AdamOptions, History, Module, OtherModule, Weights};
+
+/// Everything that training is between two epochs: kept (see [`RunDir`](crate::RunDir)), it continues to the same bits.
+///
+/// All random draws are functions of the seed, the step and the row, so there is no generator to keep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainState {
+    pub(crate) adam: Adam,
+    /// After the last epoch.
+    pub(crate) last: Weights,
+    /// After the best one.
+    pub(crate) best: Weights,
+    /// Names of the frozen parameters.
+    pub(crate) frozen: Vec<String>,
+    pub(crate) history: History,
+}
+
+impl TrainState {
+    /// Before the first epoch. What is frozen in `module` now stays so until the end, also after an interruption.
+    pub fn new(module: &dyn Module, adam: AdamOptions) -> Self {
+        let mut frozen = Vec::new();
+        module.visit(&mut |name, state| {
+            if matches!(state, StateRef::Parameter(parameter) if parameter.is_frozen()) {
+                frozen.push(name.to_string());
+            }
+        });
+        TrainState {
+            adam: Adam::new(adam),
+            last: Weights::of(module),
+            best: Weights::of(module),
+            frozen,
+            history: History::new(),
+        }
+    }
+
+    /// What has been done so far.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// The weights after the last epoch.
+    pub fn last(&self) -> &Weights {
+        &self.last
+    }
+
+    /// The weights after the best epoch.
+    pub fn best(&self) -> &Weights {
+        &self.best
+    }
+
+    /// Puts the weights after the last epoch into `module`, and freezes what was frozen.
+    ///
+    /// # Errors
+    /// If the state is that of another module.
+    pub(crate) fn restore(&self, module: &mut dyn Module) -> Result<(), OtherModule> {
+        self.best.check(module)?;
+        self.last.put_into(module)?;
+        module.visit_mut(&mut |name, state| {
+            if let StateMut::Parameter(parameter) = state {
+                parameter.set_frozen(self.frozen.iter().any(|frozen| frozen == name));
+            }
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,222 @@
+//! Run directories: what is kept is whole at every moment, and nothing else is read.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{build, description, options};
+use moe_nn::{
+    Mixture, RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights, continue_training,
+};
+use tempfile::TempDir;
+
+/// A run of so many epochs, not finished.
+fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    let source = common::ids(1, 40);
+    let description = description(&source, "top-k");
+    let mut model = build(&description, 1);
+    let info = RunInfo {
+        config: Some("[train]\nepochs = 4\n".into()),
+        model: serde_json::to_value(&description).unwrap(),
+        seed: 1,
+    };
+    let state = TrainState::new(&model, options(1).adam);
+    let mut dir = RunDir::create(&path, info, &state).unwrap();
+    let options = TrainOptions { epochs, ..options(1) };
+    continue_training(&mut model, state, &source, &source, &options, &mut dir).unwrap();
+    (place, path, model)
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let entries = fs::read_dir(path).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for name in names(from) {
+        fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
+}
+
+#[test]
+fn files_at_rest_have_plain_names() {
+    let (_place, path, model) = run(3);
+    let (mut dir, state) = RunDir::open(&path).unwrap();
+    assert!(names(&path).contains(&"last-3.safetensors".into()), "{:?}", names(&path));
+    dir.finish().unwrap();
+    let at_rest = [
+        "best.safetensors",
+        "config.resolved.toml",
+        "last.safetensors",
+        "manifest.json",
+        "metrics.jsonl",
+        "state",
+    ];
+    assert_eq!(names(&path), at_rest);
+    let (mut dir, opened) = RunDir::open(&path).unwrap();
+    assert!(opened == state);
+    assert_eq!(Weights::load(&path.join("best.safetensors")).unwrap(), Weights::of(&model));
+    assert_eq!(&Weights::load(&path.join("last.safetensors")).unwrap(), state.last());
+    assert_eq!(dir.config().unwrap().unwrap(), "[train]\nepochs = 4\n");
+
+    // A finished run that goes on, and finishes again.
+    let source = common::ids(1, 40);
+    let mut model = build(&description(&source, "top-k"), 9);
+    let options = TrainOptions { epochs: 5, ..options(1) };
+    continue_training(&mut model, opened, &source, &source, &options, &mut dir).unwrap();
+    dir.finish().unwrap();
+    assert_eq!(names(&path), at_rest);
+    let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let epochs: Vec<u64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["epoch"].as_u64())
+        .map(Option::unwrap)
+        .collect();
+    assert_eq!(epochs, [1, 2, 3, 4, 5]);
+}
+
+/// A checkpoint that stopped after any of its writes leaves the one before.
+#[test]
+fn an_unfinished_checkpoint_does_not_count() {
+    let (place, before, _) = run(2);
+    let (_, state) = RunDir::open(&before).unwrap();
+    let source = common::ids(1, 40);
+
+    let after = place.path().join("after");
+    copy(&before, &after);
+    let (mut dir, start) = RunDir::open(&after).unwrap();
+    let mut model = build(&description(&source, "top-k"), 9);
+    let options = TrainOptions { epochs: 3, ..options(1) };
+    continue_training(&mut model, start, &source, &source, &options, &mut dir).unwrap();
+
+    let mut written: Vec<(String, Vec<u8>)> = Vec::new();
+    for name in names(&after) {
+        if !before.join(&name).exists() || name == "metrics.jsonl" {
+            written.push((name.clone(), fs::read(after.join(&name)).unwrap()));
+        }
+    }
+    let manifest = fs::read(after.join("manifest.json")).unwrap();
+    written.push(("manifest.json.partial".into(), manifest.clone()));
+    assert!(written.len() >= 4, "{written:?}");
+    for whole in 0..=written.len() {
+        // The next file is in the middle of being written.
+        for half in [false, true] {
+            let path = place.path().join(format!("cut-{whole}-{half}"));
+            copy(&before, &path);
+            for (name, content) in &written[..whole] {
+                fs::write(path.join(name), content).unwrap();
+            }
+            if let Some((name, content)) = written.get(whole).filter(|_| half) {
+                let least = fs::read(before.join(name)).map_or(0, |content| content.len());
+                let cut = least.max(content.len() / 2);
+                fs::write(path.join(name), &content[..cut]).unwrap();
+            }
+            let (_, opened) = RunDir::open(&path).unwrap();
+            assert!(opened == state, "{whole} {half}");
+            assert_eq!(names(&path), names(&before), "{whole} {half}");
+            for name in names(&before) {
+                let [a, b] = [&path, &before].map(|dir| fs::read(dir.join(&name)).unwrap());
+                assert!(a == b, "{name} {whole} {half}");
+            }
+        }
+    }
+
+    // With the manifest in its place the new one counts, also while files of the old one are still there.
+    let path = place.path().join("committed");
+    copy(&before, &path);
+    copy(&after, &path);
+    let (_, opened) = RunDir::open(&path).unwrap();
+    assert_eq!(opened.history().epochs.len(), 3);
+    assert_eq!(names(&path), names(&after));
+}
+
+#[test]
+fn a_run_that_has_not_begun_is_begun_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    let model = build(&description(&common::ids(1, 1), "top-k"), 1);
+    let state = TrainState::new(&model, options(1).adam);
+    fs::create_dir(&path).unwrap();
+    fs::write(path.join("config.resolved.toml"), "half").unwrap();
+    fs::write(path.join("state-0"), "half").unwrap();
+    assert!(!RunDir::is_run(&path));
+    let error = RunDir::open(&path).unwrap_err();
+    assert!(matches!(error, RunDirError::NotARun { .. }), "{error}");
+    RunDir::create(&path, RunInfo::default(), &state).unwrap();
+    assert!(RunDir::is_run(&path));
+    assert!(RunDir::open(&path).unwrap().1 == state);
+
+    // A run is not written over, nor anything else.
+    let error = RunDir::create(&path, RunInfo::default(), &state).unwrap_err();
+    assert!(error.to_string().contains("is not empty"), "{error}");
+    let other = place.path().join("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("thesis.txt"), "years of work").unwrap();
+    let error = RunDir::create(&other, RunInfo::default(), &state).unwrap_err();
+    assert!(error.to_string().contains("it holds thesis.txt"), "{error}");
+    assert_eq!(names(&other), ["thesis.txt"]);
+}
+
+#[test]
+fn every_file_missing_cut_or_changed_is_named() {
+    let (place, path, _) = run(2);
+    RunDir::open(&path).unwrap().0.finish().unwrap();
+    let damaged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| -> String {
+        let copied = tempfile::tempdir_in(place.path()).unwrap();
+        copy(&path, copied.path());
+        let file = copied.path().join(name);
+        let mut content = fs::read(&file).unwrap();
+        change(&mut content);
+        fs::write(&file, content).unwrap();
+        let error = RunDir::open(copied.path()).expect_err(name).to_string();
+        assert!(error.starts_with(&file.display().to_string()), "{name}: {error}");
+        error
+    };
+    for name in names(&path) {
+        let copied = tempfile::tempdir_in(place.path()).unwrap();
+        copy(&path, copied.path());
+        fs::remove_file(copied.path().join(&name)).unwrap();
+        let error = RunDir::open(copied.path()).unwrap_err().to_string();
+        assert!(error.contains(&name), "{name}: {error}");
+
+        damaged(&name, &|content| content.truncate(content.len() - 2));
+        damaged(&name, &|content| content.clear());
+        if name == "manifest.json" {
+            let format = damaged(&name, &|content| {
+                let text = String::from_utf8(content.clone()).unwrap();
+                *content = text.replace("\"format\": 1", "\"format\": 7").into_bytes();
+            });
+            assert!(format.contains("is of format 7, this program reads format 1"), "{format}");
+        } else {
+            let changed = damaged(&name, &|content| {
+                let middle = content.len() / 2;
+                content[middle] ^= 1;
+            });
+            assert!(changed.contains("SHA-256"), "{changed}");
+        }
+    }
+    // Longer metrics are those of a run that was killed; any other file is its whole self.
+    damaged("state", &|content| content.push(0));
+    RunDir::open(&path).unwrap();
+}
+
+#[test]
+fn a_model_with_the_same_shapes_and_other_names_is_refused() {
+    let (_place, path, _) = run(1);
+    let (_, state) = RunDir::open(&path).unwrap();
+    let mut source = common::ids(1, 40);
+    if let moe_core::batch::InputSpec::Ids { columns } = &mut source.input {
+        columns[0].name = "reader".into();
+    }
+    let mut model = build(&description(&source, "top-k"), 1);
+    let error =
+        continue_training(&mut model, state, &source, &source, &options(1), &mut ()).unwrap_err();
+    assert!(error.to_string().contains("\"encoder.reader.weight\" is missing"), "{error}");
+}
