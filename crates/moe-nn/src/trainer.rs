@@ -30,6 +30,21 @@ pub struct TrainOptions {
     pub adam: AdamOptions,
 }
 
+impl Default for TrainOptions {
+    /// COMET's: batches of 512 rows, patience of 25 epochs. One task.
+    fn default() -> Self {
+        TrainOptions {
+            seed: 0,
+            batch_rows: 512,
+            epochs: 100,
+            patience: 25,
+            max_seconds: None,
+            task_weights: vec![1.0],
+            adam: AdamOptions::default(),
+        }
+    }
+}
+
 /// Is told how training goes.
 pub trait Observer {
     /// After each step.
