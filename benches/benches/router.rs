@@ -18,7 +18,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let x = [uniform([ROWS, INPUTS], &mut rng("router"))];
     let row_ids: Vec<u64> = (0..ROWS as u64).collect();
     let (row_ids, keys) = (&row_ids[..], &row_ids[..]);
-    let pass = Pass { mode: Mode::Train, seed: 1, step: 0, epoch: 0, row_ids, keys };
+    let pass = Pass { mode: Mode::Train, seed: 1, step: 0, epoch: 0, row_ids, keys, experts: None };
     for entry in Registry::standard().entries() {
         for experts in EXPERTS {
             let spec = GateSpec { inputs: INPUTS, experts, k: K, seed: 1, gate: 0 };

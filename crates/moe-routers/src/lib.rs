@@ -36,7 +36,7 @@
 //! let tape = Tape::inference();
 //! let x = tape.constant(Tensor::zeros([2, 4]));
 //! let (row_ids, keys) = ([0, 1], [7, 9]);
-//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys };
+//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, experts: None };
 //! let routing = ByKey(3).route(&RouteContext { pass, gate: 0 }, x);
 //! assert_eq!(routing.to_dense().as_slice(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
 //! ```

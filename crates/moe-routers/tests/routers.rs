@@ -362,8 +362,15 @@ fn draws_do_not_matter_to_these_routers() {
         let set = learnt(id, &SPEC, 1);
         let mut routed = |seed, step| {
             let ids: Vec<u64> = (0..8).map(|_| rng.random()).collect();
-            let pass =
-                Pass { mode: Mode::Train, seed, step, epoch: step, row_ids: &ids, keys: &ids };
+            let pass = Pass {
+                mode: Mode::Train,
+                seed,
+                step,
+                epoch: step,
+                row_ids: &ids,
+                keys: &ids,
+                experts: None,
+            };
             let tape = Tape::inference();
             set.route(&pass, tape.constant(x.clone()))[0].to_dense()
         };

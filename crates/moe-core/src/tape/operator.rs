@@ -99,7 +99,7 @@ impl<'a> InputGradients<'a> {
         self.add_gradient(input, Gradient::Rows(Box::new(gradient)));
     }
 
-    fn add_gradient(&mut self, input: usize, gradient: Gradient) {
+    pub(super) fn add_gradient(&mut self, input: usize, gradient: Gradient) {
         if !self.wants(input) {
             return;
         }

@@ -38,7 +38,7 @@ pub(crate) fn build(
 /// Routes these rows, whose ids are their positions.
 pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Vec<Routing<'t>> {
     let ids: Vec<u64> = (0..x.shape()[0] as u64).collect();
-    let pass = Pass { mode, seed: 3, step: 0, epoch: 0, row_ids: &ids, keys: &ids };
+    let pass = Pass { mode, seed: 3, step: 0, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
     gates.route(&pass, x)
 }
 
