@@ -60,6 +60,7 @@ fn model(router: &str) -> Mixture {
         embedding_width: 128,
         experts: EXPERTS,
         k: K,
+        expert_hidden_widths: vec![],
         expert_width: OUTPUTS,
         expert_dropout: 0.5,
         head_widths: vec![256],

@@ -91,6 +91,8 @@ pub struct ModelConfig {
     pub k: usize,
     /// Width of an embedding, for data sets with ids.
     pub embedding_width: usize,
+    /// Widths of the hidden layers of each expert.
+    pub expert_hidden_widths: Vec<usize>,
     /// Width of an expert's output.
     pub expert_width: usize,
     /// Probability with which outputs of experts are dropped in training.
@@ -105,6 +107,7 @@ impl Default for ModelConfig {
             experts: 16,
             k: 2,
             embedding_width: 128,
+            expert_hidden_widths: Vec::new(),
             expert_width: 256,
             expert_dropout: 0.5,
             head_widths: vec![256],
@@ -184,7 +187,10 @@ impl Config {
     /// # Errors
     /// The first value that is out of range, with what is allowed.
     pub fn validate(&self) -> Result<(), Error> {
-        let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = self.model;
+        let model = &self.model;
+        let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = *model;
+        let hidden_widths = model.expert_hidden_widths.iter();
+        let hidden_widths = hidden_widths.map(|&width| ("model.expert_hidden_widths", width));
         let TrainConfig {
             epochs, patience, batch_rows, learning_rate, beta1, beta2, epsilon, ..
         } = self.train;
@@ -199,7 +205,8 @@ impl Config {
             ("run.routers", self.run.routers.len()),
         ]
         .into_iter()
-        .chain(self.model.head_widths.iter().map(|&width| ("model.head_widths", width)))
+        .chain(hidden_widths)
+        .chain(model.head_widths.iter().map(|&width| ("model.head_widths", width)))
         {
             const MOST: usize = 1 << 24;
             if !(1..=MOST).contains(&value) {
@@ -277,6 +284,7 @@ impl Config {
             embedding_width: model.embedding_width,
             experts: model.experts,
             k: model.k,
+            expert_hidden_widths: model.expert_hidden_widths.clone(),
             expert_width: model.expert_width,
             expert_dropout: model.expert_dropout as Real,
             head_widths: model.head_widths.clone(),
@@ -347,6 +355,7 @@ mod tests {
             "model.experts=0",
             "model.expert_dropout=1.0",
             "model.head_widths=[3, 0]",
+            "model.expert_hidden_widths=[0]",
             "train.learning_rate=0.0",
             "train.learning_rate=nan",
             "train.batch_rows=0",

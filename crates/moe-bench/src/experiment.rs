@@ -136,11 +136,13 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
             (columns.len() * model.embedding_width, count(&[ids, model.embedding_width]))
         }
     };
-    weights += count(&[model.experts, inputs, model.expert_width]);
+    let layers = |inputs: usize, hidden: &[usize], outputs: usize| -> f64 {
+        [&[inputs], hidden, &[outputs]].concat().windows(2).map(count).sum()
+    };
+    let expert = layers(inputs, &model.expert_hidden_widths, model.expert_width);
+    weights += model.experts as f64 * expert;
     for task in &data.tasks {
-        let widths =
-            [&[model.expert_width], &model.head_widths[..], &[task.kind.outputs()]].concat();
-        weights += widths.windows(2).map(count).sum::<f64>();
+        weights += layers(model.expert_width, &model.head_widths, task.kind.outputs());
     }
     let bytes = weights * (COPIES * size_of::<Real>()) as f64;
     let mut room = Vec::<u8>::new();
@@ -152,6 +154,6 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
     }
     Err(Error::Config(format!(
         "the model would have {weights:.1e} weights and need {bytes:.1e} bytes in training, which this machine does \
-         not give; make model.experts, expert_width, embedding_width or head_widths smaller"
+         not give; make model.experts, expert_width, expert_hidden_widths, embedding_width or head_widths smaller"
     )))
 }

@@ -164,6 +164,11 @@ fn values_out_of_range() {
             ("--set model.experts=0", 2, &["model.experts = 0 is not allowed"]),
             ("--set model.head_widths=[8,0]", 2, &["model.head_widths = 0 is not allowed"]),
             (
+                "--set model.expert_hidden_widths=[0]",
+                2,
+                &["model.expert_hidden_widths = 0 is not allowed"],
+            ),
+            (
                 "--set model.expert_dropout=1.0",
                 2,
                 &["model.expert_dropout = 1.0 is not allowed; it must be in [0, 1)"],
@@ -231,6 +236,11 @@ fn values_out_of_range() {
                 "--set model.head_widths=[16777216,16777216]",
                 2,
                 &["model would have 5.6e14 weights", "head_widths"],
+            ),
+            (
+                "--set model.experts=10 --set model.expert_hidden_widths=[16777216,16777216]",
+                2,
+                &["model would have 2.8e15 weights", "expert_hidden_widths"],
             ),
         ],
     );

@@ -2,8 +2,9 @@
 //!
 //! # Map
 //! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
-//!   gates share an [`ExpertBank`], and a [`TaskHead`] per task. [`Module`] and [`Model`] are the traits of other
-//!   models.
+//!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
+//! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
+//!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
 //! * [`train`] with [`Adam`], or [`train_step`] in a loop of one's own; [`evaluate`]; [`metrics`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files.
@@ -47,6 +48,7 @@
 //!     embedding_width: 0,
 //!     experts: 2,
 //!     k: 2,
+//!     expert_hidden_widths: vec![],
 //!     expert_width: 8,
 //!     expert_dropout: 0.0,
 //!     head_widths: vec![],
@@ -70,16 +72,20 @@
 //! ```
 
 mod adam;
+mod dropout;
 mod embedding;
 mod encoder;
 mod error;
 mod evaluate;
+mod expert_bank;
 mod experts;
-mod head;
 mod history;
+mod layer;
+mod layer_experts;
 mod linear;
 pub mod metrics;
 mod mixture;
+mod mlp;
 mod model;
 mod module;
 mod moe_layer;
@@ -91,15 +97,19 @@ mod trainer;
 mod weights;
 
 pub use adam::{Adam, AdamOptions};
+pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
 pub use error::{RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
-pub use experts::ExpertBank;
-pub use head::TaskHead;
+pub use expert_bank::ExpertBank;
+pub use experts::Experts;
 pub use history::{EpochRecord, History, StopReason};
+pub use layer::Layer;
+pub use layer_experts::LayerExperts;
 pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
+pub use mlp::{Activation, Mlp, MlpOptions};
 pub use model::{Model, Output};
 pub use module::Module;
 pub use moe_layer::MoeLayer;

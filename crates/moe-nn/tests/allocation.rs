@@ -130,6 +130,7 @@ fn a_training_step_in_steady_state_allocates_nothing_large() {
             embedding_width: 128,
             experts: 16,
             k: 2,
+            expert_hidden_widths: vec![],
             expert_width: 256,
             expert_dropout: 0.5,
             head_widths: vec![256],

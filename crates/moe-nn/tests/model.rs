@@ -344,7 +344,11 @@ fn types_that_threads_share() {
     shared::<MixtureDescription>();
     shared::<moe_nn::MoeLayer>();
     shared::<moe_nn::ExpertBank>();
-    shared::<moe_nn::TaskHead>();
+    shared::<moe_nn::LayerExperts>();
+    shared::<moe_nn::Mlp>();
+    shared::<moe_nn::MlpOptions>();
+    shared::<moe_nn::Activation>();
+    shared::<moe_nn::Dropout>();
     shared::<moe_nn::Encoder>();
     shared::<moe_nn::Embedding>();
     shared::<moe_nn::Linear>();

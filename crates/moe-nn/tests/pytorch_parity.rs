@@ -57,6 +57,7 @@ fn model(dropout: Real) -> Mixture {
         embedding_width: 128,
         experts: 16,
         k: 2,
+        expert_hidden_widths: vec![],
         expert_width: 256,
         expert_dropout: dropout,
         head_widths: vec![256],
@@ -114,6 +115,7 @@ fn repeats(recording: &str, dropout: Real) {
             epoch: 0,
             row_ids: &row_ids,
             keys: &row_ids,
+            experts: None,
         };
         let tape = Tape::new();
         let output = model.forward(&tape, &pass, &inputs);

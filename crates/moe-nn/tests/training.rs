@@ -231,7 +231,7 @@ fn the_first_step_minimises_what_its_terms_say() {
     let initial = build(&description, 6);
     let batch = train_part.batch(&permutation(200, 6, "shuffle", 1));
     let (row_ids, keys) = (&batch.row_ids, &batch.keys);
-    let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys };
+    let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys, experts: None };
     let tape = Tape::new();
     let output = initial.forward(&tape, &pass, &batch.inputs);
     let terms = output.predictions.iter().zip(&batch.targets).zip(&options.task_weights);

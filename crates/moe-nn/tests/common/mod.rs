@@ -143,6 +143,7 @@ pub(crate) fn description(source: &Memory, router: &str) -> MixtureDescription {
         embedding_width: 5,
         experts: 4,
         k: 2,
+        expert_hidden_widths: vec![],
         expert_width: 8,
         expert_dropout: 0.0,
         head_widths: vec![6],
@@ -182,7 +183,15 @@ pub(crate) fn first_rows(source: &dyn BatchSource, rows: usize) -> Batch {
 
 /// The pass of `batch` in this mode.
 pub(crate) fn pass(batch: &Batch, mode: Mode) -> Pass<'_> {
-    Pass { mode, seed: 5, step: 0, epoch: 0, row_ids: &batch.row_ids, keys: &batch.keys }
+    Pass {
+        mode,
+        seed: 5,
+        step: 0,
+        epoch: 0,
+        row_ids: &batch.row_ids,
+        keys: &batch.keys,
+        experts: None,
+    }
 }
 
 pub(crate) fn forward<'t>(
