@@ -136,6 +136,19 @@ proptest! {
     }
 }
 
+/// The comparison above sees which network a block went through.
+#[test]
+#[should_panic(expected = "values: ")]
+fn blocks_of_other_networks_are_not_equal() {
+    let blocks = partition(&[2, 3]);
+    let mut networks = Networks::new(2, 3, 2, 4);
+    let mut rng = rng(4, 1);
+    let (x, cotangent) = (uniform([5, 3], &mut rng), uniform([5, 2], &mut rng));
+    let found = in_blocks(&networks, &x, &blocks, &cotangent);
+    networks.own.swap(0, 1);
+    assert_equal(&found, &on_one_tape(&networks, &x, &blocks, &cotangent));
+}
+
 #[test]
 fn gradients_of_parameters_are_slopes() {
     const STEP: Real = if DOUBLE { 1e-6 } else { 1e-2 };
@@ -317,7 +330,7 @@ fn another_width_than_promised_is_refused() {
 #[should_panic(expected = "the output of a block is of another tape")]
 fn an_output_of_another_tape_is_refused() {
     let tape = Tape::new();
-    tape.constant(Tensor::zeros([2, 2])).map_row_blocks(&[0..2], 2, |_, _| {
+    tape.constant(Tensor::zeros([2, 2])).map_row_blocks(&partition(&[2]), 2, |_, _| {
         let other: &'static Tape = Box::leak(Box::default());
         other.constant(Tensor::zeros([2, 2]))
     });
@@ -327,7 +340,7 @@ fn an_output_of_another_tape_is_refused() {
 #[should_panic(expected = "operator add was given a variable of another tape")]
 fn a_variable_of_another_tape_is_refused_inside() {
     let tape = Tape::new();
-    tape.constant(Tensor::zeros([2, 2])).map_row_blocks(&[0..2], 2, |_, x| {
+    tape.constant(Tensor::zeros([2, 2])).map_row_blocks(&partition(&[2]), 2, |_, x| {
         let other: &'static Tape = Box::leak(Box::default());
         x + other.constant(Tensor::zeros([2, 2]))
     });

@@ -73,7 +73,7 @@ impl MixtureDescription {
             Mlp::new(self.expert_width, spec.kind.outputs(), &head, &mut rng)
         });
         let layer = MoeLayer::new(gates, Box::new(experts));
-        Ok(Mixture { encoder, layer, heads: heads.collect() })
+        Ok(Mixture::new(encoder, layer, heads.collect()))
     }
 }
 
@@ -87,6 +87,17 @@ pub struct Mixture {
     encoder: Encoder,
     layer: MoeLayer,
     heads: Vec<Mlp>,
+}
+
+impl Mixture {
+    /// A mixture of these parts, for gates or experts that no description names; one head per task and gate.
+    ///
+    /// # Panics
+    /// If there is not one head per gate.
+    pub fn new(encoder: Encoder, layer: MoeLayer, heads: Vec<Mlp>) -> Self {
+        assert_eq!(heads.len(), layer.num_gates(), "one head per gate");
+        Mixture { encoder, layer, heads }
+    }
 }
 
 impl Model for Mixture {

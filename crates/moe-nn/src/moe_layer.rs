@@ -29,6 +29,16 @@ impl MoeLayer {
         MoeLayer { gates, experts }
     }
 
+    /// G.
+    pub fn num_gates(&self) -> usize {
+        self.gates.num_gates()
+    }
+
+    /// O.
+    pub fn outputs(&self) -> usize {
+        self.experts.outputs()
+    }
+
     /// One output per gate, and what each gate decided.
     ///
     /// # Shapes

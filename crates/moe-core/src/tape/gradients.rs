@@ -138,7 +138,7 @@ impl Gradient {
 pub struct Gradients {
     tape: u64,
     /// Of the tape's leaves; behind them, of parameters that only other passes used.
-    leaves: Vec<Option<Gradient>>,
+    leaves: Vec<Option<Box<Gradient>>>,
     /// Number of values of the tape that `leaves` begins with.
     values: usize,
     /// Where in `leaves`.
@@ -148,7 +148,7 @@ pub struct Gradients {
 impl Gradients {
     pub(super) fn new(
         tape: u64,
-        leaves: Vec<Option<Gradient>>,
+        leaves: Vec<Option<Box<Gradient>>>,
         mut parameters: HashMap<ParameterId, u32>,
     ) -> Self {
         let values = leaves.len();
@@ -158,13 +158,13 @@ impl Gradients {
 
     /// Takes the gradient of a leaf out.
     pub(super) fn take_leaf(&mut self, index: u32) -> Option<Gradient> {
-        self.leaves.get_mut(index as usize)?.take()
+        self.leaves.get_mut(index as usize)?.take().map(|gradient| *gradient)
     }
 
     /// The gradient of a parameter; `None` if the result does not depend on it.
     pub fn get(&self, parameter: &Parameter) -> Option<&Gradient> {
         let index = *self.parameters.get(&parameter.id())?;
-        self.leaves[index as usize].as_ref()
+        self.leaves[index as usize].as_deref()
     }
 
     /// Adds the gradients of parameters that another pass found, on any tape: the sum over the parts of a batch.
@@ -176,10 +176,10 @@ impl Gradients {
             };
             match self.parameters.get(&id).map(|&index| &mut self.leaves[index as usize]) {
                 Some(Some(present)) => present.add_assign(gradient),
-                Some(empty) => *empty = Some(gradient),
+                Some(empty) => *empty = Some(Box::new(gradient)),
                 None => {
                     self.parameters.insert(id, self.leaves.len() as u32);
-                    self.leaves.push(Some(gradient));
+                    self.leaves.push(Some(Box::new(gradient)));
                 }
             }
         }
@@ -191,7 +191,7 @@ impl Gradients {
     /// If the variable is of another tape.
     pub fn wrt(&self, var: Var<'_>) -> Option<Tensor> {
         assert_eq!(self.tape, var.tape.id, "gradient of a variable of another tape");
-        let gradient = self.leaves[..self.values].get(var.index())?.clone();
-        gradient.map(Gradient::into_dense)
+        let gradient = self.leaves[..self.values].get(var.index())?.as_deref();
+        gradient.cloned().map(Gradient::into_dense)
     }
 }

@@ -152,9 +152,10 @@ impl Tape {
             "the cotangent must have the shape of the output"
         );
         let nodes = self.nodes.borrow();
-        let mut cotangents: Vec<Option<Gradient>> = Vec::new();
+        // Boxed, so that a long tape needs no large list.
+        let mut cotangents: Vec<Option<Box<Gradient>>> = Vec::new();
         cotangents.resize_with(output.index() + 1, || None);
-        cotangents[output.index()] = Some(Gradient::Dense(cotangent));
+        cotangents[output.index()] = Some(Box::new(Gradient::Dense(cotangent)));
         for index in (0..=output.index()).rev() {
             let node = &nodes[index];
             let Some(operator) = &node.operator else {

@@ -65,7 +65,7 @@ pub struct InputGradients<'a> {
     nodes: &'a [Node],
     inputs: &'a [u32],
     /// Of all nodes before the operator.
-    cotangents: &'a mut [Option<Gradient>],
+    cotangents: &'a mut [Option<Box<Gradient>>],
 }
 
 impl<'a> InputGradients<'a> {
@@ -73,7 +73,7 @@ impl<'a> InputGradients<'a> {
         operator: &'static str,
         nodes: &'a [Node],
         inputs: &'a [u32],
-        cotangents: &'a mut [Option<Gradient>],
+        cotangents: &'a mut [Option<Box<Gradient>>],
     ) -> Self {
         InputGradients { operator, nodes, inputs, cotangents }
     }
@@ -113,7 +113,7 @@ impl<'a> InputGradients<'a> {
         );
         match &mut self.cotangents[index] {
             Some(present) => present.add_assign(gradient),
-            empty => *empty = Some(gradient),
+            empty => *empty = Some(Box::new(gradient)),
         }
     }
 }
