@@ -21,6 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         patience: 5,
         task_weights: vec![1.0; data.tasks.len()],
         adam: AdamOptions { learning_rate: 2e-3, ..AdamOptions::default() },
+        ..TrainOptions::default()
     };
     println!("layers of an expert  weights  experts/row  test loss  accuracies");
     for (layers, expert_hidden_widths) in [("144-32", vec![]), ("144-24-32", vec![24])] {

@@ -42,6 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         patience: 5,
         task_weights: vec![1.0],
         adam: AdamOptions { learning_rate: 2e-3, ..AdamOptions::default() },
+        ..TrainOptions::default()
     };
     println!("hidden layers  weights  test loss  accuracy");
     for hidden in [vec![], vec![64], vec![64, 32]] {
