@@ -15,3 +15,4 @@ mod raw;
 pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
 pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2, sum_rows};
+pub use raw::{Loops, wide};

@@ -336,6 +336,49 @@ unsafe fn product_avx512(
     unsafe { panels::<x86::Avx512, 8, 3>(a, b, accumulate, c, scratch) }
 }
 
+/// Plain loops for [`wide`]. A trait, because a closure is not always compiled into its caller.
+pub trait Loops {
+    /// What they find.
+    type Output;
+
+    /// Runs them. To be marked `#[inline(always)]`, also every function that it calls: otherwise nothing is gained.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs loops compiled for wider registers than every machine of the target has, where this one has them. The numbers
+/// are the same: nothing is fused or put in another order.
+///
+/// ```
+/// use moe_core::kernel::{Loops, wide};
+///
+/// struct Halve<'a>(&'a mut [f32]);
+/// impl Loops for Halve<'_> {
+///     type Output = ();
+///     #[inline(always)]
+///     fn run(self) {
+///         self.0.iter_mut().for_each(|value| *value *= 0.5);
+///     }
+/// }
+/// let mut values = [1.0, 3.0];
+/// wide(Halve(&mut values));
+/// assert_eq!(values, [0.5, 1.5]);
+/// ```
+#[inline]
+pub fn wide<L: Loops>(loops: L) -> L::Output {
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") {
+        // SAFETY: the machine has the instruction set.
+        return unsafe { wide_avx2(loops) };
+    }
+    loops.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn wide_avx2<L: Loops>(loops: L) -> L::Output {
+    loops.run()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
