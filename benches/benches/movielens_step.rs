@@ -10,7 +10,7 @@ use moe_core::Pass;
 use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
-use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, train_step};
+use moe_nn::{Mixture, MixtureDescription, Optimizer, OptimizerOptions, train_step};
 use moe_routers::Registry;
 
 use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
@@ -29,8 +29,8 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     for router in ROUTERS {
         let mut model = model(router);
         // With a step size of 0 every iteration routes alike.
-        let options = AdamOptions { learning_rate: 0.0, ..AdamOptions::default() };
-        let mut adam = Adam::new(options);
+        let options = OptimizerOptions { learning_rate: 0.0, ..OptimizerOptions::default() };
+        let mut optimizer = Optimizer::new(options);
         let mut tape = Tape::new();
         let mut steps = 0;
         let id = BenchmarkId::new(router, format!("B{ROWS}-N{EXPERTS}-K{K}"));
@@ -38,8 +38,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let pass = Pass::training(&batch, 1, steps, 0);
                 let batch = black_box(&batch);
-                train_step(&mut tape, &mut model, &mut adam, &pass, batch, &tasks(), &[0.5, 0.5])
-                    .expect("the loss is finite");
+                let weights = [0.5, 0.5];
+                train_step(&mut tape, &mut model, &mut optimizer, &pass, batch, &tasks(), &weights)
+                    .expect("loss and gradients are finite");
                 steps += 1;
             });
         });

@@ -1,11 +1,11 @@
-//! A step of Adam on one tensor, with a gradient for every element or for some rows. Throughput in elements.
+//! A step of an optimiser on one tensor, with a gradient for every element or for some rows. Throughput in elements.
 
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use moe_core::tape::{Gradients, Tape};
+use moe_core::tape::Tape;
 use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut};
-use moe_nn::{Adam, AdamOptions, Module};
+use moe_nn::{Module, Optimizer, OptimizerOptions, Rule};
 
 use crate::data::{ROWS, ids, rng, uniform};
 
@@ -26,30 +26,42 @@ impl Module for One {
     }
 }
 
-pub(crate) fn bench(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("adam");
-    let mut run = |name: &str, mut module: One, gradients: Gradients| {
-        let shape: Vec<_> = module.0.value().shape().iter().map(usize::to_string).collect();
-        group.throughput(Throughput::Elements(module.0.value().len() as u64));
-        let mut adam = Adam::new(AdamOptions::default());
-        group.bench_function(BenchmarkId::new(name, shape.join("x")), |bencher| {
-            bencher.iter(|| adam.step(&mut module, black_box(&gradients)));
-        });
-    };
+/// The rules by name; every group has the gradients "dense" and "rows".
+const RULES: [(&str, Rule); 5] = [
+    ("adam", Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-7, lazy: false }),
+    ("adam-lazy", Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-7, lazy: true }),
+    ("adamw", Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-7, weight_decay: 0.01 }),
+    ("sgd", Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.0 }),
+    ("sgd-momentum", Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.01 }),
+];
 
+pub(crate) fn bench(criterion: &mut Criterion) {
     let mut rng = rng("adam");
-    let experts = One(Parameter::new(uniform(EXPERTS, &mut rng)));
+    let mut experts = One(Parameter::new(uniform(EXPERTS, &mut rng)));
     let tape = Tape::new();
     let cotangent = uniform(EXPERTS, &mut rng);
-    let gradients = tape.backward_from(tape.parameter(&experts.0), cotangent);
+    let dense = tape.backward_from(tape.parameter(&experts.0), cotangent);
     drop(tape);
-    run("dense", experts, gradients);
 
-    let table = One(Parameter::new(uniform(TABLE, &mut rng)));
+    let mut table = One(Parameter::new(uniform(TABLE, &mut rng)));
     let tape = Tape::new();
     let rows = tape.parameter(&table.0).gather_rows(&ids(TABLE[0], ROWS, &mut rng));
-    let gradients = tape.backward_from(rows, uniform([ROWS, TABLE[1]], &mut rng));
+    let rows = tape.backward_from(rows, uniform([ROWS, TABLE[1]], &mut rng));
     drop(tape);
-    run("rows", table, gradients);
-    group.finish();
+
+    for (name, rule) in RULES {
+        let mut group = criterion.benchmark_group(name);
+        for (kind, module, gradients) in
+            [("dense", &mut experts, &dense), ("rows", &mut table, &rows)]
+        {
+            let shape: Vec<_> = module.0.value().shape().iter().map(usize::to_string).collect();
+            group.throughput(Throughput::Elements(module.0.value().len() as u64));
+            let options = OptimizerOptions { rule, ..OptimizerOptions::default() };
+            let mut optimizer = Optimizer::new(options);
+            group.bench_function(BenchmarkId::new(kind, shape.join("x")), |bencher| {
+                bencher.iter(|| optimizer.step(module, black_box(gradients)));
+            });
+        }
+        group.finish();
+    }
 }

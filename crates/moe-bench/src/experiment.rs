@@ -5,7 +5,8 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, InputSpec};
 use moe_data::Dataset;
 use moe_nn::{
-    Mixture, MixtureDescription, Module, Observer, TrainState, continue_training, evaluate,
+    Mixture, MixtureDescription, Module, Observer, TrainOptions, TrainState, continue_training,
+    evaluate,
 };
 use moe_routers::{GateSpec, Registry, Value};
 
@@ -52,9 +53,15 @@ impl<'r> Experiment<'r> {
         let entry = moe_data::find(&config.dataset.name)?;
         config.dataset.options = entry.resolve(&config.dataset.options)?;
         let data = entry.load(&config.dataset.options)?;
-        config.train_options(0, &data.tasks)?;
-        check_size(&config.model, &data)?;
-        Ok(Experiment { config, data, registry })
+        config.train = config.train.completed();
+        let experiment = Experiment { config, data, registry };
+        experiment.train_options(0)?;
+        check_size(&experiment.config.model, &experiment.data)?;
+        Ok(experiment)
+    }
+
+    fn train_options(&self, seed: u64) -> Result<TrainOptions, Error> {
+        self.config.train_options(seed, &self.data.tasks, self.steps_per_epoch())
     }
 
     /// The configuration, complete.
@@ -83,8 +90,7 @@ impl<'r> Experiment<'r> {
     /// If the router cannot be built.
     pub fn start(&self, router: &str, seed: u64) -> Result<(Mixture, TrainState), Error> {
         let model = self.description(router).build(self.registry, seed)?;
-        let options = self.config.train_options(seed, &self.data.tasks)?;
-        let state = TrainState::new(&model, options.adam);
+        let state = TrainState::new(&model, self.train_options(seed)?.optimizer);
         Ok((model, state))
     }
 
@@ -101,7 +107,7 @@ impl<'r> Experiment<'r> {
         observer: &mut dyn Observer,
     ) -> Result<RunResult, Error> {
         let Experiment { config, data, .. } = self;
-        let options = config.train_options(seed, &data.tasks)?;
+        let options = self.train_options(seed)?;
         let history =
             continue_training(&mut model, state, &data.train, &data.val, &options, observer)
                 .map_err(|source| Error::Train { router: router.into(), seed, source })?;

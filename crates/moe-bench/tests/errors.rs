@@ -189,6 +189,32 @@ fn values_out_of_range() {
                 2,
                 &["train.task_weights has 1 numbers, but multi-optdigits has 2 tasks: left, right"],
             ),
+            (
+                "--set train.momentum=0.9",
+                2,
+                &["train.momentum does not apply to train.optimizer = \"adam\"; it is for sgd"],
+            ),
+            (
+                "--set train.optimizer=sgd --set train.beta1=0.5",
+                2,
+                &["train.beta1 does not apply to train.optimizer = \"sgd\"; it is for adam and"],
+            ),
+            (
+                "--set train.optimizer=sgd --set train.nesterov=true",
+                2,
+                &["train.nesterov = true needs a train.momentum above 0"],
+            ),
+            (
+                "--set train.clip_norm=1 --set train.clip_value=1",
+                2,
+                &["train.clip_norm and train.clip_value cannot be used together"],
+            ),
+            ("--set train.clip_norm=0.0", 2, &["train.clip_norm = 0.0 is not allowed"]),
+            (
+                "--set train.schedule=cosin",
+                2,
+                &["unknown variant `cosin`", "`inverse-sqrt`", "did you mean \"cosine\"?"],
+            ),
             ("--set train.task_weights=[1,2,3]", 2, &["train.task_weights has 3 numbers"]),
             ("--set train.task_weights=[1,-1]", 2, &["train.task_weights = -1.0 is not allowed"]),
             ("--set train.task_weights=[0,0]", 2, &["train.task_weights are all 0"]),

@@ -5,7 +5,8 @@
 //!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
 //! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
 //!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
-//! * [`train`] with [`Adam`], or [`train_step`] in a loop of one's own; [`evaluate`]; [`metrics`].
+//! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
+//!   [`metrics`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files.
 //!
@@ -16,7 +17,7 @@
 //! ```
 //! use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 //! use moe_core::{Real, Tensor};
-//! use moe_nn::{AdamOptions, MixtureDescription, TrainOptions, evaluate, train};
+//! use moe_nn::{MixtureDescription, OptimizerOptions, TrainOptions, evaluate, train};
 //! use moe_routers::Registry;
 //!
 //! /// y = |x|, on a grid.
@@ -63,7 +64,7 @@
 //!     patience: 20,
 //!     max_seconds: None,
 //!     task_weights: vec![1.0],
-//!     adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
+//!     optimizer: OptimizerOptions { learning_rate: 0.01, ..OptimizerOptions::default() },
 //! };
 //! let history = train(&mut model, &data, &data, &options, &mut ())?;
 //! assert!(history.best_val_loss < 0.01);
@@ -71,7 +72,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adam;
 mod dropout;
 mod embedding;
 mod encoder;
@@ -89,6 +89,7 @@ mod mlp;
 mod model;
 mod module;
 mod moe_layer;
+mod optimizer;
 mod run_dir;
 mod step;
 mod task_loss;
@@ -96,7 +97,6 @@ mod train_state;
 mod trainer;
 mod weights;
 
-pub use adam::{Adam, AdamOptions};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
@@ -113,8 +113,12 @@ pub use mlp::{Activation, Mlp, MlpOptions};
 pub use model::{Model, Output};
 pub use module::Module;
 pub use moe_layer::MoeLayer;
+pub use optimizer::{
+    Clipping, Decay, GradientNorms, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
+    Rule, Schedule,
+};
 pub use run_dir::{RunDir, RunInfo};
-pub use step::{NotFinite, StepReport, train_step};
+pub use step::{StepError, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use train_state::TrainState;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};

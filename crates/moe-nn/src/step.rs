@@ -5,7 +5,7 @@ use moe_core::{Pass, Real};
 use moe_routers::Observed;
 use moe_routers::aux_loss::total_loss;
 
-use crate::{Adam, Model, task_loss};
+use crate::{Model, Optimizer, OptimizerError, task_loss};
 
 /// What a training step found, before its update.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,36 +15,46 @@ pub struct StepReport {
     /// Each term of the loss by name: tasks (weighted), then the auxiliary losses of each gate, such as
     /// `gate 0 load-balance`.
     pub terms: Vec<(String, f64)>,
+    /// Euclidean norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
     /// What each gate decided.
     pub assignments: Vec<Assignments>,
 }
 
-/// A term of the loss that is not a finite number. The model has not been updated.
+/// Why a training step was not taken. The model has not been updated.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[error("{term} is {value}; try a smaller learning rate")]
-pub struct NotFinite {
-    /// The term: a task, or an auxiliary loss.
-    pub term: String,
-    /// Its value.
-    pub value: f64,
+#[non_exhaustive]
+pub enum StepError {
+    /// A term of the loss is not a finite number.
+    #[error("{term} is {value}; try a smaller learning rate")]
+    Loss {
+        /// The term: a task, or an auxiliary loss.
+        term: String,
+        /// Its value.
+        value: f64,
+    },
+    /// The optimiser refuses to step.
+    #[error(transparent)]
+    Optimizer(#[from] OptimizerError),
 }
 
 /// Takes one training step on a batch. The tape is cleared, and can serve the next step.
 ///
 /// # Errors
-/// If a term of the loss is not finite.
+/// If a term of the loss or a gradient is not finite, or, in the first step, a group of the optimiser does not suit the
+/// model.
 ///
 /// # Panics
 /// If model and batch do not fit, or there is not one weight per task.
 pub fn train_step(
     tape: &mut Tape,
     model: &mut dyn Model,
-    adam: &mut Adam,
+    optimizer: &mut Optimizer,
     pass: &Pass<'_>,
     batch: &Batch,
     tasks: &[TaskSpec],
     task_weights: &[Real],
-) -> Result<StepReport, NotFinite> {
+) -> Result<StepReport, StepError> {
     assert_eq!(task_weights.len(), tasks.len(), "one weight per task");
     tape.clear();
     let output = model.forward(tape, pass, &batch.inputs);
@@ -66,7 +76,7 @@ pub fn train_step(
         }
     }
     if let Some((term, value)) = terms.iter().find(|(_, value)| !value.is_finite()) {
-        return Err(NotFinite { term: term.clone(), value: *value });
+        return Err(StepError::Loss { term: term.clone(), value: *value });
     }
     let loss_value = value(loss);
 
@@ -79,7 +89,7 @@ pub fn train_step(
     }
     // With the tape cleared the parameters have one owner again and are updated in place.
     tape.clear();
-    adam.step(model, &gradients);
+    let gradient_norm = optimizer.step(model, &gradients)?.total;
     model.after_step(&observed);
-    Ok(StepReport { loss: loss_value, terms, assignments })
+    Ok(StepReport { loss: loss_value, terms, gradient_norm, assignments })
 }

@@ -7,7 +7,7 @@ use moe_core::{Pass, Real};
 use moe_routers::RoutingStats;
 
 use crate::{
-    AdamOptions, EpochRecord, Evaluation, History, Model, NotFinite, OtherModule, StepReport,
+    EpochRecord, Evaluation, History, Model, OptimizerOptions, OtherModule, StepError, StepReport,
     StopReason, TrainState, Weights, evaluate, train_step,
 };
 
@@ -27,7 +27,7 @@ pub struct TrainOptions {
     /// Weight of each task's loss.
     pub task_weights: Vec<Real>,
     /// The optimiser.
-    pub adam: AdamOptions,
+    pub optimizer: OptimizerOptions,
 }
 
 impl Default for TrainOptions {
@@ -40,7 +40,7 @@ impl Default for TrainOptions {
             patience: 25,
             max_seconds: None,
             task_weights: vec![1.0],
-            adam: AdamOptions::default(),
+            optimizer: OptimizerOptions::default(),
         }
     }
 }
@@ -89,15 +89,15 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A term of the loss is not a finite number.
+    /// A step could not be taken.
     #[error("step {step} (epoch {epoch}): {source}")]
-    NotFinite {
+    Step {
         /// From 1.
         step: u64,
         /// From 1.
         epoch: usize,
-        /// The term and its value.
-        source: NotFinite,
+        /// Why.
+        source: StepError,
     },
     /// The validation loss is not a finite number.
     #[error(
@@ -133,7 +133,8 @@ pub enum TrainError {
 /// Trains `model`, and leaves it with the weights of its best epoch on the validation part.
 ///
 /// # Errors
-/// If a part is empty, a term of the loss is not finite, or the observer fails.
+/// If a part is empty, a step cannot be taken (see [`StepError`]), the validation loss is not finite, or the observer
+/// fails.
 ///
 /// # Panics
 /// If the model does not fit the data, or there is not one weight per task.
@@ -144,7 +145,7 @@ pub fn train(
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<History, TrainError> {
-    let state = TrainState::new(model, options.adam);
+    let state = TrainState::new(model, options.optimizer.clone());
     continue_training(model, state, train, val, options, observer)
 }
 
@@ -283,12 +284,12 @@ impl Epoch<'_> {
         model: &mut dyn Model,
         batch: &Batch,
     ) -> Result<StepReport, TrainError> {
-        let TrainState { adam, history, .. } = &mut *self.state;
+        let TrainState { optimizer, history, .. } = &mut *self.state;
         let TrainOptions { seed, task_weights, .. } = self.options;
         let pass = Pass::training(batch, *seed, history.steps, self.epoch as u64 - 1);
         history.steps += 1;
-        let report = train_step(tape, model, adam, &pass, batch, self.tasks, task_weights);
-        let report = report.map_err(|source| TrainError::NotFinite {
+        let report = train_step(tape, model, optimizer, &pass, batch, self.tasks, task_weights);
+        let report = report.map_err(|source| TrainError::Step {
             step: history.steps,
             epoch: self.epoch,
             source,

@@ -10,8 +10,8 @@ use moe_core::batch::{
 };
 use moe_core::random::{Philox, chacha};
 use moe_nn::{
-    Activation, AdamOptions, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp,
-    MlpOptions, MoeLayer, Observer, TrainOptions, train,
+    Activation, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp, MlpOptions,
+    MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
 };
 use moe_routers::{GateSpec, Registry};
 
@@ -173,7 +173,7 @@ fn check(name: &str, mut model: Mixture) {
         patience: 1,
         max_seconds: None,
         task_weights: vec![0.5, 0.5],
-        adam: AdamOptions::default(),
+        optimizer: OptimizerOptions::default(),
     };
     let mut counts = Counts(Vec::with_capacity(STEPS));
     train(&mut model, &pairs(B * STEPS), &pairs(10), &options, &mut counts).unwrap();

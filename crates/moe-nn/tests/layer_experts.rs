@@ -49,11 +49,11 @@ fn part(stacked: &Tensor, expert: usize) -> Tensor {
 
 /// Perceptrons with the weights of the bank.
 fn modules_of(bank: &ExpertBank, widths: [usize; 2], options: &MlpOptions) -> LayerExperts {
-    let stacked = bank.snapshot();
+    let stacked = common::tensors(bank);
     let layers = (0..bank.num_experts()).map(|expert| -> Box<dyn Layer> {
         let mut mlp = Mlp::new(widths[0], widths[1], options, &mut rng(8, 0));
         let weights: Vec<Tensor> = stacked.iter().map(|tensor| part(tensor, expert)).collect();
-        mlp.restore(&weights);
+        common::put(&mut mlp, &weights);
         Box::new(mlp)
     });
     LayerExperts::new(layers.collect(), widths[1])

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{DOUBLE, by_name, names, rng};
+use common::{DOUBLE, by_name, names, rng, tensors};
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Gradient, Tape, Var};
 use moe_core::{Mode, Parameter, Pass, Real, StateRef, Tensor};
@@ -25,10 +25,12 @@ fn train(layer: &dyn Layer, experts: Option<&[u32]>, x: &Tensor) -> Tensor {
     layer.forward(&pass(Mode::Train, experts), tape.constant(x.clone())).value()
 }
 
+type Function = fn(Var<'_>) -> Var<'_>;
+
 #[test]
 fn a_perceptron_is_its_linear_maps_and_activations() {
     let x = uniform([5, 3], 1.0, &mut rng(1, 0));
-    let activations: [(Activation, fn(Var<'_>) -> Var<'_>); 5] = [
+    let activations: [(Activation, Function); 5] = [
         (Activation::Identity, |x| x),
         (Activation::Relu, |x| x.relu()),
         (Activation::Sigmoid, |x| x.sigmoid()),
@@ -46,7 +48,7 @@ fn a_perceptron_is_its_linear_maps_and_activations() {
         let mlp = Mlp::new(3, 2, &options, &mut rng(2, 0));
         let expected_names = ["0.weight", "0.bias", "1.weight", "1.bias", "2.weight", "2.bias"];
         assert_eq!(names(&mlp), expected_names);
-        let weights = mlp.snapshot();
+        let weights = tensors(&mlp);
 
         let tape = Tape::inference();
         let of = |i: usize| tape.constant(weights[i].clone());
@@ -94,11 +96,11 @@ fn dropout_after_every_layer_of_a_perceptron_draws_for_itself() {
     };
     let mlp = Mlp::new(200, 200, &options, &mut rng(3, 0));
     let dropouts = [(0.25, "dropout.net.0"), (0.25, "dropout.net.1"), (0.5, "dropout.net")];
-    let weights = mlp.snapshot();
+    let weights = tensors(&mlp);
     let mut sequence: Vec<Box<dyn Layer>> = Vec::new();
     for (i, (rate, purpose)) in dropouts.into_iter().enumerate() {
         let mut linear = Linear::new(200, 200, &mut rng(4, 0));
-        linear.restore(&weights[2 * i..2 * i + 2]);
+        common::put(&mut linear, &weights[2 * i..2 * i + 2]);
         sequence.push(Box::new(linear));
         sequence.push(Box::new(Dropout::new(rate, purpose)));
     }

@@ -352,7 +352,7 @@ fn types_that_threads_share() {
     shared::<moe_nn::Encoder>();
     shared::<moe_nn::Embedding>();
     shared::<moe_nn::Linear>();
-    shared::<moe_nn::Adam>();
+    shared::<moe_nn::Optimizer>();
     shared::<moe_nn::TrainState>();
     shared::<moe_nn::TrainError>();
     shared::<moe_nn::WeightsError>();

@@ -4,8 +4,8 @@ mod common;
 
 use common::{Memory, build, options};
 use moe_nn::{
-    AdamOptions, EpochRecord, History, Mixture, MixtureDescription, Observer, RunDir, RunInfo,
-    TrainError, TrainOptions, TrainState, continue_training, evaluate, train,
+    EpochRecord, History, Mixture, MixtureDescription, Observer, RunDir, RunInfo, TrainError,
+    TrainOptions, TrainState, continue_training, evaluate, train,
 };
 
 /// Keeps the state after every epoch.
@@ -90,8 +90,8 @@ fn ids_whose_rows_have_moments_without_gradients() {
 fn the_best_weights_and_patience_survive() {
     let parts = (common::dense(1, 24, 4), common::dense(2, 60, 4));
     let description = common::description(&parts.0, "top-k");
-    let adam = AdamOptions { learning_rate: 0.03, ..AdamOptions::default() };
-    let options = TrainOptions { epochs: 100, batch_rows: 8, patience: 4, adam, ..options(2) };
+    let optimizer = common::rate(0.03);
+    let options = TrainOptions { epochs: 100, batch_rows: 8, patience: 4, optimizer, ..options(2) };
     let history = cuts_do_not_matter(&description, &parts, &options);
     assert_eq!(history.epochs.len(), history.best_epoch + 4, "it stopped early");
 }

@@ -23,7 +23,7 @@ fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
         model: serde_json::to_value(&description).unwrap(),
         seed: 1,
     };
-    let state = TrainState::new(&model, options(1).adam);
+    let state = TrainState::new(&model, options(1).optimizer);
     let mut dir = RunDir::create(&path, info, &state).unwrap();
     let options = TrainOptions { epochs, ..options(1) };
     continue_training(&mut model, state, &source, &source, &options, &mut dir).unwrap();
@@ -142,7 +142,7 @@ fn a_run_that_has_not_begun_is_begun_anew() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     let model = build(&description(&common::ids(1, 1), "top-k"), 1);
-    let state = TrainState::new(&model, options(1).adam);
+    let state = TrainState::new(&model, options(1).optimizer);
     fs::create_dir(&path).unwrap();
     fs::write(path.join("config.resolved.toml"), "half").unwrap();
     fs::write(path.join("state-0"), "half").unwrap();

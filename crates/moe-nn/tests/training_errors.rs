@@ -7,7 +7,8 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
 use moe_nn::{
-    AdamOptions, NotFinite, TrainError, TrainOptions, TrainState, Weights, continue_training, train,
+    OptimizerError, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
+    train,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -40,7 +41,7 @@ fn a_bad_input_is_found_in_its_step() {
             let mut parts = parts();
             *input_mut(&mut parts.0, row) = bad;
             let error = error_of(&parts, router);
-            let TrainError::NotFinite { step, epoch, source: NotFinite { ref term, value } } =
+            let TrainError::Step { step, epoch, source: StepError::Loss { ref term, value } } =
                 error
             else {
                 panic!("{router}: {error}")
@@ -61,7 +62,7 @@ fn a_bad_target_names_its_task() {
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
-        let TrainError::NotFinite { step, source: NotFinite { term, .. }, .. } = error else {
+        let TrainError::Step { step, source: StepError::Loss { term, .. }, .. } = error else {
             panic!("{error}")
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
@@ -98,7 +99,7 @@ fn a_weight_that_is_no_number_is_found_at_once() {
         let mut model = build(&description, 3);
         common::set(&mut model, &name, 0, Real::NAN);
         let error = train(&mut model, &parts.0, &parts.1, &options(3), &mut ());
-        let found = matches!(error, Err(TrainError::NotFinite { step: 1, epoch: 1, .. }));
+        let found = matches!(error, Err(TrainError::Step { step: 1, epoch: 1, .. }));
         assert!(found, "{name}: {error:?}");
     }
 }
@@ -110,8 +111,8 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
     for router in ["softmax", "top-k"] {
         for learning_rate in largest {
             let mut model = build(&description(&parts.0, router), 3);
-            let adam = AdamOptions { learning_rate, ..AdamOptions::default() };
-            let options = TrainOptions { adam, ..options(3) };
+            let optimizer = common::rate(learning_rate.into());
+            let options = TrainOptions { optimizer, ..options(3) };
             match train(&mut model, &parts.0, &parts.1, &options, &mut ()) {
                 Ok(history) => {
                     assert!(
@@ -123,10 +124,17 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
                     let weights = Weights::of(&model);
                     assert!(weights.iter().all(|(_, t)| finite(t)), "{router}: {learning_rate}");
                 }
-                Err(TrainError::NotFinite { step, epoch, source: NotFinite { term, .. } }) => {
+                Err(TrainError::Step { step, epoch, source }) => {
                     assert!(step >= 2 && epoch >= 1, "the first step is still sound");
-                    let names = ["positive", "third", "product"];
-                    assert!(names.contains(&&term[..]), "{term}");
+                    match source {
+                        StepError::Loss { term, .. } => {
+                            assert!(["positive", "third", "product"].contains(&&term[..]));
+                        }
+                        StepError::Optimizer(OptimizerError::NotFinite { parameter, .. }) => {
+                            assert!(common::names(&model).contains(&parameter), "{parameter}");
+                        }
+                        other => panic!("{router}: {other}"),
+                    }
                 }
                 Err(TrainError::ValidationNotFinite { .. }) => {}
                 Err(other) => panic!("{router}: {other}"),
@@ -165,14 +173,14 @@ fn a_state_of_another_model_is_refused() {
     let mut model = build(&description, 1);
     let before = common::bits(&model);
     for other in others {
-        let state = TrainState::new(&build(&other, 1), options(1).adam);
+        let state = TrainState::new(&build(&other, 1), options(1).optimizer);
         let error = continue_training(&mut model, state, &train_part, &val, &options(1), &mut ());
         let error = error.unwrap_err();
         assert!(matches!(error, TrainError::OtherModel(_)), "{error}");
         assert!(error.to_string().contains("tensor \""), "{error}");
         assert_eq!(common::bits(&model), before, "the model is as it was");
     }
-    let state = TrainState::new(&build(&description, 9), options(1).adam);
+    let state = TrainState::new(&build(&description, 9), options(1).optimizer);
     continue_training(&mut model, state, &train_part, &val, &options(1), &mut ()).unwrap();
 }
 

@@ -3,7 +3,9 @@
 use std::error::Error;
 
 use moe_data::LoadOptions;
-use moe_nn::{AdamOptions, MixtureDescription, Module, TaskMetrics, TrainOptions, evaluate, train};
+use moe_nn::{
+    MixtureDescription, Module, OptimizerOptions, TaskMetrics, TrainOptions, evaluate, train,
+};
 use moe_routers::Registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -20,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         epochs: 12,
         patience: 5,
         task_weights: vec![1.0; data.tasks.len()],
-        adam: AdamOptions { learning_rate: 2e-3, ..AdamOptions::default() },
+        optimizer: OptimizerOptions { learning_rate: 2e-3, ..OptimizerOptions::default() },
         ..TrainOptions::default()
     };
     println!("layers of an expert  weights  experts/row  test loss  accuracies");

@@ -8,7 +8,7 @@ use moe_core::tape::Tape;
 use moe_core::{Pass, Visit, VisitMut};
 use moe_data::LoadOptions;
 use moe_nn::{
-    AdamOptions, Layer, Mlp, MlpOptions, Model, Module, Output, TaskMetrics, TrainOptions,
+    Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TaskMetrics, TrainOptions,
     evaluate, train,
 };
 
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         epochs: 15,
         patience: 5,
         task_weights: vec![1.0],
-        adam: AdamOptions { learning_rate: 2e-3, ..AdamOptions::default() },
+        optimizer: OptimizerOptions { learning_rate: 2e-3, ..OptimizerOptions::default() },
         ..TrainOptions::default()
     };
     println!("hidden layers  weights  test loss  accuracy");

@@ -1,6 +1,8 @@
 //! Small data sets in memory, models over them and comparisons that the suites share.
 #![allow(dead_code)] // each suite uses its part
 
+pub(crate) mod matrices;
+
 use std::collections::BTreeMap;
 
 use moe_core::batch::{
@@ -11,7 +13,7 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
-    AdamOptions, Mixture, MixtureDescription, Model, Module, Output, TrainOptions, Weights,
+    Mixture, MixtureDescription, Model, Module, OptimizerOptions, Output, TrainOptions, Weights,
     task_loss,
 };
 use moe_routers::{Registry, Value};
@@ -172,8 +174,13 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         patience: 100,
         max_seconds: None,
         task_weights: vec![1.0, 0.5, 2.0],
-        adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
+        optimizer: rate(0.01),
     }
+}
+
+/// Adam with this learning rate.
+pub(crate) fn rate(learning_rate: f64) -> OptimizerOptions {
+    OptimizerOptions { learning_rate, ..OptimizerOptions::default() }
 }
 
 /// The rows `0..rows` of a source.
@@ -240,6 +247,20 @@ pub(crate) fn names(module: &dyn Module) -> Vec<String> {
 /// Every number of a module, as bits.
 pub(crate) fn bits(module: &dyn Module) -> Vec<u64> {
     Weights::of(module).iter().flat_map(|(_, tensor)| tensor_bits(tensor)).collect()
+}
+
+/// Every tensor of a module, in the order of its visit.
+pub(crate) fn tensors(module: &dyn Module) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    module.visit(&mut |_, state| tensors.push(state.tensor().clone()));
+    tensors
+}
+
+/// Puts [`tensors`] back.
+pub(crate) fn put(module: &mut dyn Module, tensors: &[Tensor]) {
+    let mut next = tensors.iter();
+    module.visit_mut(&mut |_, mut state| *state.tensor_mut() = next.next().unwrap().clone());
+    assert!(next.next().is_none());
 }
 
 /// Every tensor of two modules of one kind, by name.
