@@ -150,6 +150,7 @@ pub fn train(
 }
 
 /// [`train`], from a state that an observer was shown. The end is the same, to the bit, as without the interruption.
+/// The optimiser and its settings are those of the state.
 ///
 /// # Errors
 /// As [`train`], or if the state is that of another model.

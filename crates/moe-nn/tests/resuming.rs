@@ -4,8 +4,9 @@ mod common;
 
 use common::{Memory, build, options};
 use moe_nn::{
-    EpochRecord, History, Mixture, MixtureDescription, Observer, RunDir, RunInfo, TrainError,
-    TrainOptions, TrainState, continue_training, evaluate, train,
+    Clipping, Decay, EpochRecord, History, Mixture, MixtureDescription, Observer, OptimizerOptions,
+    Rule, RunDir, RunInfo, Schedule, TrainError, TrainOptions, TrainState, continue_training,
+    evaluate, train,
 };
 
 /// Keeps the state after every epoch.
@@ -84,6 +85,25 @@ fn ids_whose_rows_have_moments_without_gradients() {
     let description = common::description(&parts.0, "softmax");
     let options = TrainOptions { epochs: 4, batch_rows: 4, ..options(2) };
     cuts_do_not_matter(&description, &parts, &options);
+}
+
+#[test]
+fn every_rule_and_its_schedule_go_on() {
+    let parts = (common::ids(1, 40), common::ids(2, 40));
+    let description = common::description(&parts.0, "top-k");
+    for rule in [
+        Rule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-7, lazy: true },
+        Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-7, weight_decay: 0.1 },
+        Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
+        Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.01 },
+    ] {
+        let decay = Decay::Cosine { total_steps: 30, final_factor: 0.1 };
+        let schedule = Schedule { warmup_steps: 7, decay };
+        let clipping = Clipping::Norm(0.5);
+        let optimizer = OptimizerOptions { rule, schedule, clipping, ..common::rate(0.01) };
+        let options = TrainOptions { epochs: 3, batch_rows: 4, optimizer, ..options(2) };
+        cuts_do_not_matter(&description, &parts, &options);
+    }
 }
 
 #[test]

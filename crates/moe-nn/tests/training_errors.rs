@@ -3,12 +3,13 @@
 mod common;
 
 use common::{Memory, build, description, options};
-use moe_core::Real;
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
+use moe_core::tape::Tape;
+use moe_core::{Mode, Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    OptimizerError, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
-    train,
+    Model, Module, Optimizer, OptimizerError, OptimizerOptions, Output, ParameterGroup, StepError,
+    TrainError, TrainOptions, TrainState, Weights, continue_training, train, train_step,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -141,6 +142,78 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
             }
         }
     }
+}
+
+/// Predicts the root of its one weight: at 0 the loss is finite and the gradient is not.
+struct Root(Parameter);
+
+impl Module for Root {
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.0));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.0));
+    }
+}
+
+impl Model for Root {
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
+        let ones = tape.constant(Tensor::full([x.rows(), 1], 1.0));
+        Output { predictions: vec![ones.matmul(tape.parameter(&self.0).sqrt())], routings: vec![] }
+    }
+}
+
+/// A data set with one regression, of ones.
+fn ones() -> Memory {
+    let mut source = common::dense(1, 32, 4);
+    source.tasks = source.tasks.split_off(2);
+    source.targets = vec![Target::Regression { values: vec![1.0; 32], present: vec![true; 32] }];
+    source
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_names_its_parameter() {
+    let source = ones();
+    let options = TrainOptions { task_weights: vec![1.0], ..options(1) };
+    let mut model = Root(Parameter::new(Tensor::zeros([1, 1])));
+    let error = train(&mut model, &source, &source, &options, &mut ()).unwrap_err();
+    let parameter = "weight".to_string();
+    let cause = OptimizerError::NotFinite { parameter, value: f64::NEG_INFINITY };
+    assert_eq!(error, TrainError::Step { step: 1, epoch: 1, source: cause.into() });
+    let text = error.to_string();
+    assert!(text.starts_with("step 1 (epoch 1): the gradient of weight has an element -inf"));
+    assert_eq!(model.0.value().item(), 0.0, "nothing was updated");
+}
+
+#[test]
+fn a_step_reports_the_norm_of_the_gradients() {
+    // 1/2 from 1: the gradient is 2 (1/2 - 1) / (2 * 1/2) = -1.
+    let source = ones();
+    let mut model = Root(Parameter::new(Tensor::full([1, 1], 0.25)));
+    let batch = common::first_rows(&source, 8);
+    let mut optimizer = Optimizer::new(common::rate(0.01));
+    let pass = common::pass(&batch, Mode::Train);
+    let (tape, tasks) = (&mut Tape::new(), &source.tasks);
+    let report =
+        train_step(tape, &mut model, &mut optimizer, &pass, &batch, tasks, &[1.0]).unwrap();
+    assert!((report.gradient_norm - 1.0).abs() < 1e-6, "{report:?}");
+}
+
+#[test]
+fn a_group_that_names_nothing_stops_the_first_step() {
+    let (train_part, val) = parts();
+    let mut model = build(&description(&train_part, "top-k"), 1);
+    let before = common::bits(&model);
+    let group =
+        ParameterGroup { prefix: "encodr".into(), learning_rate_factor: 0.1, weight_decay: None };
+    let optimizer = OptimizerOptions { groups: vec![group], ..common::rate(0.01) };
+    let options = TrainOptions { optimizer, ..options(1) };
+    let error = train(&mut model, &train_part, &val, &options, &mut ()).unwrap_err().to_string();
+    let says = "step 1 (epoch 1): the group \"encodr\" names no parameter; there are ";
+    assert!(error.starts_with(says), "{error}");
+    assert_eq!(common::bits(&model), before);
 }
 
 #[test]

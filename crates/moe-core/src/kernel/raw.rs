@@ -388,6 +388,33 @@ mod tests {
     }
 
     /// Small enough for miri. The numbers are short, so every sum is exact in any order.
+    /// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
+    struct Chains<'a>(&'a [Real]);
+
+    impl Loops for Chains<'_> {
+        type Output = [Real; 8];
+
+        #[inline(always)]
+        fn run(self) -> [Real; 8] {
+            let mut sums = [0.0; 8];
+            for chunk in self.0.as_chunks::<8>().0 {
+                for i in 0..8 {
+                    sums[i] = sums[i] * 0.9 + chunk[i] * chunk[i] / (1.0 + chunk[i].abs().sqrt());
+                }
+            }
+            sums
+        }
+    }
+
+    #[test]
+    fn wide_loops_find_the_same_numbers() {
+        let values = numbers(1000, 3);
+        assert_eq!(
+            wide(Chains(&values)).map(Real::to_bits),
+            Chains(&values).run().map(Real::to_bits)
+        );
+    }
+
     #[test]
     fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
         for (m, k, n) in [(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)] {
