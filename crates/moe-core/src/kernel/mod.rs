@@ -11,8 +11,10 @@ mod gemm;
 mod mat;
 mod parallel;
 mod raw;
+mod reduce;
 
 pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
 pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2, sum_rows};
 pub use raw::{Loops, wide};
+pub use reduce::{dot, max, max_axis, sum, sum_axis};
