@@ -6,6 +6,7 @@
 mod combine;
 mod data;
 mod dispatch;
+mod elementary;
 mod gemm;
 mod grouped_linear;
 mod movielens_step;
@@ -28,6 +29,7 @@ fn main() {
     combine::bench(&mut criterion);
     router::bench(&mut criterion);
     optimizer::bench(&mut criterion);
+    elementary::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -12,6 +12,7 @@ mod mat;
 mod parallel;
 mod raw;
 mod reduce;
+pub mod vector_math;
 
 pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;

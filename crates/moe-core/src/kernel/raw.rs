@@ -1,4 +1,5 @@
-//! The only module with `unsafe` code: the micro-kernels behind the GEMM door.
+//! The only module with `unsafe` code: the micro-kernels behind the GEMM door, and a loop compiled for each instruction
+//! set ([`map`]).
 //!
 //! A tile of `c`, a few rows by a few vector registers, is held in registers while the inner dimension is walked
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
@@ -365,17 +366,32 @@ pub trait Loops {
 /// ```
 #[inline]
 pub fn wide<L: Loops>(loops: L) -> L::Output {
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") {
-        // SAFETY: the machine has the instruction set.
-        return unsafe { wide_avx2(loops) };
+    wide_on(Isa::best(), loops)
+}
+
+/// [`wide`] for an instruction set of this machine.
+#[inline]
+pub(super) fn wide_on<L: Loops>(isa: Isa, loops: L) -> L::Output {
+    match isa {
+        Isa::Portable => loops.run(),
+        // SAFETY: an `Isa` other than `Portable` comes from `available`, which asked the processor.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { wide_avx2(loops) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { wide_avx512(loops) },
     }
-    loops.run()
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn wide_avx2<L: Loops>(loops: L) -> L::Output {
+    loops.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn wide_avx512<L: Loops>(loops: L) -> L::Output {
     loops.run()
 }
 
@@ -387,7 +403,6 @@ mod tests {
         (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
     }
 
-    /// Small enough for miri. The numbers are short, so every sum is exact in any order.
     /// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
     struct Chains<'a>(&'a [Real]);
 
@@ -409,12 +424,17 @@ mod tests {
     #[test]
     fn wide_loops_find_the_same_numbers() {
         let values = numbers(1000, 3);
-        assert_eq!(
-            wide(Chains(&values)).map(Real::to_bits),
-            Chains(&values).run().map(Real::to_bits)
-        );
+        for isa in Isa::available() {
+            let found = wide_on(isa, Chains(&values));
+            assert_eq!(
+                found.map(Real::to_bits),
+                Chains(&values).run().map(Real::to_bits),
+                "{isa:?}"
+            );
+        }
     }
 
+    /// Small enough for miri. The numbers are short, so every sum is exact in any order.
     #[test]
     fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
         for (m, k, n) in [(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)] {
