@@ -3,7 +3,7 @@
 //! # Map
 //! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
 //!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
-//! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
+//! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
 //!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
 //!   [`metrics`].
@@ -82,6 +82,7 @@ mod experts;
 mod history;
 mod layer;
 mod layer_experts;
+mod layer_norm;
 mod linear;
 pub mod metrics;
 mod mixture;
@@ -107,6 +108,7 @@ pub use experts::Experts;
 pub use history::{EpochRecord, History, StopReason};
 pub use layer::Layer;
 pub use layer_experts::LayerExperts;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
 pub use mlp::{Activation, Mlp, MlpOptions};

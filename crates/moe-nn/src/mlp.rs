@@ -9,6 +9,8 @@ use crate::{Dropout, Layer, Linear, Module};
 pub enum Activation {
     /// x.
     Identity,
+    /// x Φ(x), Φ the distribution function of the standard normal distribution.
+    Gelu,
     /// max(x, 0).
     #[default]
     Relu,
@@ -26,6 +28,7 @@ impl Activation {
     pub fn apply(self, x: Var<'_>) -> Var<'_> {
         match self {
             Activation::Identity => x,
+            Activation::Gelu => x.gelu(),
             Activation::Relu => x.relu(),
             Activation::Sigmoid => x.sigmoid(),
             Activation::Softplus => x.softplus(),
