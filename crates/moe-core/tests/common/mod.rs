@@ -112,3 +112,27 @@ pub(crate) fn inputs<const I: usize>(seed: u64, shapes: [Shape; I]) -> [Tensor; 
 pub(crate) fn any_shape() -> impl Strategy<Value = Shape> {
     prop::collection::vec(0usize..4, 0..=Shape::MAX_RANK).prop_map(|dims| Shape::new(&dims))
 }
+
+/// A product in twice the working precision, and the sum of the magnitudes of its terms.
+pub(crate) struct Reference {
+    pub(crate) value: f64,
+    pub(crate) magnitude: f64,
+}
+
+/// Dot product with the rounding error of every product and sum carried along
+/// (Ogita, Rump and Oishi, "Accurate sum and dot product", 2005, algorithm Dot2).
+pub(crate) fn dot2(terms: impl Iterator<Item = (Real, Real)>) -> Reference {
+    let (mut sum, mut error, mut magnitude) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for (a, b) in terms {
+        let (a, b) = (a as f64, b as f64);
+        let product = a * b;
+        let product_error = a.mul_add(b, -product);
+        let next = sum + product;
+        let part = next - sum;
+        let sum_error = (sum - (next - part)) + (product - part);
+        sum = next;
+        error += product_error + sum_error;
+        magnitude += product.abs();
+    }
+    Reference { value: sum + error, magnitude }
+}
