@@ -159,6 +159,7 @@ impl Config {
             ("train.epochs", epochs),
             ("train.patience", patience),
             ("train.batch_rows", batch_rows),
+            ("train.micro_batch_rows", self.train.micro_batch_rows.unwrap_or(batch_rows)),
             ("run.seeds", self.run.seeds),
             ("run.routers", self.run.routers.len()),
         ]
@@ -259,6 +260,7 @@ impl Config {
         Ok(TrainOptions {
             seed,
             batch_rows: train.batch_rows,
+            micro_batch_rows: train.micro_batch_rows,
             epochs: train.epochs,
             patience: train.patience,
             max_seconds: train.max_seconds,
@@ -324,6 +326,7 @@ mod tests {
             "train.learning_rate=1e-400",
             "train.epsilon=inf",
             "train.max_seconds=0.0",
+            "train.micro_batch_rows=0",
             "train.max_seconds=nan",
             "train.beta1=0.99999999999999999999",
         ] {

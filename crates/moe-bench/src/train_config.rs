@@ -19,6 +19,9 @@ pub struct TrainConfig {
     pub max_seconds: Option<f64>,
     /// Rows per step.
     pub batch_rows: usize,
+    /// Rows computed at a time, for batches that do not fit into memory; the gradients are those of the whole batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub micro_batch_rows: Option<usize>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
     /// Its step size.
@@ -92,6 +95,7 @@ impl Default for TrainConfig {
             patience: 25,
             max_seconds: None,
             batch_rows: 512,
+            micro_batch_rows: None,
             optimizer: OptimizerKind::Adam,
             learning_rate: 5e-4,
             beta1: None,

@@ -62,9 +62,9 @@
 //!     batch_rows: 20,
 //!     epochs: 20,
 //!     patience: 20,
-//!     max_seconds: None,
 //!     task_weights: vec![1.0],
 //!     optimizer: OptimizerOptions { learning_rate: 0.01, ..OptimizerOptions::default() },
+//!     ..TrainOptions::default()
 //! };
 //! let history = train(&mut model, &data, &data, &options, &mut ())?;
 //! assert!(history.best_val_loss < 0.01);
@@ -79,6 +79,7 @@ mod error;
 mod evaluate;
 mod expert_bank;
 mod experts;
+mod health;
 mod history;
 mod layer;
 mod layer_experts;
@@ -120,7 +121,7 @@ pub use optimizer::{
     Rule, Schedule,
 };
 pub use run_dir::{RunDir, RunInfo};
-pub use step::{StepError, StepReport, train_step};
+pub use step::{StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use train_state::TrainState;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};

@@ -172,6 +172,7 @@ fn check(name: &str, mut model: Mixture) {
         epochs: 1,
         patience: 1,
         max_seconds: None,
+        micro_batch_rows: None,
         task_weights: vec![0.5, 0.5],
         optimizer: OptimizerOptions::default(),
     };

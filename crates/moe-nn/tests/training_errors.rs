@@ -6,10 +6,11 @@ use common::{Memory, build, description, options};
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
-use moe_core::{Mode, Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    Model, Module, Optimizer, OptimizerError, OptimizerOptions, Output, ParameterGroup, StepError,
-    TrainError, TrainOptions, TrainState, Weights, continue_training, train, train_step,
+    Model, Module, Optimizer, OptimizerError, OptimizerOptions, Output, ParameterGroup,
+    StepContext, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
+    train, train_step,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -194,11 +195,11 @@ fn a_step_reports_the_norm_of_the_gradients() {
     let mut model = Root(Parameter::new(Tensor::full([1, 1], 0.25)));
     let batch = common::first_rows(&source, 8);
     let mut optimizer = Optimizer::new(common::rate(0.01));
-    let pass = common::pass(&batch, Mode::Train);
-    let (tape, tasks) = (&mut Tape::new(), &source.tasks);
-    let report =
-        train_step(tape, &mut model, &mut optimizer, &pass, &batch, tasks, &[1.0]).unwrap();
-    assert!((report.gradient_norm - 1.0).abs() < 1e-6, "{report:?}");
+    let (tasks, task_weights) = (&source.tasks[..], &[1.0][..]);
+    let at = StepContext { seed: 1, step: 0, epoch: 0, tasks, task_weights };
+    let report = train_step(&mut Tape::new(), &mut model, &mut optimizer, &at, &[batch]).unwrap();
+    assert!((report.gradient_norms.total - 1.0).abs() < 1e-6, "{report:?}");
+    assert_eq!(report.gradient_norms.parameters.len(), 1);
 }
 
 #[test]

@@ -63,6 +63,8 @@ pub struct GradientNorms {
     pub total: f64,
     /// The parameter with the largest norm (the first of equals), and that norm; `None` if nothing has a gradient.
     pub largest: Option<(String, f64)>,
+    /// Of each parameter, in the order of the module's visit; 0 for one without gradient.
+    pub parameters: Vec<f64>,
 }
 
 impl Optimizer {
@@ -138,6 +140,7 @@ impl Optimizer {
         let sums = &mut self.sums;
         let mut total = 0.0;
         let mut largest: Option<(String, f64)> = None;
+        let mut parameters = Vec::with_capacity(self.moments.len());
         let mut error = None;
         module.visit(&mut |name, state| {
             let StateRef::Parameter(parameter) = state else {
@@ -145,9 +148,11 @@ impl Optimizer {
             };
             let gradient = gradients.get(parameter).filter(|_| !parameter.is_frozen());
             let Some(gradient) = gradient.map(|gradient| gradient.stored().as_slice()) else {
+                parameters.push(0.0);
                 return;
             };
             let squares = sum_of_squares(gradient, sums);
+            parameters.push(squares.sqrt());
             total += squares;
             if !squares.is_finite() {
                 error.get_or_insert_with(|| not_finite(name, gradient));
@@ -160,6 +165,7 @@ impl Optimizer {
             None => Ok(GradientNorms {
                 total: total.sqrt(),
                 largest: largest.map(|(name, squares)| (name, squares.sqrt())),
+                parameters,
             }),
         }
     }

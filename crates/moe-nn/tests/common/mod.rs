@@ -173,6 +173,7 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         epochs: 4,
         patience: 100,
         max_seconds: None,
+        micro_batch_rows: None,
         task_weights: vec![1.0, 0.5, 2.0],
         optimizer: rate(0.01),
     }
