@@ -196,7 +196,8 @@ fn a_row_does_not_depend_on_its_batch() {
     const ROWS: usize = 131;
     for cols in [1, 3, 16, 17, 100, 129, 1000] {
         let x = uniform([ROWS, cols], &mut rng(1, 0)).map(|v| 10.0 * v);
-        let functions: [(&str, fn(Var<'_>) -> Var<'_>); 8] = [
+        type Function = fn(Var<'_>) -> Var<'_>;
+        let functions: [(&str, Function); 8] = [
             ("softmax", |x| x.softmax()),
             ("log_softmax", |x| x.log_softmax()),
             ("logsumexp", |x| x.logsumexp()),
