@@ -1,0 +1,121 @@
+//! What the cases of gates have in common: parameters, a routing, a loss, gradients.
+
+use moe_core::tape::{Gradients, Var};
+use moe_core::{Mode, Tensor};
+use moe_routers::{GateSet, Routing};
+
+use crate::common;
+use crate::schema::{Case, doubles, real};
+
+/// A parameter of the gate and the input that holds it, whose elements may lie in another order.
+pub(crate) struct Parameter {
+    /// As the gate set reports it.
+    pub(crate) name: &'static str,
+    /// As the case names it.
+    pub(crate) input: &'static str,
+    /// Of the input.
+    pub(crate) shape: Vec<usize>,
+    /// Of the parameter.
+    pub(crate) own_shape: Vec<usize>,
+    /// For each element of the parameter, its position in the input.
+    pub(crate) places: Vec<usize>,
+    /// What the input is multiplied by.
+    pub(crate) scale: f64,
+}
+
+impl Parameter {
+    /// One that is stored alike.
+    pub(crate) fn same(name: &'static str, input: &'static str, shape: &[usize]) -> Self {
+        let places = (0..shape.iter().product()).collect();
+        Parameter { name, input, shape: shape.into(), own_shape: shape.into(), places, scale: 1.0 }
+    }
+
+    /// A matrix that is stored `[rows, cols]` in the case and transposed in the gate.
+    pub(crate) fn turned(
+        name: &'static str,
+        input: &'static str,
+        rows: usize,
+        cols: usize,
+    ) -> Self {
+        let places = (0..rows * cols).map(|i| i % rows * cols + i / rows).collect();
+        let (shape, own_shape) = (vec![rows, cols], vec![cols, rows]);
+        Parameter { name, input, shape, own_shape, places, scale: 1.0 }
+    }
+
+    /// With its input multiplied by `scale`.
+    pub(crate) fn scaled(self, scale: f64) -> Self {
+        Parameter { scale, ..self }
+    }
+
+    /// Gives the gate the numbers of the case.
+    fn set(&self, case: &Case<'_>, gates: &mut dyn GateSet) -> Result<(), String> {
+        let input = case.input(self.input, &self.shape)?;
+        let values: Vec<f64> = self.places.iter().map(|&at| input[at] * self.scale).collect();
+        common::set(gates, self.name, &real(&values, &self.own_shape));
+        Ok(())
+    }
+
+    /// Compares its gradient with that of its input.
+    fn compare(&self, case: &Case<'_>, gradient: &Tensor) -> Result<(), String> {
+        let mut found = vec![0.0; gradient.len()];
+        for (&at, value) in self.places.iter().zip(doubles(gradient)) {
+            found[at] = value * self.scale;
+        }
+        case.compare_grad(self.input, &found, &self.shape)
+    }
+}
+
+/// Checks gate 0 of a case with B rows of D inputs: experts, weights, losses, and the gradients of `x` and of every
+/// parameter, all of which must be in `parameters`. `sets` names the output with the experts of each row.
+pub(crate) fn check_gate(
+    case: &Case<'_>,
+    gates: &mut dyn GateSet,
+    mode: Mode,
+    parameters: &[Parameter],
+    sets: Option<&str>,
+) -> Result<(), String> {
+    assert_eq!(common::parameters(gates).len(), parameters.len(), "every parameter is compared");
+    for parameter in parameters {
+        parameter.set(case, gates)?;
+    }
+    let (rows, d) = (case.count("B")?, case.count("D")?);
+    let tape = moe_core::tape::Tape::new();
+    let x = tape.variable(real(&case.input("x", &[rows, d])?, &[rows, d]));
+    let routing = common::route(gates, x, mode).remove(0);
+    if let Some(key) = sets {
+        case.compare_sets(key, &routing.assignments)?;
+    }
+    let gradients = compare_routing(case, x, &routing)?;
+    let of = common::gradients_of(gates, &gradients);
+    parameters.iter().try_for_each(|parameter| parameter.compare(case, &of[parameter.name]))
+}
+
+/// Compares weights, losses and the gradient of `x`. Returns all gradients of the loss, which is the sum of `g` times
+/// `C` plus the auxiliary losses.
+pub(crate) fn compare_routing(
+    case: &Case<'_>,
+    x: Var<'_>,
+    routing: &Routing<'_>,
+) -> Result<Gradients, String> {
+    let shape = [routing.assignments.rows(), routing.assignments.num_experts()];
+    case.compare("g", &doubles(&routing.to_dense()), &shape)?;
+    let tape = x.tape();
+    let aux_losses = routing.aux_losses.iter();
+    let aux: f64 = aux_losses.map(|loss| f64::from(loss.value.value().item())).sum();
+    if case.has_output("aux_loss") {
+        case.compare_number("aux_loss", aux)?;
+    } else if aux != 0.0 {
+        return Err(format!("an auxiliary loss of {aux}, where none is recorded"));
+    }
+    let c = tape.constant(real(&case.input("C", &shape)?, &shape));
+    let loss = (routing.weights * c.gather_assigned(&routing.assignments)).sum();
+    let loss = moe_routers::aux_loss::total_loss(loss, &routing.aux_losses);
+    case.compare_number("loss", f64::from(loss.value().item()))?;
+    let gradients = tape.backward(loss);
+    if case.has_grad("x") {
+        let shape = x.shape();
+        let gradient = gradients.wrt(x).unwrap_or_else(|| Tensor::zeros(shape));
+        case.compare_grad("x", &doubles(&gradient), &shape)?;
+    }
+    Ok(gradients)
+}
