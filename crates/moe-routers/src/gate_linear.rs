@@ -1,6 +1,7 @@
-use moe_core::random::{chacha, glorot_uniform};
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::random::{chacha, glorot_uniform, uniform};
 use moe_core::tape::Var;
-use moe_core::{Parameter, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::GateSpec;
 
@@ -11,17 +12,30 @@ pub struct GateLinear {
     weight: Parameter,
     /// `[N]`
     bias: Parameter,
+    temperature: Real,
 }
 
 impl GateLinear {
     /// Glorot-uniform weights and zero biases.
     pub fn new(spec: &GateSpec) -> Self {
         let (inputs, experts) = (spec.inputs, spec.experts);
-        let mut rng = chacha(spec.seed, "init.gate", spec.gate as u64);
-        GateLinear {
-            weight: Parameter::new(glorot_uniform([inputs, experts], inputs, experts, &mut rng)),
-            bias: Parameter::new(Tensor::zeros([experts])),
-        }
+        Self::with_weight(glorot_uniform([inputs, experts], inputs, experts, &mut rng(spec)))
+    }
+
+    /// Weights from U(±1/√D), PyTorch's law for linear layers, and zero biases.
+    pub fn torch(spec: &GateSpec) -> Self {
+        let bound = 1.0 / (spec.inputs as f64).sqrt();
+        Self::with_weight(uniform([spec.inputs, spec.experts], bound, &mut rng(spec)))
+    }
+
+    fn with_weight(weight: Tensor) -> Self {
+        let bias = Tensor::zeros([weight.cols()]);
+        GateLinear { weight: Parameter::new(weight), bias: Parameter::new(bias), temperature: 1.0 }
+    }
+
+    /// The same gate with its logits divided by `temperature` from now on.
+    pub fn with_temperature(self, temperature: Real) -> Self {
+        GateLinear { temperature, ..self }
     }
 
     /// N.
@@ -29,13 +43,14 @@ impl GateLinear {
         self.bias.value().len()
     }
 
-    /// x W + b.
+    /// (x W + b) / temperature.
     ///
     /// # Shapes
     /// `[B, D]` → `[B, N]`
     pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
-        x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias))
+        let logits = x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias));
+        if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
     }
 
     /// Reports `weight` and `bias`.
@@ -49,4 +64,9 @@ impl GateLinear {
         f("weight", StateMut::Parameter(&mut self.weight));
         f("bias", StateMut::Parameter(&mut self.bias));
     }
+}
+
+/// Draws for the initial weights of a gate.
+fn rng(spec: &GateSpec) -> ChaCha8Rng {
+    chacha(spec.seed, "init.gate", spec.gate as u64)
 }

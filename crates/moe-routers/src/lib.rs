@@ -53,14 +53,14 @@ mod softmax;
 mod telemetry;
 mod top_k;
 
-pub use aux_loss::AuxLoss;
+pub use aux_loss::{AuxLoss, AuxOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
 pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
-pub use select::top_k_indices;
+pub use select::{top_k_assignments, top_k_indices};
 pub use softmax::Softmax;
 pub use telemetry::RoutingStats;
 pub use top_k::TopK;

@@ -127,6 +127,13 @@ impl ParameterSpec {
     }
 }
 
+impl ParameterSpec {
+    /// The parameter `temperature`, 1 by default.
+    pub(crate) fn temperature() -> Self {
+        Self::real("temperature", 1.0, 1e-3..=1e3, "what the gate logits are divided by")
+    }
+}
+
 /// The parameters of a router, checked and complete.
 ///
 /// The accessors panic if the router has not declared the parameter with that type: that is a fault of the
