@@ -9,6 +9,9 @@
 //! | --- | --- | --- |
 //! | `softmax` | [`Softmax`]: every expert | Jacobs and others, 1991 |
 //! | `top-k` | [`TopK`]: the K largest logits | Shazeer and others, 2017, without noise |
+//! | `noisy-top-k` | [`NoisyTopK`]: the K largest logits after learnt noise | Shazeer and others, 2017 |
+//! | `hash` | [`HashRouter`]: one expert, by the row's key | Roller and others, 2021 |
+//! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
 //!
 //! # A router of your own
 //! One required method besides the number of experts:
@@ -44,10 +47,15 @@
 pub mod aux_loss;
 mod gate_linear;
 mod gate_set;
+mod hash;
+mod moesart;
+mod noisy_top_k;
 mod parameters;
 mod registry;
 mod router;
 mod routing;
+mod sample;
+mod sampled_weights;
 mod select;
 mod softmax;
 mod telemetry;
@@ -56,10 +64,15 @@ mod top_k;
 pub use aux_loss::{AuxLoss, AuxOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates};
+pub use hash::{HashRouter, HashTable};
+pub use moesart::{Inference, Moesart, MoesartOptions};
+pub use noisy_top_k::{NoisyTopK, NoisyTopKOptions};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
 pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
+pub use sample::Drawn;
+pub use sampled_weights::Adjustment;
 pub use select::{top_k_assignments, top_k_indices};
 pub use softmax::Softmax;
 pub use telemetry::RoutingStats;

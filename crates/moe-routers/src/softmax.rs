@@ -20,7 +20,7 @@ pub struct Softmax {
 impl Softmax {
     /// A gate with fresh weights.
     pub fn new(spec: &GateSpec) -> Self {
-        let k = spec.k.min(spec.experts);
+        let k = spec.k.clamp(1, spec.experts);
         Softmax { gate: GateLinear::new(spec), k, aux: AuxOptions::default() }
     }
 
@@ -29,7 +29,8 @@ impl Softmax {
         Softmax { gate: self.gate.with_temperature(temperature), ..self }
     }
 
-    /// The same gate with these auxiliary losses. K matters to the trimmed lasso alone; one above N counts as N.
+    /// The same gate with these auxiliary losses. K matters to the trimmed lasso alone; one out of 1..=N
+    /// counts as the nearest in it.
     pub fn with_aux(self, aux: AuxOptions) -> Self {
         Softmax { aux, ..self }
     }

@@ -42,7 +42,7 @@ impl TopK {
             "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-5",
         )
         .uses_k();
-        let info = AuxOptions::declare(info, &AuxOptions::ALL);
+        let info = AuxOptions::declare_all(info);
         RouterEntry::per_gate(info, |spec, parameters| {
             Box::new(TopK::new(spec, 0.0).with_aux(AuxOptions::read(parameters)))
         })

@@ -19,29 +19,31 @@ pub struct AuxOptions {
     pub entropy: Real,
 }
 
-const SPECS: [(&str, &str); 5] = [
-    ("load-balance", "coefficient of the load-balancing loss of the Switch Transformer"),
-    ("importance", "coefficient of the squared variation of the experts' total probability"),
-    ("trimmed-lasso", "coefficient of the mean probability outside the K largest"),
-    ("router-z", "coefficient of the mean squared logsumexp of the logits"),
-    ("entropy", "coefficient of the mean entropy of the probabilities"),
-];
-
 impl AuxOptions {
-    /// The parameters of all of them.
-    pub const ALL: [&str; 5] =
-        ["load-balance", "importance", "trimmed-lasso", "router-z", "entropy"];
+    /// Names and meanings of the parameters.
+    const ALL: [(&str, &str); 5] = [
+        ("load-balance", "coefficient of the load-balancing loss of the Switch Transformer"),
+        ("importance", "coefficient of the squared variation of the experts' total probability"),
+        ("trimmed-lasso", "coefficient of the mean probability outside the K largest"),
+        ("router-z", "coefficient of the mean squared logsumexp of the logits"),
+        ("entropy", "coefficient of the mean entropy of the probabilities"),
+    ];
 
-    /// Adds these parameters (some of [`AuxOptions::ALL`]) to what is known of a router.
+    /// Adds these parameters to what is known of a router.
     ///
     /// # Panics
     /// If there is no such parameter.
-    pub fn declare(info: RouterInfo, names: &[&str]) -> RouterInfo {
-        names.iter().fold(info, |info, wanted| {
-            let spec = SPECS.iter().find(|(name, _)| name == wanted);
-            let &(name, doc) = spec.unwrap_or_else(|| panic!("no auxiliary loss \"{wanted}\""));
+    pub fn declare(info: RouterInfo, names: &[&'static str]) -> RouterInfo {
+        names.iter().fold(info, |info, &name| {
+            let known = Self::ALL.iter().find(|(known, _)| *known == name);
+            let &(name, doc) = known.unwrap_or_else(|| panic!("no auxiliary loss \"{name}\""));
             info.with(ParameterSpec::real(name, 0.0, 0.0..=1e6, doc))
         })
+    }
+
+    /// [`AuxOptions::declare`] for all of them.
+    pub fn declare_all(info: RouterInfo) -> RouterInfo {
+        Self::declare(info, &Self::ALL.map(|(name, _)| name))
     }
 
     /// The coefficients that a router has declared; 0 for the others.

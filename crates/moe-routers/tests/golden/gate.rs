@@ -19,15 +19,13 @@ pub(crate) struct Parameter {
     pub(crate) own_shape: Vec<usize>,
     /// For each element of the parameter, its position in the input.
     pub(crate) places: Vec<usize>,
-    /// What the input is multiplied by.
-    pub(crate) scale: f64,
 }
 
 impl Parameter {
     /// One that is stored alike.
     pub(crate) fn same(name: &'static str, input: &'static str, shape: &[usize]) -> Self {
         let places = (0..shape.iter().product()).collect();
-        Parameter { name, input, shape: shape.into(), own_shape: shape.into(), places, scale: 1.0 }
+        Parameter { name, input, shape: shape.into(), own_shape: shape.into(), places }
     }
 
     /// A matrix that is stored `[rows, cols]` in the case and transposed in the gate.
@@ -39,18 +37,13 @@ impl Parameter {
     ) -> Self {
         let places = (0..rows * cols).map(|i| i % rows * cols + i / rows).collect();
         let (shape, own_shape) = (vec![rows, cols], vec![cols, rows]);
-        Parameter { name, input, shape, own_shape, places, scale: 1.0 }
-    }
-
-    /// With its input multiplied by `scale`.
-    pub(crate) fn scaled(self, scale: f64) -> Self {
-        Parameter { scale, ..self }
+        Parameter { name, input, shape, own_shape, places }
     }
 
     /// Gives the gate the numbers of the case.
     fn set(&self, case: &Case<'_>, gates: &mut dyn GateSet) -> Result<(), String> {
         let input = case.input(self.input, &self.shape)?;
-        let values: Vec<f64> = self.places.iter().map(|&at| input[at] * self.scale).collect();
+        let values: Vec<f64> = self.places.iter().map(|&at| input[at]).collect();
         common::set(gates, self.name, &real(&values, &self.own_shape));
         Ok(())
     }
@@ -59,7 +52,7 @@ impl Parameter {
     fn compare(&self, case: &Case<'_>, gradient: &Tensor) -> Result<(), String> {
         let mut found = vec![0.0; gradient.len()];
         for (&at, value) in self.places.iter().zip(doubles(gradient)) {
-            found[at] = value * self.scale;
+            found[at] = value;
         }
         case.compare_grad(self.input, &found, &self.shape)
     }

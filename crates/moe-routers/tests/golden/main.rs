@@ -10,6 +10,9 @@ mod common;
 mod gate;
 mod schema;
 
+mod hash;
+mod losses;
+mod moesart;
 mod softmax;
 mod topk;
 

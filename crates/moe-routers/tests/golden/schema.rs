@@ -146,6 +146,12 @@ impl<'a> Case<'a> {
         self.config.get(key).and_then(Json::as_bool).ok_or_else(|| format!("no switch \"{key}\""))
     }
 
+    /// A setting that is a word; empty where it is null.
+    pub(crate) fn text(&self, key: &str) -> Result<&str, String> {
+        let value = self.config.get(key).ok_or_else(|| format!("no setting \"{key}\""))?;
+        Ok(value.as_str().unwrap_or_default())
+    }
+
     /// Training, unless the setting `training` says otherwise.
     pub(crate) fn mode(&self) -> Result<Mode, String> {
         let infers = self.config.contains_key("training") && !self.flag("training")?;

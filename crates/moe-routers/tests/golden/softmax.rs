@@ -1,7 +1,7 @@
 //! The softmax gate, of PyTorch.
 
 use moe_core::Mode;
-use moe_routers::GateSpec;
+use moe_routers::{GateSpec, Value};
 
 use crate::common::build;
 use crate::gate::{Parameter, check_gate};
@@ -20,14 +20,11 @@ pub(crate) const FAMILY: Family = Family {
 
 fn check(case: &Case<'_>) -> Result<Outcome, String> {
     let (d, n) = (case.count("D")?, case.count("n_experts")?);
-    let mut gates =
-        build("softmax", &GateSpec { inputs: d, experts: n, k: n, seed: 1, gate: 0 }, 1, &[]);
-    // softmax((x w + b) / tau) is the gate with w / tau and b / tau.
-    let scale = 1.0 / case.number("tau")?;
-    let parameters = [
-        Parameter::turned("0.weight", "w", n, d).scaled(scale),
-        Parameter::same("0.bias", "b", &[n]).scaled(scale),
-    ];
+    let spec = GateSpec { inputs: d, experts: n, k: n, seed: 1, gate: 0 };
+    let temperature = Value::Real(case.number("tau")?);
+    let mut gates = build("softmax", &spec, 1, &[("temperature", temperature)]);
+    let parameters =
+        [Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
     check_gate(case, &mut *gates, Mode::Train, &parameters, None)?;
     Ok(Outcome::Agrees)
 }

@@ -1,12 +1,15 @@
-//! The top-k gate of COMET's code. Jitter in training and permutations are not done yet.
+//! The top-k gate of COMET's code, with and without jitter. Permutations are not done yet.
 
-use moe_core::Mode;
-use moe_routers::GateSpec;
+use moe_core::tape::Var;
+use moe_core::{Mode, Tensor, Visit, VisitMut};
+use moe_routers::{
+    GateSet, GateSpec, Gates, NoisyTopK, NoisyTopKOptions, RouteContext, Router, Routing,
+};
 use serde_json::Value as Json;
 
 use crate::common::build;
 use crate::gate::{Parameter, check_gate};
-use crate::schema::Case;
+use crate::schema::{Case, real};
 use crate::{Family, Outcome, assert_changes_are_noticed, compare, sound};
 
 pub(crate) const FAMILY: Family = Family {
@@ -28,15 +31,43 @@ fn check(case: &Case<'_>) -> Result<Outcome, String> {
     if case.is_permuted(n)? {
         return Ok(Outcome::Later("a permutation"));
     }
+    let spec = GateSpec { inputs: d, experts: n, k, seed: 1, gate: 0 };
+    let mut parameters =
+        vec![Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
+    let mut gates: Box<dyn GateSet> = build("top-k", &spec, 1, &[]);
     if mode == Mode::Train && case.flag("jitter")? {
-        return Ok(Outcome::Later("jitter"));
+        let rows = case.count("B")?;
+        let noise = real(&case.input("noise", &[rows, n])?, &[rows, n]);
+        let gate = NoisyTopK::new(&spec, NoisyTopKOptions::default());
+        gates = Box::new(Gates::new(vec![Box::new(GivenNoise { gate, noise })]));
+        parameters.push(Parameter::turned("0.noise", "w_noise", n, d));
     }
-    let mut gates =
-        build("top-k", &GateSpec { inputs: d, experts: n, k, seed: 1, gate: 0 }, 1, &[]);
-    let parameters =
-        [Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
     check_gate(case, &mut *gates, mode, &parameters, Some("selected_before_permutation"))?;
     Ok(Outcome::Agrees)
+}
+
+/// A gate that is given the noise of the case.
+struct GivenNoise {
+    gate: NoisyTopK,
+    noise: Tensor,
+}
+
+impl Router for GivenNoise {
+    fn num_experts(&self) -> usize {
+        self.gate.num_experts()
+    }
+
+    fn route<'t>(&self, _cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        self.gate.route_with_noise(x, self.noise.clone())
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gate.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gate.visit_mut(f);
+    }
 }
 
 #[test]
@@ -68,14 +99,21 @@ fn a_changed_number_is_noticed() {
 }
 
 #[test]
-fn jitter_and_permutations_are_left_for_later_by_what_they_are() {
-    let checked = |case: &Json| crate::check(&FAMILY, case);
+fn a_changed_noise_is_noticed() {
+    let text = include_str!("topk/topk_n8_k2_noise.json");
+    let pointers =
+        ["/inputs/noise/data/1/1", "/inputs/w_noise/data/7/1", "/grads/w_noise/data/2/0"];
+    assert_changes_are_noticed(&FAMILY, text, &pointers);
+}
+
+#[test]
+fn permutations_are_left_for_later_by_what_they_are() {
+    let mut case = sound();
+    case["inputs"]["P"]["data"][2][0][0] = 0.5.into();
+    assert_eq!(crate::check(&FAMILY, &case), Ok(Outcome::Later("a permutation")));
+    // There is no jitter in inference.
     let mut case = sound();
     case["config"]["jitter"] = true.into();
-    assert_eq!(checked(&case), Ok(Outcome::Later("jitter")));
-    // There is no jitter in inference.
     case["config"]["training"] = false.into();
-    assert_eq!(checked(&case), Ok(Outcome::Agrees));
-    case["inputs"]["P"]["data"][2][0][0] = 0.5.into();
-    assert_eq!(checked(&case), Ok(Outcome::Later("a permutation")));
+    assert_eq!(crate::check(&FAMILY, &case), Ok(Outcome::Agrees));
 }
