@@ -36,7 +36,7 @@ pub fn load<'t>(
 
 /// The load loss of Shazeer and others, 2017 (eq. 8-11): as [`load`], with a deviation of the noise for each logit, and
 /// with the K-th largest of the *other* noisy logits as the threshold of expert j. With K = N every expert is
-/// certain: 0.
+/// certain: 0. Deviations below 1e-6 count as 1e-6.
 ///
 /// # Shapes
 /// `logits`, `noisy`, `noise_std` `[B, N]` → `[]`
@@ -61,7 +61,8 @@ pub fn load_with_noise<'t>(
         at.fill(chosen[k - 1]);
         chosen[..k].iter().for_each(|&j| at[j as usize] = chosen[k]);
     });
-    of_margins((logits - threshold) / noise_std, coefficient)
+    let std = noise_std.clamp(1e-6, Real::INFINITY);
+    of_margins((logits - threshold) / std, coefficient)
 }
 
 fn of_margins(margins: Var<'_>, coefficient: Real) -> AuxLoss<'_> {
