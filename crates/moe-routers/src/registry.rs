@@ -111,7 +111,8 @@ impl RouterEntry {
     /// Checks K and the parameters, without building anything.
     ///
     /// # Errors
-    /// If K is below the router's least or above N for a router that uses it, or a parameter is unknown or out of its range.
+    /// If a parameter is unknown or out of its range, or K is below the router's least or above N for a router that
+    /// uses it.
     pub fn check(
         &self,
         spec: &GateSpec,

@@ -20,7 +20,7 @@ pub struct Softmax {
 impl Softmax {
     /// A gate with fresh weights.
     pub fn new(spec: &GateSpec) -> Self {
-        let k = spec.k.clamp(1, spec.experts);
+        let k = spec.k.min(spec.experts).max(1);
         Softmax { gate: GateLinear::new(spec), k, aux: AuxOptions::default() }
     }
 

@@ -130,8 +130,9 @@ impl Operator for NormalCdf {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
         /// 1 / √(2π)
-        const PEAK: Real = 0.398_942_280_401_432_7;
+        const PEAK: Real = (0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) as Real;
         let mut dx = at.cotangent.clone();
         for (d, x) in dx.as_mut_slice().iter_mut().zip(at.inputs[0].as_slice()) {
             *d *= PEAK * (-0.5 * x * x).exp();

@@ -7,8 +7,8 @@ use moe_core::{Real, Tensor};
 use super::AuxLoss;
 use crate::top_k_assignments;
 
-/// The trimmed lasso of MOESART (1.4 of its reference behaviour): `coefficient` times the mean over rows of the
-/// probability outside the row's K largest. It is 0 where every row has its whole mass on K experts. No rows: 0.
+/// The trimmed lasso of MOESART: `coefficient` times the mean over rows of the probability outside the row's K
+/// largest. It is 0 where every row has its whole mass on K experts. No rows: 0.
 ///
 /// # Shapes
 /// `probabilities` `[B, N]` → `[]`
