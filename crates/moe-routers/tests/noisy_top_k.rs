@@ -19,7 +19,15 @@ fn noise_belongs_to_seed_step_gate_row_and_expert() {
     let gate = gate();
     let x = random::uniform([3, 3], 1.0, &mut rng(1, 0));
     let ids = [8, 1 << 35, 2];
-    let pass = Pass { mode: Mode::Train, seed: 6, step: 9, epoch: 0, row_ids: &ids, keys: &ids };
+    let pass = Pass {
+        mode: Mode::Train,
+        seed: 6,
+        step: 9,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        experts: None,
+    };
     let tape = Tape::inference();
     let x = tape.constant(x);
     let routed = |pass, number| gate.route(&RouteContext { pass, gate: number }, x).to_dense();
@@ -66,7 +74,15 @@ fn noise_spreads_rows_as_its_law_says() {
         };
     });
     let ids: Vec<u64> = (0..ROWS as u64).collect();
-    let pass = Pass { mode: Mode::Train, seed: 6, step: 9, epoch: 0, row_ids: &ids, keys: &ids };
+    let pass = Pass {
+        mode: Mode::Train,
+        seed: 6,
+        step: 9,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        experts: None,
+    };
     let tape = Tape::inference();
     let x = tape.constant(Tensor::zeros([ROWS, 1]));
     let routing = gate.route(&RouteContext { pass, gate: 0 }, x);

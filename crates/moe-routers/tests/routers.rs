@@ -299,7 +299,15 @@ fn a_row_is_routed_alike_in_any_batch() {
             // Experts and weights of each row, gates side by side. The ids of the rows go with them.
             let routed = |picked: &[usize]| {
                 let ids: Vec<u64> = picked.iter().map(|&row| row as u64).collect();
-                let pass = Pass { mode, seed: 3, step: 0, epoch: 0, row_ids: &ids, keys: &ids };
+                let pass = Pass {
+                    mode,
+                    seed: 3,
+                    step: 0,
+                    epoch: 0,
+                    row_ids: &ids,
+                    keys: &ids,
+                    experts: None,
+                };
                 let tape = Tape::inference();
                 let routings = set.route(&pass, tape.constant(pick_rows(&x, picked)));
                 let gates: Vec<Tensor> = routings.iter().map(Routing::to_dense).collect();
