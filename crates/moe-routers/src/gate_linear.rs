@@ -10,8 +10,8 @@ use crate::GateSpec;
 pub struct GateLinear {
     /// `[D, N]`
     weight: Parameter,
-    /// `[N]`
-    bias: Parameter,
+    /// `[N]`; some gates have none.
+    bias: Option<Parameter>,
     temperature: Real,
 }
 
@@ -29,8 +29,8 @@ impl GateLinear {
     }
 
     fn with_weight(weight: Tensor) -> Self {
-        let bias = Tensor::zeros([weight.cols()]);
-        GateLinear { weight: Parameter::new(weight), bias: Parameter::new(bias), temperature: 1.0 }
+        let bias = Some(Parameter::new(Tensor::zeros([weight.cols()])));
+        GateLinear { weight: Parameter::new(weight), bias, temperature: 1.0 }
     }
 
     /// The same gate with its logits divided by `temperature` from now on.
@@ -38,9 +38,26 @@ impl GateLinear {
         GateLinear { temperature, ..self }
     }
 
+    /// Weights, and biases too, from U(-`bound`, `bound`); `outputs` takes the place of N.
+    ///
+    /// # Panics
+    /// If `bound` is not positive and finite.
+    pub fn uniform(inputs: usize, outputs: usize, bound: f64, rng: &mut ChaCha8Rng) -> Self {
+        GateLinear {
+            weight: Parameter::new(uniform([inputs, outputs], bound, rng)),
+            bias: Some(Parameter::new(uniform([outputs], bound, rng))),
+            temperature: 1.0,
+        }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Self {
+        GateLinear { bias: None, ..self }
+    }
+
     /// N.
     pub fn num_experts(&self) -> usize {
-        self.bias.value().len()
+        self.weight.value().cols()
     }
 
     /// (x W + b) / temperature.
@@ -49,20 +66,28 @@ impl GateLinear {
     /// `[B, D]` → `[B, N]`
     pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
-        let logits = x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias));
+        let weight = tape.parameter(&self.weight);
+        let logits = match &self.bias {
+            Some(bias) => x.linear(weight, tape.parameter(bias)),
+            None => x.matmul(weight),
+        };
         if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
     }
 
-    /// Reports `weight` and `bias`.
+    /// Reports `weight` and, if there is one, `bias`.
     pub fn visit(&self, f: &mut Visit<'_>) {
         f("weight", StateRef::Parameter(&self.weight));
-        f("bias", StateRef::Parameter(&self.bias));
+        if let Some(bias) = &self.bias {
+            f("bias", StateRef::Parameter(bias));
+        }
     }
 
     /// [`GateLinear::visit`], writable.
     pub fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         f("weight", StateMut::Parameter(&mut self.weight));
-        f("bias", StateMut::Parameter(&mut self.bias));
+        if let Some(bias) = &mut self.bias {
+            f("bias", StateMut::Parameter(bias));
+        }
     }
 }
 

@@ -12,6 +12,8 @@
 //! | `noisy-top-k` | [`NoisyTopK`]: the K largest logits after learnt noise | Shazeer and others, 2017 |
 //! | `hash` | [`HashRouter`]: one expert, by the row's key | Roller and others, 2021 |
 //! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
+//! | `dselect-k` | [`DSelectK`]: K binary codes of experts | Hazimeh and others, 2021 |
+//! | `comet` | [`Comet`]: the leaves that K soft decision trees still reach | Ibrahim and others, 2023 |
 //!
 //! # A router of your own
 //! One required method besides the number of experts:
@@ -45,35 +47,47 @@
 //! ```
 
 pub mod aux_loss;
+mod binary_codes;
+mod comet;
+mod dselect_k;
 mod gate_linear;
 mod gate_set;
 mod hash;
+mod leaf_softmax;
 mod moesart;
 mod noisy_top_k;
 mod parameters;
+mod part_losses;
+mod parts;
 mod registry;
 mod router;
 mod routing;
 mod sample;
 mod sampled_weights;
 mod select;
+mod smooth_step;
+mod soft_trees;
 mod softmax;
 mod telemetry;
 mod top_k;
 
 pub use aux_loss::{AuxLoss, AuxOptions};
+pub use comet::{Comet, CometOptions, CometVariant};
+pub use dselect_k::{DSelectK, DSelectKOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates};
 pub use hash::{HashRouter, HashTable};
 pub use moesart::{Inference, Moesart, MoesartOptions};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKOptions};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
+pub use parts::Parts;
 pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
 pub use sample::Drawn;
 pub use sampled_weights::Adjustment;
 pub use select::{top_k_assignments, top_k_indices};
+pub use smooth_step::{SmoothStep, Step};
 pub use softmax::Softmax;
 pub use telemetry::RoutingStats;
 pub use top_k::TopK;

@@ -3,8 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    GateSet, Gates, HashRouter, Moesart, NoisyTopK, ParameterSpec, Parameters, Router, Softmax,
-    TopK, Value,
+    Comet, DSelectK, GateSet, Gates, HashRouter, Moesart, NoisyTopK, ParameterSpec, Parameters,
+    Router, Softmax, TopK, Value,
 };
 
 /// What one gate is built for.
@@ -169,6 +169,8 @@ impl Registry {
             TopK::entry(),
             NoisyTopK::entry(),
             HashRouter::entry(),
+            DSelectK::entry(),
+            Comet::entry(),
             Moesart::entry(),
         ];
         Registry { entries }

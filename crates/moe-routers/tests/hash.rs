@@ -16,7 +16,15 @@ const SPEC: GateSpec = GateSpec { inputs: 3, experts: 5, k: 2, seed: 4, gate: 0 
 fn experts(set: &dyn GateSet, keys: &[u64], mode: Mode) -> Vec<Vec<u32>> {
     let mut rng = rng(keys.len() as u64, 1);
     let ids: Vec<u64> = keys.iter().map(|_| rng.random()).collect();
-    let pass = Pass { mode, seed: ids.len() as u64, step: 8, epoch: 1, row_ids: &ids, keys };
+    let pass = Pass {
+        mode,
+        seed: ids.len() as u64,
+        step: 8,
+        epoch: 1,
+        row_ids: &ids,
+        keys,
+        experts: None,
+    };
     let tape = Tape::inference();
     let x = tape.constant(random::uniform([keys.len(), 3], 1.0, &mut rng));
     let routings = set.route(&pass, x);

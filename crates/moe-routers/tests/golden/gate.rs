@@ -1,7 +1,9 @@
 //! What the cases of gates have in common: parameters, a routing, a loss, gradients.
 
-use moe_core::tape::{Gradients, Var};
+use moe_core::dispatch::Assignments;
+use moe_core::tape::{Gradients, Tape, Var};
 use moe_core::{Mode, Tensor};
+use moe_routers::aux_loss::total_loss;
 use moe_routers::{GateSet, Routing};
 
 use crate::common;
@@ -41,7 +43,7 @@ impl Parameter {
     }
 
     /// Gives the gate the numbers of the case.
-    fn set(&self, case: &Case<'_>, gates: &mut dyn GateSet) -> Result<(), String> {
+    pub(crate) fn set(&self, case: &Case<'_>, gates: &mut dyn GateSet) -> Result<(), String> {
         let input = case.input(self.input, &self.shape)?;
         let values: Vec<f64> = self.places.iter().map(|&at| input[at]).collect();
         common::set(gates, self.name, &real(&values, &self.own_shape));
@@ -49,7 +51,7 @@ impl Parameter {
     }
 
     /// Compares its gradient with that of its input.
-    fn compare(&self, case: &Case<'_>, gradient: &Tensor) -> Result<(), String> {
+    pub(crate) fn compare(&self, case: &Case<'_>, gradient: &Tensor) -> Result<(), String> {
         let mut found = vec![0.0; gradient.len()];
         for (&at, value) in self.places.iter().zip(doubles(gradient)) {
             found[at] = value;
@@ -58,8 +60,11 @@ impl Parameter {
     }
 }
 
-/// Checks gate 0 of a case with B rows of D inputs: experts, weights, losses, and the gradients of `x` and of every
-/// parameter, all of which must be in `parameters`. `sets` names the output with the experts of each row.
+/// Checks gate 0 of a case with B rows of D inputs: weights, losses, and the gradients of `x` and of every parameter,
+/// all of which must be in `parameters`. `sets` names the output with the experts of each row.
+///
+/// # Panics
+/// If the permutation of the case is not a mere relabelling of the experts.
 pub(crate) fn check_gate(
     case: &Case<'_>,
     gates: &mut dyn GateSet,
@@ -72,11 +77,15 @@ pub(crate) fn check_gate(
         parameter.set(case, gates)?;
     }
     let (rows, d) = (case.count("B")?, case.count("D")?);
-    let tape = moe_core::tape::Tape::new();
+    let tape = Tape::new();
     let x = tape.variable(real(&case.input("x", &[rows, d])?, &[rows, d]));
     let routing = common::route(gates, x, mode).remove(0);
     if let Some(key) = sets {
-        case.compare_sets(key, &routing.assignments)?;
+        if key.ends_with("before_permutation") {
+            case.compare_sets(key, &routing.assignments)?;
+        } else {
+            compare_relabelled_sets(case, key, &routing)?;
+        }
     }
     let gradients = compare_routing(case, x, &routing)?;
     let of = common::gradients_of(gates, &gradients);
@@ -85,13 +94,25 @@ pub(crate) fn check_gate(
 
 /// Compares weights, losses and the gradient of `x`. Returns all gradients of the loss, which is the sum of `g` times
 /// `C` plus the auxiliary losses.
+///
+/// # Panics
+/// If the permutation of the case is not a mere relabelling of the experts.
 pub(crate) fn compare_routing(
     case: &Case<'_>,
     x: Var<'_>,
     routing: &Routing<'_>,
 ) -> Result<Gradients, String> {
-    let shape = [routing.assignments.rows(), routing.assignments.num_experts()];
-    case.compare("g", &doubles(&routing.to_dense()), &shape)?;
+    let [rows, n] = [routing.assignments.rows(), routing.assignments.num_experts()];
+    let labels = case.labels(n)?.expect("the permutation is a relabelling");
+    let (mut g, dense) = (vec![0.0; rows * n], doubles(&routing.to_dense()));
+    let c = case.input("C", &[rows, n])?;
+    let mut own_c = vec![0.0; rows * n];
+    for i in 0..rows * n {
+        let relabelled = i / n * n + labels[i % n];
+        g[relabelled] = dense[i];
+        own_c[i] = c[relabelled];
+    }
+    case.compare("g", &g, &[rows, n])?;
     let tape = x.tape();
     let aux_losses = routing.aux_losses.iter();
     let aux: f64 = aux_losses.map(|loss| f64::from(loss.value.value().item())).sum();
@@ -100,9 +121,14 @@ pub(crate) fn compare_routing(
     } else if aux != 0.0 {
         return Err(format!("an auxiliary loss of {aux}, where none is recorded"));
     }
-    let c = tape.constant(real(&case.input("C", &shape)?, &shape));
-    let loss = (routing.weights * c.gather_assigned(&routing.assignments)).sum();
-    let loss = moe_routers::aux_loss::total_loss(loss, &routing.aux_losses);
+    for loss in &routing.aux_losses {
+        let key = format!("{}_loss", loss.name);
+        if case.has_output(&key) {
+            case.compare_number(&key, f64::from(loss.value.value().item()))?;
+        }
+    }
+    let c = tape.constant(real(&own_c, &[rows, n])).gather_assigned(&routing.assignments);
+    let loss = total_loss((routing.weights * c).sum(), &routing.aux_losses);
     case.compare_number("loss", f64::from(loss.value().item()))?;
     let gradients = tape.backward(loss);
     if case.has_grad("x") {
@@ -111,4 +137,26 @@ pub(crate) fn compare_routing(
         case.compare_grad("x", &doubles(&gradient), &shape)?;
     }
     Ok(gradients)
+}
+
+/// Compares the experts of each row after the relabelling of the case. Weights that may vanish in single precision, or in
+/// another exponential function, do not count.
+fn compare_relabelled_sets(
+    case: &Case<'_>,
+    key: &str,
+    routing: &Routing<'_>,
+) -> Result<(), String> {
+    const VANISHES: f64 = 1e-37;
+    let [rows, n] = [routing.assignments.rows(), routing.assignments.num_experts()];
+    let labels = case.labels(n)?.expect("the permutation is a relabelling");
+    let g = case.output("g", &[rows, n])?;
+    let mut weights = vec![0.0; rows * n];
+    for (i, &weight) in doubles(&routing.to_dense()).iter().enumerate() {
+        weights[i / n * n + labels[i % n]] = weight;
+    }
+    let experts = |row| routing.assignments.of_row(row).iter().map(|&e| labels[e as usize] as u32);
+    let sets: Vec<Vec<u32>> = (0..rows).map(|row| experts(row).collect()).collect();
+    case.compare_sets_where(key, &Assignments::from_rows(n, sets), |row, expert| {
+        g[row * n + expert].max(weights[row * n + expert]) > VANISHES
+    })
 }

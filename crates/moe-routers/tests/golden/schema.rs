@@ -185,14 +185,22 @@ impl<'a> Case<'a> {
 
     /// Whether the gate of the case is permuted: `P` is there and not the identity in every copy.
     pub(crate) fn is_permuted(&self, n: usize) -> Result<bool, String> {
-        if !self.has_input("P") {
-            return Ok(false);
-        }
-        let copies = self.inputs["P"].get("shape").and_then(|shape| shape[0].as_u64());
-        let copies = copies.ok_or("P has no shape")?;
+        Ok(self.labels(n)?.is_none_or(|labels| !labels.is_sorted()))
+    }
+
+    /// The expert that each output of the gate belongs to, if the permutation `P` of the case is that simple: the same
+    /// zeros and ones in every copy. Without `P`, or where it is the identity, `0..n`.
+    pub(crate) fn labels(&self, n: usize) -> Result<Option<Vec<usize>>, String> {
+        let Some(p) = self.inputs.get("P") else { return Ok(Some((0..n).collect())) };
+        let copies = p.get("shape").and_then(|shape| shape[0].as_u64()).ok_or("P has no shape")?;
         let p = self.input("P", &[copies as usize, n, n])?;
-        let identity = |i: usize| if i / n % n == i % n { 1.0 } else { 0.0 };
-        Ok(p.iter().enumerate().any(|(i, &v)| v != identity(i)))
+        let one = |row: &[f64]| row.iter().position(|&v| v == 1.0);
+        let labels: Option<Vec<usize>> = p.chunks(n).take(n).map(one).collect();
+        Ok(labels.filter(|labels| {
+            let distinct = (0..n).all(|expert| labels.contains(&expert));
+            let is_one = |i: usize| labels[i / n % n] == i % n;
+            distinct && p.iter().enumerate().all(|(i, &v)| v == f64::from(u8::from(is_one(i))))
+        }))
     }
 
     /// Compares the output `key`, a tensor of this shape.
@@ -221,16 +229,29 @@ impl<'a> Case<'a> {
 
     /// Compares the output `key`, a list (or an integer tensor) of the experts of each row in any order.
     pub(crate) fn compare_sets(&self, key: &str, found: &Assignments) -> Result<(), String> {
+        self.compare_sets_where(key, found, |_, _| true)
+    }
+
+    /// [`Case::compare_sets`], but for the (row, expert) pairs alone that `counts` admits.
+    pub(crate) fn compare_sets_where(
+        &self,
+        key: &str,
+        found: &Assignments,
+        counts: impl Fn(usize, usize) -> bool,
+    ) -> Result<(), String> {
         let stored = self.outputs.get(key).map(|stored| stored.get("data").unwrap_or(stored));
         let rows = stored.and_then(Json::as_array).filter(|rows| rows.len() == found.rows());
         let rows = rows.ok_or_else(|| format!("no {} sets \"{key}\"", found.rows()))?;
         for (row, wanted) in rows.iter().enumerate() {
-            let wanted: Option<Vec<u64>> =
-                wanted.as_array().and_then(|set| set.iter().map(Json::as_u64).collect());
+            let wanted: Option<Vec<usize>> = wanted
+                .as_array()
+                .and_then(|set| set.iter().map(|e| Some(e.as_u64()? as usize)).collect());
             let mut wanted = wanted.ok_or_else(|| format!("row {row} of \"{key}\" is no set"))?;
+            let mut chosen: Vec<usize> = found.of_row(row).iter().map(|&e| e as usize).collect();
             wanted.sort_unstable();
-            let chosen = found.of_row(row);
-            if !chosen.iter().map(|&e| u64::from(e)).eq(wanted.iter().copied()) {
+            wanted.retain(|&expert| counts(row, expert));
+            chosen.retain(|&expert| counts(row, expert));
+            if chosen != wanted {
                 return Err(format!("row {row} goes to {chosen:?}, not {wanted:?}"));
             }
         }
