@@ -47,7 +47,6 @@ fn of_nodes(
         shape: [nodes, k].into_iter().chain(d).collect(),
         own_shape: d.into_iter().chain([columns]).collect(),
         places: (0..inputs * columns).map(place).collect(),
-        scale: 1.0,
     }
 }
 
