@@ -2,8 +2,7 @@ use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-use crate::SmoothStep;
-use crate::smooth_step::Step;
+use crate::{SmoothStep, Step};
 
 /// K selectors that spell the binary code of an expert, most significant bit first: each bit is 1 with the smooth-step
 /// of its logit (DSelect-k, section 3). Codes from N on belong to no expert; their weight is lost.

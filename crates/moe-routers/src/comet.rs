@@ -92,7 +92,7 @@ impl Comet {
             CometVariant::Comet => (LeafRule { least: 0.0, epsilon: 1e-8 }, EntropyForm::Shifted),
             CometVariant::Bert => (LeafRule { least: 1e-5, epsilon: 1e-6 }, EntropyForm::Floored),
         };
-        let probabilities = self.trees.leaf_probabilities(self.split.logits(x));
+        let probabilities = self.trees.leaf_probabilities(self.split.row_sparse_logits(x));
         let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
         let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
         let loss = regularised.then(|| entropy(probabilities, form, self.options.entropy));

@@ -93,7 +93,7 @@ impl DSelectK {
     pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
         let tape = x.tape();
         let (code, selector) = match &self.gate {
-            Gate::PerRow { code, selector } => (code.logits(x), selector.logits(x)),
+            Gate::PerRow { code, selector } => (code.row_sparse_logits(x), selector.logits(x)),
             Gate::Static { code, selector } => (tape.parameter(code), tape.parameter(selector)),
         };
         let selected = self.codes.weights(code);

@@ -4,6 +4,7 @@ use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::GateSpec;
+use crate::row_sparse_linear::row_sparse_linear;
 
 /// The affine map from a row to its gate logits that most routers begin with.
 #[derive(Debug)]
@@ -72,6 +73,13 @@ impl GateLinear {
             None => x.matmul(weight),
         };
         if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
+    }
+
+    /// [`GateLinear::logits`] of a gate that gives most rows no gradient: the backward pass costs what the others cost.
+    pub(crate) fn row_sparse_logits<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let tape = x.tape();
+        let bias = self.bias.as_ref().map(|bias| tape.parameter(bias));
+        row_sparse_linear(x, tape.parameter(&self.weight), bias)
     }
 
     /// Reports `weight` and, if there is one, `bias`.

@@ -31,22 +31,27 @@ impl Operator for LeafSoftmax {
         let (logits, rule) = (inputs[0], self.0);
         // The probabilities first: they are replaced by the weights.
         let mut weights = inputs[1].clone();
-        for_row_blocks(weights.as_mut_slice(), logits.cols(), |first, block| {
-            for (r, row) in block.chunks_exact_mut(logits.cols()).enumerate() {
+        let cols = logits.cols();
+        for_row_blocks(weights.as_mut_slice(), cols, |first, block| {
+            // Live leaves of a row: where they are, and their share of the weight.
+            let (mut live, mut shares) = (vec![0; cols], vec![0.0; cols]);
+            for (r, row) in block.chunks_exact_mut(cols).enumerate() {
                 let logits = logits.row(first + r);
-                let mut max = Real::NEG_INFINITY;
-                for (a, p) in logits.iter().zip(&*row) {
-                    if rule.is_live(*p) {
-                        max = max.max(*a);
-                    }
+                let mut count = 0;
+                for (i, p) in row.iter().enumerate() {
+                    (live[count], shares[count]) = (i, *p);
+                    count += usize::from(rule.is_live(*p));
                 }
+                row.fill(0.0);
+                let (live, shares) = (&live[..count], &mut shares[..count]);
+                let max = live.iter().fold(Real::NEG_INFINITY, |max, &i| max.max(logits[i]));
                 let mut sum = 0.0;
-                for (a, p) in logits.iter().zip(&mut *row) {
-                    *p = if rule.is_live(*p) { (*p + rule.epsilon) * (a - max).exp() } else { 0.0 };
-                    sum += *p;
+                for (share, &i) in shares.iter_mut().zip(live) {
+                    *share = (*share + rule.epsilon) * (logits[i] - max).exp();
+                    sum += *share;
                 }
-                if sum > 0.0 {
-                    row.iter_mut().for_each(|p| *p /= sum);
+                for (share, &i) in shares.iter().zip(live) {
+                    row[i] = share / sum;
                 }
             }
         });
@@ -66,9 +71,11 @@ impl Operator for LeafSoftmax {
                 let weights = &at.output.as_slice()[row.clone()];
                 let cotangent = &at.cotangent.as_slice()[row.clone()];
                 let mean: Real = weights.iter().zip(cotangent).map(|(w, d)| w * d).sum();
-                for i in 0..cols {
-                    d_logits[i] = weights[i] * (cotangent[i] - mean);
-                    d_p[i] = d_logits[i] / (p.as_slice()[row.start + i] + self.0.epsilon);
+                for ((d_logit, w), d) in d_logits.iter_mut().zip(weights).zip(cotangent) {
+                    *d_logit = w * (d - mean);
+                }
+                for ((d_p, d), p) in d_p.iter_mut().zip(d_logits).zip(&p.as_slice()[row]) {
+                    *d_p = *d / (p + self.0.epsilon);
                 }
             }
         });

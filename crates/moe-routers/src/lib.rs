@@ -62,6 +62,7 @@ mod parts;
 mod registry;
 mod router;
 mod routing;
+mod row_sparse_linear;
 mod sample;
 mod sampled_weights;
 mod select;

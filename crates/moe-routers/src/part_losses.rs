@@ -70,8 +70,10 @@ where
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let gradient = self.gradient.as_ref().expect("forward has run");
-        let factor = at.cotangent.item();
-        gradients.add(0, gradient.map(|g| g * factor));
+        match at.cotangent.item() {
+            1.0 => gradients.add(0, gradient.clone()),
+            factor => gradients.add(0, gradient.map(|g| g * factor)),
+        }
     }
 }
 

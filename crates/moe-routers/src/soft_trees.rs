@@ -21,15 +21,49 @@ impl SoftTrees {
     fn first_leaf(self) -> usize {
         (1 << (2 * self.leaves - 1).ilog2()) - 1
     }
+}
 
-    /// Fills in the probability of every node: a zero once a split above sends all of the row elsewhere.
-    fn reach(self, logits: &[Real], nodes: &mut [Real]) {
-        nodes[0] = 1.0;
-        for (i, &logit) in logits.iter().enumerate() {
-            let step = self.step.at(logit);
-            nodes[2 * i + 1] = nodes[i] * step.value;
-            nodes[2 * i + 2] = nodes[i] * step.complement;
+/// One tree on one row.
+struct Walk {
+    /// Of each split, the share that goes left.
+    left: Vec<Real>,
+    /// The share that goes right.
+    right: Vec<Real>,
+    /// The derivative of the left share.
+    slope: Vec<Real>,
+    /// Probabilities of all nodes.
+    nodes: Vec<Real>,
+}
+
+impl Walk {
+    fn new(leaves: usize) -> Self {
+        let splits = || vec![0.0; leaves - 1];
+        Walk { left: splits(), right: splits(), slope: splits(), nodes: vec![0.0; 2 * leaves - 1] }
+    }
+
+    /// Fills in the steps of all splits.
+    fn step(&mut self, step: SmoothStep, logits: &[Real]) {
+        let shares = self.left.iter_mut().zip(&mut self.right);
+        for (((left, right), slope), &logit) in shares.zip(&mut self.slope).zip(logits) {
+            let at = step.at(logit);
+            (*left, *right, *slope) = (at.value, at.complement, at.slope);
         }
+    }
+
+    /// Fills in the probability of every node: zero once a split above sends all of the row elsewhere.
+    fn reach(&mut self) {
+        self.nodes[0] = 1.0;
+        for (i, (left, right)) in self.left.iter().zip(&self.right).enumerate() {
+            let p = self.nodes[i];
+            let children = &mut self.nodes[2 * i + 1..2 * i + 3];
+            children[0] = p * left;
+            children[1] = p * right;
+        }
+    }
+
+    /// Whether every split is saturated.
+    fn is_flat(&self) -> bool {
+        self.slope.iter().all(|&slope| slope == 0.0)
     }
 }
 
@@ -41,17 +75,18 @@ impl Operator for LeafProbabilities {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let SoftTrees { trees, leaves, .. } = self.0;
-        let (logits, first) = (inputs[0], self.0.first_leaf());
+        let SoftTrees { trees, leaves, step } = self.0;
+        let (logits, splits, first) = (inputs[0], leaves - 1, self.0.first_leaf());
         let mut out = Tensor::unspecified([logits.shape()[0], trees, leaves]);
         for_row_blocks(out.as_mut_slice(), trees * leaves, |row, block| {
-            let mut nodes = vec![0.0; 2 * leaves - 1];
+            let mut walk = Walk::new(leaves);
             for (tree, out) in block.chunks_exact_mut(leaves).enumerate() {
-                let at = (row * trees + tree) * (leaves - 1);
-                self.0.reach(&logits.as_slice()[at..at + leaves - 1], &mut nodes);
-                let (left, right) = out.split_at_mut(nodes.len() - first);
-                left.copy_from_slice(&nodes[first..]);
-                right.copy_from_slice(&nodes[leaves - 1..first]);
+                let tree = row * trees + tree;
+                walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
+                walk.reach();
+                let (deepest, others) = out.split_at_mut(walk.nodes.len() - first);
+                deepest.copy_from_slice(&walk.nodes[first..]);
+                others.copy_from_slice(&walk.nodes[splits..first]);
             }
         });
         out
@@ -59,27 +94,30 @@ impl Operator for LeafProbabilities {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let SoftTrees { trees, leaves, step } = self.0;
-        let (logits, first) = (at.inputs[0], self.0.first_leaf());
+        let (logits, splits, first) = (at.inputs[0], leaves - 1, self.0.first_leaf());
         let cotangent = at.cotangent.as_slice();
         let mut out = Tensor::unspecified(*logits.shape());
-        let splits = leaves - 1;
         for_row_blocks(out.as_mut_slice(), trees * splits, |row, block| {
-            let mut nodes = vec![0.0; 2 * leaves - 1];
+            let mut walk = Walk::new(leaves);
             // For each node, the mean of the cotangents of the leaves below it.
             let mut below = vec![0.0; 2 * leaves - 1];
             for (tree, out) in block.chunks_exact_mut(splits).enumerate() {
                 let tree = row * trees + tree;
-                let logits = &logits.as_slice()[tree * splits..(tree + 1) * splits];
-                self.0.reach(logits, &mut nodes);
+                walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
+                if walk.is_flat() {
+                    out.fill(0.0);
+                    continue;
+                }
+                walk.reach();
+                let Walk { left, right, slope, nodes } = &walk;
                 let cotangent = &cotangent[tree * leaves..(tree + 1) * leaves];
-                let (left, right) = cotangent.split_at(nodes.len() - first);
-                below[first..].copy_from_slice(left);
-                below[splits..first].copy_from_slice(right);
+                let (deepest, others) = cotangent.split_at(nodes.len() - first);
+                below[first..].copy_from_slice(deepest);
+                below[splits..first].copy_from_slice(others);
                 for i in (0..splits).rev() {
-                    let at = step.at(logits[i]);
-                    let (left, right) = (below[2 * i + 1], below[2 * i + 2]);
-                    below[i] = at.value * left + at.complement * right;
-                    out[i] = nodes[i] * (left - right) * at.slope;
+                    let (to_left, to_right) = (below[2 * i + 1], below[2 * i + 2]);
+                    below[i] = left[i] * to_left + right[i] * to_right;
+                    out[i] = nodes[i] * (to_left - to_right) * slope[i];
                 }
             }
         });
