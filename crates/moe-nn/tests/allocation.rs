@@ -194,6 +194,9 @@ fn a_training_step_in_steady_state_allocates_nothing_large() {
             check(&format!("{router}, hidden layers {hidden:?}"), model);
         }
     }
+    for router in ["dselect-k", "comet"] {
+        check(router, description(router, &[]).build(&Registry::standard(), 1).unwrap());
+    }
     // How many experts are in work at a time, and so how many buffers, is up to the threads.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| check("modules", with_modules()));

@@ -1,6 +1,6 @@
 use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Real, Tensor};
+use moe_core::{Buffer, Real, Tensor};
 
 use crate::{SmoothStep, Step};
 
@@ -58,7 +58,8 @@ impl Operator for Spell {
         let (logits, bits, count) = (inputs[0], self.0.bits(), self.0.prefixes());
         let mut out = Tensor::unspecified([logits.shape()[0], selectors, experts]);
         for_row_blocks(out.as_mut_slice(), selectors * experts, |row, block| {
-            let (mut steps, mut prefixes) = (vec![step.at(0.0); bits], vec![0.0; count]);
+            let mut steps = vec![step.at(0.0); bits];
+            let mut prefixes = Buffer::unspecified(count);
             for (s, out) in block.chunks_exact_mut(experts).enumerate() {
                 let at = (row * selectors + s) * bits;
                 self.0.spell(&logits.as_slice()[at..at + bits], &mut steps, &mut prefixes);
@@ -73,9 +74,10 @@ impl Operator for Spell {
         let (logits, bits, count) = (at.inputs[0], self.0.bits(), self.0.prefixes());
         let mut out = Tensor::zeros(*logits.shape());
         for_row_blocks(out.as_mut_slice(), selectors * bits, |row, block| {
-            let (mut steps, mut prefixes) = (vec![step.at(0.0); bits], vec![0.0; count]);
+            let mut steps = vec![step.at(0.0); bits];
+            let mut prefixes = Buffer::unspecified(count);
             // For each prefix, the mean of the cotangents of the codes that it begins.
-            let mut below = vec![0.0; count];
+            let mut below = Buffer::filled(count, 0.0);
             for (s, out) in block.chunks_exact_mut(bits).enumerate() {
                 let s = row * selectors + s;
                 let logits = &logits.as_slice()[s * bits..(s + 1) * bits];

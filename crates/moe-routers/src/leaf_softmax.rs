@@ -1,6 +1,6 @@
 use moe_core::kernel::{for_row_blocks, for_row_blocks2};
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Real, Tensor};
+use moe_core::{Buffer, Real, Tensor};
 
 /// Which leaves count, and how far their probability is kept from zero inside the logarithm.
 #[derive(Clone, Copy, Debug)]
@@ -34,24 +34,26 @@ impl Operator for LeafSoftmax {
         let cols = logits.cols();
         for_row_blocks(weights.as_mut_slice(), cols, |first, block| {
             // Live leaves of a row: where they are, and their share of the weight.
-            let (mut live, mut shares) = (vec![0; cols], vec![0.0; cols]);
+            let mut live = Buffer::<u32>::unspecified(cols);
+            let mut shares = Buffer::<Real>::unspecified(cols);
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
                 let logits = logits.row(first + r);
                 let mut count = 0;
                 for (i, p) in row.iter().enumerate() {
-                    (live[count], shares[count]) = (i, *p);
+                    (live[count], shares[count]) = (i as u32, *p);
                     count += usize::from(rule.is_live(*p));
                 }
                 row.fill(0.0);
                 let (live, shares) = (&live[..count], &mut shares[..count]);
-                let max = live.iter().fold(Real::NEG_INFINITY, |max, &i| max.max(logits[i]));
+                let max =
+                    live.iter().fold(Real::NEG_INFINITY, |max, &i| max.max(logits[i as usize]));
                 let mut sum = 0.0;
                 for (share, &i) in shares.iter_mut().zip(live) {
-                    *share = (*share + rule.epsilon) * (logits[i] - max).exp();
+                    *share = (*share + rule.epsilon) * (logits[i as usize] - max).exp();
                     sum += *share;
                 }
                 for (share, &i) in shares.iter().zip(live) {
-                    row[i] = share / sum;
+                    row[i as usize] = share / sum;
                 }
             }
         });

@@ -1,6 +1,6 @@
 use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Real, Tensor};
+use moe_core::{Buffer, Real, Tensor};
 
 use crate::SmoothStep;
 
@@ -26,25 +26,26 @@ impl SoftTrees {
 /// One tree on one row.
 struct Walk {
     /// Of each split, the share that goes left.
-    left: Vec<Real>,
+    left: Buffer<Real>,
     /// The share that goes right.
-    right: Vec<Real>,
+    right: Buffer<Real>,
     /// The derivative of the left share.
-    slope: Vec<Real>,
+    slope: Buffer<Real>,
     /// Probabilities of all nodes.
-    nodes: Vec<Real>,
+    nodes: Buffer<Real>,
 }
 
 impl Walk {
     fn new(leaves: usize) -> Self {
-        let splits = || vec![0.0; leaves - 1];
-        Walk { left: splits(), right: splits(), slope: splits(), nodes: vec![0.0; 2 * leaves - 1] }
+        let splits = || Buffer::unspecified(leaves - 1);
+        let nodes = Buffer::unspecified(2 * leaves - 1);
+        Walk { left: splits(), right: splits(), slope: splits(), nodes }
     }
 
     /// Fills in the steps of all splits.
     fn step(&mut self, step: SmoothStep, logits: &[Real]) {
-        let shares = self.left.iter_mut().zip(&mut self.right);
-        for (((left, right), slope), &logit) in shares.zip(&mut self.slope).zip(logits) {
+        let shares = self.left.iter_mut().zip(self.right.iter_mut());
+        for (((left, right), slope), &logit) in shares.zip(self.slope.iter_mut()).zip(logits) {
             let at = step.at(logit);
             (*left, *right, *slope) = (at.value, at.complement, at.slope);
         }
@@ -53,7 +54,7 @@ impl Walk {
     /// Fills in the probability of every node: zero once a split above sends all of the row elsewhere.
     fn reach(&mut self) {
         self.nodes[0] = 1.0;
-        for (i, (left, right)) in self.left.iter().zip(&self.right).enumerate() {
+        for (i, (left, right)) in self.left.iter().zip(self.right.iter()).enumerate() {
             let p = self.nodes[i];
             let children = &mut self.nodes[2 * i + 1..2 * i + 3];
             children[0] = p * left;
@@ -100,7 +101,7 @@ impl Operator for LeafProbabilities {
         for_row_blocks(out.as_mut_slice(), trees * splits, |row, block| {
             let mut walk = Walk::new(leaves);
             // For each node, the mean of the cotangents of the leaves below it.
-            let mut below = vec![0.0; 2 * leaves - 1];
+            let mut below = Buffer::<Real>::unspecified(2 * leaves - 1);
             for (tree, out) in block.chunks_exact_mut(splits).enumerate() {
                 let tree = row * trees + tree;
                 walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
