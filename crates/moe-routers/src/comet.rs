@@ -39,7 +39,7 @@ impl Default for CometOptions {
     }
 }
 
-/// The differentiable sparse gate of soft decision trees (COMET: Ibrahim and others, KDD 2023, section 3).
+/// The differentiable sparse gate of soft decision trees (COMET: Ibrahim and others, KDD 2023).
 ///
 /// K trees have one leaf per expert each. A row reaches a leaf of a tree with the product of the smooth-steps on the
 /// way, which is exactly zero once a split on the way is saturated. One softmax over the reached leaves of all trees, of

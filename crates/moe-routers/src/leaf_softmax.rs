@@ -33,9 +33,10 @@ impl Operator for LeafSoftmax {
         let mut weights = inputs[1].clone();
         let cols = logits.cols();
         for_row_blocks(weights.as_mut_slice(), cols, |first, block| {
-            // Live leaves of a row: where they are, and their share of the weight.
+            // Live leaves of a row: where they are, their probability, and the exponential of their logit.
             let mut live = Buffer::<u32>::unspecified(cols);
             let mut shares = Buffer::<Real>::unspecified(cols);
+            let mut powers = Buffer::<Real>::unspecified(cols);
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
                 let logits = logits.row(first + r);
                 let mut count = 0;
@@ -44,12 +45,16 @@ impl Operator for LeafSoftmax {
                     count += usize::from(rule.is_live(*p));
                 }
                 row.fill(0.0);
-                let (live, shares) = (&live[..count], &mut shares[..count]);
-                let max =
-                    live.iter().fold(Real::NEG_INFINITY, |max, &i| max.max(logits[i as usize]));
+                let (live, shares, powers) =
+                    (&live[..count], &mut shares[..count], &mut powers[..count]);
+                for (power, &i) in powers.iter_mut().zip(live) {
+                    *power = logits[i as usize];
+                }
+                let max = powers.iter().copied().fold(Real::NEG_INFINITY, Real::max);
+                powers.iter_mut().for_each(|power| *power = (*power - max).exp());
                 let mut sum = 0.0;
-                for (share, &i) in shares.iter_mut().zip(live) {
-                    *share = (*share + rule.epsilon) * (logits[i as usize] - max).exp();
+                for (share, power) in shares.iter_mut().zip(powers) {
+                    *share = (*share + rule.epsilon) * *power;
                     sum += *share;
                 }
                 for (share, &i) in shares.iter().zip(live) {
@@ -86,7 +91,7 @@ impl Operator for LeafSoftmax {
     }
 }
 
-/// One softmax over the leaves of all trees of a row (COMET, eq. 5).
+/// One softmax over the leaves of all trees of a row, not one for each tree.
 ///
 /// # Shapes
 /// `logits` `[B, KN]`, `probabilities` `[B, K, N]` → `[B, K, N]`

@@ -1,7 +1,7 @@
 use moe_core::Real;
 
 /// The smooth-step function: 0 up to -γ/2, 1 from γ/2 on, and between them the cubic
-/// -2t³/γ³ + 3t/(2γ) + 1/2 (Hazimeh and others: The tree ensemble layer, ICML 2020, eq. 4).
+/// -2t³/γ³ + 3t/(2γ) + 1/2 (Hazimeh and others: The tree ensemble layer, ICML 2020).
 ///
 /// Outside the two bounds value and derivative are exact, so that what a zero is multiplied with can be left out. It is
 /// computed as v²(3 - 2v) of v = t/γ + 1/2, which is the same polynomial without its cancellation near 0.

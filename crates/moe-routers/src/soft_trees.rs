@@ -5,7 +5,7 @@ use moe_core::{Buffer, Real, Tensor};
 use crate::SmoothStep;
 
 /// K soft decision trees over N leaves each: at every split a row goes left with the smooth-step of the split's logit
-/// and right with the rest (COMET, section 3.1; Hazimeh and others, ICML 2020).
+/// and right with the rest (Hazimeh and others: The tree ensemble layer, ICML 2020; the gate of COMET, KDD 2023).
 ///
 /// The N - 1 splits stand in heap order: the children of node i are 2i + 1 and 2i + 2, nodes from N - 1 on are leaves.
 /// Leaves are numbered from left to right, so those on the deepest level come first. N need not be a power of two.
@@ -17,6 +17,14 @@ pub(crate) struct SoftTrees {
 }
 
 impl SoftTrees {
+    /// The probability of every leaf.
+    ///
+    /// # Shapes
+    /// `logits` `[B, K(N-1)]`, tree by tree → `[B, K, N]`
+    pub(crate) fn leaf_probabilities<'t>(self, logits: Var<'t>) -> Var<'t> {
+        logits.tape().apply(LeafProbabilities(self), &[logits])
+    }
+
     /// Node of leaf 0: the first of the deepest level.
     fn first_leaf(self) -> usize {
         (1 << (2 * self.leaves - 1).ilog2()) - 1
@@ -123,15 +131,5 @@ impl Operator for LeafProbabilities {
             }
         });
         gradients.add(0, out);
-    }
-}
-
-impl SoftTrees {
-    /// The probability of every leaf.
-    ///
-    /// # Shapes
-    /// `logits` `[B, K(N-1)]`, tree by tree → `[B, K, N]`
-    pub(crate) fn leaf_probabilities<'t>(self, logits: Var<'t>) -> Var<'t> {
-        logits.tape().apply(LeafProbabilities(self), &[logits])
     }
 }
