@@ -69,7 +69,7 @@ mod select;
 mod smooth_step;
 mod soft_trees;
 mod softmax;
-mod telemetry;
+pub mod telemetry;
 mod top_k;
 
 pub use aux_loss::{AuxLoss, AuxOptions};

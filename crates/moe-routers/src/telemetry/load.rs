@@ -25,6 +25,11 @@ impl RoutingStats {
         }
     }
 
+    /// Rows and gates that were added.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// `[N]`: rows of each expert; empty before the first batch.
     pub fn load(&self) -> &[u64] {
         &self.load
