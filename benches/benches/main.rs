@@ -12,6 +12,7 @@ mod grouped_linear;
 mod movielens_step;
 mod optimizer;
 mod router;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ fn main() {
     router::bench(&mut criterion);
     optimizer::bench(&mut criterion);
     elementary::bench(&mut criterion);
+    telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
     criterion.final_summary();
 }

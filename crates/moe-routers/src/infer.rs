@@ -136,7 +136,7 @@ impl Scratch {
 
 /// The pass of rows about which nothing but their keys is known.
 pub(crate) fn inference_pass(keys: &[u64]) -> Pass<'_> {
-    Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys }
+    Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
 }
 
 #[cfg(test)]

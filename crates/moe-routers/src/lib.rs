@@ -3,7 +3,8 @@
 //! A [`Router`] decides: from rows `x` `[B, D]` it makes a [`Routing`], the experts of every row and their
 //! weights. It never touches an expert; moving rows to experts is the layer's work (crate `moe-nn`).
 //! A [`GateSet`] holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name, and takes
-//! routers from other crates. Axis letters are those of [`moe_core`].
+//! routers from other crates. [`conformance`] checks any router, [`telemetry`] says how its gates do. Axis letters are
+//! those of [`moe_core`].
 //!
 //! | id | router | source |
 //! | --- | --- | --- |

@@ -1,11 +1,10 @@
 //! Sizes and numbers at the edge.
 
-use moe_core::tape::Tape;
-use moe_core::{Mode, Tensor};
+use moe_core::{Mode, Real, Tensor};
 
 use super::gradients::slopes;
 use super::promises::{Scale, sound};
-use super::subject::{Decision, Setting, Size, decide, route};
+use super::subject::{Rows, Setting, Size, decide, observe};
 use super::{Failure, Outcome, Subject, Verdict};
 use crate::GateSet;
 
@@ -16,23 +15,8 @@ pub fn large_logits(subject: &Subject<'_>) -> Verdict {
         for scale in Scale::ALL {
             let mut rows = at.rows();
             scale.apply(&mut *gates, &mut rows.x);
-            let decisions = decide(&*gates, &rows, at.call());
-            let mut found = finite(&decisions);
-            if found.is_ok() && at.mode == Mode::Train {
-                found = slopes(&*gates, &rows, at).into_iter().try_for_each(|slopes| {
-                    let parameters = slopes.parameters.iter().map(|(name, g)| (name.as_str(), g));
-                    for (name, gradient) in parameters.chain([("x", &slopes.x)]) {
-                        if let Some(value) = not_finite(gradient) {
-                            return Err(format!(
-                                "the gradient of {} by {name} has {value}",
-                                slopes.term
-                            ));
-                        }
-                    }
-                    Ok(())
-                });
-            }
-            found.map_err(|found| Failure::new(format!("{at}{}", scale.suffix()), found))?;
+            finite(&*gates, &rows, at)
+                .map_err(|found| Failure::new(format!("{at}{}", scale.suffix()), found))?;
         }
     }
     Ok(Outcome::passed())
@@ -85,22 +69,11 @@ fn holds(mut gates: Box<dyn GateSet>, at: Setting) -> Result<(), Failure> {
     let rows = at.rows();
     let decisions = decide(&*gates, &rows, at.call());
     sound(&*gates, at.size.rows, &decisions, at)?;
-    finite(&decisions).map_err(|found| Failure::new(at, found))?;
+    finite(&*gates, &rows, at).map_err(|found| Failure::new(at, found))?;
     if at.mode == Mode::Infer {
         return Ok(());
     }
-    for slopes in slopes(&*gates, &rows, at) {
-        for (name, gradient) in &slopes.parameters {
-            if let Some(value) = not_finite(gradient) {
-                let found = format!("the gradient of {} by {name} has {value}", slopes.term);
-                return Err(Failure::new(at, found));
-            }
-        }
-    }
-    let tape = Tape::inference();
-    let routings = route(&*gates, tape.constant(rows.x.clone()), &rows, at.call());
-    let observed: Vec<_> = routings.into_iter().map(|routing| routing.observed).collect();
-    gates.after_step(&observed);
+    observe(&mut *gates, &rows, at.call());
     let mut problem = Ok(());
     gates.visit(&mut |name, state| {
         if let Some(value) = not_finite(state.tensor()) {
@@ -110,9 +83,9 @@ fn holds(mut gates: Box<dyn GateSet>, at: Setting) -> Result<(), Failure> {
     problem
 }
 
-/// Whether weights, losses and telemetry are numbers.
-fn finite(decisions: &[Decision]) -> Result<(), String> {
-    for (gate, decision) in decisions.iter().enumerate() {
+/// Whether weights, losses and telemetry are numbers, and in training all gradients.
+fn finite(gates: &dyn GateSet, rows: &Rows, at: Setting) -> Result<(), String> {
+    for (gate, decision) in decide(gates, rows, at.call()).iter().enumerate() {
         for row in 0..decision.assignments.rows() {
             if let Some((expert, weight)) = decision.row(row).iter().find(|(_, w)| !w.is_finite()) {
                 return Err(format!(
@@ -125,9 +98,20 @@ fn finite(decisions: &[Decision]) -> Result<(), String> {
             return Err(format!("gate {gate}: expected {name} to be finite, found {value}"));
         }
     }
+    if at.mode == Mode::Infer {
+        return Ok(());
+    }
+    for slopes in slopes(gates, rows, at) {
+        let parameters = slopes.parameters.iter().map(|(name, gradient)| (name.as_str(), gradient));
+        for (name, gradient) in parameters.chain([("the rows", &slopes.x)]) {
+            if let Some(value) = not_finite(gradient) {
+                return Err(format!("the gradient of {} by {name} has {value}", slopes.term));
+            }
+        }
+    }
     Ok(())
 }
 
-fn not_finite(tensor: &Tensor) -> Option<moe_core::Real> {
+fn not_finite(tensor: &Tensor) -> Option<Real> {
     tensor.as_slice().iter().copied().find(|value| !value.is_finite())
 }

@@ -20,8 +20,8 @@ const ABSOLUTE: f64 = 1e-8;
 /// At most so many elements of a tensor are moved, evenly spread.
 const ELEMENTS: usize = 24;
 
-/// Name of the rows in messages.
-const INPUT: &str = "x";
+/// Stands for the rows where tensors are named.
+const INPUT: &str = "input x";
 
 /// The gradient of the weights with respect to the rows and every parameter is that of finite differences, wherever a
 /// step does not change the assignments.
@@ -181,13 +181,8 @@ fn compare_at(
         let gradients: Vec<Tensor> = analytic.iter().map(of).collect();
         let size = gradients[0].len();
         for element in (0..size).step_by(size.div_ceil(ELEMENTS).max(1)) {
-            let mut probe = |distance: Real| {
-                let (before, moved) = move_element(gates, &mut rows, tensor, element, distance);
-                let values = values(gates, &rows, at);
-                set_element(gates, &mut rows, tensor, element, before);
-                (moved, values)
-            };
-            let ((left, low), (right, high)) = (probe(-STEP), probe(STEP));
+            let mut probe = |distance| values_at(gates, &mut rows, at, tensor, element, distance);
+            let (low, high) = (probe(-STEP), probe(STEP));
             if low.assignments != high.assignments || low.terms.len() != high.terms.len() {
                 count.flipped += 1;
                 continue;
@@ -195,7 +190,7 @@ fn compare_at(
             count.compared += 1;
             for &term in &wanted {
                 let rise = high.terms[term] - low.terms[term];
-                let numeric = rise / f64::from(right - left);
+                let numeric = rise / f64::from(high.element - low.element);
                 let gradient = &gradients[term];
                 let largest = gradient.as_slice().iter().fold(0.0, |m: Real, g| m.max(g.abs()));
                 let allowed = ABSOLUTE + RELATIVE * f64::from(largest).max(numeric.abs());
@@ -220,18 +215,38 @@ fn compare_at(
 
 /// The terms at a point.
 struct Values {
+    /// The element that was moved.
+    element: Real,
     assignments: Vec<Assignments>,
     terms: Vec<f64>,
 }
 
-fn values(gates: &dyn GateSet, rows: &Rows, at: Setting) -> Values {
+/// The terms with one element moved; afterwards it is where it was.
+fn values_at(
+    gates: &mut dyn GateSet,
+    rows: &mut Rows,
+    at: Setting,
+    tensor: &str,
+    element: usize,
+    distance: Real,
+) -> Values {
+    let (mut before, mut moved) = (0.0, 0.0);
+    with_tensor(gates, rows, tensor, |tensor| {
+        let value = &mut tensor.as_mut_slice()[element];
+        before = *value;
+        *value += distance;
+        moved = *value;
+    });
     let tape = Tape::inference();
     let routings = route(gates, tape.constant(rows.x.clone()), rows, at.call());
     let terms = terms(&routings, rows, &tape);
-    Values {
+    let values = Values {
+        element: moved,
         terms: terms.iter().map(|(_, value)| f64::from(value.value().item())).collect(),
         assignments: routings.into_iter().map(|routing| routing.assignments).collect(),
-    }
+    };
+    with_tensor(gates, rows, tensor, |tensor| tensor.as_mut_slice()[element] = before);
+    values
 }
 
 /// Calls `f` with the rows or a parameter.
@@ -251,28 +266,6 @@ fn with_tensor(
             f(parameter.value_mut());
         }
     });
-}
-
-/// Moves one element; returns what it was and what it is.
-fn move_element(
-    gates: &mut dyn GateSet,
-    rows: &mut Rows,
-    name: &str,
-    element: usize,
-    distance: Real,
-) -> (Real, Real) {
-    let (mut before, mut after) = (0.0, 0.0);
-    with_tensor(gates, rows, name, |tensor| {
-        let value = &mut tensor.as_mut_slice()[element];
-        before = *value;
-        *value += distance;
-        after = *value;
-    });
-    (before, after)
-}
-
-fn set_element(gates: &mut dyn GateSet, rows: &mut Rows, name: &str, element: usize, value: Real) {
-    with_tensor(gates, rows, name, |tensor| tensor.as_mut_slice()[element] = value);
 }
 
 /// The indices of an element, row-major.

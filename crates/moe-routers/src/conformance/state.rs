@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use moe_core::tape::Tape;
-use moe_core::{StateMut, StateRef, Tensor};
+use moe_core::{Mode, StateMut, StateRef, Tensor};
 
-use super::subject::{Call, Rows, decide, difference, route};
+use super::subject::{Call, Setting, decide, difference, observe};
 use super::{Failure, Outcome, Subject, Verdict};
 use crate::GateSet;
 
@@ -56,11 +55,10 @@ pub fn state_is_whole(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         let rows = at.rows();
-        for step in 0..3 {
-            observe(&mut *gates, &rows, Call { step, ..at.call() });
-        }
+        let call = |step| Call { mode: Mode::Train, step, ..at.call() };
+        (0..3).for_each(|step| observe(&mut *gates, &rows, call(step)));
         let saved = saved(&*gates);
-        let elsewhere = super::subject::Setting { seed: at.seed + 1000, ..at };
+        let elsewhere = Setting { seed: at.seed + 1000, ..at };
         let mut loaded = subject.gates(elsewhere)?;
         load(&mut *loaded, &saved).map_err(|found| Failure::new(at, found))?;
         for after in ["", " and one more step"] {
@@ -72,20 +70,11 @@ pub fn state_is_whole(subject: &Subject<'_>) -> Verdict {
                 return Err(Failure::new(at, found));
             }
             for gates in [&mut gates, &mut loaded] {
-                observe(&mut **gates, &rows, Call { step: 3, ..at.call() });
+                observe(&mut **gates, &rows, call(3));
             }
         }
     }
     Ok(Outcome::passed())
-}
-
-/// Tells the gates what they did in a step.
-fn observe(gates: &mut dyn GateSet, rows: &Rows, call: Call) {
-    let call = Call { mode: moe_core::Mode::Train, ..call };
-    let tape = Tape::inference();
-    let routings = route(gates, tape.constant(rows.x.clone()), rows, call);
-    let observed: Vec<_> = routings.into_iter().map(|routing| routing.observed).collect();
-    gates.after_step(&observed);
 }
 
 fn saved(gates: &dyn GateSet) -> BTreeMap<String, Tensor> {

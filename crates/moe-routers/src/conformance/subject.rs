@@ -268,6 +268,12 @@ pub(super) fn decide(gates: &dyn GateSet, rows: &Rows, call: Call) -> Vec<Decisi
     routings.into_iter().map(decision).collect()
 }
 
+/// A step, of which the gates are told what they observed.
+pub(super) fn observe(gates: &mut dyn GateSet, rows: &Rows, call: Call) {
+    let observed: Vec<_> = decide(gates, rows, call).into_iter().map(|d| d.observed).collect();
+    gates.after_step(&observed);
+}
+
 impl Decision {
     /// The experts of a row and their weights.
     pub(super) fn row(&self, row: usize) -> Vec<(u32, Real)> {

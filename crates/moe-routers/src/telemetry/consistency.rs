@@ -21,6 +21,11 @@ pub struct Consistency {
 }
 
 impl Consistency {
+    /// For ids below `rows`: no batch makes it grow.
+    pub fn for_rows(rows: usize) -> Self {
+        Consistency { places: vec![0; rows.min(PLACES as usize)], ..Consistency::default() }
+    }
+
     /// Adds a batch of one gate.
     ///
     /// # Panics
@@ -92,6 +97,12 @@ mod tests {
         }
         assert!(memory.places.len() <= PLACES as usize);
         memory.add(&[], &Assignments::dense(0, 4));
+
+        let mut memory = Consistency::for_rows(usize::MAX);
+        assert_eq!(memory.places.len(), PLACES as usize);
+        memory = Consistency::for_rows(3);
+        memory.add(&[2, 0, 1], &Assignments::from_rows(4, [[0], [1], [2]]));
+        assert_eq!(memory.places.len(), 3);
     }
 
     #[test]
