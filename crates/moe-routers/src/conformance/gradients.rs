@@ -17,6 +17,8 @@ const STEP: Real = 1e-5;
 const RELATIVE: f64 = 1e-6;
 /// Allowed |difference| besides: rounding of sums over a batch, divided by the step.
 const ABSOLUTE: f64 = 1e-8;
+/// A gradient no larger than this is rounding: rows and parameters are of size one.
+const ROUNDING: Real = 16.0 * Real::EPSILON;
 /// At most so many elements of a tensor are moved, evenly spread.
 const ELEMENTS: usize = 24;
 
@@ -34,7 +36,7 @@ pub fn loss_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term > 0, "there are no auxiliary losses")
 }
 
-/// Every parameter gets a gradient that is not zero, from the weights or from a loss, in some setting; unless it is
+/// Every parameter gets a gradient that is more than rounding, from the weights or from a loss, in some setting; unless it is
 /// frozen or named in [`Options::without_gradient`](super::Options::without_gradient).
 pub fn gradients_reach(subject: &Subject<'_>) -> Verdict {
     let mut reached: BTreeMap<String, bool> = BTreeMap::new();
@@ -42,7 +44,7 @@ pub fn gradients_reach(subject: &Subject<'_>) -> Verdict {
         let gates = subject.gates(at)?;
         for slopes in slopes(&*gates, &at.rows(), at) {
             for (name, gradient) in slopes.parameters {
-                let is_reached = gradient.as_slice().iter().any(|&g| g != 0.0);
+                let is_reached = gradient.as_slice().iter().any(|g| g.abs() > ROUNDING);
                 *reached.entry(name).or_default() |= is_reached;
             }
         }
