@@ -11,22 +11,17 @@ use moe_routers::{Range, Registry, RouterEntry, Value};
 
 type Given = BTreeMap<String, Value>;
 
-/// What a router does not hold by design: its id, a parameter and value that must be given (empty: always), the
-/// check or `no gradient for` a parameter, and why.
-const EXCUSES: [(&str, &str, &str, &str, &str); 0] = [];
-
+/// What a router with these parameters does not hold by design, with the reason.
 fn options(id: &str, given: &Given) -> Options {
-    let mut options = Options::default();
-    for (router, parameter, value, what, why) in EXCUSES {
-        let applies = given.get(parameter).is_some_and(|given| given.to_string().contains(value));
-        if router == id && (parameter.is_empty() || applies) {
-            options = match what.strip_prefix("no gradient for ") {
-                Some(name) => options.without_gradient(name),
-                None => options.without(what, why),
-            };
+    let options = Options::default();
+    let is = |name, value: &str| given.get(name) == Some(&Value::Text(value.into()));
+    match id {
+        // All weights are 1/K: the gate learns from auxiliary losses alone, which are off by default.
+        "moesart" if is("adjustment", "zero") => {
+            options.without_gradient("weight").without_gradient("bias")
         }
+        _ => options,
     }
-    options
 }
 
 /// The defaults; each switch and choice set otherwise; every number that is 0 by default, a coefficient, set to 0.5.
