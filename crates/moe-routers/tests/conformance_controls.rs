@@ -210,6 +210,7 @@ impl Router for Suspect {
                 epoch: 0,
                 row_ids: keys,
                 keys,
+                experts: None,
             };
             let cx = RouteContext { pass, gate: 0 };
             out.copy_from(&self.route(&cx, tape.constant(x.clone())));
