@@ -34,7 +34,7 @@ impl<'r> Experiment<'r> {
         let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
         for (router, given) in &config.routers {
             // Of a router that is not run now the parameters count, K does not.
-            registry.get(router)?.check(&GateSpec { k: 1, ..spec }, given)?;
+            registry.get(router)?.parameters(given)?;
         }
         let baseline = registry.get(&config.run.baseline);
         baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;

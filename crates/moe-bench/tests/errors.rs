@@ -74,9 +74,12 @@ fn names_that_are_not_known() {
                 &["router top-k has no parameter \"foo\"", "it has load-balance"],
             ),
             (
-                "--set routers.softmax.temperature=1",
+                "--set routers.softmax.temprature=1",
                 2,
-                &["router softmax has no parameter \"temperature\"", "it has none"],
+                &[
+                    "router softmax has no parameter \"temprature\"",
+                    "did you mean \"temperature\"?",
+                ],
             ),
         ],
     );

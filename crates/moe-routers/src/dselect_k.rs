@@ -251,8 +251,8 @@ impl Operator for RepeatRow {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let mut sum = Tensor::zeros(*at.inputs[0].shape());
-        let (rows, cols) = at.cotangent.shape().as_matrix();
-        sum_axis(at.cotangent.as_slice(), rows, cols, sum.as_mut_slice());
+        let (all, each) = (at.cotangent.len(), sum.len());
+        sum_axis(at.cotangent.as_slice(), all / each, each, sum.as_mut_slice());
         gradients.add(0, sum);
     }
 }
