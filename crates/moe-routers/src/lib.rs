@@ -15,6 +15,13 @@
 //! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
 //! | `dselect-k` | [`DSelectK`]: K binary codes of experts | Hazimeh and others, 2021 |
 //! | `comet` | [`Comet`]: the leaves that K soft decision trees still reach | Ibrahim and others, 2023 |
+//! | `switch` | [`Switch`]: the likeliest expert, weighted by its probability | Fedus and others, 2022 |
+//! | `v-moe` | [`VMoe`]: the K largest probabilities after noise | Riquelme and others, 2021 |
+//! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
+//! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
+//!
+//! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
+//! batch.
 //!
 //! # A router of your own
 //! One required method besides the number of experts:
@@ -49,9 +56,12 @@
 
 pub mod aux_loss;
 mod binary_codes;
+mod capacity;
 mod comet;
 pub mod conformance;
+mod draws;
 mod dselect_k;
+mod expert_choice;
 mod gate_linear;
 mod gate_set;
 mod hash;
@@ -72,12 +82,18 @@ mod select;
 mod smooth_step;
 mod soft_trees;
 mod softmax;
+mod switch;
 pub mod telemetry;
 mod top_k;
+mod unit_rows;
+mod v_moe;
+mod x_moe;
 
 pub use aux_loss::{AuxLoss, AuxOptions};
+pub use capacity::{Capacity, CapacityOptions, ServeOrder, expert_capacity, limit_rows};
 pub use comet::{Comet, CometOptions, CometVariant};
 pub use dselect_k::{DSelectK, DSelectKOptions};
+pub use expert_choice::{ChoiceInference, ExpertChoice, ExpertChoiceOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates};
 pub use hash::{HashRouter, HashTable};
@@ -94,5 +110,8 @@ pub use sampled_weights::Adjustment;
 pub use select::{top_k_assignments, top_k_indices};
 pub use smooth_step::{SmoothStep, Step};
 pub use softmax::Softmax;
+pub use switch::{Switch, SwitchOptions};
 pub use telemetry::RoutingStats;
 pub use top_k::TopK;
+pub use v_moe::{VMoe, VMoeOptions};
+pub use x_moe::{Combine, XMoe, XMoeLogits, XMoeOptions};

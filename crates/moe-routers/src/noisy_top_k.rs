@@ -1,5 +1,4 @@
-use moe_core::kernel::for_row_blocks;
-use moe_core::random::{chacha, glorot_uniform, standard_normals};
+use moe_core::random::{chacha, glorot_uniform};
 use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
@@ -115,16 +114,8 @@ impl Router for NoisyTopK {
         if !cx.pass.is_training() {
             return chosen_softmax(self.gate.logits(x), self.k);
         }
-        let (rows, n) = (x.shape()[0], self.num_experts());
-        let (philox, row_ids) = (cx.philox("noise"), cx.pass.row_ids);
-        assert_eq!(row_ids.len(), rows, "noisy-top-k: one id per row");
-        let mut noise = Tensor::unspecified([rows, n]);
-        for_row_blocks(noise.as_mut_slice(), n, |first, block| {
-            for (row, id) in block.chunks_exact_mut(n).zip(&row_ids[first..]) {
-                standard_normals(philox, *id, row);
-            }
-        });
-        self.route_with_noise(x, noise)
+        let shape = [x.shape()[0], self.num_experts()];
+        self.route_with_noise(x, cx.standard_normals("noise", shape))
     }
 
     fn properties(&self) -> Properties {

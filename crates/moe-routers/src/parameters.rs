@@ -46,7 +46,7 @@ pub enum Range {
 
 impl Range {
     /// `value` in the type of the range (a whole number serves as a real one), if it lies inside.
-    fn admit(&self, value: &Value) -> Option<Value> {
+    pub(crate) fn admit(&self, value: &Value) -> Option<Value> {
         let inside = match (self, value) {
             (Range::Bool, Value::Bool(_)) => true,
             (Range::Int(range), Value::Int(v)) => range.contains(v),

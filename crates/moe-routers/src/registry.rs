@@ -3,8 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::{
-    Comet, DSelectK, GateSet, Gates, HashRouter, Moesart, NoisyTopK, ParameterSpec, Parameters,
-    Router, Softmax, TopK, Value,
+    CapacityOptions, Comet, DSelectK, ExpertChoice, GateSet, Gates, HashRouter, Moesart, NoisyTopK,
+    ParameterSpec, Parameters, Router, Softmax, Switch, TopK, VMoe, Value, XMoe,
 };
 
 /// What one gate is built for.
@@ -72,6 +72,18 @@ impl RouterInfo {
         self.parameters.push(parameter);
         self
     }
+
+    /// Its parameter `name` has this default.
+    ///
+    /// # Panics
+    /// If it has no such parameter, or the parameter may not have this value.
+    pub fn with_default(mut self, name: &str, default: Value) -> Self {
+        let spec = self.parameters.iter_mut().find(|spec| spec.name == name);
+        let spec = spec.unwrap_or_else(|| panic!("no parameter \"{name}\""));
+        assert!(spec.range.admit(&default).is_some(), "{name} = {default}");
+        spec.default = default;
+        self
+    }
 }
 
 type Build = dyn Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync;
@@ -101,6 +113,14 @@ impl RouterEntry {
         build: impl Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync + 'static,
     ) -> Self {
         RouterEntry { info, build: Arc::new(build) }
+    }
+
+    /// The same router with the parameters of [`CapacityOptions`] besides its own, which limit the rows of an expert.
+    pub fn with_capacity(self) -> Self {
+        let RouterEntry { info, build } = self;
+        Self::gate_set(CapacityOptions::declare(info), move |first, gates, parameters| {
+            CapacityOptions::read(parameters).limit(build(first, gates, parameters))
+        })
     }
 
     /// What is known of the router.
@@ -166,12 +186,16 @@ impl Registry {
     pub fn standard() -> Self {
         let entries = vec![
             Softmax::entry(),
-            TopK::entry(),
-            NoisyTopK::entry(),
+            TopK::entry().with_capacity(),
+            NoisyTopK::entry().with_capacity(),
             HashRouter::entry(),
             DSelectK::entry(),
             Comet::entry(),
             Moesart::entry(),
+            Switch::entry().with_capacity(),
+            VMoe::entry().with_capacity(),
+            ExpertChoice::entry(),
+            XMoe::entry().with_capacity(),
         ];
         Registry { entries }
     }

@@ -2,9 +2,9 @@
 
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Gradients, Tape, Var};
-use moe_core::{Mode, Tensor};
+use moe_core::{Mode, Tensor, Visit, VisitMut};
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{GateSet, Routing};
+use moe_routers::{GateSet, Gates, RouteContext, Router, Routing};
 
 use crate::common;
 use crate::schema::{Case, doubles, real};
@@ -60,6 +60,51 @@ impl Parameter {
     }
 }
 
+/// A router that is given the noise of a case.
+struct GivenNoise<R> {
+    router: R,
+    noise: Tensor,
+    route: RouteWithNoise<R>,
+}
+
+type RouteWithNoise<R> = for<'t> fn(&R, Var<'t>, Tensor) -> Routing<'t>;
+
+/// One gate that is `router` with the noise of the case.
+pub(crate) fn given_noise<R: Router + 'static>(
+    case: &Case<'_>,
+    router: R,
+    route: RouteWithNoise<R>,
+) -> Result<Box<dyn GateSet>, String> {
+    let shape = [case.count("B")?, case.count("n_experts")?];
+    let noise = real(&case.input("noise", &shape)?, &shape);
+    Ok(Box::new(Gates::new(vec![Box::new(GivenNoise { router, noise, route })])))
+}
+
+impl<R: Router> Router for GivenNoise<R> {
+    fn num_experts(&self) -> usize {
+        self.router.num_experts()
+    }
+
+    fn route<'t>(&self, _cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        (self.route)(&self.router, x, self.noise.clone())
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.router.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.router.visit_mut(f);
+    }
+}
+
+/// The factor with which K experts for each row make the capacity of the case.
+pub(crate) fn capacity_factor(case: &Case<'_>, k: usize) -> Result<f64, String> {
+    let (rows, n) = (case.count("B")?, case.count("n_experts")?);
+    // Half a row less, which is rounded up.
+    Ok((case.number("capacity")? - 0.5) * n as f64 / (rows * k) as f64)
+}
+
 /// Checks gate 0 of a case with B rows of D inputs: weights, losses, and the gradients of `x` and of every parameter,
 /// all of which must be in `parameters`. `sets` names the output with the experts of each row.
 ///
@@ -72,7 +117,6 @@ pub(crate) fn check_gate(
     parameters: &[Parameter],
     sets: Option<&str>,
 ) -> Result<(), String> {
-    assert_eq!(common::parameters(gates).len(), parameters.len(), "every parameter is compared");
     for parameter in parameters {
         parameter.set(case, gates)?;
     }
@@ -89,6 +133,7 @@ pub(crate) fn check_gate(
     }
     let gradients = compare_routing(case, x, &routing)?;
     let of = common::gradients_of(gates, &gradients);
+    assert_eq!(of.len(), parameters.len(), "every parameter is compared");
     parameters.iter().try_for_each(|parameter| parameter.compare(case, &of[parameter.name]))
 }
 

@@ -13,12 +13,15 @@ mod schema;
 mod comet;
 mod comet_bert;
 mod dselect_k;
+mod expert_choice;
 mod hash;
 mod losses;
 mod moesart;
 mod smoothstep;
 mod softmax;
 mod topk;
+mod vmoe;
+mod xmoe;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -1,15 +1,12 @@
 //! The top-k gate of COMET's code, with and without jitter. Permutations are not done yet.
 
-use moe_core::tape::Var;
-use moe_core::{Mode, Tensor, Visit, VisitMut};
-use moe_routers::{
-    GateSet, GateSpec, Gates, NoisyTopK, NoisyTopKOptions, RouteContext, Router, Routing,
-};
+use moe_core::Mode;
+use moe_routers::{GateSet, GateSpec, NoisyTopK, NoisyTopKOptions};
 use serde_json::Value as Json;
 
 use crate::common::build;
-use crate::gate::{Parameter, check_gate};
-use crate::schema::{Case, real};
+use crate::gate::{Parameter, check_gate, given_noise};
+use crate::schema::Case;
 use crate::{Family, Outcome, assert_changes_are_noticed, compare, sound};
 
 pub(crate) const FAMILY: Family = Family {
@@ -36,38 +33,12 @@ fn check(case: &Case<'_>) -> Result<Outcome, String> {
         vec![Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
     let mut gates: Box<dyn GateSet> = build("top-k", &spec, 1, &[]);
     if mode == Mode::Train && case.flag("jitter")? {
-        let rows = case.count("B")?;
-        let noise = real(&case.input("noise", &[rows, n])?, &[rows, n]);
         let gate = NoisyTopK::new(&spec, NoisyTopKOptions::default());
-        gates = Box::new(Gates::new(vec![Box::new(GivenNoise { gate, noise })]));
+        gates = given_noise(case, gate, NoisyTopK::route_with_noise)?;
         parameters.push(Parameter::turned("0.noise", "w_noise", n, d));
     }
     check_gate(case, &mut *gates, mode, &parameters, Some("selected_before_permutation"))?;
     Ok(Outcome::Agrees)
-}
-
-/// A gate that is given the noise of the case.
-struct GivenNoise {
-    gate: NoisyTopK,
-    noise: Tensor,
-}
-
-impl Router for GivenNoise {
-    fn num_experts(&self) -> usize {
-        self.gate.num_experts()
-    }
-
-    fn route<'t>(&self, _cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
-        self.gate.route_with_noise(x, self.noise.clone())
-    }
-
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-    }
 }
 
 #[test]
