@@ -15,7 +15,8 @@ pub enum ServeOrder {
     /// By position in the batch, as in GShard and the Switch Transformer.
     Position,
     /// By a row's largest weight, largest first, of equal ones the earlier: the batch prioritized routing of V-MoE
-    /// (Riquelme and others, 2021, section 4.1).
+    /// (Riquelme and others, 2021, section 4.1). Gates whose rows all have the same largest weight, as `top-k` with
+    /// K = 1, are served by position.
     Priority,
 }
 

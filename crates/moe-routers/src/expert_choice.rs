@@ -47,7 +47,7 @@ impl Default for ExpertChoiceOptions {
 
 /// Experts choose rows: of `p = softmax(x W)`, each expert takes the C = ⌈factor · K B / N⌉ rows with its largest p, of
 /// equal ones the earlier, with p as weights (Zhou and others, Mixture-of-experts with expert choice routing, NeurIPS
-/// 2022, eq. 1-2). A row has K experts in the mean, but may have any number or none. A weight of 0 is no choice.
+/// 2022, section 3). A row has K experts in the mean, but may have any number or none. A weight of 0 is no choice.
 ///
 /// In training a row's experts depend on its batch. To route a row by itself in use, each expert has a threshold, kept
 /// with the model as the buffer `threshold`: an exponential mean over training steps of the smallest p that the
@@ -81,7 +81,7 @@ impl ExpertChoice {
         let info = RouterInfo::new(
             "expert-choice",
             "each expert takes the rows with its largest softmax probability, K experts a row in the mean",
-            "Zhou and others: Mixture-of-experts with expert choice routing, NeurIPS 2022, eq. 1-2",
+            "Zhou and others: Mixture-of-experts with expert choice routing, NeurIPS 2022, section 3",
         )
         .uses_k()
         .with(ParameterSpec::real(

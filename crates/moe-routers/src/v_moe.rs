@@ -29,7 +29,7 @@ impl Default for VMoeOptions {
 }
 
 /// The gate of V-MoE: the K largest of `softmax(x W + n / N)` with standard normal n, not renormalised; no noise outside
-/// training (Riquelme and others, Scaling vision with sparse mixture of experts, NeurIPS 2021, eq. 1-2 and 6-10).
+/// training (Riquelme and others, Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2 and appendix A).
 ///
 /// The noise is a function of the seed, the step, the row's id, the gate and the expert. W begins Glorot-uniform; the
 /// authors' code has LeCun's normal law. Their capacity, with rows served by priority, is that of
@@ -56,7 +56,7 @@ impl VMoe {
         let info = RouterInfo::new(
             "v-moe",
             "the K largest softmax probabilities after noise, not renormalised",
-            "Riquelme and others: Scaling vision with sparse mixture of experts, NeurIPS 2021, eq. 1-2",
+            "Riquelme and others: Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2",
         )
         .uses_k()
         .with(ParameterSpec::real(

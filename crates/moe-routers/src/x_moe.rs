@@ -13,7 +13,7 @@ use crate::{
 /// The logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XMoeLogits {
-    /// `s cos(h, e_j)`, h = x W + b, with a learnt s of at most 100 (Chi and others, 2022, eq. 5-6, where 1/s is the
+    /// `s cos(h, e_j)`, h = x W + b, with a learnt s of at most 100 (Chi and others, 2022, where 1/s is the
     /// temperature; as in Tutel).
     Cosine,
     /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature. After
@@ -64,7 +64,7 @@ impl Default for XMoeOptions {
 }
 
 /// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each expert
-/// (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022, eq. 5-6).
+/// (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
 ///
 /// W begins as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings begin uniform, of length about 1. The capacity
 /// of torchscale is that of [`Capacity`](crate::Capacity); its option to normalise weights after rows are dropped is
@@ -119,7 +119,7 @@ impl XMoe {
         let info = RouterInfo::new(
             "x-moe",
             "the K largest softmax probabilities of cosines between projected rows and embeddings of experts",
-            "Chi and others: On the representation collapse of sparse mixture of experts, NeurIPS 2022, eq. 5-6",
+            "Chi and others: On the representation collapse of sparse mixture of experts, NeurIPS 2022",
         )
         .uses_k()
         .with(ParameterSpec::one_of(

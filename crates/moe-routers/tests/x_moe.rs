@@ -4,7 +4,8 @@ mod common;
 
 use approx::assert_relative_eq;
 use common::{DOUBLE, bits, build, rng, route};
-use moe_core::tape::Tape;
+use moe_core::tape::{Tape, Var};
+use moe_core::testing::gradcheck;
 use moe_core::{Mode, Real, StateMut, Tensor, random};
 use moe_routers::{Cardinality, GateSet, GateSpec, Observed, TotalWeight, Value};
 
@@ -59,6 +60,23 @@ fn weights_by_hand() {
     weights("cosine", "top-k-normalised", [two[0], two[1], 0.0]);
     // Not divided by |h| = 5, no temperature: 3, 4, -3.
     weights("unit-embedding", "dense", softmax([3.0, 4.0, -3.0], 3));
+}
+
+#[test]
+fn gradients_are_the_slopes_of_all_forms() {
+    let x = random::uniform([6, 5], 1.0, &mut rng(5, 0));
+    for logits in ["cosine", "unit-embedding"] {
+        for combine in ["dense", "top-k", "top-k-normalised"] {
+            let parameters = [("logits", word(logits)), ("combine", word(combine))];
+            let set = build("x-moe", &SPEC, 1, &parameters);
+            gradcheck(|_, vars| squares_of(&*set, vars[0]), std::slice::from_ref(&x))
+                .unwrap_or_else(|error| panic!("{logits}, {combine}: {error}"));
+        }
+    }
+}
+
+fn squares_of<'t>(set: &dyn GateSet, x: Var<'t>) -> Var<'t> {
+    route(set, x, Mode::Infer).remove(0).weights.powi(2)
 }
 
 #[test]
