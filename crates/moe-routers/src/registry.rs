@@ -128,6 +128,14 @@ impl RouterEntry {
         &self.info
     }
 
+    /// Checks the parameters alone, and adds defaults: for a router that is configured but not built.
+    ///
+    /// # Errors
+    /// If a parameter is unknown or out of its range.
+    pub fn parameters(&self, given: &BTreeMap<String, Value>) -> Result<Parameters, RegistryError> {
+        Parameters::resolve(&self.info.id, &self.info.parameters, given)
+    }
+
     /// Checks K and the parameters, without building anything.
     ///
     /// # Errors
@@ -139,7 +147,7 @@ impl RouterEntry {
         given: &BTreeMap<String, Value>,
     ) -> Result<Parameters, RegistryError> {
         let info = &self.info;
-        let parameters = Parameters::resolve(&info.id, &info.parameters, given)?;
+        let parameters = self.parameters(given)?;
         let switched = info.small_k_switch.is_some_and(|switch| parameters.bool(switch));
         let least = if switched { 1 } else { info.least_k };
         if info.uses_k && !(least..=spec.experts).contains(&spec.k) {
@@ -362,6 +370,8 @@ mod tests {
              k1-fallback = true"
         );
         entry.check(&one, &given("k1-fallback", Value::Bool(true))).unwrap();
+        let parameters = entry.parameters(&given("replace", Value::Bool(true))).unwrap();
+        assert!(parameters.bool("replace") && !parameters.bool("k1-fallback"));
         let none = entry.check(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).unwrap_err();
         assert!(none.to_string().ends_with("k must be from 2 to 4"), "{none}");
         let many = entry.check(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).unwrap_err();
