@@ -52,7 +52,6 @@ fn sweep<F: Function<f32> + Copy>(function: F, exact: impl Fn(&mut [f64])) -> f6
 }
 
 fn assert_within(worst: f64, bound: f64, what: &str) {
-    println!("{what}: {worst:.3} units, {bound} allowed");
     assert!(worst <= bound, "{what}: {worst} units in the last place, {bound} allowed");
 }
 
