@@ -107,7 +107,9 @@ proptest! {
         // It does not depend on how the rows are cut into batches, nor on a factor of a row's weights.
         let mut stats = GateStats::default();
         rows.chunks(7).for_each(|rows| add(&mut stats, experts, rows, &[]));
-        prop_assert_eq!(&stats.summary(), &found);
+        let cut = stats.summary();
+        prop_assert!((cut.mutual_information - found.mutual_information).abs() < 1e-9);
+        prop_assert_eq!(GateSummary { mutual_information: found.mutual_information, ..cut }, found.clone());
         let doubled: Vec<Vec<_>> =
             rows.iter().map(|row| row.iter().map(|&(e, w)| (e, 2.0 * w)).collect()).collect();
         let doubled = summary(experts, &doubled);

@@ -1,7 +1,6 @@
 //! How a gate does: numbers of each gate, alarms drawn from them, and matrices for a closer look.
 //!
-//! [`GateStats`] adds up the routings of one gate, a step or an epoch of them, in one pass over the pairs and in memory
-//! that does not grow; its [`GateSummary`] is what a history keeps, and [`GateSummary::alarms`] says what looks wrong.
+//! [`GateStats`] adds up the routings of one gate, a step or an epoch of them, in bounded memory; its [`GateSummary`] is what a history keeps, and [`GateSummary::alarms`] says what looks wrong.
 //! [`Consistency`] remembers where each row went, [`weight_difference`] compares training with inference, and
 //! [`CoOccurrence`] counts pairs of experts. The dense gate matrix is
 //! [`Routing::to_dense`](crate::Routing::to_dense).
@@ -41,5 +40,7 @@ fn set_hash(experts: &[u32]) -> u64 {
     let mixed = experts.iter().fold(ODD, |hash, &expert| {
         (hash ^ u64::from(expert)).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(29)
     });
-    (mixed ^ (mixed >> 32)).wrapping_mul(ODD) | 1
+    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(ODD);
+    // The low bits choose a place among counters, and need the high ones.
+    (mixed ^ (mixed >> 29)).max(1)
 }
