@@ -35,7 +35,7 @@ pub struct Options {
     pub odd_experts: Vec<usize>,
     /// K of the specification, where N is not smaller.
     pub k: usize,
-    /// Seeds of weights, rows and draws.
+    /// Seeds of weights, rows and draws; one or more.
     pub seeds: Vec<u64>,
     /// Numbers of threads that must not matter.
     pub threads: Vec<usize>,
@@ -108,16 +108,12 @@ impl fmt::Debug for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// Gates as they begin, if the router allows this size.
-    pub(super) fn fresh(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
+    /// Gates, if the router allows this size, that have moved away from where they begin: there biases are zeros and
+    /// logits may be equal.
+    pub(super) fn moved(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
         let Size { inputs, experts, .. } = size;
         let spec = GateSpec { inputs, experts, k: self.options.k.min(experts), seed, gate: 0 };
-        (self.build)(&spec)
-    }
-
-    /// Gates that have moved away from where they begin, where biases are zeros and logits equal.
-    pub(super) fn moved(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
-        let mut gates = self.fresh(size, seed)?;
+        let mut gates = (self.build)(&spec)?;
         let mut rng = chacha(seed, "conformance.parameters", 0);
         change_parameters(&mut *gates, |value| {
             value.add_assign(&uniform(*value.shape(), 0.3, &mut rng));
