@@ -32,14 +32,14 @@ pub struct ExpertChoiceOptions {
     pub aux: AuxOptions,
 }
 
-/// As published in training; thresholds, which follow the last hundred steps or so, outside.
+/// As published in training; thresholds, which follow the last ten steps or so, outside.
 impl Default for ExpertChoiceOptions {
     fn default() -> Self {
         ExpertChoiceOptions {
             capacity_factor: 1.0,
             noise_std: 0.0,
             inference: ChoiceInference::Threshold,
-            threshold_decay: 0.99,
+            threshold_decay: 0.9,
             aux: AuxOptions::default(),
         }
     }
@@ -104,7 +104,7 @@ impl ExpertChoice {
         ))
         .with(ParameterSpec::real(
             "threshold-decay",
-            0.99,
+            0.9,
             0.0..=1.0,
             "how much of a threshold a training step leaves",
         ));
