@@ -228,7 +228,7 @@ fn kept() -> PathBuf {
 }
 
 #[test]
-#[ignore = "writes the kept run anew: only for a new format, under a new name"]
+#[ignore = "writes the kept run; for a new format, under a new name: cargo test -p moe-nn --test run_dir -- --ignored"]
 fn keep_a_run() {
     let (_place, path, _) = run(3);
     RunDir::open(&path).unwrap().0.finish().unwrap();
