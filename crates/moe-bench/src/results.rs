@@ -2,6 +2,7 @@ use moe_core::batch::TaskSpec;
 use moe_data::Dataset;
 use moe_nn::{Evaluation, History, TaskMetrics};
 use moe_routers::RoutingStats;
+use moe_routers::telemetry::{GateSummary, Thresholds};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -120,7 +121,7 @@ impl TestResult {
 }
 
 /// How rows spread over experts, all gates together. All zeros for a model without gates.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct RoutingResult {
     /// Mean number of experts of a row and gate in training steps.
     pub experts_per_row_train: f64,
@@ -132,10 +133,30 @@ pub struct RoutingResult {
     pub max_load: f64,
     /// Experts without a row there.
     pub dead_experts: usize,
+    /// What the experts say of the row on the test part, mean over the gates: 0 if all rows have the same weights, 1
+    /// if each goes to one expert and all experts have equally many.
+    pub mutual_information: f64,
+    /// Share of the test rows that go to the most frequent set of experts, mean over the gates.
+    pub top_set_share: f64,
+    /// Each gate on the test part.
+    pub gates: Vec<GateSummary>,
+    /// What looks wrong with them.
+    pub alarms: Vec<GateAlarm>,
     /// Where the data has a planted partition: how well each row's main expert agrees with it (adjusted Rand
     /// index; 1 the same partition, about 0 unrelated), mean over the gates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adjusted_rand_index: Option<f64>,
+}
+
+/// Something that looks wrong with a gate.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct GateAlarm {
+    /// Which gate, from 0.
+    pub gate: usize,
+    /// Its name, such as `static routing`.
+    pub alarm: &'static str,
+    /// What it means and what to try.
+    pub text: String,
 }
 
 impl RoutingResult {
@@ -148,7 +169,22 @@ impl RoutingResult {
             let indices = gates.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
             indices.sum::<f64>() / test.main_experts.len() as f64
         });
+        let gates = test.gates.clone();
+        let mean = |value: fn(&GateSummary) -> f64| {
+            gates.iter().map(value).sum::<f64>() / gates.len().max(1) as f64
+        };
+        let alarms = gates.iter().enumerate().flat_map(|(gate, summary)| {
+            let alarms = summary.alarms(&Thresholds::default()).into_iter();
+            alarms.map(move |alarm| GateAlarm {
+                gate,
+                alarm: alarm.name(),
+                text: alarm.to_string(),
+            })
+        });
         RoutingResult {
+            mutual_information: mean(|gate| gate.mutual_information),
+            top_set_share: mean(|gate| gate.top_set_share),
+            alarms: alarms.collect(),
             experts_per_row_train: history
                 .routing
                 .as_ref()
@@ -158,6 +194,7 @@ impl RoutingResult {
             max_load: stats.max_load(),
             dead_experts: stats.dead_experts(),
             adjusted_rand_index: agreement,
+            gates,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Comparisons as tables for people.
 
+use std::collections::BTreeMap;
+
 use comfy_table::{CellAlignment, Table, presets};
 
 use crate::results::VsBaseline;
@@ -44,6 +46,8 @@ pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
     mean_column("load entropy", |run| run.routing.load_entropy, 3);
     mean_column("max load", |run| run.routing.max_load, 3);
     mean_column("dead", |run| run.routing.dead_experts as f64, 1);
+    mean_column("information", |run| run.routing.mutual_information, 3);
+    mean_column("same set", |run| run.routing.top_set_share, 3);
     if comparison.runs.iter().any(|run| run.routing.adjusted_rand_index.is_some()) {
         mean_column("rand index", |run| run.routing.adjusted_rand_index.unwrap_or(0.0), 3);
     }
@@ -70,14 +74,37 @@ pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{table}\n\n{}\n", legend(comparison))
+    format!("{table}\n\n{}\n{}", legend(comparison), alarms(comparison))
+}
+
+/// A line per kind of alarm: which routers, in how many of their gates.
+fn alarms(comparison: &Comparison) -> String {
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for summary in &comparison.summary {
+        let runs = comparison.runs.iter().filter(|run| run.router == summary.router);
+        let all: usize = runs.clone().map(|run| run.routing.gates.len()).sum();
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        runs.flat_map(|run| &run.routing.alarms)
+            .for_each(|alarm| *counts.entry(alarm.alarm).or_default() += 1);
+        for (kind, count) in counts {
+            kinds.entry(kind).or_default().push(format!("{} {count} of {all}", summary.router));
+        }
+    }
+    let lines = kinds.iter().map(|(kind, routers)| format!("- {kind}: {}\n", routers.join(", ")));
+    match lines.collect::<String>() {
+        lines if lines.is_empty() => lines,
+        lines => format!(
+            "\nGates that look wrong on the test part (why, and what to try: `alarms` of the JSON):\n{lines}"
+        ),
+    }
 }
 
 fn legend(comparison: &Comparison) -> String {
     let rows = comparison.dataset.rows;
     format!(
         "{}: {} training, {} validation, {} test rows; {} seed(s); mean ± standard error. Lower loss is better. \
-         \"vs baseline\" is the relative difference in test loss with its 95 % interval, paired by seed.",
+         \"information\" is what the experts say of the row (0: all rows are routed alike, 1: each expert has its own \
+         rows), \"same set\" the share of rows that go to the same experts. \"vs baseline\" is the relative difference in test loss with its 95 % interval, paired by seed.",
         comparison.dataset.name, rows.train, rows.val, rows.test, comparison.config.run.seeds
     )
 }

@@ -120,11 +120,15 @@ fn check_run(run: &Value, object: &Value) {
 
     let routing = &run["routing"];
     let mut wanted = vec![
+        "alarms",
         "dead_experts",
         "experts_per_row_eval",
         "experts_per_row_train",
+        "gates",
         "load_entropy",
         "max_load",
+        "mutual_information",
+        "top_set_share",
     ];
     if object["dataset"]["name"] == "synthetic" {
         wanted.insert(0, "adjusted_rand_index");
@@ -135,9 +139,23 @@ fn check_run(run: &Value, object: &Value) {
     assert!(routing["dead_experts"].is_u64() && number(&routing["dead_experts"]) < experts);
     assert!((0.0..=1.0).contains(&number(&routing["load_entropy"])));
     assert!((1.0 / experts..=1.0).contains(&number(&routing["max_load"])));
-    let per_row = if run["router"] == "softmax" { experts } else { number(&run["k"]) };
+    for key in ["mutual_information", "top_set_share"] {
+        assert!((0.0..=1.0).contains(&number(&routing[key])), "{key}");
+    }
+    let gates = routing["gates"].as_array().unwrap();
+    assert_eq!(gates.len(), tasks.len());
+    for gate in gates {
+        assert_eq!(gate["rows"], object["dataset"]["rows"]["test"]);
+        assert_eq!(gate["load_share"].as_array().unwrap().len() as f64, experts);
+    }
     for key in ["experts_per_row_train", "experts_per_row_eval"] {
-        assert_eq!(number(&routing[key]), per_row, "{key}");
+        let found = number(&routing[key]);
+        match run["router"].as_str().unwrap() {
+            "softmax" => assert_eq!(found, experts, "{key}"),
+            "hash" | "switch" => assert_eq!(found, 1.0, "{key}"),
+            "comet" | "dselect-k" | "expert-choice" => assert!(found > 0.0 && found <= experts),
+            _ => assert_eq!(found, number(&run["k"]), "{key}"),
+        }
     }
 }
 
@@ -204,7 +222,12 @@ fn json_keeps_the_contract_and_is_what_the_files_hold() {
     assert_eq!(serde_json::to_value(&resolved).unwrap(), object["config"]);
     assert_eq!(object["config"]["routers"]["top-k"]["load-balance"], 0.0, "defaults are recorded");
     let report = place.text("a/report.md");
-    for text in ["# softmax, top-k compared on multi-optdigits", "| top-k ", "batch_rows = 100"] {
+    for text in [
+        "# softmax, top-k, noisy-top-k, switch, ",
+        " compared on multi-optdigits",
+        "| top-k ",
+        "batch_rows = 100",
+    ] {
         assert!(report.contains(text), "{report}");
     }
 
@@ -227,9 +250,11 @@ fn results_do_not_depend_on_the_threads() {
 #[test]
 fn tables_are_for_people() {
     let place = Place::new();
-    let ran = place.smoke(&["--set", "dataset.seed=3"]);
+    let routers = ["--routers", "softmax,top-k"];
+    let ran = place.smoke(&[&routers[..], &["--set", "dataset.seed=3"]].concat());
     let lines: Vec<&str> = ran.stdout.lines().collect();
-    assert_eq!(lines.len(), 5, "head, two routers, a blank line, how to read it: {}", ran.stdout);
+    assert!(lines.len() >= 5, "head, two routers, a blank line, how to read it: {}", ran.stdout);
+    assert_eq!((lines[3], lines.len() > 5), ("", lines.get(5) == Some(&"")), "{}", ran.stdout);
     for head in ["router", "test loss", "left accuracy", "dead", "seconds", "vs baseline"] {
         assert!(lines[0].contains(head), "{head:?}: {}", lines[0]);
     }
@@ -237,7 +262,7 @@ fn tables_are_for_people() {
     assert!(lines[2].starts_with(" top-k ") && lines[2].contains(" baseline"), "{}", lines[2]);
     assert!(lines[4].contains("600 training, 200 validation, 200 test rows; 2 seed(s)"));
 
-    let markdown = place.smoke(&["--format", "md"]).stdout;
+    let markdown = place.smoke(&[&routers[..], &["--format", "md"]].concat()).stdout;
     let rows: Vec<&str> = markdown.lines().take_while(|line| !line.is_empty()).collect();
     assert_eq!(rows.len(), 4, "{markdown}");
     let bars = |row: &str| row.matches('|').count();
@@ -245,6 +270,11 @@ fn tables_are_for_people() {
         rows.iter().all(|row| row.starts_with('|') && bars(row) == bars(rows[0])),
         "{markdown}"
     );
+
+    // A gate that is the same for all rows is pointed out.
+    let one_set = ["--routers", "dselect-k", "--set", "routers.dselect-k.static=true"];
+    let table = place.smoke(&one_set).stdout;
+    assert!(table.contains("\n- same weights: dselect-k 4 of 4"), "{table}");
     assert!(rows[1].bytes().all(|byte| b"|-: ".contains(&byte)), "{markdown}");
 }
 

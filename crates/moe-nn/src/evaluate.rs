@@ -1,6 +1,7 @@
 use moe_core::batch::{BatchSource, Target, TaskKind, TaskSpec};
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real};
+use moe_routers::telemetry::{GateStats, GateSummary};
 use moe_routers::{Routing, RoutingStats};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,8 @@ pub struct Evaluation {
     pub tasks: Vec<TaskMetrics>,
     /// Spread of rows over experts, all gates together; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
+    /// How each gate routes.
+    pub gates: Vec<GateSummary>,
     /// For each gate, the expert with the largest weight for each row (the first of equals; N if the row has none).
     pub main_experts: Vec<Vec<u32>>,
 }
@@ -74,6 +77,7 @@ pub fn evaluate(
     let rows: Vec<u32> = (0..source.rows() as u32).collect();
     let mut columns: Vec<TaskColumn> = tasks.iter().map(TaskColumn::new).collect();
     let mut stats = RoutingStats::default();
+    let mut gates: Vec<GateStats> = Vec::new();
     let mut main_experts: Vec<Vec<u32>> = Vec::new();
     for rows in rows.chunks(batch_rows.max(1)) {
         let batch = source.batch(rows);
@@ -85,8 +89,11 @@ pub fn evaluate(
             column.add(prediction.value().as_slice(), target);
         }
         main_experts.resize_with(output.routings.len(), Vec::new);
-        for (routing, main) in output.routings.iter().zip(&mut main_experts) {
+        gates.resize_with(output.routings.len(), GateStats::default);
+        let by_gate = gates.iter_mut().zip(&mut main_experts);
+        for (routing, (gate, main)) in output.routings.iter().zip(by_gate) {
             stats.add(&routing.assignments);
+            gate.add_routing(routing);
             add_main_experts(routing, main);
         }
     }
@@ -95,6 +102,7 @@ pub fn evaluate(
     Evaluation {
         loss: weighted.sum(),
         routing: (!main_experts.is_empty()).then_some(stats),
+        gates: gates.iter().map(GateStats::summary).collect(),
         main_experts,
         tasks,
     }

@@ -1,4 +1,5 @@
 use moe_routers::RoutingStats;
+use moe_routers::telemetry::GateSummary;
 use serde::{Deserialize, Serialize};
 
 /// What training did.
@@ -56,6 +57,8 @@ pub struct EpochRecord {
     pub is_best: bool,
     /// Experts per row and gate in training.
     pub experts_per_row: f64,
+    /// How each gate routed in the steps of the epoch.
+    pub gates: Vec<GateSummary>,
     /// Time since training began.
     pub seconds: f64,
 }

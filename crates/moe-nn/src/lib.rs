@@ -79,7 +79,8 @@ mod error;
 mod evaluate;
 mod expert_bank;
 mod experts;
-mod health;
+mod gate_health;
+mod gradient_health;
 mod history;
 mod layer;
 mod layer_experts;
@@ -121,7 +122,7 @@ pub use optimizer::{
     Rule, Schedule,
 };
 pub use run_dir::{RunDir, RunInfo};
-pub use step::{StepContext, StepError, StepReport, train_step};
+pub use step::{Decision, StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use train_state::TrainState;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use moe_core::envelope::{self, EnvelopeError, Kind};
 use moe_core::files::{replace_file, write_synced};
+use moe_routers::telemetry::Consistency;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -17,7 +18,7 @@ const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const CONFIG: &str = "config.resolved.toml";
 const METRICS: &str = "metrics.jsonl";
-const STATE_KIND: Kind = Kind { name: "train-state", version: 2 };
+const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 
 /// A directory that keeps a training run, so that it can be interrupted at any moment and continued to the same bits.
 ///
@@ -26,7 +27,7 @@ const STATE_KIND: Kind = Kind { name: "train-state", version: 2 };
 /// | `config.resolved.toml` | the configuration, if there is one |
 /// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
 /// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch |
-/// | `state` | optimiser, history and what is frozen (see [`moe_core::envelope`]) |
+/// | `state` | optimiser, history, what is frozen and where rows went (see [`moe_core::envelope`]) |
 /// | `manifest.json` | which files are the run's, with their SHA-256; how long `metrics.jsonl` is; the model |
 ///
 /// A checkpoint is written under new names (`last-12.safetensors`), synced, and comes to be when the new manifest takes
@@ -121,6 +122,7 @@ struct Saved<'a> {
     optimizer: Cow<'a, Optimizer>,
     history: Cow<'a, History>,
     frozen: Cow<'a, [String]>,
+    memories: Cow<'a, [Consistency]>,
 }
 
 impl RunDir {
@@ -210,6 +212,7 @@ impl RunDir {
             last,
             best,
             frozen: saved.frozen.into_owned(),
+            memories: saved.memories.into_owned(),
             history: saved.history.into_owned(),
         };
         Ok((dir, state))
@@ -248,6 +251,7 @@ impl RunDir {
             optimizer: Cow::Borrowed(&state.optimizer),
             history: Cow::Borrowed(history),
             frozen: Cow::Borrowed(&state.frozen),
+            memories: Cow::Borrowed(&state.memories),
         };
         let name = format!("state-{n}");
         let saved = envelope::seal(STATE_KIND, &saved)

@@ -1,9 +1,9 @@
 use moe_core::batch::{Batch, TaskSpec};
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Gradients, Tape, Var};
-use moe_core::{Pass, Real};
+use moe_core::{Pass, Real, Tensor};
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{AuxLoss, Observed};
+use moe_routers::{AuxLoss, Observed, Routing};
 
 use crate::{GradientNorms, Model, Optimizer, OptimizerError, task_loss};
 
@@ -17,8 +17,19 @@ pub struct StepReport {
     pub terms: Vec<(String, f64)>,
     /// How large the gradients were, before clipping.
     pub gradient_norms: GradientNorms,
-    /// What each gate decided, part by part.
-    pub assignments: Vec<Assignments>,
+    /// For each part, what each gate decided.
+    pub decisions: Vec<Vec<Decision>>,
+}
+
+/// What a gate decided for the rows of a part: what [`GateStats::add`](moe_routers::telemetry::GateStats::add) takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// The experts of each row.
+    pub assignments: Assignments,
+    /// `[pairs]`: the weight of each (row, expert) pair.
+    pub weights: Tensor,
+    /// Numbers of the router's own, by name.
+    pub telemetry: Vec<(&'static str, f64)>,
 }
 
 /// Why a training step was not taken. The model has not been updated.
@@ -88,8 +99,8 @@ pub fn train_step(
     let found = found.expect("a batch has a part");
     let gradient_norms = optimizer.step(model, &found.gradients)?;
     model.after_step(&found.observed);
-    let Found { loss, terms, assignments, .. } = found;
-    Ok(StepReport { loss, terms, gradient_norms, assignments })
+    let Found { loss, terms, decisions, .. } = found;
+    Ok(StepReport { loss, terms, gradient_norms, decisions })
 }
 
 /// What a part of a batch contributes.
@@ -97,7 +108,7 @@ struct Found {
     loss: f64,
     terms: Vec<(String, f64)>,
     gradients: Gradients,
-    assignments: Vec<Assignments>,
+    decisions: Vec<Vec<Decision>>,
     observed: Vec<Observed>,
 }
 
@@ -106,7 +117,7 @@ impl Found {
         self.loss += other.loss;
         self.terms.iter_mut().zip(other.terms).for_each(|(sum, term)| sum.1 += term.1);
         self.gradients.accumulate(other.gradients);
-        self.assignments.extend(other.assignments);
+        self.decisions.extend(other.decisions);
         self.observed.iter_mut().zip(&other.observed).for_each(|(all, part)| all.add(part));
     }
 }
@@ -149,6 +160,9 @@ fn gradients(
     let loss_value = value(loss);
     let gradients = tape.backward(total_loss(loss, &aux_losses));
     let routings = output.routings.into_iter();
-    let (assignments, observed) = routings.map(|r| (r.assignments, r.observed)).unzip();
-    Ok(Found { loss: loss_value, terms, gradients, assignments, observed })
+    let routings = routings.map(|Routing { assignments, weights, telemetry, observed, .. }| {
+        (Decision { assignments, weights: weights.value().clone(), telemetry }, observed)
+    });
+    let (decisions, observed) = routings.unzip();
+    Ok(Found { loss: loss_value, terms, gradients, decisions: vec![decisions], observed })
 }

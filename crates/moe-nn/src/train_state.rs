@@ -1,4 +1,5 @@
 use moe_core::{StateMut, StateRef};
+use moe_routers::telemetry::Consistency;
 
 use crate::{History, Module, Optimizer, OptimizerOptions, OtherModule, Weights};
 
@@ -14,6 +15,8 @@ pub struct TrainState {
     pub(crate) best: Weights,
     /// Names of the frozen parameters.
     pub(crate) frozen: Vec<String>,
+    /// Where each gate sent each row last; empty before the first step.
+    pub(crate) memories: Vec<Consistency>,
     pub(crate) history: History,
 }
 
@@ -31,6 +34,7 @@ impl TrainState {
             last: Weights::of(module),
             best: Weights::of(module),
             frozen,
+            memories: Vec::new(),
             history: History::new(),
         }
     }

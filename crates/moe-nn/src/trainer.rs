@@ -5,8 +5,10 @@ use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
 use moe_routers::RoutingStats;
+use moe_routers::telemetry::GateSummary;
 
-use crate::health::GradientHealth;
+use crate::gate_health::{self, GateHealth};
+use crate::gradient_health::GradientHealth;
 use crate::{
     EpochRecord, Evaluation, History, Model, OptimizerOptions, OtherModule, StepContext, StepError,
     StepReport, StopReason, TrainState, Weights, evaluate, train_step,
@@ -185,16 +187,25 @@ pub fn continue_training(
         }
         let epoch = state.history.epochs.len() + 1;
         let epoch_started = Instant::now();
-        let mut run = Epoch { epoch, tasks: train.tasks(), options, state: &mut state };
-        let mut health = GradientHealth::default();
-        let (train_loss, train_terms) = run.train(model, train, &mut health, observer)?;
+        let mut run = Epoch {
+            number: epoch,
+            tasks: train.tasks(),
+            options,
+            state: &mut state,
+            gradients: GradientHealth::default(),
+            gates: GateHealth::default(),
+        };
+        let (train_loss, train_terms) = run.train(model, train, observer)?;
+        let gates = run.gate_summaries(model, val);
+        let Epoch { gradients, .. } = run;
         state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
         let evaluation = evaluate(model, val, &options.task_weights, options.batch_rows);
         check_validation(&evaluation, train.tasks(), epoch)?;
         state.last = Weights::of(model);
-        let idle_parameters = health.idle(model);
-        health.warn(epoch, &idle_parameters);
+        let idle_parameters = gradients.idle(model);
+        gradients.warn(epoch, &idle_parameters);
         let history = &mut state.history;
+        gate_health::warn(epoch, &gates, history.epochs.last().map(|record| &record.gates[..]));
         let is_best = evaluation.loss < history.best_val_loss;
         if is_best {
             history.best_epoch = epoch;
@@ -206,11 +217,12 @@ pub fn continue_training(
             steps: history.steps,
             train_loss,
             train_terms,
-            gradient_norm: health.mean(),
-            largest_gradient_norm: health.largest(),
+            gradient_norm: gradients.mean(),
+            largest_gradient_norm: gradients.largest(),
             idle_parameters,
             val_loss: evaluation.loss,
             is_best,
+            gates,
             experts_per_row: history.routing.as_ref().map_or(0.0, RoutingStats::experts_per_row),
             seconds: seconds_before + started.elapsed().as_secs_f64(),
         };
@@ -253,22 +265,24 @@ fn check_validation(
 
 /// An epoch being trained.
 struct Epoch<'a> {
-    epoch: usize,
+    /// From 1.
+    number: usize,
     tasks: &'a [TaskSpec],
     options: &'a TrainOptions,
     state: &'a mut TrainState,
+    gradients: GradientHealth,
+    gates: GateHealth,
 }
 
-impl Epoch<'_> {
+impl<'a> Epoch<'a> {
     /// Takes all steps; returns the means of the tasks' loss and of every term of the loss.
     fn train(
         &mut self,
         model: &mut dyn Model,
         source: &dyn BatchSource,
-        health: &mut GradientHealth,
         observer: &mut dyn Observer,
     ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
-        let order = permutation(source.rows(), self.options.seed, "shuffle", self.epoch as u64);
+        let order = permutation(source.rows(), self.options.seed, "shuffle", self.number as u64);
         let batches = order.chunks(self.options.batch_rows.max(1));
         let steps = batches.len() as u64;
         let mut tape = Tape::new();
@@ -277,9 +291,11 @@ impl Epoch<'_> {
         for rows in batches {
             let at_a_time = self.options.micro_batch_rows.unwrap_or(rows.len()).max(1);
             let parts: Vec<Batch> = rows.chunks(at_a_time).map(|rows| source.batch(rows)).collect();
-            let StepReport { loss, terms, gradient_norms, .. } =
+            let StepReport { loss, terms, gradient_norms, decisions } =
                 self.step(&mut tape, model, &parts)?;
-            health.add(&gradient_norms);
+            self.gradients.add(&gradient_norms);
+            let memories = &mut self.state.memories;
+            self.gates.add(&parts, &decisions, memories, source.rows());
             tracing::debug!(step = self.state.history.steps, loss, "step");
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
@@ -299,24 +315,43 @@ impl Epoch<'_> {
         model: &mut dyn Model,
         parts: &[Batch],
     ) -> Result<StepReport, TrainError> {
+        let at = self.context();
         let TrainState { optimizer, history, .. } = &mut *self.state;
-        let at = StepContext {
-            seed: self.options.seed,
-            step: history.steps,
-            epoch: self.epoch as u64 - 1,
-            tasks: self.tasks,
-            task_weights: &self.options.task_weights,
-        };
         history.steps += 1;
         let report = train_step(tape, model, optimizer, &at, parts);
         let report = report.map_err(|source| TrainError::Step {
             step: history.steps,
-            epoch: self.epoch,
+            epoch: self.number,
             source,
         })?;
-        for assignments in &report.assignments {
-            history.routing.get_or_insert_default().add(assignments);
+        for decision in report.decisions.iter().flatten() {
+            history.routing.get_or_insert_default().add(&decision.assignments);
         }
         Ok(report)
+    }
+
+    /// Of the next step.
+    fn context(&self) -> StepContext<'a> {
+        StepContext {
+            seed: self.options.seed,
+            step: self.state.history.steps,
+            epoch: self.number as u64 - 1,
+            tasks: self.tasks,
+            task_weights: &self.options.task_weights,
+        }
+    }
+
+    /// How each gate did in the steps taken, and on the first rows of `val` in training against use.
+    fn gate_summaries(&mut self, model: &dyn Model, val: &dyn BatchSource) -> Vec<GateSummary> {
+        let mut gates = self.gates.summaries(&mut self.state.memories);
+        if !gates.is_empty() {
+            let rows = self.options.batch_rows.clamp(1, val.rows());
+            let batch = val.batch(&(0..rows as u32).collect::<Vec<_>>());
+            let differences = gate_health::weight_differences(model, &batch, &self.context());
+            for (gate, difference) in gates.iter_mut().zip(differences) {
+                gate.weight_difference = Some(difference);
+            }
+        }
+        gates
     }
 }

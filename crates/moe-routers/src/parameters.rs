@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use moe_core::Real;
 use serde::{Deserialize, Serialize};
 
 use crate::RegistryError;
@@ -93,6 +94,8 @@ impl ParameterSpec {
         range: RangeInclusive<f64>,
         doc: &'static str,
     ) -> Self {
+        // As short as this build's precision allows: a default of 0.1 in single precision is not 0.10000000149.
+        let default = (default as Real).to_string().parse().unwrap_or(default);
         ParameterSpec { name, default: Value::Real(default), range: Range::Real(range), doc }
     }
 

@@ -143,14 +143,18 @@ fn each_alarm_is_raised_by_its_fault_alone() {
     };
     // Negative control: rows spread over sixteen experts, a dense gate, and few rows of any kind.
     assert_eq!(names(&one_hot(16, 160, |row| row % 16)), [""; 0]);
-    let dense: Vec<(u32, Real)> = (0..4).map(|expert| (expert, 0.25)).collect();
-    assert_eq!(names(&summary(4, &vec![dense; 100])), [""; 0]);
+    let dense = |row: u32| -> Vec<(u32, Real)> {
+        (0..4).map(|expert| (expert, if expert == row % 4 { 0.4 } else { 0.2 })).collect()
+    };
+    assert_eq!(names(&summary(4, &(0..100).map(dense).collect::<Vec<_>>())), [""; 0]);
     assert_eq!(names(&one_hot(16, 63, |_| 0)), [""; 0]);
     assert_eq!(names(&one_hot(1, 500, |_| 0)), [""; 0]);
 
     // A dense gate that gives nearly everything to one expert: no expert is dead, no set is special.
     let steep = vec![(0, 0.02), (1, 0.02), (2, 0.92), (3, 0.04)];
     assert_eq!(names(&summary(4, &vec![steep; 100])), ["collapse"]);
+    // The same mild weights for all rows.
+    assert_eq!(names(&summary(4, &vec![dense(0); 100])), ["same weights"]);
     // Two of sixteen experts without rows; one of sixteen is allowed.
     assert_eq!(names(&one_hot(16, 140, |row| row % 14)), ["dead experts"]);
     assert_eq!(names(&one_hot(16, 150, |row| row % 15)), [""; 0]);
@@ -174,10 +178,12 @@ fn alarms_say_what_they_mean_and_what_to_try() {
         Alarm::Collapse { expert: 3, share: 0.975 },
         Alarm::DeadExperts { dead: 5, experts: 16 },
         Alarm::StaticRouting { experts: vec![1, 7], share: 0.99 },
+        Alarm::SameWeights { information: 0.004 },
         Alarm::NotFinite { rows: 2 },
         Alarm::Dropping { share: 0.3 },
     ];
-    let facts = ["expert 3 has 97.5 %", "5 of 16", "99.0 % of the rows", "2 rows", "30.0 %"];
+    let facts =
+        ["expert 3 has 97.5 %", "5 of 16", "99.0 % of the rows", "tell 0.004", "2 rows", "30.0 %"];
     for (alarm, fact) in alarms.iter().zip(facts) {
         let text = alarm.to_string();
         assert!(text.contains(fact) && text.contains("; try "), "{text}");

@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// A comparison of two routers in a fraction of a second.
+/// A comparison of all routers in about a second.
 pub const SMOKE: [&str; 5] = ["compare", "--preset", "smoke", "--progress", "none"];
 
 /// The smallest comparison.

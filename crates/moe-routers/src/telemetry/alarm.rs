@@ -13,6 +13,8 @@ pub struct Thresholds {
     pub dead_experts: f64,
     /// Share of rows that go to the same experts at most. Default 0.95.
     pub static_routing: f64,
+    /// Mutual information of row and expert at least. Default 0.01.
+    pub information: f64,
     /// Share of pairs that may be dropped. Default 0.2.
     pub dropping: f64,
 }
@@ -24,6 +26,7 @@ impl Default for Thresholds {
             collapse: 0.9,
             dead_experts: 0.1,
             static_routing: 0.95,
+            information: 0.01,
             dropping: 0.2,
         }
     }
@@ -54,6 +57,11 @@ pub enum Alarm {
         /// The share of rows.
         share: f64,
     },
+    /// Nearly the same weights for all rows.
+    SameWeights {
+        /// Mutual information of row and expert.
+        information: f64,
+    },
     /// Weights that are not finite numbers.
     NotFinite {
         /// Rows with such a weight.
@@ -66,35 +74,55 @@ pub enum Alarm {
     },
 }
 
+impl Alarm {
+    /// The name that its text begins with.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Alarm::Collapse { .. } => "collapse",
+            Alarm::DeadExperts { .. } => "dead experts",
+            Alarm::StaticRouting { .. } => "static routing",
+            Alarm::SameWeights { .. } => "same weights",
+            Alarm::NotFinite { .. } => "not finite",
+            Alarm::Dropping { .. } => "dropping",
+        }
+    }
+}
+
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: &f64| format!("{:.1} %", 100.0 * share);
+        write!(f, "{}: ", self.name())?;
         match self {
             Alarm::Collapse { expert, share } => write!(
                 f,
-                "collapse: expert {expert} has {} of the weight, so the others hardly learn; try a load-balancing \
+                "expert {expert} has {} of the weight, so the others hardly learn; try a load-balancing \
                  loss, noise in the gate or a smaller learning rate",
                 percent(share)
             ),
             Alarm::DeadExperts { dead, experts } => write!(
                 f,
-                "dead experts: {dead} of {experts} get no row and do not learn; try a load-balancing loss, more \
+                "{dead} of {experts} get no row and do not learn; try a load-balancing loss, more \
                  experts per row, or fewer experts"
             ),
             Alarm::StaticRouting { experts, share } => write!(
                 f,
-                "static routing: {} of the rows go to the same experts {experts:?}, so the gate does not look at the \
+                "{} of the rows go to the same experts {experts:?}, so the gate does not look at the \
                  row; try a load-balancing loss, a larger learning rate for the gate, or inputs of unit scale",
                 percent(share)
             ),
+            Alarm::SameWeights { information } => write!(
+                f,
+                "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly one fixed sum \
+                 of experts; try a larger learning rate for the gate, or inputs of unit scale"
+            ),
             Alarm::NotFinite { rows } => write!(
                 f,
-                "not finite: {rows} rows have a weight that is no finite number; try a smaller learning rate, and look \
+                "{rows} rows have a weight that is no finite number; try a smaller learning rate, and look \
                  for such numbers in the inputs"
             ),
             Alarm::Dropping { share } => write!(
                 f,
-                "dropping: {} of the (row, expert) pairs find no room in their expert and are lost; try a larger \
+                "{} of the (row, expert) pairs find no room in their expert and are lost; try a larger \
                  capacity factor or a load-balancing loss",
                 percent(share)
             ),
@@ -126,6 +154,12 @@ impl GateSummary {
         if self.top_set_share > thresholds.static_routing && self.top_set.len() < n {
             let (experts, share) = (self.top_set.clone(), self.top_set_share);
             alarms.push(Alarm::StaticRouting { experts, share });
+        }
+        // Collapse and static routing say it better.
+        let is_told =
+            |alarm: &Alarm| matches!(alarm, Alarm::Collapse { .. } | Alarm::StaticRouting { .. });
+        if self.mutual_information < thresholds.information && !alarms.iter().any(is_told) {
+            alarms.push(Alarm::SameWeights { information: self.mutual_information });
         }
         if self.dropped > thresholds.dropping {
             alarms.push(Alarm::Dropping { share: self.dropped });

@@ -63,6 +63,8 @@ pub struct GateSummary {
     /// Share of rows whose experts changed since they were last seen; see [`Consistency`](super::Consistency), from which
     /// the caller sets it.
     pub changed: Option<f64>,
+    /// How far the weights of training are from those of use; see [`weight_difference`], from which the caller sets it.
+    pub weight_difference: Option<f64>,
 }
 
 impl GateStats {
@@ -165,6 +167,7 @@ impl GateStats {
             dropped: self.dropped.1 / self.dropped.0.max(1) as f64,
             not_finite: self.not_finite,
             changed: None,
+            weight_difference: None,
         }
     }
 }
