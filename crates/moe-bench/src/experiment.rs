@@ -122,7 +122,7 @@ impl<'r> Experiment<'r> {
             best_epoch: history.best_epoch,
             val_loss: history.best_val_loss,
             test: TestResult::new(&test, &data.tasks),
-            routing: RoutingResult::new(&history, &test, data.test.planted()),
+            routing: RoutingResult::new(&history, &test, config.model.k, data.test.planted()),
             seconds: history.train_seconds,
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),

@@ -127,6 +127,8 @@ pub struct RoutingResult {
     pub experts_per_row_train: f64,
     /// The same on the test part.
     pub experts_per_row_eval: f64,
+    /// Share of the test rows with at most K experts, mean over the gates.
+    pub rows_up_to_k: f64,
     /// Entropy of the experts' load on the test part: 1 balanced, 0 collapsed.
     pub load_entropy: f64,
     /// Largest share of one expert of all (row, expert) pairs there.
@@ -160,7 +162,12 @@ pub struct GateAlarm {
 }
 
 impl RoutingResult {
-    pub(crate) fn new(history: &History, test: &Evaluation, planted: Option<&[u32]>) -> Self {
+    pub(crate) fn new(
+        history: &History,
+        test: &Evaluation,
+        k: usize,
+        planted: Option<&[u32]>,
+    ) -> Self {
         let Some(stats) = &test.routing else {
             return RoutingResult::default();
         };
@@ -170,7 +177,7 @@ impl RoutingResult {
             indices.sum::<f64>() / test.main_experts.len() as f64
         });
         let gates = test.gates.clone();
-        let mean = |value: fn(&GateSummary) -> f64| {
+        let mean = |value: &dyn Fn(&GateSummary) -> f64| {
             gates.iter().map(value).sum::<f64>() / gates.len().max(1) as f64
         };
         let alarms = gates.iter().enumerate().flat_map(|(gate, summary)| {
@@ -182,8 +189,9 @@ impl RoutingResult {
             })
         });
         RoutingResult {
-            mutual_information: mean(|gate| gate.mutual_information),
-            top_set_share: mean(|gate| gate.top_set_share),
+            rows_up_to_k: mean(&|gate| gate.share_up_to(k)),
+            mutual_information: mean(&|gate| gate.mutual_information),
+            top_set_share: mean(&|gate| gate.top_set_share),
             alarms: alarms.collect(),
             experts_per_row_train: history
                 .routing

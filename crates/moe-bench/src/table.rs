@@ -43,6 +43,7 @@ pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
     };
     mean_column("experts/row train", |run| run.routing.experts_per_row_train, 2);
     mean_column("eval", |run| run.routing.experts_per_row_eval, 2);
+    mean_column("up to K", |run| run.routing.rows_up_to_k, 3);
     mean_column("load entropy", |run| run.routing.load_entropy, 3);
     mean_column("max load", |run| run.routing.max_load, 3);
     mean_column("dead", |run| run.routing.dead_experts as f64, 1);
@@ -103,7 +104,7 @@ fn legend(comparison: &Comparison) -> String {
     let rows = comparison.dataset.rows;
     format!(
         "{}: {} training, {} validation, {} test rows; {} seed(s); mean ± standard error. Lower loss is better. \
-         \"information\" is what the experts say of the row (0: all rows are routed alike, 1: each expert has its own \
+         \"up to K\" is the share of rows with at most K experts, \"information\" what the experts say of the row (0: all rows are routed alike, 1: each expert has its own \
          rows), \"same set\" the share of rows that go to the same experts. \"vs baseline\" is the relative difference in test loss with its 95 % interval, paired by seed.",
         comparison.dataset.name, rows.train, rows.val, rows.test, comparison.config.run.seeds
     )

@@ -128,6 +128,7 @@ fn check_run(run: &Value, object: &Value) {
         "load_entropy",
         "max_load",
         "mutual_information",
+        "rows_up_to_k",
         "top_set_share",
     ];
     if object["dataset"]["name"] == "synthetic" {
@@ -139,7 +140,7 @@ fn check_run(run: &Value, object: &Value) {
     assert!(routing["dead_experts"].is_u64() && number(&routing["dead_experts"]) < experts);
     assert!((0.0..=1.0).contains(&number(&routing["load_entropy"])));
     assert!((1.0 / experts..=1.0).contains(&number(&routing["max_load"])));
-    for key in ["mutual_information", "top_set_share"] {
+    for key in ["mutual_information", "rows_up_to_k", "top_set_share"] {
         assert!((0.0..=1.0).contains(&number(&routing[key])), "{key}");
     }
     let gates = routing["gates"].as_array().unwrap();

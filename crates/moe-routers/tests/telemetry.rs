@@ -104,6 +104,9 @@ proptest! {
             prop_assert!((0.0..=1.0 + 1e-12).contains(&share), "{found:?}");
         }
         prop_assert!(found.dead_experts <= experts);
+        prop_assert!((found.share_up_to(experts) - 1.0).abs() < 1e-12);
+        let mean: f64 = (0..).zip(&found.share_by_count).map(|(n, share)| f64::from(n) * share).sum();
+        prop_assert!((mean - found.experts_per_row).abs() < 1e-9);
         // It does not depend on how the rows are cut into batches, nor on a factor of a row's weights.
         let mut stats = GateStats::default();
         rows.chunks(7).for_each(|rows| add(&mut stats, experts, rows, &[]));

@@ -15,6 +15,8 @@ pub const DROPPED: &str = "dropped";
 #[derive(Clone, Debug, Default)]
 pub struct GateStats {
     load: RoutingStats,
+    /// `[N + 1]`: rows with no expert, one, two, ...
+    rows_by_count: Vec<u64>,
     /// `[N]`: sum over rows of the expert's share of the row's weight.
     weight: Vec<f64>,
     /// Rows in `weight`: those with weights that are finite and not all zero.
@@ -37,6 +39,8 @@ pub struct GateSummary {
     pub rows: u64,
     /// Mean number of experts of a row.
     pub experts_per_row: f64,
+    /// `[N + 1]`: share of the rows with no expert, with one, two, ...
+    pub share_by_count: Vec<f64>,
     /// `[N]`: share of the (row, expert) pairs that each expert has.
     pub load_share: Vec<f64>,
     /// Entropy of these shares over ln N: 1 balanced, 0 collapsed onto one expert.
@@ -67,6 +71,13 @@ pub struct GateSummary {
     pub weight_difference: Option<f64>,
 }
 
+impl GateSummary {
+    /// Share of the rows with at most `k` experts.
+    pub fn share_up_to(&self, k: usize) -> f64 {
+        self.share_by_count.iter().take(k + 1).sum()
+    }
+}
+
 impl GateStats {
     /// Adds a batch: the assignments, weights and telemetry of a [`Routing`].
     ///
@@ -84,11 +95,13 @@ impl GateStats {
         assert_eq!(weights.len(), assignments.pairs(), "one weight per pair");
         self.load.add(assignments);
         self.weight.resize(assignments.num_experts(), 0.0);
+        self.rows_by_count.resize(assignments.num_experts() + 1, 0);
         let (experts, weights) = (assignments.experts(), weights.as_slice());
         let mut shares = std::mem::take(&mut self.shares);
         shares.resize(weights.len(), 0.0);
         for bounds in assignments.offsets().windows(2) {
             let pairs = bounds[0] as usize..bounds[1] as usize;
+            self.rows_by_count[pairs.len()] += 1;
             self.sets.add(&experts[pairs.clone()]);
             self.add_row(&weights[pairs.clone()], &mut shares[pairs]);
         }
@@ -148,6 +161,10 @@ impl GateStats {
         GateSummary {
             rows,
             experts_per_row: self.load.experts_per_row(),
+            share_by_count: shares(
+                &mut self.rows_by_count.iter().map(|&rows| rows as f64),
+                rows as f64,
+            ),
             load_share: shares(
                 &mut load.iter().map(|&rows| rows as f64),
                 load.iter().sum::<u64>() as f64,
