@@ -61,10 +61,10 @@ impl BiasDescription {
 /// every kind: an id is treated as if it had been seen so many times more, with nothing to explain. The mean is not
 /// penalised; an id that was not seen has the bias 0.
 ///
-/// Mean, users and items are solved for in turn, again and again, each exactly as if the curvature were c: for a
-/// regression these are alternating least squares, for logits they never overshoot (Böhning and Lindsay,
-/// "Monotonicity of quadratic-approximation algorithms", 1988). That ends where the largest change of a sweep is below
-/// 1e-9 of the largest value, or after 2000 sweeps, which data with one class alone need.
+/// The users together with the mean, and the items together with the mean, are solved for in turn, each exactly as if
+/// the curvature were c: for a regression these are alternating least squares, for logits they never overshoot (Böhning
+/// and Lindsay, "Monotonicity of quadratic-approximation algorithms", 1988). That ends where the largest change of a
+/// sweep is below 1e-9 of the largest value, or after 1000 sweeps, which data with one class alone need.
 #[derive(Debug)]
 pub struct Bias {
     tasks: Vec<TaskBiases>,
@@ -116,24 +116,28 @@ impl TaskBiases {
     /// Returns the number of sweeps.
     fn fit(&mut self, ids: &[Vec<u32>], target: &Target, ridge: f64) -> u64 {
         const TOLERANCE: f64 = 1e-9;
-        const MOST_SWEEPS: u64 = 2000;
-        let counted = counted_rows(target);
-        let nobody = vec![0; counted.len()];
-        let columns = self.columns.iter_mut().zip(ids).map(|((_, table), ids)| {
-            Block::new(table, counted.iter().map(|&row| ids[row]).collect(), ridge)
-        });
-        let mut blocks = vec![Block::new(&mut self.mean, nobody, 0.0)];
-        blocks.extend(columns);
-        let mut fit = Fit { kind: self.kind, target, counted, blocks };
+        const MOST_SWEEPS: u64 = 1000;
+        let rows = counted_rows(target);
+        let column = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| {
+            Column::new(table, rows.iter().map(|&row| ids[row]).collect(), ridge)
+        };
+        let columns = self.columns.iter().zip(ids).map(column).collect();
+        let mean = doubles(&self.mean);
+        let mut fit = Fit { kind: self.kind, target, ridge, rows, mean, columns };
         let mut sweeps = 0;
         loop {
             sweeps += 1;
-            let largest_step = fit.sweep();
+            let columns = 0..fit.columns.len();
+            let steps = columns.map(|column| fit.solve(column, self.mean.is_frozen()));
+            let largest_step = steps.fold(0.0, f64::max);
             if largest_step <= TOLERANCE * fit.largest_value() || sweeps == MOST_SWEEPS {
                 break;
             }
         }
-        fit.blocks.into_iter().for_each(Block::store);
+        store(&mut self.mean, &fit.mean);
+        for ((_, table), column) in self.columns.iter_mut().zip(&fit.columns) {
+            store(table, &column.values);
+        }
         sweeps
     }
 
@@ -166,90 +170,110 @@ fn counted_rows(target: &Target) -> Vec<usize> {
     (0..rows).filter(counts).collect()
 }
 
+fn doubles(parameter: &Parameter) -> Vec<f64> {
+    parameter.value().as_slice().iter().map(|&v| f64::from(v)).collect()
+}
+
+fn store(parameter: &mut Parameter, values: &[f64]) {
+    let stored = parameter.value_mut().as_mut_slice().iter_mut().zip(values);
+    stored.for_each(|(stored, &value)| *stored = value as Real);
+}
+
 /// A task being fitted, in double precision.
 struct Fit<'a> {
     kind: TaskKind,
     target: &'a Target,
-    /// Rows of the target.
-    counted: Vec<usize>,
-    /// The mean, then the columns.
-    blocks: Vec<Block<'a>>,
+    ridge: f64,
+    /// Those that count.
+    rows: Vec<usize>,
+    /// `[C]`
+    mean: Vec<f64>,
+    columns: Vec<Column>,
 }
 
-/// Biases that are solved for together, because no row has two of them: those of a column, or the mean.
-struct Block<'a> {
-    parameter: &'a mut Parameter,
+/// The biases of a column, of which no row has two.
+struct Column {
     /// `[V, C]`
     values: Vec<f64>,
-    /// Which of the V each counted row has.
+    /// That of each row that counts.
     ids: Vec<u32>,
-    /// Rows of each of the V, and the penalty.
+    /// Rows of each of the V.
+    counts: Vec<f64>,
+    /// The same with the penalty, which is infinite for what is frozen.
     weights: Vec<f64>,
-    ridge: f64,
 }
 
-impl<'a> Block<'a> {
-    fn new(parameter: &'a mut Parameter, ids: Vec<u32>, ridge: f64) -> Self {
-        let values = parameter.value().as_slice().iter().map(|&v| f64::from(v)).collect();
-        let mut weights = vec![ridge; parameter.value().rows()];
-        ids.iter().for_each(|&id| weights[id as usize] += 1.0);
-        Block { parameter, values, ids, weights, ridge }
-    }
-
-    fn store(self) {
-        let values = self.parameter.value_mut().as_mut_slice().iter_mut().zip(self.values);
-        values.for_each(|(stored, value)| *stored = value as Real);
+impl Column {
+    fn new(table: &Parameter, ids: Vec<u32>, ridge: f64) -> Self {
+        let mut counts = vec![0.0; table.value().rows()];
+        ids.iter().for_each(|&id| counts[id as usize] += 1.0);
+        let ridge = if table.is_frozen() { f64::INFINITY } else { ridge };
+        let weights = counts.iter().map(|count| count + ridge).collect();
+        Column { values: doubles(table), ids, counts, weights }
     }
 }
 
 impl Fit<'_> {
-    /// Solves for every block once; returns the largest change.
-    fn sweep(&mut self) -> f64 {
+    /// Solves for a column together with the mean; returns the largest change.
+    ///
+    /// With n rows of an id, r the sum of their residuals over c and g = r - ridge · b, the biases change by
+    /// (g - n Δ) / (n + ridge) and the mean by Δ, for which Σ_ids (r - n Δ - n (g - n Δ) / (n + ridge)) = 0.
+    fn solve(&mut self, column: usize, is_mean_frozen: bool) -> f64 {
+        if self.rows.is_empty() {
+            return 0.0;
+        }
         let outputs = self.kind.outputs();
-        let curvature = match self.kind {
-            TaskKind::Regression => 1.0,
-            TaskKind::Binary => 0.25,
-            TaskKind::Multiclass { .. } => 0.5,
-        };
+        let mut residuals = self.residuals(column);
+        let Column { values, counts, weights, .. } = &mut self.columns[column];
         let mut largest = 0.0f64;
-        for solved in 0..self.blocks.len() {
-            if self.blocks[solved].parameter.is_frozen() {
-                continue;
+        for output in 0..outputs {
+            let (mut rest, mut weight) = (0.0, 0.0);
+            for (id, (&n, &w)) in counts.iter().zip(&*weights).enumerate() {
+                let at = id * outputs + output;
+                let g = residuals[at] - self.ridge * values[at];
+                rest += residuals[at] - n * g / w;
+                weight += n - n * n / w;
+                residuals[at] = g;
             }
-            let residuals = self.residuals(solved);
-            let Block { values, weights, ridge, .. } = &mut self.blocks[solved];
-            for (i, (value, residual)) in values.iter_mut().zip(residuals).enumerate() {
-                let weight = weights[i / outputs];
-                if weight > 0.0 {
-                    let step = (residual / curvature - *ridge * *value) / weight;
-                    *value += step;
-                    largest = largest.max(step.abs());
-                }
+            let step = if is_mean_frozen { 0.0 } else { rest / weight };
+            self.mean[output] += step;
+            largest = largest.max(step.abs());
+            for (id, (&n, &w)) in counts.iter().zip(&*weights).enumerate() {
+                let at = id * outputs + output;
+                let step = (residuals[at] - n * step) / w;
+                values[at] += step;
+                largest = largest.max(step.abs());
             }
         }
         largest
     }
 
-    /// What the rows of each of the V of a block leave to explain, `[V, C]`: the negative slope of their loss.
-    fn residuals(&self, block: usize) -> Vec<f64> {
+    /// What the rows of each id of a column leave to explain, over c: `[V, C]`, the negative slope of their loss.
+    fn residuals(&self, column: usize) -> Vec<f64> {
         let outputs = self.kind.outputs();
-        let mut sums = vec![0.0; self.blocks[block].values.len()];
+        let largest_curvature = match self.kind {
+            TaskKind::Regression => 1.0,
+            TaskKind::Binary => 0.25,
+            TaskKind::Multiclass { .. } => 0.5,
+        };
+        let mut sums = vec![0.0; self.columns[column].values.len()];
         let mut z = vec![0.0; outputs];
-        for (i, &row) in self.counted.iter().enumerate() {
-            z.fill(0.0);
-            for Block { values, ids, .. } in &self.blocks {
+        for (i, &row) in self.rows.iter().enumerate() {
+            z.copy_from_slice(&self.mean);
+            for Column { values, ids, .. } in &self.columns {
                 let start = ids[i] as usize * outputs;
                 z.iter_mut().zip(&values[start..]).for_each(|(z, value)| *z += value);
             }
             unexplained(self.target, row, &mut z);
-            let start = self.blocks[block].ids[i] as usize * outputs;
-            sums[start..].iter_mut().zip(&z).for_each(|(sum, rest)| *sum += rest);
+            let start = self.columns[column].ids[i] as usize * outputs;
+            let sums = sums[start..].iter_mut().zip(&z);
+            sums.for_each(|(sum, rest)| *sum += rest / largest_curvature);
         }
         sums
     }
 
     fn largest_value(&self) -> f64 {
-        let values = self.blocks.iter().flat_map(|block| &block.values);
+        let values = self.columns.iter().flat_map(|column| &column.values).chain(&self.mean);
         values.fold(0.0, |most, value| most.max(value.abs()))
     }
 }
