@@ -5,7 +5,8 @@ use moe_routers::{ParameterSpec, RouterInfo};
 pub enum Baseline {
     /// `shared-bottom`: one dense expert with as many learnable numbers as all experts together that a row of a
     /// K-sparse mixture can be given, min(N, K · number of tasks), and its heads (see
-    /// [`SharedBottomDescription::replacing`]). Where the gates of a mixture choose the same experts, it computes less.
+    /// [`SharedBottomDescription::replacing`](crate::SharedBottomDescription::replacing)). A mixture whose gates choose
+    /// the same experts for a row computes less than this baseline.
     SharedBottom,
     /// `single`: one expert of the mixture's size for every row.
     Single,
