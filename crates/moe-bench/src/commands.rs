@@ -1,8 +1,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
-use moe_routers::Registry;
+use moe_nn::{Baseline, RunDir, RunDirError, RunInfo, TrainState};
+use moe_routers::{Registry, RouterInfo};
 
 use crate::args::{Format, SharedArgs};
 use crate::compare::{RunObserver, run_all};
@@ -58,7 +58,7 @@ pub(crate) fn train(
     let (model, start) = experiment.start(router, seed)?;
     let info = RunInfo {
         config: Some(config.to_toml()),
-        model: serde_json::to_value(experiment.description(router)).expect("text keys"),
+        model: serde_json::to_value(experiment.description(router)?).expect("text keys"),
         seed,
     };
     let (out, (mut dir, state)) = match args.out.as_deref().filter(|_| resume) {
@@ -115,17 +115,18 @@ fn continued(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, T
 
 /// `moe routers`
 pub(crate) fn routers(registry: &Registry) -> String {
-    let mut text = String::new();
-    for entry in registry.entries() {
-        let info = entry.info();
-        let _ = writeln!(text, "{}\n    {}\n    {}", info.id, info.summary, info.citation);
-        for spec in &info.parameters {
-            let _ = writeln!(
-                text,
-                "    {} = {}    {} ({})",
-                spec.name, spec.default, spec.doc, spec.range
-            );
-        }
+    let mut text: String = registry.entries().iter().map(|entry| described(entry.info())).collect();
+    text += "\nBaselines without a mixture, to be named like routers:\n";
+    text.extend(Baseline::ALL.map(|baseline| described(&baseline.info())));
+    text
+}
+
+/// Id, what it is, where it comes from and its parameters.
+fn described(info: &RouterInfo) -> String {
+    let mut text = format!("{}\n    {}\n    {}\n", info.id, info.summary, info.citation);
+    for spec in &info.parameters {
+        let _ =
+            writeln!(text, "    {} = {}    {} ({})", spec.name, spec.default, spec.doc, spec.range);
     }
     text
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use moe_data::DataError;
-use moe_nn::{RunDirError, TrainError};
+use moe_nn::{ModelError, RunDirError, TrainError};
 use moe_routers::RegistryError;
 
 /// Why a command did not do what it was asked.
@@ -14,6 +14,9 @@ pub enum Error {
     /// A router cannot be built as configured.
     #[error(transparent)]
     Router(#[from] RegistryError),
+    /// A model cannot be built as configured.
+    #[error(transparent)]
+    Model(#[from] ModelError),
     /// A data set cannot be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
@@ -52,7 +55,7 @@ impl Error {
     /// The exit status of the contract: 2 for a usage or configuration error, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Error::Config(_) | Error::Router(_) => 2,
+            Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
             _ => 1,
         }

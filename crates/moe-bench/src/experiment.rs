@@ -5,10 +5,10 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, InputSpec};
 use moe_data::Dataset;
 use moe_nn::{
-    Mixture, MixtureDescription, Module, Observer, TrainOptions, TrainState, continue_training,
+    Baseline, Model, ModelDescription, Observer, TrainOptions, TrainState, continue_training,
     evaluate,
 };
-use moe_routers::{GateSpec, Registry, Value};
+use moe_routers::{GateSpec, Registry, RegistryError, RouterInfo, Value};
 
 use crate::results::{RoutingResult, TestResult};
 use crate::{Config, Error, ModelConfig, RunResult};
@@ -26,7 +26,7 @@ impl<'r> Experiment<'r> {
     ///
     /// # Errors
     /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for
-    /// an unknown router, or the data cannot be loaded.
+    /// an unknown router, the data cannot be loaded, or a baseline is not for such data.
     pub fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
         let mut config = config.clone();
         config.validate()?;
@@ -34,16 +34,16 @@ impl<'r> Experiment<'r> {
         let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
         for (router, given) in &config.routers {
             // Of a router that is not run now the parameters count, K does not.
-            registry.get(router)?.parameters(given)?;
+            info(registry, router)?.parameters(given)?;
         }
-        let baseline = registry.get(&config.run.baseline);
+        let baseline = info(registry, &config.run.baseline);
         baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;
         for (i, router) in config.run.routers.iter().enumerate() {
             if config.run.routers[..i].contains(router) {
                 return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
             }
             let given = config.routers.get(router).cloned().unwrap_or_default();
-            let parameters = registry.get(router)?.check(&spec, &given)?;
+            let parameters = info(registry, router)?.check(&spec, &given)?;
             let complete = parameters.values().map(|(name, value)| (name.into(), value.clone()));
             let complete: BTreeMap<String, Value> = complete.collect();
             if !complete.is_empty() {
@@ -57,6 +57,13 @@ impl<'r> Experiment<'r> {
         let experiment = Experiment { config, data, registry };
         experiment.train_options(0)?;
         check_size(&experiment.config.model, &experiment.data)?;
+        for router in &experiment.config.run.routers {
+            if let ModelDescription::Bias(bias) = experiment.description(router)? {
+                bias.build().map_err(|error| {
+                    Error::Config(format!("data set {}: {error}", experiment.data.name))
+                })?;
+            }
+        }
         Ok(experiment)
     }
 
@@ -79,18 +86,22 @@ impl<'r> Experiment<'r> {
         self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
     }
 
-    /// The model of a router.
-    pub fn description(&self, router: &str) -> MixtureDescription {
-        self.config.description(router, self.data.input.clone(), &self.data.tasks)
+    /// The model of a router, or of a baseline.
+    ///
+    /// # Errors
+    /// If K or a parameter is not one that the baseline may have.
+    pub fn description(&self, router: &str) -> Result<ModelDescription, RegistryError> {
+        let mixture = self.config.description(router, self.data.input.clone(), &self.data.tasks);
+        ModelDescription::of(mixture)
     }
 
     /// The model of `router` with the initial weights of `seed`, and the state before its first epoch.
     ///
     /// # Errors
-    /// If the router cannot be built.
-    pub fn start(&self, router: &str, seed: u64) -> Result<(Mixture, TrainState), Error> {
-        let model = self.description(router).build(self.registry, seed)?;
-        let state = TrainState::new(&model, self.train_options(seed)?.optimizer);
+    /// If the model cannot be built.
+    pub fn start(&self, router: &str, seed: u64) -> Result<(Box<dyn Model>, TrainState), Error> {
+        let model = self.description(router)?.build(self.registry, seed)?;
+        let state = TrainState::new(&*model, self.train_options(seed)?.optimizer);
         Ok((model, state))
     }
 
@@ -102,16 +113,16 @@ impl<'r> Experiment<'r> {
         &self,
         router: &str,
         seed: u64,
-        mut model: Mixture,
+        mut model: Box<dyn Model>,
         state: TrainState,
         observer: &mut dyn Observer,
     ) -> Result<RunResult, Error> {
         let Experiment { config, data, .. } = self;
         let options = self.train_options(seed)?;
         let history =
-            continue_training(&mut model, state, &data.train, &data.val, &options, observer)
+            continue_training(&mut *model, state, &data.train, &data.val, &options, observer)
                 .map_err(|source| Error::Train { router: router.into(), seed, source })?;
-        let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
+        let test = evaluate(&*model, &data.test, &options.task_weights, options.batch_rows);
         Ok(RunResult {
             router: router.into(),
             seed,
@@ -127,6 +138,23 @@ impl<'r> Experiment<'r> {
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
         })
+    }
+}
+
+/// What is known of a router of the registry, or of a baseline.
+fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
+    match (Baseline::find(id), registry.get(id)) {
+        (None, Ok(entry)) => Ok(entry.info().clone()),
+        (Some(baseline), Err(_)) => Ok(baseline.info()),
+        // A router of the program's own that could not be asked for.
+        (Some(_), Ok(_)) => Err(RegistryError::Taken { id: id.into() }),
+        (None, Err(RegistryError::UnknownRouter { id, mut known, .. })) => {
+            known.extend(Baseline::ALL.map(|baseline| baseline.id().into()));
+            let nearest = moe_core::nearest_name(&id, known.iter().map(String::as_str));
+            let nearest = nearest.map(Into::into);
+            Err(RegistryError::UnknownRouter { id, nearest, known })
+        }
+        (None, Err(error)) => Err(error),
     }
 }
 

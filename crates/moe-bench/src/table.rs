@@ -38,7 +38,12 @@ pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
         columns.push((format!("{task} {name}"), Box::new(cell)));
     }
     let mut mean_column = |head: &str, value: fn(&RunResult) -> f64, digits: usize| {
-        let cell = move |runs: &[&RunResult]| format!("{:.digits$}", mean(runs, value));
+        let cell = move |runs: &[&RunResult]| {
+            let mean = mean(runs, value);
+            // A model without gates has zeros for its routing.
+            let is_dense = runs.iter().all(|run| run.routing.experts_per_row_eval == 0.0);
+            if mean == 0.0 && is_dense { "-".into() } else { format!("{mean:.digits$}") }
+        };
         columns.push((head.into(), Box::new(cell)));
     };
     mean_column("experts/row train", |run| run.routing.experts_per_row_train, 2);

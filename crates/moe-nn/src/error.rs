@@ -2,8 +2,24 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use moe_core::envelope::EnvelopeError;
+use moe_routers::RegistryError;
 
 use crate::OtherModule;
+
+/// Why a model cannot be built.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// The router cannot.
+    #[error(transparent)]
+    Router(#[from] RegistryError),
+    /// [`Bias`](crate::Bias) is for recommenders.
+    #[error("bias is for rows of two ids, such as a user and an item; a row has {found}")]
+    NotTwoIds {
+        /// What a row has.
+        found: String,
+    },
+}
 
 /// Why weights cannot be saved or loaded.
 #[derive(Debug, thiserror::Error)]

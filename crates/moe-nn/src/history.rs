@@ -11,7 +11,7 @@ pub struct History {
     pub best_epoch: usize,
     /// Its validation loss.
     pub best_val_loss: f64,
-    /// Training steps taken.
+    /// Training steps taken; passes over the part for a model that is fitted by a rule of its own.
     pub steps: u64,
     /// Time spent in training steps, without evaluation.
     pub train_seconds: f64,
@@ -31,6 +31,8 @@ pub enum StopReason {
     Patience,
     /// The time was up.
     Time,
+    /// The model has been fitted by a rule of its own ([`Model::fit`](crate::Model::fit)).
+    Fitted,
 }
 
 /// What happened in one epoch: a line of `metrics.jsonl`.

@@ -3,6 +3,7 @@
 //! # Map
 //! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
 //!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
+//! * [`SharedBottom`] and [`Bias`], without a mixture: the [`Baseline`]s. A [`ModelDescription`] builds any of these.
 //! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
 //!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
@@ -72,6 +73,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod baseline;
+mod bias;
 mod dropout;
 mod embedding;
 mod encoder;
@@ -90,20 +93,24 @@ pub mod metrics;
 mod mixture;
 mod mlp;
 mod model;
+mod model_description;
 mod module;
 mod moe_layer;
 mod optimizer;
 mod run_dir;
+mod shared_bottom;
 mod step;
 mod task_loss;
 mod train_state;
 mod trainer;
 mod weights;
 
+pub use baseline::Baseline;
+pub use bias::{Bias, BiasDescription};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
-pub use error::{RunDirError, WeightsError};
+pub use error::{ModelError, RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use expert_bank::ExpertBank;
 pub use experts::Experts;
@@ -115,6 +122,7 @@ pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
 pub use mlp::{Activation, Mlp, MlpOptions};
 pub use model::{Model, Output};
+pub use model_description::ModelDescription;
 pub use module::Module;
 pub use moe_layer::MoeLayer;
 pub use optimizer::{
@@ -122,6 +130,7 @@ pub use optimizer::{
     Rule, Schedule,
 };
 pub use run_dir::{RunDir, RunInfo};
+pub use shared_bottom::{SharedBottom, SharedBottomDescription};
 pub use step::{Decision, StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use train_state::TrainState;

@@ -67,14 +67,20 @@ impl MixtureDescription {
             &expert,
             &mut chacha(seed, "init.experts", 0),
         );
-        let head = MlpOptions { hidden: self.head_widths.clone(), ..MlpOptions::default() };
-        let heads = self.tasks.iter().enumerate().map(|(task, spec)| {
-            let mut rng = chacha(seed, "init.head", task as u64);
-            Mlp::new(self.expert_width, spec.kind.outputs(), &head, &mut rng)
-        });
+        let heads = heads(&self.tasks, self.expert_width, &self.head_widths, seed);
         let layer = MoeLayer::new(gates, Box::new(experts));
-        Ok(Mixture::new(encoder, layer, heads.collect()))
+        Ok(Mixture::new(encoder, layer, heads))
     }
+}
+
+/// A head for each task, with the initial weights of `seed`.
+pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u64) -> Vec<Mlp> {
+    let options = MlpOptions { hidden: hidden.into(), ..MlpOptions::default() };
+    let heads = tasks.iter().enumerate().map(|(i, task)| {
+        let mut rng = chacha(seed, "init.head", i as u64);
+        Mlp::new(inputs, task.kind.outputs(), &options, &mut rng)
+    });
+    heads.collect()
 }
 
 /// The papers' model: an encoder, a multi-gate mixture of experts, and a head per task.

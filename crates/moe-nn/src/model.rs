@@ -1,5 +1,5 @@
 use moe_core::Pass;
-use moe_core::batch::Inputs;
+use moe_core::batch::{BatchSource, Inputs};
 use moe_core::tape::{Tape, Var};
 use moe_routers::{Observed, Routing};
 
@@ -12,6 +12,13 @@ pub trait Model: Module {
 
     /// Called after each training step with what each gate observed.
     fn after_step(&mut self, _observed: &[Observed]) {}
+
+    /// For a model that does not learn by gradient steps: learns from a whole part by a rule of its own, and returns
+    /// how many passes over it that took. [`train`](crate::train) calls it in the place of the steps of an epoch, and
+    /// ends after that one. `None`, the default, for any other model.
+    fn fit(&mut self, _source: &dyn BatchSource) -> Option<u64> {
+        None
+    }
 }
 
 /// What a model predicts.

@@ -63,7 +63,7 @@ pub struct RunDir {
 pub struct RunInfo {
     /// Text of the configuration, kept as `config.resolved.toml`.
     pub config: Option<String>,
-    /// Description of the model, such as a [`MixtureDescription`](crate::MixtureDescription) as JSON.
+    /// Description of the model, such as a [`ModelDescription`](crate::ModelDescription) as JSON.
     pub model: serde_json::Value,
     /// Seed of initial weights, shuffles and draws.
     pub seed: u64,

@@ -238,7 +238,9 @@ pub fn continue_training(
 
 fn stop_reason(history: &History, options: &TrainOptions) -> Option<StopReason> {
     let epochs = history.epochs.len();
-    if epochs >= options.epochs {
+    if history.stopped == Some(StopReason::Fitted) {
+        Some(StopReason::Fitted)
+    } else if epochs >= options.epochs {
         Some(StopReason::Epochs)
     } else if epochs - history.best_epoch >= options.patience.max(1) {
         Some(StopReason::Patience)
@@ -282,6 +284,9 @@ impl<'a> Epoch<'a> {
         source: &dyn BatchSource,
         observer: &mut dyn Observer,
     ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
+        if let Some(passes) = model.fit(source) {
+            return Ok(self.fitted(model, source, passes));
+        }
         let order = permutation(source.rows(), self.options.seed, "shuffle", self.number as u64);
         let batches = order.chunks(self.options.batch_rows.max(1));
         let steps = batches.len() as u64;
@@ -307,6 +312,24 @@ impl<'a> Epoch<'a> {
         }
         sums.iter_mut().for_each(|sum| sum.1 /= steps as f64);
         Ok((loss_sum / steps as f64, sums))
+    }
+
+    /// Notes that the model has been fitted in so many passes; returns what [`Epoch::train`] does.
+    fn fitted(
+        &mut self,
+        model: &dyn Model,
+        source: &dyn BatchSource,
+        passes: u64,
+    ) -> (f64, Vec<(String, f64)>) {
+        let TrainOptions { task_weights, batch_rows, .. } = self.options;
+        self.state.history.steps += passes;
+        self.state.history.stopped = Some(StopReason::Fitted);
+        let found = evaluate(model, source, task_weights, *batch_rows);
+        let terms = self.tasks.iter().zip(task_weights).zip(&found.tasks);
+        let terms = terms.map(|((task, &weight), metrics)| {
+            (task.name.clone(), f64::from(weight) * metrics.loss())
+        });
+        (found.loss, terms.collect())
     }
 
     fn step(

@@ -1,15 +1,15 @@
-//! Gradients of the whole mixture against central differences of its loss.
+//! Gradients of whole models, mixtures and baselines, against central differences of its loss.
 
 mod common;
 
 use std::collections::BTreeMap;
 
-use common::{DOUBLE, Memory, build};
+use common::{DOUBLE, Memory};
 use moe_core::batch::Batch;
 use moe_core::dispatch::Assignments;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, Tensor};
-use moe_nn::{Mixture, MixtureDescription, Module};
+use moe_nn::{MixtureDescription, Model};
 use moe_routers::aux_loss::total_loss;
 
 /// Half the distance of a central difference.
@@ -23,7 +23,7 @@ const RELATIVE: f64 = if DOUBLE { 1e-7 } else { 0.1 };
 const ABSOLUTE: f64 = if DOUBLE { 1e-9 } else { 0.02 };
 
 /// Tasks and auxiliary terms of a training pass, and the experts that were chosen.
-fn loss(model: &Mixture, batch: &Batch) -> (f64, Vec<Assignments>) {
+fn loss(model: &dyn Model, batch: &Batch) -> (f64, Vec<Assignments>) {
     let tape = Tape::inference();
     let output = common::forward(model, &tape, batch, Mode::Train);
     let tasks = output.predictions.iter().zip(&batch.targets);
@@ -33,7 +33,7 @@ fn loss(model: &Mixture, batch: &Batch) -> (f64, Vec<Assignments>) {
     (loss, output.routings.into_iter().map(|r| r.assignments).collect())
 }
 
-fn gradients(model: &Mixture, batch: &Batch) -> BTreeMap<String, Tensor> {
+fn gradients(model: &dyn Model, batch: &Batch) -> BTreeMap<String, Tensor> {
     let tape = Tape::new();
     let output = common::forward(model, &tape, batch, Mode::Train);
     let aux: Vec<_> = output.routings.iter().flat_map(|r| &r.aux_losses).copied().collect();
@@ -44,7 +44,7 @@ fn gradients(model: &Mixture, batch: &Batch) -> BTreeMap<String, Tensor> {
 
 /// The first parameter whose gradient is further from its differences than allowed.
 fn check(
-    model: &mut Mixture,
+    model: &mut dyn Model,
     batch: &Batch,
     gradients: &BTreeMap<String, Tensor>,
 ) -> Result<(), String> {
@@ -97,8 +97,8 @@ fn tiny(source: &Memory, router: &str) -> MixtureDescription {
 }
 
 /// A model with biases away from zero and larger embeddings, so that nothing is near a kink by construction.
-fn spread(description: &MixtureDescription, seed: u64) -> Mixture {
-    let mut model = build(description, seed);
+fn spread(description: &MixtureDescription, seed: u64) -> Box<dyn Model> {
+    let mut model = common::build_any(description, seed);
     let mut stream = 20;
     model.visit_mut(&mut |_, mut state| {
         stream += 1;
@@ -129,14 +129,25 @@ fn gradients_are_the_slopes_of_the_loss() {
             one,
             deep,
             deep_softmax,
+            tiny(&source, "shared-bottom"),
+            MixtureDescription { expert_hidden_widths: vec![3], ..tiny(&source, "single") },
         ];
         for (seed, description) in (1..).zip(&descriptions) {
             let mut model = spread(description, seed);
-            let gradients = gradients(&model, &batch);
-            let checked = check(&mut model, &batch, &gradients);
+            let gradients = gradients(&*model, &batch);
+            let checked = check(&mut *model, &batch, &gradients);
             checked.unwrap_or_else(|error| panic!("{description:?}: {error}"));
         }
     }
+}
+
+#[test]
+fn gradients_of_biases_are_the_slopes_of_the_loss() {
+    let source = common::ids(1, 9);
+    let batch = common::first_rows(&source, 9);
+    let mut model = spread(&tiny(&source, "bias"), 1);
+    let gradients = gradients(&*model, &batch);
+    check(&mut *model, &batch, &gradients).unwrap();
 }
 
 #[test]
@@ -144,12 +155,12 @@ fn a_wrong_gradient_is_noticed() {
     let source = common::dense(1, 9, 3);
     let batch = common::first_rows(&source, 9);
     let mut model = spread(&tiny(&source, "top-k"), 2);
-    let right = gradients(&model, &batch);
+    let right = gradients(&*model, &batch);
     for name in right.keys() {
         let mut wrong = right.clone();
         let off = |g: Real| if DOUBLE { g * (1.0 + 1e-5) } else { g + 0.1 };
         wrong.insert(name.clone(), right[name].map(off));
-        let error = check(&mut model, &batch, &wrong).unwrap_err();
+        let error = check(&mut *model, &batch, &wrong).unwrap_err();
         assert!(error.starts_with(name), "{error}");
     }
 }

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Memory, build, options};
+use common::{Memory, build, build_any, options};
 use moe_nn::{
-    Clipping, Decay, EpochRecord, History, Mixture, MixtureDescription, Observer, OptimizerOptions,
-    Rule, RunDir, RunInfo, Schedule, TrainError, TrainOptions, TrainState, continue_training,
-    evaluate, train,
+    Clipping, Decay, EpochRecord, History, MixtureDescription, Observer, OptimizerOptions, Rule,
+    RunDir, RunInfo, Schedule, TrainError, TrainOptions, TrainState, continue_training, evaluate,
+    train,
 };
 
 /// Keeps the state after every epoch.
@@ -42,9 +42,9 @@ fn cuts_do_not_matter(
     (train_part, val): &(Memory, Memory),
     options: &TrainOptions,
 ) -> History {
-    let mut whole = build(description, options.seed);
+    let mut whole = build_any(description, options.seed);
     let mut saves = Saves::default();
-    let history = train(&mut whole, train_part, val, options, &mut saves).unwrap();
+    let history = train(&mut *whole, train_part, val, options, &mut saves).unwrap();
     assert_eq!(saves.0.len(), history.epochs.len());
 
     let place = tempfile::tempdir().unwrap();
@@ -56,18 +56,30 @@ fn cuts_do_not_matter(
         let (_, opened) = RunDir::open(&path).unwrap();
         assert!(opened == *state, "{epoch}");
         // Weights of another seed: all that counts is in the state.
-        let mut resumed: Mixture = build(description, options.seed + 100);
+        let mut resumed = build_any(description, options.seed + 100);
         let mut later = Saves::default();
-        let end = continue_training(&mut resumed, opened, train_part, val, options, &mut later);
+        let end = continue_training(&mut *resumed, opened, train_part, val, options, &mut later);
         let cut = format!("cut after epoch {}", epoch + 1);
         assert_eq!(timeless(end.unwrap()), timeless(history.clone()), "{cut}");
-        assert!(common::bits(&resumed) == common::bits(&whole), "{cut}");
+        assert!(common::bits(&*resumed) == common::bits(&*whole), "{cut}");
         assert_eq!(later.0.len(), saves.0.len() - epoch - 1, "{cut}");
         for (later, first) in later.0.iter().zip(&saves.0[epoch + 1..]) {
             assert!(later.last() == first.last() && later.best() == first.best(), "{cut}");
         }
     }
     history
+}
+
+#[test]
+fn baselines_without_a_mixture() {
+    let parts = (common::ids(1, 60), common::ids(2, 40));
+    for (id, epochs) in [("shared-bottom", 3), ("single", 3), ("bias", 1)] {
+        let description =
+            MixtureDescription { expert_dropout: 0.3, ..common::description(&parts.0, id) };
+        let options = TrainOptions { epochs: 3, ..options(1) };
+        let history = cuts_do_not_matter(&description, &parts, &options);
+        assert_eq!(history.epochs.len(), epochs, "{id}");
+    }
 }
 
 #[test]

@@ -84,6 +84,39 @@ impl RouterInfo {
         spec.default = default;
         self
     }
+
+    /// Checks the parameters alone, and adds defaults: for a router that is configured but not built.
+    ///
+    /// # Errors
+    /// If a parameter is unknown or out of its range.
+    pub fn parameters(&self, given: &BTreeMap<String, Value>) -> Result<Parameters, RegistryError> {
+        Parameters::resolve(&self.id, &self.parameters, given)
+    }
+
+    /// Checks K and the parameters, without building anything.
+    ///
+    /// # Errors
+    /// If a parameter is unknown or out of its range, or K is below the router's least or above N for a router that
+    /// uses it.
+    pub fn check(
+        &self,
+        spec: &GateSpec,
+        given: &BTreeMap<String, Value>,
+    ) -> Result<Parameters, RegistryError> {
+        let parameters = self.parameters(given)?;
+        let switched = self.small_k_switch.is_some_and(|switch| parameters.bool(switch));
+        let least = if switched { 1 } else { self.least_k };
+        if self.uses_k && !(least..=spec.experts).contains(&spec.k) {
+            return Err(RegistryError::BadK {
+                router: self.id.clone(),
+                k: spec.k,
+                least,
+                experts: spec.experts,
+                switch: self.small_k_switch.filter(|_| spec.k > 0 && spec.k < least),
+            });
+        }
+        Ok(parameters)
+    }
 }
 
 type Build = dyn Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync;
@@ -128,51 +161,17 @@ impl RouterEntry {
         &self.info
     }
 
-    /// Checks the parameters alone, and adds defaults: for a router that is configured but not built.
-    ///
-    /// # Errors
-    /// If a parameter is unknown or out of its range.
-    pub fn parameters(&self, given: &BTreeMap<String, Value>) -> Result<Parameters, RegistryError> {
-        Parameters::resolve(&self.info.id, &self.info.parameters, given)
-    }
-
-    /// Checks K and the parameters, without building anything.
-    ///
-    /// # Errors
-    /// If a parameter is unknown or out of its range, or K is below the router's least or above N for a router that
-    /// uses it.
-    pub fn check(
-        &self,
-        spec: &GateSpec,
-        given: &BTreeMap<String, Value>,
-    ) -> Result<Parameters, RegistryError> {
-        let info = &self.info;
-        let parameters = self.parameters(given)?;
-        let switched = info.small_k_switch.is_some_and(|switch| parameters.bool(switch));
-        let least = if switched { 1 } else { info.least_k };
-        if info.uses_k && !(least..=spec.experts).contains(&spec.k) {
-            return Err(RegistryError::BadK {
-                router: info.id.clone(),
-                k: spec.k,
-                least,
-                experts: spec.experts,
-                switch: info.small_k_switch.filter(|_| spec.k > 0 && spec.k < least),
-            });
-        }
-        Ok(parameters)
-    }
-
     /// The gates of a layer: `gates` of them, each like `spec`.
     ///
     /// # Errors
-    /// As [`RouterEntry::check`].
+    /// As [`RouterInfo::check`].
     pub fn build(
         &self,
         spec: &GateSpec,
         gates: usize,
         given: &BTreeMap<String, Value>,
     ) -> Result<Box<dyn GateSet>, RegistryError> {
-        let parameters = self.check(spec, given)?;
+        let parameters = self.info.check(spec, given)?;
         Ok((self.build)(spec, gates, &parameters))
     }
 }
@@ -331,7 +330,7 @@ mod tests {
 
     fn refused(spec: &GateSpec, given: &BTreeMap<String, Value>) -> String {
         let registry = Registry::standard();
-        registry.get("top-k").unwrap().check(spec, given).unwrap_err().to_string()
+        registry.get("top-k").unwrap().info().check(spec, given).unwrap_err().to_string()
     }
 
     #[test]
@@ -362,19 +361,20 @@ mod tests {
 
     #[test]
     fn moesart_needs_two_experts_unless_told_otherwise() {
-        let entry = Registry::standard().get("moesart").unwrap().clone();
+        let registry = Registry::standard();
+        let info = registry.get("moesart").unwrap().info();
         let one = GateSpec { k: 1, ..SPEC };
         assert_eq!(
-            entry.check(&one, &BTreeMap::new()).unwrap_err().to_string(),
+            info.check(&one, &BTreeMap::new()).unwrap_err().to_string(),
             "router moesart: k = 1 is not allowed with 4 experts; k must be from 2 to 4, or set \
              k1-fallback = true"
         );
-        entry.check(&one, &given("k1-fallback", Value::Bool(true))).unwrap();
-        let parameters = entry.parameters(&given("replace", Value::Bool(true))).unwrap();
+        info.check(&one, &given("k1-fallback", Value::Bool(true))).unwrap();
+        let parameters = info.parameters(&given("replace", Value::Bool(true))).unwrap();
         assert!(parameters.bool("replace") && !parameters.bool("k1-fallback"));
-        let none = entry.check(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).unwrap_err();
+        let none = info.check(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).unwrap_err();
         assert!(none.to_string().ends_with("k must be from 2 to 4"), "{none}");
-        let many = entry.check(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).unwrap_err();
+        let many = info.check(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).unwrap_err();
         assert!(many.to_string().ends_with("k must be from 2 to 4"), "{many}");
     }
 

@@ -305,7 +305,7 @@ fn wrong_settings_are_refused() {
     let registry = Registry::standard();
     let refused = |key: &str, value: Value| {
         let given = [(key.to_string(), value)].into();
-        registry.get("switch").unwrap().check(&SPEC, &given).unwrap_err().to_string()
+        registry.get("switch").unwrap().info().check(&SPEC, &given).unwrap_err().to_string()
     };
     let message = refused("drop", Value::Text("last".into()));
     assert!(message.ends_with("it must be one of position, priority"), "{message}");

@@ -6,8 +6,9 @@ mod common;
 use std::collections::BTreeSet;
 
 use approx::{assert_abs_diff_eq, assert_relative_eq};
-use common::{DOUBLE, bits, build, cases, pick_rows, rng, route};
-use moe_core::dispatch::Assignments;
+use common::{
+    DOUBLE, STEP, bits, build, cases, check_gradients, objective, pick_rows, rng, route, rows,
+};
 use moe_core::rand::Rng;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
@@ -64,11 +65,6 @@ fn learnt_with(
 
 fn learnt(id: &str, spec: &GateSpec, gates: usize) -> Box<dyn GateSet> {
     learnt_with(id, spec, gates, &[])
-}
-
-/// Rows from a box of this half-width.
-fn rows(count: usize, width: usize, bound: f64, seed: u64) -> Tensor {
-    random::uniform([count, width], bound, &mut rng(seed, 0))
 }
 
 /// What every routing must be: ascending experts for each row, as many as promised, with weights of the sum promised.
@@ -160,9 +156,6 @@ fn gradients_are_the_slopes_of_weights_and_losses() {
     assert!(compared > 2000, "only {compared} slopes compared");
 }
 
-/// Half the distance of a central difference.
-const STEP: Real = if DOUBLE { 1e-5 } else { 1e-2 };
-
 /// Distance between the last chosen logit and the first one left out, over all rows and gates; infinite for routers
 /// without such logits.
 fn selection_margin(set: &dyn GateSet, x: &Tensor, k: usize) -> Real {
@@ -184,85 +177,6 @@ fn selection_margin(set: &dyn GateSet, x: &Tensor, k: usize) -> Real {
         }
     }
     margin
-}
-
-/// What a gate set gives for some rows in training.
-struct Objective {
-    /// The weights of all gates times random numbers, plus all auxiliary losses.
-    value: f64,
-    /// With respect to every parameter and to x.
-    gradients: Vec<(String, Tensor)>,
-    /// Of each gate, with the pair of the largest weight in each row, which decides the loss `gshard`.
-    chosen: Vec<(Assignments, Vec<Option<usize>>)>,
-}
-
-fn objective(set: &dyn GateSet, x: &Tensor, seed: u64) -> Objective {
-    let tape = Tape::new();
-    let input = tape.variable(x.clone());
-    let mut total = tape.variable(Tensor::scalar(0.0));
-    let mut chosen = Vec::new();
-    for (gate, routing) in (0..).zip(route(set, input, Mode::Train)) {
-        // A number for each (row, expert), so that a changed choice does not shift the others.
-        let shape = [routing.assignments.rows(), routing.assignments.num_experts()];
-        let factors = random::uniform(shape, 1.0, &mut rng(seed, 50 + gate));
-        let factors = tape.constant(factors).gather_assigned(&routing.assignments);
-        total = total + (routing.weights * factors).sum();
-        total = moe_routers::aux_loss::total_loss(total, &routing.aux_losses);
-        let weights = routing.weights.value();
-        let of = |pair: usize| weights.as_slice()[pair];
-        let largest =
-            |row| routing.assignments.pairs_of(row).max_by(|&a, &b| of(a).total_cmp(&of(b)));
-        let largest = (0..x.rows()).map(largest).collect();
-        chosen.push((routing.assignments, largest));
-    }
-    let found = tape.backward(total);
-    let mut gradients: Vec<_> = common::gradients_of(set, &found).into_iter().collect();
-    gradients.push(("x".into(), found.wrt(input).unwrap_or(Tensor::zeros(*x.shape()))));
-    Objective { value: f64::from(total.value().item()), gradients, chosen }
-}
-
-/// Compares the gradients, multiplied by `factor`, with central differences for x and every parameter, where the choice
-/// of experts does not change. Returns how many were compared.
-fn check_gradients(
-    set: &mut dyn GateSet,
-    x: &Tensor,
-    seed: u64,
-    factor: Real,
-) -> Result<usize, String> {
-    let here = objective(set, x, seed);
-    let parameters = common::parameters(set);
-    // Numbers are of size one. Single precision leaves 1e-7 / 1e-2 of rounding and 1e-4 of curvature.
-    let allowed = if DOUBLE { 1e-8 } else { 1e-2 };
-    let mut compared = 0;
-    for (name, gradient) in here.gradients {
-        let start = parameters.get(&name).unwrap_or(x).clone();
-        for element in 0..start.len() {
-            let mut at = |distance: Real| {
-                let mut moved = start.clone();
-                moved.as_mut_slice()[element] += distance;
-                let value = moved.as_slice()[element];
-                let there = if name == "x" {
-                    objective(set, &moved, seed)
-                } else {
-                    common::set(set, &name, &moved);
-                    objective(set, x, seed)
-                };
-                (f64::from(value), there)
-            };
-            let ((left, low), (right, high)) = (at(-STEP), at(STEP));
-            at(0.0);
-            if low.chosen != here.chosen || high.chosen != here.chosen {
-                continue;
-            }
-            let numeric = (high.value - low.value) / (right - left);
-            let analytic = f64::from(gradient.as_slice()[element] * factor);
-            if (analytic - numeric).abs() > allowed * (1.0 + analytic.abs()) {
-                return Err(format!("{name}[{element}]: {analytic}, by differences {numeric}"));
-            }
-            compared += 1;
-        }
-    }
-    Ok(compared)
 }
 
 #[test]

@@ -171,7 +171,7 @@ fn parameters_are_checked_and_gates_differ() {
     let spec = GateSpec { inputs: 3, experts: 4, k: 99, seed: 3, gate: 0 };
     let refused = |key: &str, value| {
         let given = BTreeMap::from([(key.to_string(), value)]);
-        entry.check(&spec, &given).unwrap_err().to_string()
+        entry.info().check(&spec, &given).unwrap_err().to_string()
     };
     let expected = "router top-p: p = 1.5 is not allowed; it must be a number from 0.01 to 0.99";
     assert_eq!(refused("p", Value::Real(1.5)), expected);

@@ -13,8 +13,8 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
-    Mixture, MixtureDescription, Model, Module, OptimizerOptions, Output, TrainOptions, Weights,
-    task_loss,
+    Mixture, MixtureDescription, Model, ModelDescription, Module, OptimizerOptions, Output,
+    TrainOptions, Weights, task_loss,
 };
 use moe_routers::{Registry, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
@@ -162,6 +162,12 @@ pub(crate) fn balanced(source: &Memory, coefficient: f64) -> MixtureDescription 
 }
 
 pub(crate) fn build(description: &MixtureDescription, seed: u64) -> Mixture {
+    description.build(&Registry::standard(), seed).unwrap()
+}
+
+/// The same, or the baseline that the router's id names.
+pub(crate) fn build_any(description: &MixtureDescription, seed: u64) -> Box<dyn Model> {
+    let description = ModelDescription::of(description.clone()).unwrap();
     description.build(&Registry::standard(), seed).unwrap()
 }
 

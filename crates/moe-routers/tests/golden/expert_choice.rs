@@ -8,7 +8,7 @@ use moe_routers::{ExpertChoice, ExpertChoiceOptions, GateSpec};
 use crate::common::route;
 use crate::gate::{Parameter, capacity_factor, check_gate, given_noise};
 use crate::schema::{Case, real};
-use crate::{Family, Outcome, assert_changes_are_noticed, compare};
+use crate::{Family, Outcome, assert_changes_are_noticed, compare, refusal};
 
 const FAMILY: Family = Family {
     folder: "expert_choice",
@@ -65,7 +65,5 @@ fn a_changed_number_is_noticed() {
         "/grads/w/data/3/0",
     ];
     assert_changes_are_noticed(&FAMILY, text, &pointers);
-    let mut case: serde_json::Value = serde_json::from_str(text).unwrap();
-    case["config"]["capacity"] = 2.into();
-    assert!(crate::check(&FAMILY, &case).is_err());
+    refusal(&FAMILY, text, "/config/capacity", 2);
 }

@@ -110,6 +110,13 @@ fn assert_changes_are_noticed(family: &Family, text: &str, pointers: &[&str]) {
     }
 }
 
+/// What is said against the case `text` with another value at `pointer`.
+fn refusal(family: &Family, text: &str, pointer: &str, value: impl Into<Json>) -> String {
+    let mut case: Json = serde_json::from_str(text).unwrap();
+    *case.pointer_mut(pointer).unwrap_or_else(|| panic!("no {pointer}")) = value.into();
+    check(family, &case).expect_err(pointer)
+}
+
 /// A case that agrees, from the tree whatever the environment says.
 fn sound() -> Json {
     serde_json::from_str(topk::SOUND).unwrap()

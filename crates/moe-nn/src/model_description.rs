@@ -1,0 +1,59 @@
+use moe_routers::{GateSpec, Registry, RegistryError};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Baseline, BiasDescription, MixtureDescription, Model, ModelError, SharedBottomDescription,
+};
+
+/// Everything needed to build a model, apart from a seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "model", rename_all = "kebab-case")]
+pub enum ModelDescription {
+    /// A [`Mixture`](crate::Mixture).
+    Mixture(MixtureDescription),
+    /// A [`SharedBottom`](crate::SharedBottom).
+    SharedBottom(SharedBottomDescription),
+    /// A [`Bias`](crate::Bias).
+    Bias(BiasDescription),
+}
+
+impl ModelDescription {
+    /// What the id of `mixture`'s router names: the [`Baseline`] with this id for the same inputs and tasks, if there
+    /// is one, else the mixture.
+    ///
+    /// # Errors
+    /// If K or a parameter is not one that the baseline may have.
+    pub fn of(mixture: MixtureDescription) -> Result<Self, RegistryError> {
+        let Some(baseline) = Baseline::find(&mixture.router) else {
+            return Ok(ModelDescription::Mixture(mixture));
+        };
+        let MixtureDescription { experts, k, .. } = mixture;
+        let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
+        let parameters = baseline.info().check(&spec, &mixture.router_parameters)?;
+        let bottom = |experts| SharedBottomDescription::replacing(&mixture, experts);
+        Ok(match baseline {
+            Baseline::SharedBottom => {
+                let active = k.saturating_mul(mixture.tasks.len()).min(experts);
+                ModelDescription::SharedBottom(bottom(active))
+            }
+            Baseline::Single => ModelDescription::SharedBottom(bottom(1)),
+            Baseline::Bias => ModelDescription::Bias(BiasDescription {
+                ridge: parameters.real("ridge"),
+                input: mixture.input,
+                tasks: mixture.tasks,
+            }),
+        })
+    }
+
+    /// The model with the initial weights of `seed`.
+    ///
+    /// # Errors
+    /// If the router is unknown, K or one of its parameters is not allowed, or the model is not for such inputs.
+    pub fn build(&self, registry: &Registry, seed: u64) -> Result<Box<dyn Model>, ModelError> {
+        Ok(match self {
+            ModelDescription::Mixture(mixture) => Box::new(mixture.build(registry, seed)?),
+            ModelDescription::SharedBottom(bottom) => Box::new(bottom.build(seed)),
+            ModelDescription::Bias(bias) => Box::new(bias.build()?),
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Dense networks in the place of a mixture: how large they are.
+
+mod common;
+
+use common::description;
+use moe_core::Mode;
+use moe_core::batch::{IdColumn, InputSpec, TaskKind};
+use moe_core::kernel::multiply_adds;
+use moe_core::tape::Tape;
+use moe_nn::{
+    MixtureDescription, Model, ModelDescription, Module, SharedBottomDescription, evaluate, train,
+};
+use proptest::prelude::*;
+
+/// COMET's recommender (16 experts of width 256, heads with one hidden layer of 256) with smaller vocabularies.
+fn recommender() -> MixtureDescription {
+    let column = |name: &str| IdColumn { name: name.into(), vocabulary: 10 };
+    MixtureDescription {
+        input: InputSpec::Ids { columns: vec![column("user"), column("item")] },
+        tasks: vec![
+            common::task("watch", TaskKind::Binary),
+            common::task("rating", TaskKind::Regression),
+        ],
+        embedding_width: 128,
+        experts: 16,
+        expert_width: 256,
+        head_widths: vec![256],
+        ..description(&common::ids(1, 1), "shared-bottom")
+    }
+}
+
+fn bottom(mixture: MixtureDescription) -> SharedBottomDescription {
+    match ModelDescription::of(mixture).unwrap() {
+        ModelDescription::SharedBottom(bottom) => bottom,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sizes_by_hand() {
+    // K = 2 for each of two tasks: 4 experts of 257 · 256 and two heads, 257 · 256 + 257 each. With width w the bottom
+    // has 257 w, the heads 2 · ((w + 1) · 256 + 257): 769 w against 257 · 256 · 4 + 2 · 256 · 256, w = 512.67.
+    let shared = bottom(recommender());
+    assert_eq!((shared.width, &shared.hidden_widths[..]), (512, &[][..]));
+    let embeddings = 20 * 128;
+    let counted = shared.build(1).parameter_count() - embeddings;
+    let active = 4 * 257 * 256 + 2 * (257 * 256 + 257);
+    assert_eq!(counted, 257 * 512 + 2 * (513 * 256 + 257));
+    assert!(counted <= active && counted > active - 769, "{counted} of {active}");
+
+    // No more experts than there are.
+    let few = bottom(MixtureDescription { experts: 3, ..recommender() });
+    assert_eq!(few, SharedBottomDescription::replacing(&recommender(), 3));
+
+    let single = bottom(MixtureDescription { router: "single".into(), ..recommender() });
+    assert_eq!(
+        (single.width, single.build(1).parameter_count()),
+        (256, embeddings + 3 * 257 * 256 + 2 * 257)
+    );
+    let names = common::names(&single.build(1));
+    let expected =
+        ["encoder.user.weight", "encoder.item.weight", "bottom.0.weight", "bottom.0.bias"];
+    assert_eq!(names[..4], expected);
+    assert_eq!((names.len(), &names[4][..]), (12, "heads.0.0.weight"));
+}
+
+#[test]
+fn a_row_costs_what_its_experts_would() {
+    let source = common::dense(1, 64, 16);
+    let mixture =
+        MixtureDescription { experts: 3, expert_width: 64, ..description(&source, "softmax") };
+    let batch = common::first_rows(&source, 64);
+    let cost = |model: &dyn Model| {
+        let before = multiply_adds();
+        common::forward(model, &Tape::inference(), &batch, Mode::Infer);
+        (multiply_adds() - before) as f64
+    };
+    // Every row is given all three experts, and three gates choose.
+    let gates = (64 * 3 * 16 * 3) as f64;
+    let of_mixture = cost(&common::build(&mixture, 1)) - gates;
+    let shared = SharedBottomDescription::replacing(&mixture, 3).build(1);
+    let ratio = cost(&shared) / of_mixture;
+    // Biases count as learnable numbers, but not as multiplications.
+    assert!((0.97..=1.03).contains(&ratio), "{ratio}");
+    let single = SharedBottomDescription::replacing(&mixture, 1).build(1);
+    assert!(cost(&single) < 0.6 * of_mixture, "the other direction");
+}
+
+proptest! {
+    #![proptest_config(common::cases(64))]
+
+    #[test]
+    fn no_larger_width_fits(
+        width in 1usize..40, hidden in prop::collection::vec(1usize..30, 0..3),
+        expert_width in 1usize..40, heads in prop::collection::vec(1usize..30, 0..2), experts in 1usize..9,
+    ) {
+        let mixture = MixtureDescription {
+            input: InputSpec::Dense { width },
+            expert_hidden_widths: hidden,
+            expert_width,
+            head_widths: heads,
+            ..description(&common::dense(1, 1, 2), "top-k")
+        };
+        let size = |of: &SharedBottomDescription| of.build(1).parameter_count();
+        let single = SharedBottomDescription::replacing(&mixture, 1);
+        prop_assert_eq!(single.width, expert_width);
+        prop_assert_eq!(&single.hidden_widths, &mixture.expert_hidden_widths);
+        let expert = {
+            let without_heads = SharedBottomDescription { tasks: vec![], ..single.clone() };
+            size(&without_heads)
+        };
+        let most = size(&single) + (experts - 1) * expert;
+        let found = SharedBottomDescription::replacing(&mixture, experts);
+        prop_assert!(size(&found) <= most && found.width >= expert_width);
+        let wider = SharedBottomDescription {
+            width: found.width + 1,
+            hidden_widths: (mixture.expert_hidden_widths.iter())
+                .map(|h| ((h * (found.width + 1)) as f64 / expert_width as f64).round() as usize)
+                .collect(),
+            ..found
+        };
+        prop_assert!(size(&wider) > most);
+    }
+}
+
+#[test]
+fn it_learns_and_repeats_itself() {
+    let (train_part, val) = (common::ids(1, 200), common::ids(2, 60));
+    let mixture =
+        MixtureDescription { expert_dropout: 0.2, ..description(&train_part, "shared-bottom") };
+    let bottom = bottom(mixture);
+    let options = moe_nn::TrainOptions { epochs: 15, ..common::options(3) };
+    let before = evaluate(&bottom.build(3), &val, &options.task_weights, 60).loss;
+    let run = |threads| {
+        let mut model = bottom.build(3);
+        let history =
+            common::in_pool(threads, || train(&mut model, &train_part, &val, &options, &mut ()))
+                .unwrap();
+        assert!(history.routing.is_none() && history.best_val_loss < 0.6 * before);
+        common::bits(&model)
+    };
+    assert_eq!(run(1), run(3));
+}
+
+#[test]
+fn descriptions_survive_their_text() {
+    let ids = recommender();
+    for router in ["shared-bottom", "single", "bias", "top-k"] {
+        let one = ModelDescription::of(MixtureDescription { router: router.into(), ..ids.clone() });
+        let text = serde_json::to_string(&one.clone().unwrap()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<ModelDescription>(&text).unwrap(),
+            one.unwrap(),
+            "{text}"
+        );
+    }
+    let none = ModelDescription::of(MixtureDescription { k: 0, ..ids }).unwrap_err().to_string();
+    assert_eq!(
+        none,
+        "router shared-bottom: k = 0 is not allowed with 16 experts; k must be from 1 to 16"
+    );
+}
