@@ -6,10 +6,8 @@ use moe_core::random::{chacha, permutation, uniform};
 use moe_core::tape::{Tape, Var};
 use moe_core::testing::gradcheck;
 use moe_core::{Real, Tensor};
-use moe_search::{gumbel, permutation_entropy, sinkhorn};
+use moe_search::{Schedule, SoftCall, gumbel, permutation_entropy, sinkhorn};
 use proptest::prelude::*;
-
-const DOUBLE: bool = size_of::<Real>() == 8;
 
 /// Matrices from U(-bound, bound).
 fn matrices(m: usize, n: usize, bound: f64, seed: u64) -> Tensor {
@@ -155,6 +153,19 @@ fn rows_and_columns_sum_to_one_where_it_converges() {
     // The published schedule does not get there: golden/README.md of the reference numbers has 0.5 to 2.
     let cold = soft(&matrices(1, 16, 0.05, 1), 1e-5, 85);
     assert!(gaps(&cold).1 > 0.1, "{:?}", gaps(&cold));
+}
+
+#[test]
+fn the_doubly_stochastic_schedule_keeps_sums_of_rows() {
+    let worst = |schedule: Schedule| {
+        let calls = (1..40).map(|call| schedule.at(f64::from(call), 40.0).unwrap());
+        let gaps = calls.map(|SoftCall { temperature, iterations }| {
+            gaps(&soft(&matrices(4, 16, 0.05, 1), temperature as Real, iterations)).1
+        });
+        gaps.fold(0.0, f64::max)
+    };
+    let (published, ours) = (worst(Schedule::default()), worst(Schedule::doubly_stochastic()));
+    assert!(published > 0.5 && ours < 0.01, "{published} and {ours}");
 }
 
 #[test]

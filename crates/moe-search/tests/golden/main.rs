@@ -7,11 +7,15 @@
 
 #[path = "../../../moe-routers/tests/common/mod.rs"]
 mod common;
+#[path = "../../../moe-routers/tests/golden/gate.rs"]
+#[allow(dead_code)]
+mod gate;
 #[path = "../../../moe-routers/tests/golden/schema.rs"]
 #[allow(dead_code)] // the routers use the rest
 mod schema;
 
 mod hungarian;
+mod permuted;
 mod schedule;
 mod sinkhorn;
 
