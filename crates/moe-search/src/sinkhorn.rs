@@ -1,9 +1,11 @@
 //! The Sinkhorn operator: matrices whose rows and columns sum to one.
 
-use moe_core::kernel::vector_math::{Exp, Ln, map};
-use moe_core::kernel::{dot, for_pieces, max, max_axis, sum, sum_axis};
+use moe_core::kernel::vector_math::{Ln, map};
+use moe_core::kernel::{dot, for_pieces};
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Real, Shape, Tensor};
+
+use crate::normalise::{normalise_columns, normalise_rows, project};
 
 /// The Sinkhorn operator in log space (Mena and others: Learning latent permutations with Gumbel-Sinkhorn networks,
 /// ICLR 2018; in COMET, KDD 2023, the relaxation of a permutation).
@@ -140,16 +142,7 @@ impl Operator for Sinkhorn {
             let softmaxes = &self.softmaxes[m * of_matrix..][..of_matrix];
             for pair in softmaxes.chunks_exact(2 * size).rev() {
                 let (rows, columns) = pair.split_at(size);
-                sum_axis(slope, n, n, &mut sums);
-                for (slope, softmax) in slope.chunks_exact_mut(n).zip(columns.chunks_exact(n)) {
-                    for ((d, s), sum) in slope.iter_mut().zip(softmax).zip(sums.iter()) {
-                        *d -= s * sum;
-                    }
-                }
-                for (slope, softmax) in slope.chunks_exact_mut(n).zip(rows.chunks_exact(n)) {
-                    let sum = sum(slope);
-                    slope.iter_mut().zip(softmax).for_each(|(d, s)| *d -= s * sum);
-                }
+                project(slope, rows, columns, n, &mut sums);
             }
         });
         if gradients.wants(1) {
@@ -168,45 +161,5 @@ impl Operator for Sinkhorn {
             slope.iter_mut().for_each(|d| *d /= temperature);
         }
         gradients.add(0, slope);
-    }
-}
-
-/// Subtracts from each row its logsumexp and writes its softmax. `sums` has room for N numbers.
-fn normalise_rows(logits: &mut [Real], softmax: &mut [Real], n: usize, sums: &mut [Real]) {
-    for (logits, softmax) in logits.chunks_exact_mut(n).zip(softmax.chunks_exact_mut(n)) {
-        let largest = max(logits);
-        logits.iter_mut().for_each(|logit| *logit -= largest);
-        softmax.copy_from_slice(logits);
-    }
-    map(Exp, softmax);
-    for (softmax, total) in softmax.chunks_exact_mut(n).zip(sums.iter_mut()) {
-        *total = sum(softmax);
-        let share = 1.0 / *total;
-        softmax.iter_mut().for_each(|s| *s *= share);
-    }
-    map(Ln, sums);
-    for (logits, log) in logits.chunks_exact_mut(n).zip(sums) {
-        logits.iter_mut().for_each(|logit| *logit -= *log);
-    }
-}
-
-/// The same for columns. `scratch` has room for 2 N numbers.
-fn normalise_columns(logits: &mut [Real], softmax: &mut [Real], n: usize, scratch: &mut [Real]) {
-    let (largest, sums) = scratch.split_at_mut(n);
-    max_axis(logits, n, n, largest);
-    for (logits, softmax) in logits.chunks_exact_mut(n).zip(softmax.chunks_exact_mut(n)) {
-        for ((logit, s), largest) in logits.iter_mut().zip(softmax).zip(largest.iter()) {
-            *logit -= largest;
-            *s = *logit;
-        }
-    }
-    map(Exp, softmax);
-    sum_axis(softmax, n, n, sums);
-    for softmax in softmax.chunks_exact_mut(n) {
-        softmax.iter_mut().zip(sums.iter()).for_each(|(s, sum)| *s /= sum);
-    }
-    map(Ln, sums);
-    for logits in logits.chunks_exact_mut(n) {
-        logits.iter_mut().zip(sums.iter()).for_each(|(logit, log)| *logit -= log);
     }
 }
