@@ -12,6 +12,7 @@ mod grouped_linear;
 mod movielens_step;
 mod optimizer;
 mod router;
+mod sinkhorn;
 mod telemetry;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ fn main() {
     dispatch::bench(&mut criterion);
     combine::bench(&mut criterion);
     router::bench(&mut criterion);
+    sinkhorn::bench(&mut criterion);
     optimizer::bench(&mut criterion);
     elementary::bench(&mut criterion);
     telemetry::bench(&mut criterion);

@@ -1,7 +1,8 @@
 //! A training step of COMET's MovieLens model on synthetic ids: forward, backward, Adam. Throughput in rows. The dense
-//! twin is the same model with the softmax gate, which computes every expert.
+//! twin is the same model with the softmax gate, which computes every expert. Besides, COMET with a permutation: while it
+//! is learnt, with the most iterations of the schedule and every row at almost every expert (`comet+-learning`), and once
+//! it is rounded (`comet+-rounded`).
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -10,13 +11,12 @@ use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, Task
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
 use moe_nn::{Mixture, MixtureDescription, Optimizer, OptimizerOptions, StepContext, train_step};
-use moe_routers::Registry;
+use moe_routers::{Registry, Value};
+use moe_search::with_search;
 
 use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
 
-const EXPERTS: usize = 16;
 const K: usize = 2;
-const ROUTERS: [&str; 2] = ["top-k", "softmax"];
 /// Name and vocabulary of each column of ids.
 const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
 
@@ -27,14 +27,25 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let (batch, tasks) = (batch(), tasks());
     let start =
         StepContext { seed: 1, step: 0, epoch: 0, tasks: &tasks, task_weights: &[0.5, 0.5] };
-    for router in ROUTERS {
-        let mut model = model(router);
+    let search = |name: &str, value| (name.to_string(), Value::Int(value));
+    let learning = [search("search-steps", 1 << 24), search("search-first-iterations", 150)];
+    let rounded = [search("search-steps", 1)];
+    let cases: [(&str, &str, usize, &[_]); 6] = [
+        ("top-k", "top-k", 16, &[]),
+        ("softmax", "softmax", 16, &[]),
+        ("softmax", "softmax", 64, &[]),
+        ("comet", "comet", 16, &[]),
+        ("comet+-learning", "comet+", 16, &learning),
+        ("comet+-rounded", "comet+", 16, &rounded),
+    ];
+    for (name, router, experts, parameters) in cases {
+        let mut model = model(router, experts, parameters);
         // With a step size of 0 every iteration routes alike.
         let options = OptimizerOptions { learning_rate: 0.0, ..OptimizerOptions::default() };
         let mut optimizer = Optimizer::new(options);
         let mut tape = Tape::new();
         let mut steps = 0;
-        let id = BenchmarkId::new(router, format!("B{ROWS}-N{EXPERTS}-K{K}"));
+        let id = BenchmarkId::new(name, format!("B{ROWS}-N{experts}-K{K}"));
         group.bench_function(id, |bencher| {
             bencher.iter(|| {
                 let at = StepContext { step: steps, ..start };
@@ -53,22 +64,22 @@ fn tasks() -> Vec<TaskSpec> {
     vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
 }
 
-fn model(router: &str) -> Mixture {
+fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mixture {
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
     let description = MixtureDescription {
         input: InputSpec::Ids { columns: COLUMNS.map(column).to_vec() },
         tasks: tasks(),
         embedding_width: 128,
-        experts: EXPERTS,
+        experts,
         k: K,
         expert_hidden_widths: vec![],
         expert_width: OUTPUTS,
         expert_dropout: 0.5,
         head_widths: vec![256],
         router: router.into(),
-        router_parameters: BTreeMap::new(),
+        router_parameters: parameters.iter().cloned().collect(),
     };
-    description.build(&Registry::standard(), 1).expect("the router is known")
+    description.build(&with_search(Registry::standard()), 1).expect("the router is known")
 }
 
 fn batch() -> Batch {

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    moe_bench::run(std::env::args_os(), moe_routers::Registry::standard())
+    let routers = moe_search::with_search(moe_routers::Registry::standard());
+    moe_bench::run(std::env::args_os(), routers)
 }

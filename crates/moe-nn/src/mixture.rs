@@ -4,7 +4,7 @@ use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
-use moe_routers::{GateSpec, Observed, Registry, RegistryError, Value};
+use moe_routers::{GateSpec, Observed, Registry, RegistryError, TrainingLength, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -113,6 +113,10 @@ impl Model for Mixture {
         let heads = self.heads.iter().zip(outputs);
         let predictions = heads.map(|(head, x)| head.forward(pass, x)).collect();
         Output { predictions, routings }
+    }
+
+    fn begin_training(&mut self, length: TrainingLength) {
+        self.layer.begin_training(length);
     }
 
     fn after_step(&mut self, observed: &[Observed]) {

@@ -1,7 +1,7 @@
 use moe_core::Pass;
 use moe_core::batch::{BatchSource, Inputs};
 use moe_core::tape::{Tape, Var};
-use moe_routers::{Observed, Routing};
+use moe_routers::{Observed, Routing, TrainingLength};
 
 use crate::Module;
 
@@ -9,6 +9,9 @@ use crate::Module;
 pub trait Model: Module {
     /// Predicts all tasks for B rows.
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t>;
+
+    /// Called before the first training step, and again when training continues, with the longest that it can be.
+    fn begin_training(&mut self, _length: TrainingLength) {}
 
     /// Called after each training step with what each gate observed.
     fn after_step(&mut self, _observed: &[Observed]) {}

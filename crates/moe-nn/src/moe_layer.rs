@@ -3,7 +3,7 @@ use std::sync::Arc;
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::tape::Var;
 use moe_core::{Pass, Visit, VisitMut, named, named_mut};
-use moe_routers::{GateSet, Observed, Routing};
+use moe_routers::{GateSet, Observed, Routing, TrainingLength};
 
 use crate::{Experts, Module};
 
@@ -54,6 +54,11 @@ impl MoeLayer {
             .map(|(gate, r)| slots.combine(r.weights, &r.assignments, &plan, gate))
             .collect();
         (outputs, routings)
+    }
+
+    /// Tells the gates how long training can be.
+    pub fn begin_training(&mut self, length: TrainingLength) {
+        self.gates.begin_training(length);
     }
 
     /// Passes on what each gate observed in a training step.

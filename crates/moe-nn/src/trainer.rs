@@ -4,8 +4,8 @@ use moe_core::Real;
 use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
-use moe_routers::RoutingStats;
 use moe_routers::telemetry::GateSummary;
+use moe_routers::{RoutingStats, TrainingLength};
 
 use crate::gate_health::{self, GateHealth};
 use crate::gradient_health::GradientHealth;
@@ -177,6 +177,10 @@ pub fn continue_training(
         }
     }
     state.restore(model)?;
+    model.begin_training(TrainingLength {
+        steps_per_epoch: train.rows().div_ceil(options.batch_rows.max(1)) as u64,
+        epochs: options.epochs as u64,
+    });
     let seconds_before = state.history.seconds();
     let started = Instant::now();
     loop {

@@ -6,7 +6,7 @@ use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
 
 use crate::{
     Cardinality, GateSet, Observed, ParameterSpec, Parameters, Properties, RouterInfo, Routing,
-    TotalWeight,
+    TotalWeight, TrainingLength,
 };
 
 /// Which rows are served first where an expert cannot take all that chose it.
@@ -169,6 +169,10 @@ impl GateSet for Capacity {
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         self.gates.visit_mut(f);
+    }
+
+    fn begin_training(&mut self, length: TrainingLength) {
+        self.gates.begin_training(length);
     }
 
     fn after_step(&mut self, observed: &[Observed]) {

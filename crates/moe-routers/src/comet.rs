@@ -96,7 +96,7 @@ impl Comet {
         let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
         let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
         let loss = regularised.then(|| entropy(probabilities, form, self.options.entropy));
-        Parts { weights, aux_losses: loss.into_iter().collect() }
+        Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -147,6 +147,10 @@ impl Router for Comet {
 
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         self.parts(cx, x).into_routing()
+    }
+
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
+        Some(self.parts(cx, x))
     }
 
     fn properties(&self) -> Properties {

@@ -109,7 +109,7 @@ impl DSelectK {
         if cx.pass.is_training() && self.options.reachability > 0.0 && loses_weight {
             aux_losses.push(reachability(selected, self.options.reachability));
         }
-        Parts { weights, aux_losses }
+        Parts { weights, aux_losses, renormalise: false }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -160,6 +160,10 @@ impl Router for DSelectK {
 
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         self.parts(cx, x).into_routing()
+    }
+
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
+        Some(self.parts(cx, x))
     }
 
     fn properties(&self) -> Properties {

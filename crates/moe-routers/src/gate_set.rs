@@ -2,7 +2,7 @@ use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::infer::inference_pass;
-use crate::{Observed, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch};
+use crate::{Observed, Parts, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch};
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
 pub trait GateSet: Send + Sync {
@@ -17,6 +17,14 @@ pub trait GateSet: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>>;
+
+    /// The parts of each gate, if all gates are sums of parts; see [`Router::route_parts`].
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`
+    fn route_parts<'t>(&self, _pass: &Pass<'_>, _x: Var<'t>) -> Option<Vec<Parts<'t>>> {
+        None
+    }
 
     /// Routes B rows for use, as [`Router::infer`] does: one buffer per gate in `out`.
     ///
@@ -42,8 +50,21 @@ pub trait GateSet: Send + Sync {
     /// [`GateSet::visit`], writable.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
+    /// Called before the first training step, and again when training continues, with the longest that it can be: for
+    /// what has a schedule.
+    fn begin_training(&mut self, _length: TrainingLength) {}
+
     /// Called after each training step, with what each gate observed.
     fn after_step(&mut self, observed: &[Observed]);
+}
+
+/// The longest that training can be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingLength {
+    /// Training steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Largest number of epochs.
+    pub epochs: u64,
 }
 
 /// Gates that know nothing of each other: one router each.
@@ -83,6 +104,14 @@ impl GateSet for Gates {
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
         let gates = self.routers.iter().enumerate();
         gates.map(|(gate, router)| router.route(&RouteContext { pass: *pass, gate }, x)).collect()
+    }
+
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Option<Vec<Parts<'t>>> {
+        let gates = self.routers.iter().enumerate();
+        let parts = |(gate, router): (usize, &Box<dyn Router>)| {
+            router.route_parts(&RouteContext { pass: *pass, gate }, x)
+        };
+        gates.map(parts).collect()
     }
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {

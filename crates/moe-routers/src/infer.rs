@@ -72,6 +72,29 @@ impl RoutingBuf {
         self.weights.extend_from_slice(weights.value().as_slice());
     }
 
+    /// Gives every expert another number: expert e becomes `labels[e]`. Weights move with their experts, unchanged.
+    ///
+    /// # Panics
+    /// If there are not N labels, one is not below N, or two experts of a row have the same.
+    pub fn relabel(&mut self, labels: &[u32]) {
+        assert_eq!(labels.len(), self.num_experts, "one label per expert");
+        for row in 0..self.rows() {
+            let pairs = self.offsets[row] as usize..self.offsets[row + 1] as usize;
+            let (experts, weights) = (&mut self.experts[pairs.clone()], &mut self.weights[pairs]);
+            for at in 0..experts.len() {
+                let (expert, weight) = (labels[experts[at] as usize], weights[at]);
+                assert!(expert < labels.len() as u32, "label {expert} of {}", labels.len());
+                let mut to = at;
+                while to > 0 && experts[to - 1] > expert {
+                    (experts[to], weights[to]) = (experts[to - 1], weights[to - 1]);
+                    to -= 1;
+                }
+                assert!(to == 0 || experts[to - 1] < expert, "label {expert} twice in a row");
+                (experts[to], weights[to]) = (expert, weight);
+            }
+        }
+    }
+
     /// N.
     pub fn num_experts(&self) -> usize {
         self.num_experts
@@ -171,6 +194,27 @@ mod tests {
         let mut buf = RoutingBuf::default();
         buf.clear(4);
         buf.push_row([(2, 0.5), (1, 0.5)]);
+    }
+
+    #[test]
+    fn labels_move_weights_with_their_experts() {
+        let mut buf = RoutingBuf::default();
+        buf.clear(4);
+        buf.push_row([(0, 0.1), (1, 0.2), (3, 0.7)]);
+        buf.push_row([]);
+        buf.push_row([(2, 1.0)]);
+        buf.relabel(&[3, 0, 1, 2]);
+        assert_eq!(buf.row(0).collect::<Vec<_>>(), [(0, 0.2), (2, 0.7), (3, 0.1)]);
+        assert_eq!((buf.row(1).count(), buf.row(2).collect::<Vec<_>>()), (0, vec![(1, 1.0)]));
+    }
+
+    #[test]
+    #[should_panic(expected = "label 1 twice in a row")]
+    fn labels_of_a_row_differ() {
+        let mut buf = RoutingBuf::default();
+        buf.clear(3);
+        buf.push_row([(0, 0.5), (2, 0.5)]);
+        buf.relabel(&[1, 0, 1]);
     }
 
     #[test]

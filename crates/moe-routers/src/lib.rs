@@ -95,7 +95,7 @@ pub use comet::{Comet, CometOptions, CometVariant};
 pub use dselect_k::{DSelectK, DSelectKOptions};
 pub use expert_choice::{ChoiceInference, ExpertChoice, ExpertChoiceOptions};
 pub use gate_linear::GateLinear;
-pub use gate_set::{GateSet, Gates};
+pub use gate_set::{GateSet, Gates, TrainingLength};
 pub use hash::{HashRouter, HashTable};
 pub use infer::{RoutingBuf, Scratch};
 pub use moesart::{Inference, Moesart, MoesartOptions};

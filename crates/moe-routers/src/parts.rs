@@ -13,6 +13,9 @@ pub struct Parts<'t> {
     pub weights: Var<'t>,
     /// Terms that the router adds to the loss.
     pub aux_losses: Vec<AuxLoss<'t>>,
+    /// Whether a row's weights are divided by their sum after a permutation that does not keep it: COMET's are,
+    /// DSelect-k's are not.
+    pub renormalise: bool,
 }
 
 impl<'t> Parts<'t> {

@@ -150,9 +150,23 @@ impl RouterEntry {
 
     /// The same router with the parameters of [`CapacityOptions`] besides its own, which limit the rows of an expert.
     pub fn with_capacity(self) -> Self {
-        let RouterEntry { info, build } = self;
-        Self::gate_set(CapacityOptions::declare(info), move |first, gates, parameters| {
-            CapacityOptions::read(parameters).limit(build(first, gates, parameters))
+        let info = CapacityOptions::declare(self.info.clone());
+        self.wrapped(info, |gates, _, parameters| CapacityOptions::read(parameters).limit(gates))
+    }
+
+    /// The same router inside of something: `wrap(gates, spec of gate 0, parameters)`. The parameters in `info` must
+    /// include the router's own.
+    pub fn wrapped(
+        self,
+        info: RouterInfo,
+        wrap: impl Fn(Box<dyn GateSet>, &GateSpec, &Parameters) -> Box<dyn GateSet>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let build = self.build;
+        Self::gate_set(info, move |first, gates, parameters| {
+            wrap(build(first, gates, parameters), first, parameters)
         })
     }
 

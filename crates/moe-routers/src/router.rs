@@ -3,7 +3,7 @@ use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
 use crate::infer::inference_pass;
-use crate::{Observed, Routing, RoutingBuf, Scratch};
+use crate::{Observed, Parts, Routing, RoutingBuf, Scratch};
 
 /// Decides which experts each row goes to, and with what weights.
 ///
@@ -25,6 +25,15 @@ pub trait Router: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`; the routing is for B rows and N experts.
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t>;
+
+    /// The parts that [`Router::route`] adds up, before they are: for what acts on each of them. `None`, the default, if
+    /// the gate is not a sum of parts.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`; the parts are `[B, K, N]`.
+    fn route_parts<'t>(&self, _cx: &RouteContext<'_>, _x: Var<'t>) -> Option<Parts<'t>> {
+        None
+    }
 
     /// Routes B rows for use: the numbers of [`Router::route`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape.
     ///
