@@ -108,10 +108,9 @@ impl GateSet for Gates {
 
     fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Option<Vec<Parts<'t>>> {
         let gates = self.routers.iter().enumerate();
-        let parts = |(gate, router): (usize, &Box<dyn Router>)| {
-            router.route_parts(&RouteContext { pass: *pass, gate }, x)
-        };
-        gates.map(parts).collect()
+        let parts =
+            gates.map(|(gate, router)| router.route_parts(&RouteContext { pass: *pass, gate }, x));
+        parts.collect()
     }
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {

@@ -8,6 +8,16 @@ use moe_core::kernel::{Loops, wide};
 /// Elements of a row that are summed side by side.
 const LANES: usize = 16;
 
+/// Whether numbers are doubles in this build.
+const DOUBLE: bool = size_of::<Real>() == 8;
+
+/// An element this far below the largest of its row or column has a share of zero: denormal numbers cost a hundred times
+/// as much, and at low temperatures most elements would be some.
+const LEAST: Real = if DOUBLE { -690.0 } else { -80.0 };
+
+/// A little above e^LEAST.
+const NOTHING: Real = if DOUBLE { 1e-299 } else { 2e-35 };
+
 /// Subtracts from each row its logsumexp and writes its softmax. `sums` has room for N numbers.
 pub(crate) fn normalise_rows(
     logits: &mut [Real],
@@ -72,6 +82,14 @@ fn sum(row: &[Real]) -> Real {
     sums[0]
 }
 
+/// Exact zeros for what is next to nothing.
+#[inline(always)]
+fn clear_nothing(softmax: &mut [Real]) {
+    for s in softmax {
+        *s = if *s < NOTHING { 0.0 } else { *s };
+    }
+}
+
 #[inline(always)]
 fn larger(a: Real, b: Real) -> Real {
     if b > a { b } else { a }
@@ -117,7 +135,7 @@ impl Loops for ShiftRows<'_> {
             let largest = largest(logits);
             for (logit, s) in logits.iter_mut().zip(softmax) {
                 *logit -= largest;
-                *s = *logit;
+                *s = if *logit < LEAST { LEAST } else { *logit };
             }
         }
     }
@@ -136,6 +154,7 @@ impl Loops for ScaleRows<'_> {
     #[inline(always)]
     fn run(self) {
         for (softmax, total) in self.softmax.chunks_exact_mut(self.n).zip(self.sums) {
+            clear_nothing(softmax);
             *total = sum(softmax);
             let share = 1.0 / *total;
             for s in softmax {
@@ -188,7 +207,7 @@ impl Loops for ShiftColumns<'_> {
         for (logits, softmax) in rows.zip(self.softmax.chunks_exact_mut(self.n)) {
             for ((logit, s), most) in logits.iter_mut().zip(softmax).zip(self.largest.iter()) {
                 *logit -= most;
-                *s = *logit;
+                *s = if *logit < LEAST { LEAST } else { *logit };
             }
         }
     }
@@ -207,9 +226,10 @@ impl Loops for ScaleColumns<'_> {
     #[inline(always)]
     fn run(self) {
         self.sums.fill(0.0);
-        for softmax in self.softmax.chunks_exact(self.n) {
+        for softmax in self.softmax.chunks_exact_mut(self.n) {
+            clear_nothing(softmax);
             for (sum, s) in self.sums.iter_mut().zip(softmax) {
-                *sum += s;
+                *sum += *s;
             }
         }
         for softmax in self.softmax.chunks_exact_mut(self.n) {

@@ -13,7 +13,7 @@ use moe_routers::{
     Cardinality, GateSet, GateSpec, Gates, Observed, RouteContext, Router, Routing, Scratch,
     TotalWeight, TrainingLength, Value,
 };
-use moe_search::{Learning, Relabelled, SearchOptions, Searched, Share, relabel_routing};
+use moe_search::{Learning, Relabelled, Schedule, SearchOptions, Searched, Share, relabel_routing};
 use proptest::prelude::*;
 
 const D: usize = 5;
@@ -199,7 +199,9 @@ fn lengths_in_epochs_and_fractions_are_told() {
         routings[0].assignments.pairs() > K * ROWS
     };
     let new = |learning| {
-        let options = SearchOptions { learning, ..SearchOptions::default() };
+        // Warm, so that no entry of a soft matrix is zero.
+        let schedule = Schedule::doubly_stochastic();
+        let options = SearchOptions { learning, schedule, ..SearchOptions::default() };
         Searched::new(gates("top-k", 8), options, 3)
     };
     let mut epochs = new(Learning::Epochs(2.0));

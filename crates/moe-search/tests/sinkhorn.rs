@@ -169,6 +169,13 @@ fn the_doubly_stochastic_schedule_keeps_sums_of_rows() {
 }
 
 #[test]
+fn what_is_not_a_number_shows() {
+    let mut log_alpha = matrices(1, 5, 1.0, 1);
+    log_alpha.as_mut_slice()[7] = Real::NAN;
+    assert!(soft(&log_alpha, 1.0, 3).as_slice().iter().all(|v| v.is_nan()));
+}
+
+#[test]
 fn a_single_expert_is_certain() {
     let one = soft(&matrices(2, 1, 1.0, 3), 1e-7, 5);
     assert_eq!(one.as_slice(), [1.0, 1.0]);
