@@ -51,6 +51,16 @@ struct DatasetKeys {
     seed: u64,
     data_dir: Option<PathBuf>,
     test_file: Option<PathBuf>,
+    ratings_file: Option<PathBuf>,
+    user_column: Option<String>,
+    item_column: Option<String>,
+    rating_column: Option<String>,
+    min_ratings: Option<usize>,
+    negatives: Option<usize>,
+    test_share: Option<f64>,
+    val_share: Option<f64>,
+    cache: Option<bool>,
+    cache_dir: Option<PathBuf>,
     train_rows: Option<usize>,
     val_rows: Option<usize>,
     test_rows: Option<usize>,
@@ -69,6 +79,16 @@ impl From<DatasetKeys> for DatasetConfig {
                 seed: keys.seed,
                 data_dir: keys.data_dir,
                 test_file: keys.test_file,
+                ratings_file: keys.ratings_file,
+                user_column: keys.user_column,
+                item_column: keys.item_column,
+                rating_column: keys.rating_column,
+                min_ratings: keys.min_ratings,
+                negatives: keys.negatives,
+                test_share: keys.test_share,
+                val_share: keys.val_share,
+                cache: keys.cache,
+                cache_dir: keys.cache_dir,
                 train_rows: keys.train_rows,
                 val_rows: keys.val_rows,
                 test_rows: keys.test_rows,
@@ -247,9 +267,12 @@ impl Config {
                 return Err(out_of_range(key, seed, &format!("at most {most}")));
             }
         }
-        for (key, path) in
-            [("dataset.data_dir", &options.data_dir), ("dataset.test_file", &options.test_file)]
-        {
+        for (key, path) in [
+            ("dataset.data_dir", &options.data_dir),
+            ("dataset.test_file", &options.test_file),
+            ("dataset.ratings_file", &options.ratings_file),
+            ("dataset.cache_dir", &options.cache_dir),
+        ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
             }

@@ -1,8 +1,9 @@
 use moe_core::nearest_name;
 
+use crate::rating_set::RatingSet;
 use crate::{
-    DataError, Dataset, LoadOptions, movielens_mtl, multi_optdigits, optdigits, restaurant,
-    synthetic,
+    DataError, Dataset, LoadOptions, book_crossing, jester, movielens, movielens_mtl,
+    movietweetings, multi_optdigits, optdigits, restaurant, synthetic,
 };
 
 /// A data set as it stands in the [`catalog`].
@@ -17,8 +18,9 @@ pub struct Entry {
     pub origin: Origin,
     /// Licence or terms of the data, and whom to credit.
     pub terms: &'static str,
-    defaults: LoadOptions,
-    takes_test_file: bool,
+    defaults: &'static LoadOptions,
+    /// Options without a default.
+    takes: &'static [&'static str],
     load: fn(&LoadOptions) -> Result<Dataset, DataError>,
 }
 
@@ -44,14 +46,33 @@ pub enum Origin {
 const OPTDIGITS_TERMS: &str =
     "CC BY 4.0; E. Alpaydin and C. Kaynak, UCI Machine Learning Repository";
 
-static CATALOG: [Entry; 5] = [
+/// The entry of a set of ratings.
+const fn ratings(
+    set: &'static RatingSet,
+    load: fn(&LoadOptions) -> Result<Dataset, DataError>,
+) -> Entry {
+    Entry {
+        id: set.id,
+        summary: set.summary,
+        origin: match set.embedded {
+            Some(_) => Origin::Embedded,
+            None => Origin::Files { folder: set.folder, files: set.files, get: set.get },
+        },
+        terms: set.terms,
+        defaults: &set.defaults,
+        takes: set.takes,
+        load,
+    }
+}
+
+static CATALOG: [Entry; 16] = [
     Entry {
         id: optdigits::ID,
         summary: "8x8 handwritten digits, one task",
         origin: Origin::Embedded,
         terms: OPTDIGITS_TERMS,
-        defaults: LoadOptions::NONE,
-        takes_test_file: false,
+        defaults: &LoadOptions::NONE,
+        takes: &[],
         load: optdigits::load,
     },
     Entry {
@@ -59,8 +80,8 @@ static CATALOG: [Entry; 5] = [
         summary: "two overlaid handwritten digits, a task for each",
         origin: Origin::Embedded,
         terms: OPTDIGITS_TERMS,
-        defaults: multi_optdigits::DEFAULTS,
-        takes_test_file: false,
+        defaults: &multi_optdigits::DEFAULTS,
+        takes: &[],
         load: multi_optdigits::load,
     },
     Entry {
@@ -69,8 +90,8 @@ static CATALOG: [Entry; 5] = [
         origin: Origin::Embedded,
         terms: "CC BY 4.0; R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin, \
                 UCI Machine Learning Repository",
-        defaults: LoadOptions::NONE,
-        takes_test_file: false,
+        defaults: &LoadOptions::NONE,
+        takes: &[],
         load: restaurant::load,
     },
     Entry {
@@ -78,8 +99,8 @@ static CATALOG: [Entry; 5] = [
         summary: "rows planted for known experts, one regression task",
         origin: Origin::Generated,
         terms: "none",
-        defaults: synthetic::DEFAULTS,
-        takes_test_file: false,
+        defaults: &synthetic::DEFAULTS,
+        takes: &[],
         load: synthetic::load,
     },
     Entry {
@@ -92,16 +113,27 @@ static CATALOG: [Entry; 5] = [
         },
         terms: "MovieLens 1M licence: research use, no redistribution without permission, \
                 no commercial use; GroupLens, University of Minnesota",
-        defaults: LoadOptions::NONE,
-        takes_test_file: true,
+        defaults: &LoadOptions::NONE,
+        takes: &["test_file"],
         load: movielens_mtl::load,
     },
+    ratings(&movielens::M100K, |options| movielens::M100K.load(options)),
+    ratings(&movielens::LATEST_SMALL, |options| movielens::LATEST_SMALL.load(options)),
+    ratings(&movielens::M1M, |options| movielens::M1M.load(options)),
+    ratings(&movielens::M10M, |options| movielens::M10M.load(options)),
+    ratings(&movielens::M20M, |options| movielens::M20M.load(options)),
+    ratings(&movielens::M25M, |options| movielens::M25M.load(options)),
+    ratings(&movielens::M32M, |options| movielens::M32M.load(options)),
+    ratings(&movielens::CSV, |options| movielens::CSV.load(options)),
+    ratings(&jester::SET, |options| jester::SET.load(options)),
+    ratings(&book_crossing::SET, |options| book_crossing::SET.load(options)),
+    ratings(&movietweetings::SET, |options| movietweetings::SET.load(options)),
 ];
 
 impl Entry {
     /// Names of the options that this set takes, as in [`LoadOptions`].
     pub fn options(&self) -> Vec<&'static str> {
-        self.defaults.names(self.takes_test_file)
+        self.defaults.names(self.takes)
     }
 
     /// The options with all gaps filled by this set's defaults, as [`Entry::load`] uses them.
@@ -109,7 +141,7 @@ impl Entry {
     /// # Errors
     /// [`DataError::OptionDoesNotApply`] if an option is given that this set does not take.
     pub fn resolve(&self, options: &LoadOptions) -> Result<LoadOptions, DataError> {
-        options.filled(self.id, &self.defaults, self.takes_test_file)
+        options.filled(self.id, self.defaults, self.takes)
     }
 
     /// Loads the data set.

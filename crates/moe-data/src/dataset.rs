@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use moe_core::batch::{Batch, BatchSource, InputSpec, TaskSpec};
 
-use crate::DataError;
 use crate::table::Table;
+use crate::{DataError, Vocabulary};
 
 /// A data set in three parts without a common row.
 ///
@@ -23,6 +23,8 @@ pub struct Dataset {
     pub val: Split,
     /// The part to report.
     pub test: Split,
+    /// One per column of ids, or none at all.
+    vocabularies: Arc<[Vocabulary]>,
 }
 
 impl Dataset {
@@ -49,7 +51,19 @@ impl Dataset {
             train,
             val,
             test,
+            vocabularies: Arc::new([]),
         })
+    }
+
+    /// The same with the names of all columns of ids.
+    pub(crate) fn named<const N: usize>(self, vocabularies: [Vocabulary; N]) -> Self {
+        Dataset { vocabularies: Arc::new(vocabularies), ..self }
+    }
+
+    /// The original names of the ids in a column of ids (from 0); `None` where the ids are the original ones or
+    /// there is no such column.
+    pub fn vocabulary(&self, column: usize) -> Option<&Vocabulary> {
+        self.vocabularies.get(column)
     }
 
     /// The parts with their names.

@@ -58,6 +58,31 @@ pub enum DataError {
         get: &'static str,
     },
 
+    /// Several files could be the one.
+    #[error(
+        "the data set {dataset} needs one file of ratings, and in {} there are {found}; choose with ratings_file",
+        folder.display()
+    )]
+    Ambiguous {
+        /// Id of the data set.
+        dataset: &'static str,
+        /// The folder looked at.
+        folder: PathBuf,
+        /// Names of the files.
+        found: String,
+    },
+
+    /// What was prepared could not be kept where it should be.
+    #[error(
+        "{}: cannot be written: {problem}; give another cache_dir, or cache = false", file.display()
+    )]
+    NotKept {
+        /// The file.
+        file: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
+
     /// The data set needs files and there is no directory to look for them.
     #[error(
         "no data directory for the data set {dataset}: give data_dir or set MOE_DATA_DIR, \
@@ -89,7 +114,7 @@ pub enum DataError {
         /// The column, from 1, unless the whole line is wrong.
         column: Option<usize>,
         /// The column's name, empty if it has none.
-        name: &'static str,
+        name: String,
         /// What is wrong.
         problem: String,
         /// What would be good.
@@ -145,7 +170,7 @@ mod tests {
             file: "val.csv".into(),
             line: 3,
             column: Some(4),
-            name: "rating",
+            name: "rating".into(),
             problem: "\"x\" is not a number".into(),
             allowed: "1 to 5".into(),
         };

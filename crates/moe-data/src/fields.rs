@@ -1,5 +1,6 @@
-//! Comma-separated numbers from plain or gzip files, with the place of every error.
+//! Separated fields from plain or gzip files, with the place of every error.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::{Path, PathBuf};
@@ -10,23 +11,47 @@ use flate2::bufread::MultiGzDecoder;
 use crate::DataError;
 use crate::capped::Capped;
 
-/// The most bytes that a file may unpack to: ten times the largest file read here.
+/// The most bytes that a file may unpack to: ten times the largest file of this kind.
 pub(crate) const MOST_BYTES: u64 = 256 << 20;
+/// The same for ratings: twice the largest file, `ratings.csv` of MovieLens 32M.
+const MOST_RATING_BYTES: u64 = 2 << 30;
 
-/// The records of a file without quoting; every field is read as it stands, blank lines are skipped.
+/// The records of a file; blank lines are skipped.
 pub(crate) struct Fields {
     reader: Reader<Capped<Box<dyn Read>>>,
     record: ByteRecord,
     layout: Layout,
 }
 
+/// How a file tells its fields apart.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    separator: &'static str,
+    /// Whether a field may stand in double quotes; without, every field is read as it stands.
+    quoted: bool,
+    /// The most bytes that a file may unpack to.
+    most_bytes: u64,
+}
+
+impl Dialect {
+    const PLAIN: Dialect = Dialect { separator: ",", quoted: false, most_bytes: MOST_BYTES };
+    /// Ratings: lines of `a<TAB>b`, `a::b`, `a,b` with or without quotes, and `"a";"b"` with `\` before a quote that is
+    /// part of a field.
+    pub(crate) const TABS: Dialect = Dialect { separator: "\t", ..Self::COMMAS };
+    pub(crate) const COLONS: Dialect = Dialect { separator: "::", ..Self::COMMAS };
+    pub(crate) const COMMAS: Dialect = Dialect { most_bytes: MOST_RATING_BYTES, ..Self::PLAIN };
+    pub(crate) const QUOTED_COMMAS: Dialect = Dialect { quoted: true, ..Self::COMMAS };
+    pub(crate) const QUOTED_SEMICOLONS: Dialect = Dialect { separator: ";", ..Self::QUOTED_COMMAS };
+}
+
 /// A file's name and columns.
 struct Layout {
     file: PathBuf,
-    /// Number of fields of each record.
+    separator: &'static str,
+    /// Number of fields of each record; 0 until a header has told.
     width: usize,
     /// Names of the first columns.
-    names: &'static [&'static str],
+    names: Vec<String>,
 }
 
 /// One record.
@@ -37,15 +62,16 @@ pub(crate) struct Record<'a> {
 }
 
 impl Fields {
-    /// The records of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
-    pub(crate) fn open(path: &Path, names: &'static [&'static str]) -> Result<Self, DataError> {
-        Self::open_capped(path, names, MOST_BYTES)
+    /// The comma-separated records of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
+    pub(crate) fn open(path: &Path, names: &[&str]) -> Result<Self, DataError> {
+        Self::open_as(Dialect::PLAIN, path, names)
     }
 
-    fn open_capped(
+    /// [`Fields::open`] in another dialect. Without names, [`Fields::header`] must come next.
+    pub(crate) fn open_as(
+        dialect: Dialect,
         path: &Path,
-        names: &'static [&'static str],
-        most: u64,
+        names: &[&str],
     ) -> Result<Self, DataError> {
         let unreadable =
             |source| DataError::Unreadable { file: path.to_path_buf(), line: None, source };
@@ -56,40 +82,50 @@ impl Fields {
             true => Box::new(MultiGzDecoder::new(file)),
             false => Box::new(file),
         };
-        Ok(Self::new(path, names.len(), names, unpacked, most))
+        Ok(Self::new(dialect, path, names.len(), names, unpacked))
     }
 
-    /// The records of an embedded file of `width` columns.
-    pub(crate) fn embedded(
+    /// The comma-separated records of an embedded file of `width` columns.
+    pub(crate) fn embedded(name: &str, bytes: &'static [u8], width: usize, names: &[&str]) -> Self {
+        Self::embedded_as(Dialect::PLAIN, name, bytes, width, names)
+    }
+
+    /// [`Fields::embedded`] in another dialect.
+    pub(crate) fn embedded_as(
+        dialect: Dialect,
         name: &str,
         bytes: &'static [u8],
         width: usize,
-        names: &'static [&'static str],
+        names: &[&str],
     ) -> Self {
         let unpacked: Box<dyn Read> = match bytes.starts_with(&GZIP) {
             true => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
             false => Box::new(Cursor::new(bytes)),
         };
-        Self::new(Path::new(name), width, names, unpacked, MOST_BYTES)
+        Self::new(dialect, Path::new(name), width, names, unpacked)
     }
 
     fn new(
+        dialect: Dialect,
         file: &Path,
         width: usize,
-        names: &'static [&'static str],
+        names: &[&str],
         unpacked: Box<dyn Read>,
-        most: u64,
     ) -> Self {
+        let Dialect { separator, quoted, most_bytes } = dialect;
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .quoting(false)
+            .delimiter(separator.as_bytes()[0])
+            .quoting(quoted)
+            .escape(Some(b'\\'))
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Capped::new(unpacked, most));
+            .from_reader(Capped::new(unpacked, most_bytes, quoted));
+        let names = names.iter().map(|&name| name.to_owned()).collect();
         Fields {
             reader,
             record: ByteRecord::new(),
-            layout: Layout { file: file.to_path_buf(), width, names },
+            layout: Layout { file: file.to_path_buf(), separator, width, names },
         }
     }
 
@@ -98,6 +134,7 @@ impl Fields {
     /// # Errors
     /// If the file cannot be read on or the record has not exactly one field per column.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, DataError> {
+        self.reader.get_mut().begin_record();
         loop {
             match self.reader.read_byte_record(&mut self.record) {
                 Ok(true) if self.is_blank() => {}
@@ -118,11 +155,46 @@ impl Fields {
             // Every record ends with a line feed, so the reader stands on the next line.
             line: self.reader.position().line() - 1,
         };
-        if self.record.len() != self.layout.width {
-            let found = self.record.len();
+        if !self.layout.fits(&self.record) {
+            let found = self.layout.width_of(&self.record);
             return Err(record.malformed(None, format!("{found} fields"), self.layout.expected()));
         }
         Ok(Some(record))
+    }
+
+    /// Reads the first record as the names of the columns and returns where the `wanted` ones stand.
+    ///
+    /// # Errors
+    /// If one of them is not there, or there twice.
+    pub(crate) fn header<const N: usize>(
+        &mut self,
+        wanted: [&str; N],
+    ) -> Result<[usize; N], DataError> {
+        self.layout.names = wanted.map(str::to_owned).into();
+        let Some(record) = self.next()? else { return Err(self.empty()) };
+        let width = record.layout.width_of(record.fields);
+        let names: Vec<String> =
+            (0..width).map(|c| String::from_utf8_lossy(record.bytes(c)).into_owned()).collect();
+        let (mut places, wanted_names) = ([0; N], wanted);
+        for (place, wanted) in places.iter_mut().zip(wanted) {
+            let mut found = (0..width).filter(|&column| names[column] == wanted);
+            let problem = match (found.next(), found.next()) {
+                (Some(column), None) => {
+                    *place = column;
+                    continue;
+                }
+                (Some(_), Some(_)) => format!("two columns {wanted:?} in the header"),
+                _ => format!(
+                    "no column {wanted:?} in the header {}",
+                    shown(names.join(record.layout.separator).as_bytes())
+                ),
+            };
+            let allowed = format!("one column of each name, {}", wanted_names.join(", "));
+            return Err(record.malformed(None, problem, allowed));
+        }
+        self.layout.width = width;
+        self.layout.names = names;
+        Ok(places)
     }
 
     /// Whether the record is a line without anything but blanks.
@@ -132,13 +204,10 @@ impl Fields {
 
     /// Reads the first record, which must be the names of the columns.
     pub(crate) fn skip_header(&mut self) -> Result<(), DataError> {
-        let names = self.layout.names;
-        let header = names.join(",");
+        let header = self.layout.header();
         match self.next()? {
             None => Err(self.empty()),
-            Some(record) if (0..names.len()).all(|c| record.bytes(c) == names[c].as_bytes()) => {
-                Ok(())
-            }
+            Some(record) if record.is(&record.layout.names) => Ok(()),
             Some(record) => Err(record.malformed(None, "not the header".into(), header)),
         }
     }
@@ -149,7 +218,7 @@ impl Fields {
             file: self.layout.file.clone(),
             line: 1,
             column: None,
-            name: "",
+            name: String::new(),
             problem: "the file holds no rows".into(),
             allowed: format!("lines of {}", self.layout.expected()),
         }
@@ -157,18 +226,79 @@ impl Fields {
 }
 
 impl Layout {
+    fn header(&self) -> String {
+        self.names.join(self.separator)
+    }
+
     fn expected(&self) -> String {
-        match self.names.len() == self.width {
-            true => format!("{} fields, {}", self.width, self.names.join(",")),
-            false => format!("{} fields", self.width),
+        match self.width {
+            0 => format!("a header with the columns {}", self.names.join(", ")),
+            width if self.names.len() == width => format!("{width} fields, {}", self.header()),
+            width => format!("{width} fields"),
         }
+    }
+
+    /// Pieces from one field to the next: a separator of two characters leaves an empty piece between fields.
+    fn step(&self) -> usize {
+        self.separator.len()
+    }
+
+    fn width_of(&self, record: &ByteRecord) -> usize {
+        record.len().div_ceil(self.step())
+    }
+
+    /// Whether the record has as many fields as it should, with whole separators between them.
+    fn fits(&self, record: &ByteRecord) -> bool {
+        let whole = |record: &ByteRecord| {
+            record.len() % 2 == 1 && (1..record.len()).step_by(2).all(|at| record[at].is_empty())
+        };
+        (self.width == 0 || self.width_of(record) == self.width)
+            && (self.step() == 1 || whole(record))
     }
 }
 
 impl Record<'_> {
     /// What stands in a column (from 0) without blanks around it; empty if there is no such column.
     pub(crate) fn bytes(&self, column: usize) -> &[u8] {
-        self.fields.get(column).unwrap_or_default().trim_ascii()
+        self.fields.get(column * self.layout.step()).unwrap_or_default().trim_ascii()
+    }
+
+    /// The line that the record ends in, from 1.
+    pub(crate) fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn is(&self, names: &[String]) -> bool {
+        names.iter().enumerate().all(|(column, name)| self.bytes(column) == name.as_bytes())
+    }
+
+    /// The text in a column (from 0), which must be UTF-8 and not empty.
+    pub(crate) fn text(&self, column: usize) -> Result<&str, DataError> {
+        match str::from_utf8(self.bytes(column)) {
+            Ok("") => Err(self.wrong(column, "is empty", "a name".into())),
+            Ok(text) => Ok(text),
+            Err(_) => Err(self.wrong(column, "is not UTF-8", "text in UTF-8".into())),
+        }
+    }
+
+    /// The number in a column (from 0), which must be on the scale.
+    pub(crate) fn number(&self, column: usize, scale: &Scale) -> Result<f32, DataError> {
+        let text = str::from_utf8(self.bytes(column)).unwrap_or_default();
+        match text.parse::<f32>() {
+            Ok(number) if scale.has(number) => Ok(number),
+            _ => Err(self.wrong(column, "is not a number on the scale", scale.to_string())),
+        }
+    }
+
+    /// The text of a whole number from 1 to `most` in a column (from 0), in digits without leading zeros, so that
+    /// equal numbers are equal texts.
+    pub(crate) fn id(&self, column: usize, most: u32) -> Result<&str, DataError> {
+        let bytes = self.bytes(column);
+        let plain = bytes.iter().all(u8::is_ascii_digit) && !bytes.starts_with(b"0");
+        match str::from_utf8(bytes).map(|text| (text, text.parse::<u32>())) {
+            Ok((text, Ok(number))) if plain && number <= most => Ok(text),
+            _ => Err(self.wrong(column, "is not an id in range", format!("1 to {most}"))),
+        }
     }
 
     /// The whole number in a column (from 0), which must be at most `most`. A fraction of zero
@@ -187,22 +317,52 @@ impl Record<'_> {
 
     /// The error that a column's value `is` not one of those `allowed`.
     pub(crate) fn wrong(&self, column: usize, is: &str, allowed: String) -> DataError {
-        let text = String::from_utf8_lossy(self.bytes(column));
-        let mut shown: String = text.chars().take(SHOWN).collect();
-        if shown.len() < text.len() {
-            shown.push('…');
-        }
-        self.malformed(Some(column), format!("{shown:?} {is}"), allowed)
+        self.malformed(Some(column), format!("{} {is}", shown(self.bytes(column))), allowed)
     }
 
-    fn malformed(&self, column: Option<usize>, problem: String, allowed: String) -> DataError {
+    /// The error that a column, or the whole line, has a problem.
+    pub(crate) fn malformed(
+        &self,
+        column: Option<usize>,
+        problem: String,
+        allowed: String,
+    ) -> DataError {
         DataError::Malformed {
             file: self.layout.file.clone(),
             line: self.line,
             column: column.map(|column| column + 1),
-            name: column.and_then(|column| self.layout.names.get(column)).unwrap_or(&""),
+            name: column.and_then(|c| self.layout.names.get(c)).cloned().unwrap_or_default(),
             problem,
             allowed,
+        }
+    }
+}
+
+/// The numbers that a rating can be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scale {
+    pub(crate) least: f32,
+    pub(crate) most: f32,
+    /// Ratings are multiples of this; 0 if they are not.
+    pub(crate) step: f32,
+}
+
+impl Scale {
+    /// Every finite number.
+    pub(crate) const ANY: Scale = Scale { least: f32::MIN, most: f32::MAX, step: 0.0 };
+
+    pub(crate) fn has(&self, number: f32) -> bool {
+        (self.least..=self.most).contains(&number)
+            && (self.step == 0.0 || (number / self.step).fract() == 0.0)
+    }
+}
+
+impl fmt::Display for Scale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.step {
+            _ if self.least == f32::MIN => f.write_str("a finite number"),
+            0.0 => write!(f, "{} to {}", self.least, self.most),
+            step => write!(f, "{} to {} in steps of {step}", self.least, self.most),
         }
     }
 }
@@ -212,6 +372,16 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The most characters of a value that a message repeats.
 const SHOWN: usize = 32;
+
+/// The beginning of a text, in quotes.
+fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
 
 fn into_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
@@ -224,7 +394,7 @@ fn into_io(error: csv::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    const NAMES: &[&str] = &["a", "b"];
+    const NAMES: [&str; 2] = ["a", "b"];
 
     /// The numbers of all records, or the message of the first error.
     fn read(text: &'static str) -> Result<Vec<[u32; 2]>, String> {
@@ -232,7 +402,8 @@ mod tests {
     }
 
     fn read_capped(from: Box<dyn Read>, most: u64) -> Result<Vec<[u32; 2]>, String> {
-        let mut fields = Fields::new(Path::new("file.csv"), 2, NAMES, from, most);
+        let dialect = Dialect { most_bytes: most, ..Dialect::PLAIN };
+        let mut fields = Fields::new(dialect, Path::new("file.csv"), 2, &NAMES, from);
         let mut rows = Vec::new();
         let say = |error: DataError| error.to_string();
         while let Some(record) = fields.next().map_err(say)? {
@@ -298,5 +469,83 @@ mod tests {
         }
         let rows = read_capped(Box::new(Slow(b"1,2\n3,4\n")), 100);
         assert_eq!(rows, Ok(vec![[1, 2], [3, 4]]));
+    }
+
+    /// The texts of all records, or the message of the first error.
+    fn texts(dialect: Dialect, text: &'static str) -> Result<Vec<[String; 2]>, String> {
+        let from = Box::new(text.as_bytes());
+        let mut fields = Fields::new(dialect, Path::new("file.csv"), 2, &NAMES, from);
+        let mut rows = Vec::new();
+        while let Some(record) = fields.next().map_err(|error| error.to_string())? {
+            rows.push([0, 1].map(|column| String::from_utf8_lossy(record.bytes(column)).into()));
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn separators_and_quotes() {
+        let rows = Ok(vec![["a", "b"].map(str::to_owned), ["c", "\"d;,"].map(str::to_owned)]);
+        for (dialect, text) in [
+            (Dialect::TABS, "a\tb\nc\t\"d;,\n"),
+            (Dialect::COLONS, "a::b\r\nc::\"d;,\r\n"),
+            (Dialect::QUOTED_COMMAS, "a,\"b\"\n\"c\",\"\"\"d;,\"\n"),
+            (Dialect::QUOTED_SEMICOLONS, "\"a\";\"b\"\n\"c\";\"\\\"d;,\"\n"),
+        ] {
+            assert_eq!(texts(dialect, text), rows, "{text:?}");
+        }
+        for (text, found) in [
+            ("a:b\n", "1 fields"),
+            ("a::b::\n", "3 fields"),
+            ("a:::b\n", "2 fields"),
+            ("a:b:c\n", "2 fields"),
+        ] {
+            let error = texts(Dialect::COLONS, text).unwrap_err();
+            let expected = format!("line 1: {found}; allowed: 2 fields, a::b");
+            assert!(error.contains(&expected), "{text:?}: {error}");
+        }
+    }
+
+    /// A quote that is never closed does not make the program hold the rest of the file.
+    #[test]
+    fn a_quote_is_closed_within_bounds() {
+        let rows = texts(Dialect::QUOTED_COMMAS, "1,\"2\n3\"\n4,5\n").unwrap();
+        assert_eq!(rows, [["1", "2\n3"], ["4", "5"]]);
+        let open: &'static str = format!("1,\"{}", "2\n".repeat(1 << 20)).leak();
+        let error = texts(Dialect::QUOTED_COMMAS, open).unwrap_err();
+        assert!(error.contains("a quote that is not closed"), "{error}");
+    }
+
+    #[test]
+    fn a_header_tells_where_columns_are() {
+        let header = |text: &'static str| {
+            let from = Box::new(text.as_bytes());
+            let mut fields = Fields::new(Dialect::QUOTED_COMMAS, Path::new("f"), 0, &[], from);
+            fields.header(["b", "a"]).map_err(|error| error.to_string())
+        };
+        assert_eq!(header("a,\"b\",c\r\n1,2,3\n"), Ok([1, 0]));
+        for (text, says) in [
+            (
+                "",
+                "line 1: the file holds no rows; allowed: lines of a header with the columns b, a",
+            ),
+            ("a,c\n", "line 1: no column \"b\" in the header \"a,c\""),
+            ("a,b,a\n", "line 1: two columns \"a\" in the header"),
+        ] {
+            let error = header(text).unwrap_err();
+            assert!(error.contains(says), "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_on_their_scale() {
+        let halves = Scale { least: 0.5, most: 5.0, step: 0.5 };
+        assert!([0.5, 3.0, 4.5, 5.0].into_iter().all(|rating| halves.has(rating)));
+        for rating in [0.0, 0.75, 5.5, -1.0, f32::NAN, f32::INFINITY] {
+            assert!(!halves.has(rating), "{rating}");
+        }
+        assert!(
+            Scale::ANY.has(-1e9) && !Scale::ANY.has(f32::NAN) && !Scale::ANY.has(f32::INFINITY)
+        );
+        assert_eq!(halves.to_string(), "0.5 to 5 in steps of 0.5");
     }
 }

@@ -8,6 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use moe_core::batch::{Batch, BatchSource, Inputs, Target};
 use moe_data::{Dataset, LoadOptions, Split};
+use tempfile::TempDir;
 
 /// Options that give only the seed.
 pub fn seeded(seed: u64) -> LoadOptions {
@@ -140,4 +141,48 @@ pub fn shared_data(test: &str) -> Option<PathBuf> {
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     found
+}
+
+/// A data directory with these files in a folder.
+pub fn folder(name: &str, files: &[(&str, &[u8])]) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    dir
+}
+
+/// Options of a set of ratings in a data directory, without a cache.
+pub fn uncached(dir: &Path) -> LoadOptions {
+    LoadOptions { data_dir: Some(dir.to_path_buf()), cache: Some(false), ..LoadOptions::default() }
+}
+
+/// All rows of a set of ratings: user, item, and the rating where the item was watched, which is NaN where there is
+/// none.
+pub fn rating_rows(data: &Dataset) -> Vec<(u32, u32, Option<f64>)> {
+    let mut rows = Vec::new();
+    for (_, split) in data.parts() {
+        let batch = all(split);
+        let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
+        let Target::Regression { values, present } = &batch.targets[1] else {
+            panic!("rating is a number")
+        };
+        for row in 0..batch.rows() {
+            let rating = if present[row] { f64::from(values[row]) } else { f64::NAN };
+            assert!(watch[row] == 1.0 || rating.is_nan(), "a rating of what was not watched");
+            let watched = (watch[row] == 1.0).then_some(rating);
+            rows.push((batch.row_ids[row], ids(&batch)[0][row], ids(&batch)[1][row], watched));
+        }
+    }
+    rows.sort_by_key(|row| row.0);
+    rows.into_iter().map(|(_, user, item, rating)| (user, item, rating)).collect()
+}
+
+/// [`rating_rows`] that were watched, in file order, with the original names.
+pub fn watched(data: &Dataset) -> Vec<(String, String, f64)> {
+    let name = |column, id| data.vocabulary(column).unwrap().name(id).unwrap().to_owned();
+    let rows = rating_rows(data).into_iter();
+    rows.filter_map(|(user, item, rating)| Some((name(0, user), name(1, item), rating?))).collect()
 }
