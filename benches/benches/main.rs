@@ -10,6 +10,7 @@ mod dispatch;
 mod gemm;
 mod grouped_linear;
 mod movielens_step;
+mod ratings;
 mod router;
 
 use std::time::Duration;
@@ -29,5 +30,6 @@ fn main() {
     router::bench(&mut criterion);
     adam::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
+    ratings::bench(&mut criterion);
     criterion.final_summary();
 }

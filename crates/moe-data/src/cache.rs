@@ -159,9 +159,9 @@ impl Cache {
             version: self.version.into(),
             options: self.options,
             sources,
-            users: users.iter().flat_map(|id| id.to_le_bytes()).collect(),
-            items: items.iter().flat_map(|id| id.to_le_bytes()).collect(),
-            values: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+            users: Bytes::of_words(users.iter().map(|id| id.to_le_bytes())),
+            items: Bytes::of_words(items.iter().map(|id| id.to_le_bytes())),
+            values: Bytes::of_words(values.iter().map(|value| value.to_le_bytes())),
             parts: Bytes(parts.clone()),
             user_names: user_names.clone(),
             item_names: item_names.clone(),
@@ -241,14 +241,14 @@ impl Stored {
 struct Bytes(Vec<u8>);
 
 impl Bytes {
+    fn of_words(words: impl ExactSizeIterator<Item = [u8; 4]>) -> Self {
+        let mut bytes = Vec::with_capacity(4 * words.len());
+        words.for_each(|word| bytes.extend_from_slice(&word));
+        Bytes(bytes)
+    }
+
     fn words(&self) -> impl Iterator<Item = [u8; 4]> {
         self.0.as_chunks().0.iter().copied()
-    }
-}
-
-impl FromIterator<u8> for Bytes {
-    fn from_iter<I: IntoIterator<Item = u8>>(bytes: I) -> Self {
-        Bytes(bytes.into_iter().collect())
     }
 }
 

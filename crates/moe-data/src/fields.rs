@@ -27,21 +27,32 @@ pub(crate) struct Fields {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect {
     separator: &'static str,
-    /// Whether a field may stand in double quotes; without, every field is read as it stands.
-    quoted: bool,
+    quotes: Quotes,
     /// The most bytes that a file may unpack to.
     most_bytes: u64,
 }
 
+/// Whether a field may stand in double quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quotes {
+    /// Every field is read as it stands.
+    Ordinary,
+    /// Yes, and `""` in it is a quote.
+    Doubled,
+    /// Yes, and `\` in it comes before a character that is meant itself.
+    Escaped,
+}
+
 impl Dialect {
-    const PLAIN: Dialect = Dialect { separator: ",", quoted: false, most_bytes: MOST_BYTES };
-    /// Ratings: lines of `a<TAB>b`, `a::b`, `a,b` with or without quotes, and `"a";"b"` with `\` before a quote that is
-    /// part of a field.
+    const PLAIN: Dialect =
+        Dialect { separator: ",", quotes: Quotes::Ordinary, most_bytes: MOST_BYTES };
+    // Those of ratings.
+    pub(crate) const COMMAS: Dialect = Dialect { most_bytes: MOST_RATING_BYTES, ..Self::PLAIN };
     pub(crate) const TABS: Dialect = Dialect { separator: "\t", ..Self::COMMAS };
     pub(crate) const COLONS: Dialect = Dialect { separator: "::", ..Self::COMMAS };
-    pub(crate) const COMMAS: Dialect = Dialect { most_bytes: MOST_RATING_BYTES, ..Self::PLAIN };
-    pub(crate) const QUOTED_COMMAS: Dialect = Dialect { quoted: true, ..Self::COMMAS };
-    pub(crate) const QUOTED_SEMICOLONS: Dialect = Dialect { separator: ";", ..Self::QUOTED_COMMAS };
+    pub(crate) const QUOTED_COMMAS: Dialect = Dialect { quotes: Quotes::Doubled, ..Self::COMMAS };
+    pub(crate) const QUOTED_SEMICOLONS: Dialect =
+        Dialect { separator: ";", quotes: Quotes::Escaped, ..Self::COMMAS };
 }
 
 /// A file's name and columns.
@@ -112,13 +123,14 @@ impl Fields {
         names: &[&str],
         unpacked: Box<dyn Read>,
     ) -> Self {
-        let Dialect { separator, quoted, most_bytes } = dialect;
+        let Dialect { separator, quotes, most_bytes } = dialect;
+        let quoted = quotes != Quotes::Ordinary;
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .delimiter(separator.as_bytes()[0])
             .quoting(quoted)
-            .escape(Some(b'\\'))
+            .escape((quotes == Quotes::Escaped).then_some(b'\\'))
             .terminator(Terminator::Any(b'\n'))
             .from_reader(Capped::new(unpacked, most_bytes, quoted));
         let names = names.iter().map(|&name| name.to_owned()).collect();
@@ -508,8 +520,8 @@ mod tests {
     /// A quote that is never closed does not make the program hold the rest of the file.
     #[test]
     fn a_quote_is_closed_within_bounds() {
-        let rows = texts(Dialect::QUOTED_COMMAS, "1,\"2\n3\"\n4,5\n").unwrap();
-        assert_eq!(rows, [["1", "2\n3"], ["4", "5"]]);
+        let rows = texts(Dialect::QUOTED_COMMAS, "1,\"2\n3\"\n4,\"5\\\"\n").unwrap();
+        assert_eq!(rows, [["1", "2\n3"], ["4", "5\\"]]);
         let open: &'static str = format!("1,\"{}", "2\n".repeat(1 << 20)).leak();
         let error = texts(Dialect::QUOTED_COMMAS, open).unwrap_err();
         assert!(error.contains("a quote that is not closed"), "{error}");
