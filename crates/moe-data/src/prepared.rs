@@ -84,14 +84,10 @@ impl Prepared {
         item: &str,
     ) -> Result<Dataset, DataError> {
         let Prepared { users, items, mut values, parts, user_names, item_names } = self;
-        let rows_of = |part: u8| {
-            let mut rows = Vec::with_capacity(parts.iter().filter(|&&p| p == part).count());
-            rows.extend(
-                (0..).zip(&parts).filter(|&(_, &p)| p == part).map(|(row, _): (u32, _)| row),
-            );
-            rows
-        };
-        let rows = [0, 1, 2].map(rows_of);
+        let mut sizes = [0; 3];
+        parts.iter().for_each(|&part| sizes[usize::from(part)] += 1);
+        let mut rows = sizes.map(Vec::with_capacity);
+        (0..).zip(&parts).for_each(|(row, &part)| rows[usize::from(part)].push(row));
         let mut watch = vec![1; values.len()];
         watch.resize(parts.len(), 0);
         values.resize(parts.len(), f32::NAN);

@@ -118,7 +118,7 @@ mod tests {
         let all = [278_362; 2];
         let test = in_proportion(&all, 0.15);
         let val = in_proportion(&[0, 1].map(|c| all[c] - test[c]), 0.15 / 0.85);
-        assert_eq!([&test, &val].map(|part| part.iter().sum()), [83_509; 2]);
+        assert_eq!([&test, &val].map(|part| part.iter().sum::<usize>()), [83_509; 2]);
         assert_eq!(in_proportion(&[1, 1, 1], 0.5), [1, 1, 0]);
         assert_eq!(in_proportion(&[0, 0], 0.5), [0, 0]);
         assert_eq!(in_proportion(&[3, 2], 1.0), [3, 2]);
