@@ -3,15 +3,17 @@
 //! Shapes are those of training unless a module says otherwise: the MovieLens model of COMET (B = 512, 16 experts from
 //! 256 to 256, K = 2, two gates). Everything random has one seed. The unit of throughput stands at each group.
 
-mod adam;
 mod combine;
 mod data;
 mod dispatch;
+mod elementary;
 mod gemm;
 mod grouped_linear;
 mod movielens_step;
+mod optimizer;
 mod ratings;
 mod router;
+mod telemetry;
 
 use std::time::Duration;
 
@@ -28,7 +30,9 @@ fn main() {
     dispatch::bench(&mut criterion);
     combine::bench(&mut criterion);
     router::bench(&mut criterion);
-    adam::bench(&mut criterion);
+    optimizer::bench(&mut criterion);
+    elementary::bench(&mut criterion);
+    telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
     ratings::bench(&mut criterion);
     criterion.final_summary();

@@ -6,11 +6,10 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use moe_core::Pass;
 use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
-use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, train_step};
+use moe_nn::{Mixture, MixtureDescription, Optimizer, OptimizerOptions, StepContext, train_step};
 use moe_routers::Registry;
 
 use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
@@ -25,21 +24,23 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("movielens_step");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(4));
-    let batch = batch();
+    let (batch, tasks) = (batch(), tasks());
+    let start =
+        StepContext { seed: 1, step: 0, epoch: 0, tasks: &tasks, task_weights: &[0.5, 0.5] };
     for router in ROUTERS {
         let mut model = model(router);
         // With a step size of 0 every iteration routes alike.
-        let options = AdamOptions { learning_rate: 0.0, ..AdamOptions::default() };
-        let mut adam = Adam::new(options);
+        let options = OptimizerOptions { learning_rate: 0.0, ..OptimizerOptions::default() };
+        let mut optimizer = Optimizer::new(options);
         let mut tape = Tape::new();
         let mut steps = 0;
         let id = BenchmarkId::new(router, format!("B{ROWS}-N{EXPERTS}-K{K}"));
         group.bench_function(id, |bencher| {
             bencher.iter(|| {
-                let pass = Pass::training(&batch, 1, steps, 0);
-                let batch = black_box(&batch);
-                train_step(&mut tape, &mut model, &mut adam, &pass, batch, &tasks(), &[0.5, 0.5])
-                    .expect("the loss is finite");
+                let at = StepContext { step: steps, ..start };
+                let parts = black_box(std::slice::from_ref(&batch));
+                train_step(&mut tape, &mut model, &mut optimizer, &at, parts)
+                    .expect("loss and gradients are finite");
                 steps += 1;
             });
         });
@@ -60,6 +61,7 @@ fn model(router: &str) -> Mixture {
         embedding_width: 128,
         experts: EXPERTS,
         k: K,
+        expert_hidden_widths: vec![],
         expert_width: OUTPUTS,
         expert_dropout: 0.5,
         head_widths: vec![256],

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
 use moe_data::LoadOptions;
-use moe_nn::{AdamOptions, MixtureDescription, TrainOptions};
+use moe_nn::{MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
+use crate::train_config::TrainConfig;
 
 /// An experiment: what is read from a TOML file and written, complete, beside the results.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -111,6 +112,8 @@ pub struct ModelConfig {
     pub k: usize,
     /// Width of an embedding, for data sets with ids.
     pub embedding_width: usize,
+    /// Widths of the hidden layers of each expert.
+    pub expert_hidden_widths: Vec<usize>,
     /// Width of an expert's output.
     pub expert_width: usize,
     /// Probability with which outputs of experts are dropped in training.
@@ -125,50 +128,10 @@ impl Default for ModelConfig {
             experts: 16,
             k: 2,
             embedding_width: 128,
+            expert_hidden_widths: Vec::new(),
             expert_width: 256,
             expert_dropout: 0.5,
             head_widths: vec![256],
-        }
-    }
-}
-
-/// How it is trained.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainConfig {
-    /// Largest number of epochs.
-    pub epochs: usize,
-    /// Epochs without a better validation loss before training stops.
-    pub patience: usize,
-    /// Training stops after the epoch in which it has taken so many seconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_seconds: Option<f64>,
-    /// Rows per step.
-    pub batch_rows: usize,
-    /// Adam's step size.
-    pub learning_rate: f64,
-    /// Decay of Adam's first moment.
-    pub beta1: f64,
-    /// Decay of Adam's second moment.
-    pub beta2: f64,
-    /// Added to the root of Adam's second moment.
-    pub epsilon: f64,
-    /// Weight of each task's loss, in the data set's order; empty: 1 for each.
-    pub task_weights: Vec<f64>,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        TrainConfig {
-            epochs: 100,
-            patience: 25,
-            max_seconds: None,
-            batch_rows: 512,
-            learning_rate: 5e-4,
-            beta1: 0.9,
-            beta2: 0.999,
-            epsilon: 1e-7,
-            task_weights: Vec::new(),
         }
     }
 }
@@ -204,10 +167,11 @@ impl Config {
     /// # Errors
     /// The first value that is out of range, with what is allowed.
     pub fn validate(&self) -> Result<(), Error> {
-        let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = self.model;
-        let TrainConfig {
-            epochs, patience, batch_rows, learning_rate, beta1, beta2, epsilon, ..
-        } = self.train;
+        let model = &self.model;
+        let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = *model;
+        let hidden_widths = model.expert_hidden_widths.iter();
+        let hidden_widths = hidden_widths.map(|&width| ("model.expert_hidden_widths", width));
+        let TrainConfig { epochs, patience, batch_rows, .. } = self.train;
         for (key, value) in [
             ("model.experts", experts),
             ("model.embedding_width", embedding_width),
@@ -215,11 +179,13 @@ impl Config {
             ("train.epochs", epochs),
             ("train.patience", patience),
             ("train.batch_rows", batch_rows),
+            ("train.micro_batch_rows", self.train.micro_batch_rows.unwrap_or(batch_rows)),
             ("run.seeds", self.run.seeds),
             ("run.routers", self.run.routers.len()),
         ]
         .into_iter()
-        .chain(self.model.head_widths.iter().map(|&width| ("model.head_widths", width)))
+        .chain(hidden_widths)
+        .chain(model.head_widths.iter().map(|&width| ("model.head_widths", width)))
         {
             const MOST: usize = 1 << 24;
             if !(1..=MOST).contains(&value) {
@@ -227,30 +193,11 @@ impl Config {
                 return Err(out_of_range(what, value, &format!("from 1 to {MOST}")));
             }
         }
-        // Numbers must fit as what this build computes with: 1 - 1e-12 is 1 in single precision.
-        for (key, value) in [
-            ("model.expert_dropout", expert_dropout),
-            ("train.beta1", beta1),
-            ("train.beta2", beta2),
-        ] {
-            if !(0.0..1.0).contains(&computed(value)) {
-                return Err(out_of_range(key, value, &format!("in [0, 1) {PRECISION}")));
-            }
-        }
-        for (key, value) in [("train.learning_rate", learning_rate), ("train.epsilon", epsilon)] {
-            if !(computed(value) > 0.0 && computed(value).is_finite()) {
-                let allowed = format!("positive and finite {PRECISION}");
-                return Err(out_of_range(key, value, &allowed));
-            }
-        }
-        if let Some(most) = self.train.max_seconds.filter(|&most| most.is_nan() || most <= 0.0) {
-            return Err(out_of_range("train.max_seconds", most, "above 0"));
-        }
+        Range::Share.check("model.expert_dropout", expert_dropout)?;
+        self.train.validate()?;
         let weights = &self.train.task_weights;
-        let fits = |&&weight: &&f64| computed(weight).is_finite() && weight >= 0.0;
-        if let Some(&weight) = weights.iter().find(|weight| !fits(weight)) {
-            let allowed = format!("0 or more and finite {PRECISION}");
-            return Err(out_of_range("train.task_weights", weight, &allowed));
+        for &weight in weights {
+            Range::NotNegative.check("train.task_weights", weight)?;
         }
         if !weights.is_empty() && weights.iter().all(|&weight| computed(weight) == 0.0) {
             return Err(Error::Config("train.task_weights are all 0: nothing to learn".into()));
@@ -300,6 +247,7 @@ impl Config {
             embedding_width: model.embedding_width,
             experts: model.experts,
             k: model.k,
+            expert_hidden_widths: model.expert_hidden_widths.clone(),
             expert_width: model.expert_width,
             expert_dropout: model.expert_dropout as Real,
             head_widths: model.head_widths.clone(),
@@ -316,6 +264,7 @@ impl Config {
         &self,
         seed: u64,
         tasks: &[TaskSpec],
+        steps_per_epoch: u64,
     ) -> Result<TrainOptions, Error> {
         let train = &self.train;
         let task_weights = match train.task_weights.len() {
@@ -334,16 +283,12 @@ impl Config {
         Ok(TrainOptions {
             seed,
             batch_rows: train.batch_rows,
+            micro_batch_rows: train.micro_batch_rows,
             epochs: train.epochs,
             patience: train.patience,
             max_seconds: train.max_seconds,
             task_weights,
-            adam: AdamOptions {
-                learning_rate: train.learning_rate as Real,
-                beta1: train.beta1 as Real,
-                beta2: train.beta2 as Real,
-                epsilon: train.epsilon as Real,
-            },
+            optimizer: train.optimizer_options(steps_per_epoch),
         })
     }
 }
@@ -354,6 +299,28 @@ const PRECISION: &str =
 /// The value as this build computes with it.
 fn computed(value: f64) -> f64 {
     f64::from(value as Real)
+}
+
+/// What a number must be, as what this build computes with: 1 - 1e-12 is 1 in single precision.
+#[derive(Clone, Copy)]
+pub(crate) enum Range {
+    /// In [0, 1).
+    Share,
+    Positive,
+    NotNegative,
+}
+
+impl Range {
+    pub(crate) fn check(self, key: &str, value: f64) -> Result<(), Error> {
+        let computed = computed(value);
+        let (fits, allowed) = match self {
+            Range::Share => ((0.0..1.0).contains(&computed), "in [0, 1)"),
+            Range::Positive => (computed > 0.0 && computed.is_finite(), "positive and finite"),
+            Range::NotNegative => (value >= 0.0 && computed.is_finite(), "0 or more and finite"),
+        };
+        let wrong = || out_of_range(key, value, &format!("{allowed} {PRECISION}"));
+        if fits { Ok(()) } else { Err(wrong()) }
+    }
 }
 
 fn out_of_range(key: &str, value: impl std::fmt::Debug, allowed: &str) -> Error {
@@ -370,6 +337,7 @@ mod tests {
             "model.experts=0",
             "model.expert_dropout=1.0",
             "model.head_widths=[3, 0]",
+            "model.expert_hidden_widths=[0]",
             "train.learning_rate=0.0",
             "train.learning_rate=nan",
             "train.batch_rows=0",
@@ -381,6 +349,7 @@ mod tests {
             "train.learning_rate=1e-400",
             "train.epsilon=inf",
             "train.max_seconds=0.0",
+            "train.micro_batch_rows=0",
             "train.max_seconds=nan",
             "train.beta1=0.99999999999999999999",
         ] {

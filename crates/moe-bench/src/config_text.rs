@@ -118,6 +118,7 @@ fn in_plain_words(message: &str) -> String {
         let plain = match expected {
             "usize" | "u64" => "a whole number, 0 or more",
             "f64" => "a number",
+            "a boolean" => "true or false",
             "a sequence" => "a list in brackets",
             "a map" => "a table of keys",
             name if name.starts_with("struct ") => "a table of keys",
@@ -128,10 +129,11 @@ fn in_plain_words(message: &str) -> String {
     format!("{message}{}", suggestion(message))
 }
 
-/// For a message "unknown field `x`, expected one of `y`, `z`": which of them may have been meant.
+/// For a message "unknown field `x`, expected one of `y`, `z`", or variant: which of them may have been meant.
 fn suggestion(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);
-    match words.next().filter(|_| message.contains("unknown field")) {
+    let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
+    match words.next().filter(|_| is_unknown) {
         Some(unknown) => did_you_mean(moe_core::nearest_name(unknown, words)),
         None => String::new(),
     }
@@ -214,6 +216,7 @@ mod tests {
         assert!(message(config.with("train.epochs=-1")).contains("--set train.epochs=-1"));
         assert!(message(config.with("dataset.sead=1")).contains("did you mean \"seed\"?"));
         assert!(message(config.with("train..epochs=1")).contains("unknown field ``"));
+        assert!(message(config.with("train.optimizer=adma")).contains("did you mean \"adam\"?"));
         assert!(message(config.with("=1")).contains("unknown field ``"));
     }
 }

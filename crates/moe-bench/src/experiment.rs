@@ -5,7 +5,8 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, InputSpec};
 use moe_data::Dataset;
 use moe_nn::{
-    Mixture, MixtureDescription, Module, Observer, TrainState, continue_training, evaluate,
+    Mixture, MixtureDescription, Module, Observer, TrainOptions, TrainState, continue_training,
+    evaluate,
 };
 use moe_routers::{GateSpec, Registry, Value};
 
@@ -33,7 +34,7 @@ impl<'r> Experiment<'r> {
         let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
         for (router, given) in &config.routers {
             // Of a router that is not run now the parameters count, K does not.
-            registry.get(router)?.check(&GateSpec { k: 1, ..spec }, given)?;
+            registry.get(router)?.parameters(given)?;
         }
         let baseline = registry.get(&config.run.baseline);
         baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;
@@ -52,9 +53,15 @@ impl<'r> Experiment<'r> {
         let entry = moe_data::find(&config.dataset.name)?;
         config.dataset.options = entry.resolve(&config.dataset.options)?;
         let data = entry.load(&config.dataset.options)?;
-        config.train_options(0, &data.tasks)?;
-        check_size(&config.model, &data)?;
-        Ok(Experiment { config, data, registry })
+        config.train = config.train.completed();
+        let experiment = Experiment { config, data, registry };
+        experiment.train_options(0)?;
+        check_size(&experiment.config.model, &experiment.data)?;
+        Ok(experiment)
+    }
+
+    fn train_options(&self, seed: u64) -> Result<TrainOptions, Error> {
+        self.config.train_options(seed, &self.data.tasks, self.steps_per_epoch())
     }
 
     /// The configuration, complete.
@@ -83,8 +90,7 @@ impl<'r> Experiment<'r> {
     /// If the router cannot be built.
     pub fn start(&self, router: &str, seed: u64) -> Result<(Mixture, TrainState), Error> {
         let model = self.description(router).build(self.registry, seed)?;
-        let options = self.config.train_options(seed, &self.data.tasks)?;
-        let state = TrainState::new(&model, options.adam);
+        let state = TrainState::new(&model, self.train_options(seed)?.optimizer);
         Ok((model, state))
     }
 
@@ -101,7 +107,7 @@ impl<'r> Experiment<'r> {
         observer: &mut dyn Observer,
     ) -> Result<RunResult, Error> {
         let Experiment { config, data, .. } = self;
-        let options = config.train_options(seed, &data.tasks)?;
+        let options = self.train_options(seed)?;
         let history =
             continue_training(&mut model, state, &data.train, &data.val, &options, observer)
                 .map_err(|source| Error::Train { router: router.into(), seed, source })?;
@@ -136,11 +142,13 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
             (columns.len() * model.embedding_width, count(&[ids, model.embedding_width]))
         }
     };
-    weights += count(&[model.experts, inputs, model.expert_width]);
+    let layers = |inputs: usize, hidden: &[usize], outputs: usize| -> f64 {
+        [&[inputs], hidden, &[outputs]].concat().windows(2).map(count).sum()
+    };
+    let expert = layers(inputs, &model.expert_hidden_widths, model.expert_width);
+    weights += model.experts as f64 * expert;
     for task in &data.tasks {
-        let widths =
-            [&[model.expert_width], &model.head_widths[..], &[task.kind.outputs()]].concat();
-        weights += widths.windows(2).map(count).sum::<f64>();
+        weights += layers(model.expert_width, &model.head_widths, task.kind.outputs());
     }
     let bytes = weights * (COPIES * size_of::<Real>()) as f64;
     let mut room = Vec::<u8>::new();
@@ -152,6 +160,6 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
     }
     Err(Error::Config(format!(
         "the model would have {weights:.1e} weights and need {bytes:.1e} bytes in training, which this machine does \
-         not give; make model.experts, expert_width, embedding_width or head_widths smaller"
+         not give; make model.experts, expert_width, expert_hidden_widths, embedding_width or head_widths smaller"
     )))
 }

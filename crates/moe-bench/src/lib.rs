@@ -45,11 +45,13 @@ mod progress;
 mod results;
 mod statistics;
 mod table;
+mod train_config;
 
 pub use cli::run;
 pub use compare::compare;
-pub use config::{Config, DatasetConfig, ModelConfig, RunConfig, TrainConfig};
+pub use config::{Config, DatasetConfig, ModelConfig, RunConfig};
 pub use error::Error;
 pub use experiment::Experiment;
 pub use progress::Progress;
 pub use results::{Comparison, RunResult};
+pub use train_config::{OptimizerKind, ScheduleKind, TrainConfig};

@@ -287,6 +287,30 @@ fn a_parameter_of_a_router_reaches_it() {
 }
 
 #[test]
+fn every_optimiser_and_schedule_runs() {
+    let place = Place::new();
+    let short = ["--routers", "top-k", "--seeds", "1", "--epochs", "2"];
+    let mut losses = vec![number(&place.smoke_json(&short)["runs"][0]["test"]["loss"])];
+    for keys in [
+        "optimizer=adamw weight_decay=0.5",
+        "optimizer=sgd momentum=0.9 nesterov=true",
+        "schedule=cosine",
+        "schedule=inverse-sqrt warmup_steps=3",
+        "clip_norm=0.01 epsilon=0.01",
+        "clip_value=0.001 epsilon=0.01",
+    ] {
+        let keys: Vec<String> = keys.split(' ').map(|key| format!("train.{key}")).collect();
+        let set = keys.iter().flat_map(|key| ["--set", key]);
+        let args: Vec<&str> = short.into_iter().chain(set).collect();
+        losses.push(number(&place.smoke_json(&args)["runs"][0]["test"]["loss"]));
+    }
+    // Each key reaches training: no two runs are the same.
+    for (i, loss) in losses.iter().enumerate() {
+        assert!(loss.is_finite() && !losses[..i].contains(loss), "{losses:?}");
+    }
+}
+
+#[test]
 fn every_embedded_data_set_runs() {
     let place = Place::new();
     for (name, tasks) in [

@@ -74,9 +74,12 @@ fn names_that_are_not_known() {
                 &["router top-k has no parameter \"foo\"", "it has load-balance"],
             ),
             (
-                "--set routers.softmax.temperature=1",
+                "--set routers.softmax.temprature=1",
                 2,
-                &["router softmax has no parameter \"temperature\"", "it has none"],
+                &[
+                    "router softmax has no parameter \"temprature\"",
+                    "did you mean \"temperature\"?",
+                ],
             ),
         ],
     );
@@ -164,6 +167,11 @@ fn values_out_of_range() {
             ("--set model.experts=0", 2, &["model.experts = 0 is not allowed"]),
             ("--set model.head_widths=[8,0]", 2, &["model.head_widths = 0 is not allowed"]),
             (
+                "--set model.expert_hidden_widths=[0]",
+                2,
+                &["model.expert_hidden_widths = 0 is not allowed"],
+            ),
+            (
                 "--set model.expert_dropout=1.0",
                 2,
                 &["model.expert_dropout = 1.0 is not allowed; it must be in [0, 1)"],
@@ -183,6 +191,32 @@ fn values_out_of_range() {
                 "--set train.task_weights=[1]",
                 2,
                 &["train.task_weights has 1 numbers, but multi-optdigits has 2 tasks: left, right"],
+            ),
+            (
+                "--set train.momentum=0.9",
+                2,
+                &["train.momentum does not apply to train.optimizer = \"adam\"; it is for sgd"],
+            ),
+            (
+                "--set train.optimizer=sgd --set train.beta1=0.5",
+                2,
+                &["train.beta1 does not apply to train.optimizer = \"sgd\"; it is for adam and"],
+            ),
+            (
+                "--set train.optimizer=sgd --set train.nesterov=true",
+                2,
+                &["train.nesterov = true needs a train.momentum above 0"],
+            ),
+            (
+                "--set train.clip_norm=1 --set train.clip_value=1",
+                2,
+                &["train.clip_norm and train.clip_value cannot be used together"],
+            ),
+            ("--set train.clip_norm=0.0", 2, &["train.clip_norm = 0.0 is not allowed"]),
+            (
+                "--set train.schedule=cosin",
+                2,
+                &["unknown variant `cosin`", "`inverse-sqrt`", "did you mean \"cosine\"?"],
             ),
             ("--set train.task_weights=[1,2,3]", 2, &["train.task_weights has 3 numbers"]),
             ("--set train.task_weights=[1,-1]", 2, &["train.task_weights = -1.0 is not allowed"]),
@@ -231,6 +265,11 @@ fn values_out_of_range() {
                 "--set model.head_widths=[16777216,16777216]",
                 2,
                 &["model would have 5.6e14 weights", "head_widths"],
+            ),
+            (
+                "--set model.experts=10 --set model.expert_hidden_widths=[16777216,16777216]",
+                2,
+                &["model would have 2.8e15 weights", "expert_hidden_widths"],
             ),
         ],
     );

@@ -99,6 +99,17 @@ pub enum Target {
     },
 }
 
+impl Target {
+    /// Number of rows that count in loss and metrics.
+    pub fn counted(&self) -> usize {
+        match self {
+            Target::Binary(values) => values.len(),
+            Target::Multiclass(classes) => classes.len(),
+            Target::Regression { present, .. } => present.iter().filter(|&&p| p).count(),
+        }
+    }
+}
+
 /// Rows on their way from a data set into a model.
 #[derive(Clone, Debug)]
 pub struct Batch {

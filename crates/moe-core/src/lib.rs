@@ -68,7 +68,7 @@ pub use ndarray_rand::{rand, rand_distr};
 pub use parameter::{
     Parameter, ParameterId, StateMut, StateRef, Visit, VisitMut, named, named_mut,
 };
-pub use pass::{Mode, Pass};
+pub use pass::{Mode, Pass, SlotRows};
 pub use rand_chacha;
 pub use real::Real;
 pub use tensor::{Shape, Tensor};

@@ -1,5 +1,9 @@
+use std::ops::Range;
+
+use crate::Buffer;
 use crate::batch::Batch;
-use crate::random::Philox;
+use crate::dispatch::ExpertPlan;
+use crate::random::{DrawRows, Philox};
 
 /// Whether a model learns or is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,19 +29,20 @@ pub struct Pass<'a> {
     pub row_ids: &'a [u64],
     /// What each row is about; see [`Batch::keys`](crate::batch::Batch::keys).
     pub keys: &'a [u64],
+    /// The expert that each row is in; `None` outside of experts. See [`SlotRows`].
+    pub experts: Option<&'a [u32]>,
 }
 
 impl<'a> Pass<'a> {
     /// The pass of a training step.
     pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
-        let Batch { row_ids, keys, .. } = batch;
-        Pass { mode: Mode::Train, seed, step, epoch, row_ids, keys }
+        Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
     }
 
     /// The pass of using a model: nothing is drawn.
     pub fn inference(batch: &'a Batch) -> Self {
         let Batch { row_ids, keys, .. } = batch;
-        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys }
+        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
     }
 
     /// Whether this pass learns.
@@ -48,5 +53,98 @@ impl<'a> Pass<'a> {
     /// The random function for `purpose` at this step.
     pub fn philox(&self, purpose: &str) -> Philox {
         Philox::new(self.seed, purpose, self.step)
+    }
+
+    /// The names of the rows in random draws.
+    pub fn draw_rows(&self) -> DrawRows<'a> {
+        DrawRows { row_ids: self.row_ids, experts: self.experts }
+    }
+
+    /// The pass of these rows alone.
+    ///
+    /// # Panics
+    /// If there are fewer rows.
+    pub fn rows(&self, rows: Range<usize>) -> Pass<'a> {
+        Pass {
+            row_ids: &self.row_ids[rows.clone()],
+            keys: &self.keys[rows.clone()],
+            experts: self.experts.map(|experts| &experts[rows]),
+            ..*self
+        }
+    }
+}
+
+/// The rows that the experts of a layer see: one per slot of its plan.
+///
+/// A module draws the same numbers for the same row and expert, whether it is given all slots at once or those of one
+/// expert ([`Pass::rows`]).
+#[derive(Clone, Debug)]
+pub struct SlotRows {
+    row_ids: Buffer<u64>,
+    keys: Buffer<u64>,
+    experts: Buffer<u32>,
+}
+
+impl SlotRows {
+    /// The slots of `plan`, for the rows of `pass`.
+    ///
+    /// Slot rows of expert e are drawn for as e; inside of expert o of another layer, as o N + e.
+    ///
+    /// # Panics
+    /// If the plan is for more rows.
+    pub fn new(pass: &Pass<'_>, plan: &ExpertPlan) -> Self {
+        let slots = plan.slots();
+        let mut row_ids = Buffer::unspecified(slots);
+        let mut keys = Buffer::unspecified(slots);
+        let mut experts = Buffer::copy_of(plan.slot_experts());
+        for (slot, &row) in plan.slot_rows().iter().enumerate() {
+            let row = row as usize;
+            row_ids[slot] = pass.row_ids[row];
+            keys[slot] = pass.keys[row];
+            if let Some(outer) = pass.experts {
+                let first = outer[row].wrapping_mul(plan.num_experts() as u32);
+                experts[slot] = experts[slot].wrapping_add(first);
+            }
+        }
+        SlotRows { row_ids, keys, experts }
+    }
+
+    /// `pass` for these rows.
+    pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
+        let SlotRows { row_ids, keys, experts } = self;
+        let Pass { mode, seed, step, epoch, .. } = *pass;
+        Pass { mode, seed, step, epoch, row_ids, keys, experts: Some(experts) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::Assignments;
+
+    #[test]
+    fn slot_rows_are_named_by_row_and_expert() {
+        let (row_ids, keys) = ([70, 71, 72], [0, 1, 2]);
+        let (mode, seed, step, epoch) = (Mode::Train, 1, 2, 3);
+        let pass = Pass { mode, seed, step, epoch, row_ids: &row_ids, keys: &keys, experts: None };
+        let plan = ExpertPlan::new(&[&Assignments::from_rows(3, [vec![0, 2], vec![2], vec![0]])]);
+        let slots = SlotRows::new(&pass, &plan);
+        let inside = slots.pass(&pass);
+        assert_eq!(
+            (inside.mode, inside.seed, inside.step, inside.epoch),
+            (mode, seed, step, epoch)
+        );
+        assert_eq!(inside.row_ids, [70, 72, 70, 71]);
+        assert_eq!(inside.keys, [0, 2, 0, 1]);
+        assert_eq!(inside.experts, Some(&[0, 0, 2, 2][..]));
+
+        let of_expert = inside.rows(plan.slots_of_expert(2));
+        assert_eq!((of_expert.row_ids, of_expert.keys), (&[70, 71][..], &[0, 1][..]));
+        assert_eq!(of_expert.draw_rows().experts, Some(&[2, 2][..]));
+
+        // A layer inside of these experts: 2 * 4 + 3.
+        let inner = ExpertPlan::new(&[&Assignments::from_rows(4, [[3], [1]])]);
+        let inner = SlotRows::new(&of_expert, &inner);
+        assert_eq!(inner.pass(&of_expert).experts, Some(&[9, 11][..]));
     }
 }

@@ -2,34 +2,10 @@
 
 mod common;
 
-use common::{rng, uniform};
+use common::{Reference, dot2, rng, uniform};
 use moe_core::kernel::{Mat, gemm};
 use moe_core::rand::Rng;
 use moe_core::{Real, Tensor};
-
-/// A product in twice the working precision, and the sum of the magnitudes of its terms.
-struct Reference {
-    value: f64,
-    magnitude: f64,
-}
-
-/// Dot product with the rounding error of every product and sum carried along
-/// (Ogita, Rump and Oishi, "Accurate sum and dot product", 2005, algorithm Dot2).
-fn dot2(terms: impl Iterator<Item = (Real, Real)>) -> Reference {
-    let (mut sum, mut error, mut magnitude) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for (a, b) in terms {
-        let (a, b) = (a as f64, b as f64);
-        let product = a * b;
-        let product_error = a.mul_add(b, -product);
-        let next = sum + product;
-        let part = next - sum;
-        let sum_error = (sum - (next - part)) + (product - part);
-        sum = next;
-        error += product_error + sum_error;
-        magnitude += product.abs();
-    }
-    Reference { value: sum + error, magnitude }
-}
 
 /// `[rows, cols]` stored by columns.
 fn turned(matrix: &Tensor) -> Vec<Real> {

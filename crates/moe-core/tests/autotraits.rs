@@ -8,7 +8,7 @@ use moe_core::kernel::Mat;
 use moe_core::random::{DrawRows, Philox};
 use moe_core::tape::{Backward, Gradient, Gradients, InputGradients, RowGradient, Tape, Var};
 use moe_core::testing::{GradCheck, GradientMismatch};
-use moe_core::{Mode, Parameter, ParameterId, Pass, Shape, StateMut, StateRef, Tensor};
+use moe_core::{Mode, Parameter, ParameterId, Pass, Shape, SlotRows, StateMut, StateRef, Tensor};
 use serde_json::json;
 
 fn shared<T: Send + Sync + Debug>() {}
@@ -35,6 +35,7 @@ fn values_are_cloned_shared_between_threads_and_printed() {
     value::<Philox>();
     value::<RowGradient>();
     value::<Shape>();
+    value::<SlotRows>();
     value::<Target>();
     value::<TaskKind>();
     value::<TaskSpec>();

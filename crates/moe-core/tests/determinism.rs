@@ -8,7 +8,7 @@ use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::kernel::{Mat, gemm, gemm_groups};
 use moe_core::random::{DrawRows, Philox};
-use moe_core::tape::Tape;
+use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Tensor};
 
 /// A router, a layer with two gates, a hidden layer and a loss.
@@ -128,6 +128,56 @@ fn one_two_and_seven_threads_give_the_same_bits() {
             one.by_row.iter().chain(&one.shared).zip(many.by_row.iter().chain(&many.shared))
         {
             assert_same_bits(a.as_slice(), b.as_slice(), &format!("{threads} threads"));
+        }
+    }
+}
+
+/// Value and gradient of each operator along an axis or of whole rows, over sizes that are cut into many pieces.
+#[test]
+fn operators_along_an_axis_give_the_same_bits_on_any_number_of_threads() {
+    const ROWS: usize = 701;
+    const COLS: usize = 130;
+    type F = fn(Var<'_>) -> Var<'_>;
+    let functions: [(&str, F); 18] = [
+        ("sum", |x| x.sum()),
+        ("mean", |x| x.mean()),
+        ("max", |x| x.max()),
+        ("sum_axis 0", |x| x.sum_axis(0)),
+        ("sum_axis 1", |x| x.sum_axis(1)),
+        ("sum_axis in the middle", |x| x.reshape([2, ROWS, COLS / 2]).sum_axis(1)),
+        ("max_axis 0", |x| x.max_axis(0)),
+        ("max_axis 1", |x| x.max_axis(1)),
+        ("softmax", |x| x.softmax()),
+        ("log_softmax", |x| x.log_softmax()),
+        ("logsumexp", |x| x.logsumexp()),
+        ("gelu", |x| x.gelu()),
+        ("softplus", |x| x.softplus()),
+        ("layer_norm", |x| {
+            let weight = x.slice(0, 0..1).reshape([COLS]);
+            x.layer_norm(weight, weight, 1e-5)
+        }),
+        ("transpose", |x| x.transpose(0, 1)),
+        ("index_select", |x| x.index_select(0, &[5, 700, 5, 0]).index_select(1, &[9, 9, 129])),
+        ("cross_entropy", |x| x.cross_entropy(&[129; ROWS])),
+        ("kl_with_logits", |x| {
+            x.kl_with_logits(&x.softmax().transpose(0, 1).reshape([ROWS, COLS]).value())
+        }),
+    ];
+    let x = uniform([ROWS, COLS], &mut rng(6, 0));
+    for (name, f) in functions {
+        let run = || {
+            let tape = Tape::new();
+            let x = tape.variable(x.clone());
+            let y = f(x);
+            let cotangent = uniform(y.shape(), &mut common::rng(7, 0));
+            [y.value(), tape.backward_from(y, cotangent).wrt(x).expect("a gradient")]
+        };
+        let one = in_pool(1, run);
+        for threads in [2, 7, 7] {
+            let what = format!("{name}, {threads} threads");
+            for (a, b) in one.iter().zip(&in_pool(threads, run)) {
+                assert_same_bits(a.as_slice(), b.as_slice(), &what);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::{assignments, cases, rng, row_ids, spread};
+use common::{any_shape, assignments, cases, check, inputs, rng, row_ids, spread};
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::rand::Rng;
 use moe_core::random::{DrawRows, Philox};
@@ -12,24 +12,6 @@ use moe_core::tape::{Backward, Gradient, InputGradients, Operator, Tape, Var};
 use moe_core::testing::{GradientMismatch, gradcheck};
 use moe_core::{Parameter, Real, Shape, Tensor};
 use proptest::prelude::*;
-
-/// [`gradcheck`], panicking with the mismatch.
-fn check(f: impl for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t>, inputs: &[Tensor]) {
-    if let Err(mismatch) = gradcheck(f, inputs) {
-        panic!("{mismatch}; inputs {inputs:?}");
-    }
-}
-
-/// One tensor of [`spread`] values per shape.
-fn inputs<const I: usize>(seed: u64, shapes: [Shape; I]) -> [Tensor; I] {
-    let mut rng = rng(seed, 0);
-    shapes.map(|shape| spread(shape, &mut rng))
-}
-
-/// Any shape of rank 0 to 4 with short axes.
-fn any_shape() -> impl Strategy<Value = Shape> {
-    prop::collection::vec(0usize..4, 0..=Shape::MAX_RANK).prop_map(|dims| Shape::new(&dims))
-}
 
 /// Two shapes that broadcast: axes of one common shape, some set to 1, leading ones left out.
 fn broadcasting_pair() -> impl Strategy<Value = (Shape, Shape)> {

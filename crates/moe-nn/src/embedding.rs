@@ -26,6 +26,19 @@ impl Embedding {
     pub fn forward<'t>(&self, tape: &'t Tape, ids: &[u32]) -> Var<'t> {
         tape.parameter(&self.weight).gather_rows(ids)
     }
+
+    /// The score of every id for each row: x Wᵀ with the table W, which is so tied to its use in
+    /// [`Embedding::forward`] (Press and Wolf, "Using the output embedding to improve language models", 2017). Its
+    /// gradient is the sum over both uses.
+    ///
+    /// # Shapes
+    /// `[B, E]` → `[B, V]`
+    ///
+    /// # Panics
+    /// If x is not of the width of the table.
+    pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
+        x.matmul_with(x.tape().parameter(&self.weight), false, true)
+    }
 }
 
 impl Module for Embedding {

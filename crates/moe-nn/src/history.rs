@@ -44,6 +44,12 @@ pub struct EpochRecord {
     /// Mean over the epoch's steps of each term of the loss by name: tasks (weighted), then the auxiliary losses of
     /// each gate, such as `gate 0 load-balance`.
     pub train_terms: Vec<(String, f64)>,
+    /// Mean over the epoch's steps of the norm of all gradients together, before clipping.
+    pub gradient_norm: f64,
+    /// The largest of them.
+    pub largest_gradient_norm: f64,
+    /// Parameters that were to learn and had no gradient but zero in the whole epoch.
+    pub idle_parameters: Vec<String>,
     /// Weighted loss on the validation part.
     pub val_loss: f64,
     /// Whether it is the best so far.

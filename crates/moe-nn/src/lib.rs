@@ -2,9 +2,11 @@
 //!
 //! # Map
 //! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
-//!   gates share an [`ExpertBank`], and a [`TaskHead`] per task. [`Module`] and [`Model`] are the traits of other
-//!   models.
-//! * [`train`] with [`Adam`], or [`train_step`] in a loop of one's own; [`evaluate`]; [`metrics`].
+//!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
+//! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
+//!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
+//! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
+//!   [`metrics`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files.
 //!
@@ -15,7 +17,7 @@
 //! ```
 //! use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 //! use moe_core::{Real, Tensor};
-//! use moe_nn::{AdamOptions, MixtureDescription, TrainOptions, evaluate, train};
+//! use moe_nn::{MixtureDescription, OptimizerOptions, TrainOptions, evaluate, train};
 //! use moe_routers::Registry;
 //!
 //! /// y = |x|, on a grid.
@@ -47,6 +49,7 @@
 //!     embedding_width: 0,
 //!     experts: 2,
 //!     k: 2,
+//!     expert_hidden_widths: vec![],
 //!     expert_width: 8,
 //!     expert_dropout: 0.0,
 //!     head_widths: vec![],
@@ -59,9 +62,9 @@
 //!     batch_rows: 20,
 //!     epochs: 20,
 //!     patience: 20,
-//!     max_seconds: None,
 //!     task_weights: vec![1.0],
-//!     adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
+//!     optimizer: OptimizerOptions { learning_rate: 0.01, ..OptimizerOptions::default() },
+//!     ..TrainOptions::default()
 //! };
 //! let history = train(&mut model, &data, &data, &options, &mut ())?;
 //! assert!(history.best_val_loss < 0.01);
@@ -69,20 +72,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adam;
+mod dropout;
 mod embedding;
 mod encoder;
 mod error;
 mod evaluate;
+mod expert_bank;
 mod experts;
-mod head;
+mod health;
 mod history;
+mod layer;
+mod layer_experts;
+mod layer_norm;
 mod linear;
 pub mod metrics;
 mod mixture;
+mod mlp;
 mod model;
 mod module;
 mod moe_layer;
+mod optimizer;
 mod run_dir;
 mod step;
 mod task_loss;
@@ -90,21 +99,29 @@ mod train_state;
 mod trainer;
 mod weights;
 
-pub use adam::{Adam, AdamOptions};
+pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
 pub use error::{RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
-pub use experts::ExpertBank;
-pub use head::TaskHead;
+pub use expert_bank::ExpertBank;
+pub use experts::Experts;
 pub use history::{EpochRecord, History, StopReason};
+pub use layer::Layer;
+pub use layer_experts::LayerExperts;
+pub use layer_norm::LayerNorm;
 pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
+pub use mlp::{Activation, Mlp, MlpOptions};
 pub use model::{Model, Output};
 pub use module::Module;
 pub use moe_layer::MoeLayer;
+pub use optimizer::{
+    Clipping, Decay, GradientNorms, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
+    Rule, Schedule,
+};
 pub use run_dir::{RunDir, RunInfo};
-pub use step::{NotFinite, StepReport, train_step};
+pub use step::{StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;
 pub use train_state::TrainState;
 pub use trainer::{Observer, TrainError, TrainOptions, continue_training, train};

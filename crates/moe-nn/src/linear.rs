@@ -1,9 +1,9 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::Var;
-use moe_core::{Parameter, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
 
-use crate::Module;
+use crate::{Layer, Module};
 
 /// x W + b.
 #[derive(Debug)]
@@ -22,10 +22,10 @@ impl Linear {
             bias: Parameter::new(Tensor::zeros([outputs])),
         }
     }
+}
 
-    /// # Shapes
-    /// `[B, D]` → `[B, O]`
-    pub fn forward<'t>(&self, x: Var<'t>) -> Var<'t> {
+impl Layer for Linear {
+    fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
         x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias))
     }

@@ -1,4 +1,5 @@
-//! Metrics over a whole data split, in double precision.
+//! Metrics over a whole data split, in double precision, as scikit-learn computes them. Where it refuses to answer, for
+//! no rows, each metric says what it is here.
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,87 @@ pub fn mse(predicted: &[f64], actual: &[f64]) -> f64 {
     assert_eq!(predicted.len(), actual.len(), "one prediction per row");
     let squares = predicted.iter().zip(actual).map(|(p, a)| (p - a) * (p - a));
     squares.sum::<f64>() / actual.len().max(1) as f64
+}
+
+/// Root of the mean squared error; 0 if there are no rows.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn rmse(predicted: &[f64], actual: &[f64]) -> f64 {
+    mse(predicted, actual).sqrt()
+}
+
+/// F1 score of the positives, 2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall; 0 if nothing is
+/// positive and nothing was predicted to be.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn f1(predicted: &[bool], actual: &[bool]) -> f64 {
+    assert_eq!(predicted.len(), actual.len(), "one prediction per row");
+    let count =
+        |of: [bool; 2]| predicted.iter().zip(actual).filter(|(p, a)| [**p, **a] == of).count();
+    let hits = 2 * count([true, true]);
+    let all = hits + count([true, false]) + count([false, true]);
+    hits as f64 / all.max(1) as f64
+}
+
+/// Mean of the F1 scores of the classes, each class against all others; of those classes that occur in `predicted` or
+/// `actual`. 0 if there are no rows.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn macro_f1<T: Ord>(predicted: &[T], actual: &[T]) -> f64 {
+    let classes = Classes::count(predicted, actual);
+    let scores = classes
+        .0
+        .values()
+        .map(|class| 2.0 * class.hits as f64 / (class.predicted + class.actual) as f64);
+    scores.sum::<f64>() / classes.0.len().max(1) as f64
+}
+
+/// Matthews correlation coefficient (Matthews, 1975), for several classes in the form of Gorodkin (2004): 1 where all
+/// agree, about 0 for unrelated labels. 0 if one side has one class only, or there are no rows.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn matthews_correlation<T: Ord>(predicted: &[T], actual: &[T]) -> f64 {
+    let classes = Classes::count(predicted, actual);
+    let rows = actual.len() as f64;
+    let sum = |f: fn(&Class) -> f64| classes.0.values().map(f).sum::<f64>();
+    // Covariances of the one-hot labels, times the number of rows squared: whole numbers.
+    let both = sum(|class| class.hits as f64) * rows
+        - sum(|class| class.predicted as f64 * class.actual as f64);
+    let of_predicted = rows * rows - sum(|class| (class.predicted as f64).powi(2));
+    let of_actual = rows * rows - sum(|class| (class.actual as f64).powi(2));
+    if of_predicted == 0.0 || of_actual == 0.0 {
+        return 0.0;
+    }
+    both / (of_predicted.sqrt() * of_actual.sqrt())
+}
+
+/// How often a class is predicted, is the actual one, and both at once.
+#[derive(Default)]
+struct Class {
+    predicted: u64,
+    actual: u64,
+    hits: u64,
+}
+
+/// The classes that occur.
+struct Classes<'a, T>(BTreeMap<&'a T, Class>);
+
+impl<'a, T: Ord> Classes<'a, T> {
+    fn count(predicted: &'a [T], actual: &'a [T]) -> Self {
+        assert_eq!(predicted.len(), actual.len(), "one prediction per row");
+        let mut classes = BTreeMap::<&T, Class>::new();
+        for (predicted, actual) in predicted.iter().zip(actual) {
+            classes.entry(predicted).or_default().predicted += 1;
+            let class = classes.entry(actual).or_default();
+            class.actual += 1;
+            class.hits += u64::from(predicted == actual);
+        }
+        Classes(classes)
+    }
 }
 
 /// Mean binary cross-entropy of logits; 0 if there are no rows.

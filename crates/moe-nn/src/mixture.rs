@@ -7,7 +7,9 @@ use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
 use moe_routers::{GateSpec, Observed, Registry, RegistryError, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::{Encoder, ExpertBank, Model, Module, MoeLayer, Output, TaskHead};
+use crate::{
+    Activation, Encoder, ExpertBank, Layer, Mlp, MlpOptions, Model, Module, MoeLayer, Output,
+};
 
 /// Everything needed to build a [`Mixture`], apart from a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct MixtureDescription {
     pub experts: usize,
     /// K, for routers that use it.
     pub k: usize,
+    /// Widths of the hidden layers of each expert; none for experts of one layer, as in the papers.
+    #[serde(default)]
+    pub expert_hidden_widths: Vec<usize>,
     /// O, the width of an expert's output.
     pub expert_width: usize,
     /// Probability with which an expert's outputs are dropped in training.
@@ -48,18 +53,27 @@ impl MixtureDescription {
         let spec =
             GateSpec { inputs: encoder.outputs(), experts: self.experts, k: self.k, seed, gate: 0 };
         let gates = entry.build(&spec, self.tasks.len(), &self.router_parameters)?;
+        let expert = MlpOptions {
+            hidden: self.expert_hidden_widths.clone(),
+            output_activation: Activation::Relu,
+            output_dropout: self.expert_dropout,
+            name: "experts".into(),
+            ..MlpOptions::default()
+        };
         let experts = ExpertBank::new(
             self.experts,
             spec.inputs,
             self.expert_width,
-            self.expert_dropout,
+            &expert,
             &mut chacha(seed, "init.experts", 0),
         );
+        let head = MlpOptions { hidden: self.head_widths.clone(), ..MlpOptions::default() };
         let heads = self.tasks.iter().enumerate().map(|(task, spec)| {
             let mut rng = chacha(seed, "init.head", task as u64);
-            TaskHead::new(self.expert_width, &self.head_widths, spec.kind.outputs(), &mut rng)
+            Mlp::new(self.expert_width, spec.kind.outputs(), &head, &mut rng)
         });
-        Ok(Mixture { encoder, layer: MoeLayer::new(gates, experts), heads: heads.collect() })
+        let layer = MoeLayer::new(gates, Box::new(experts));
+        Ok(Mixture::new(encoder, layer, heads.collect()))
     }
 }
 
@@ -72,14 +86,26 @@ impl MixtureDescription {
 pub struct Mixture {
     encoder: Encoder,
     layer: MoeLayer,
-    heads: Vec<TaskHead>,
+    heads: Vec<Mlp>,
+}
+
+impl Mixture {
+    /// A mixture of these parts, for gates or experts that no description names; one head per task and gate.
+    ///
+    /// # Panics
+    /// If there is not one head per gate.
+    pub fn new(encoder: Encoder, layer: MoeLayer, heads: Vec<Mlp>) -> Self {
+        assert_eq!(heads.len(), layer.num_gates(), "one head per gate");
+        Mixture { encoder, layer, heads }
+    }
 }
 
 impl Model for Mixture {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let rows = self.encoder.forward(tape, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
-        let predictions = self.heads.iter().zip(outputs).map(|(head, x)| head.forward(x)).collect();
+        let heads = self.heads.iter().zip(outputs);
+        let predictions = heads.map(|(head, x)| head.forward(pass, x)).collect();
         Output { predictions, routings }
     }
 

@@ -1,5 +1,11 @@
 use moe_core::{StateMut, StateRef, Visit, VisitMut};
 
+/// Whether `name` is `prefix` or begins with it and a dot; the empty prefix names all.
+pub(crate) fn is_named(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix);
+    prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// Anything that owns named parameters and buffers.
 ///
 /// Both visits report the same names in the same order; optimisers and files rely on it. Names of parts are
@@ -16,10 +22,7 @@ pub trait Module: Send + Sync {
     fn set_frozen(&mut self, prefix: &str, is_frozen: bool) -> usize {
         let mut count = 0;
         self.visit_mut(&mut |name, state| {
-            let rest = name.strip_prefix(prefix);
-            let is_named =
-                prefix.is_empty() || rest.is_some_and(|r| r.is_empty() || r.starts_with('.'));
-            if let (true, StateMut::Parameter(parameter)) = (is_named, state) {
+            if let (true, StateMut::Parameter(parameter)) = (is_named(name, prefix), state) {
                 parameter.set_frozen(is_frozen);
                 count += 1;
             }

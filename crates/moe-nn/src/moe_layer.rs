@@ -5,14 +5,14 @@ use moe_core::tape::Var;
 use moe_core::{Pass, Visit, VisitMut, named, named_mut};
 use moe_routers::{GateSet, Observed, Routing};
 
-use crate::{ExpertBank, Module};
+use crate::{Experts, Module};
 
 /// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in
 /// multi-task learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed once for a row,
 /// whichever gates chose it, and not at all for rows that no gate sends to it.
 pub struct MoeLayer {
     gates: Box<dyn GateSet>,
-    experts: ExpertBank,
+    experts: Box<dyn Experts>,
 }
 
 impl MoeLayer {
@@ -20,13 +20,23 @@ impl MoeLayer {
     ///
     /// # Panics
     /// If they differ in the number of experts.
-    pub fn new(gates: Box<dyn GateSet>, experts: ExpertBank) -> Self {
+    pub fn new(gates: Box<dyn GateSet>, experts: Box<dyn Experts>) -> Self {
         assert_eq!(
             gates.num_experts(),
             experts.num_experts(),
-            "the gates choose among another number of experts than the bank has"
+            "the gates choose among another number of experts than there are"
         );
         MoeLayer { gates, experts }
+    }
+
+    /// G.
+    pub fn num_gates(&self) -> usize {
+        self.gates.num_gates()
+    }
+
+    /// O.
+    pub fn outputs(&self) -> usize {
+        self.experts.outputs()
     }
 
     /// One output per gate, and what each gate decided.

@@ -10,7 +10,7 @@ use moe_core::files::{replace_file, write_synced};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Adam, EpochRecord, History, Observer, RunDirError, TrainState, Weights};
+use crate::{EpochRecord, History, Observer, Optimizer, RunDirError, TrainState, Weights};
 
 /// Version of the manifest and of what it names.
 const FORMAT: u32 = 1;
@@ -43,7 +43,7 @@ const STATE_KIND: Kind = Kind { name: "train-state", version: 2 };
 /// let (mut dir, state) = if RunDir::is_run(path) {
 ///     RunDir::open(path)?
 /// } else {
-///     let state = TrainState::new(model, options.adam);
+///     let state = TrainState::new(model, options.optimizer.clone());
 ///     (RunDir::create(path, RunInfo::default(), &state)?, state)
 /// };
 /// continue_training(model, state, data, data, options, &mut dir)?;
@@ -118,7 +118,7 @@ impl FileEntry {
 /// What `state` holds.
 #[derive(Serialize, Deserialize)]
 struct Saved<'a> {
-    adam: Cow<'a, Adam>,
+    optimizer: Cow<'a, Optimizer>,
     history: Cow<'a, History>,
     frozen: Cow<'a, [String]>,
 }
@@ -206,7 +206,7 @@ impl RunDir {
         dir.set_metrics(metrics, &[])?;
         dir.remove_stale()?;
         let state = TrainState {
-            adam: saved.adam.into_owned(),
+            optimizer: saved.optimizer.into_owned(),
             last,
             best,
             frozen: saved.frozen.into_owned(),
@@ -245,7 +245,7 @@ impl RunDir {
             next.files.best = self.write(format!("best-{n}.safetensors"), &best.to_file())?;
         }
         let saved = Saved {
-            adam: Cow::Borrowed(&state.adam),
+            optimizer: Cow::Borrowed(&state.optimizer),
             history: Cow::Borrowed(history),
             frozen: Cow::Borrowed(&state.frozen),
         };

@@ -1,13 +1,13 @@
 use moe_core::{StateMut, StateRef};
 
-use crate::{Adam, AdamOptions, History, Module, OtherModule, Weights};
+use crate::{History, Module, Optimizer, OptimizerOptions, OtherModule, Weights};
 
 /// Everything that training is between two epochs: kept (see [`RunDir`](crate::RunDir)), it continues to the same bits.
 ///
 /// All random draws are functions of the seed, the step and the row, so there is no generator to keep.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
-    pub(crate) adam: Adam,
+    pub(crate) optimizer: Optimizer,
     /// After the last epoch.
     pub(crate) last: Weights,
     /// After the best one.
@@ -19,7 +19,7 @@ pub struct TrainState {
 
 impl TrainState {
     /// Before the first epoch. What is frozen in `module` now stays so until the end, also after an interruption.
-    pub fn new(module: &dyn Module, adam: AdamOptions) -> Self {
+    pub fn new(module: &dyn Module, optimizer: OptimizerOptions) -> Self {
         let mut frozen = Vec::new();
         module.visit(&mut |name, state| {
             if matches!(state, StateRef::Parameter(parameter) if parameter.is_frozen()) {
@@ -27,7 +27,7 @@ impl TrainState {
             }
         });
         TrainState {
-            adam: Adam::new(adam),
+            optimizer: Optimizer::new(optimizer),
             last: Weights::of(module),
             best: Weights::of(module),
             frozen,

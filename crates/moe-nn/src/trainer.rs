@@ -1,14 +1,15 @@
 use std::time::Instant;
 
+use moe_core::Real;
 use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real};
 use moe_routers::RoutingStats;
 
+use crate::health::GradientHealth;
 use crate::{
-    AdamOptions, EpochRecord, Evaluation, History, Model, NotFinite, OtherModule, StepReport,
-    StopReason, TrainState, Weights, evaluate, train_step,
+    EpochRecord, Evaluation, History, Model, OptimizerOptions, OtherModule, StepContext, StepError,
+    StepReport, StopReason, TrainState, Weights, evaluate, train_step,
 };
 
 /// How a model is trained.
@@ -18,6 +19,8 @@ pub struct TrainOptions {
     pub seed: u64,
     /// B.
     pub batch_rows: usize,
+    /// Rows that are computed at a time, for batches that do not fit into memory (see [`train_step`]).
+    pub micro_batch_rows: Option<usize>,
     /// Largest number of epochs.
     pub epochs: usize,
     /// Training stops after so many epochs without a better validation loss.
@@ -27,7 +30,7 @@ pub struct TrainOptions {
     /// Weight of each task's loss.
     pub task_weights: Vec<Real>,
     /// The optimiser.
-    pub adam: AdamOptions,
+    pub optimizer: OptimizerOptions,
 }
 
 impl Default for TrainOptions {
@@ -36,11 +39,12 @@ impl Default for TrainOptions {
         TrainOptions {
             seed: 0,
             batch_rows: 512,
+            micro_batch_rows: None,
             epochs: 100,
             patience: 25,
             max_seconds: None,
             task_weights: vec![1.0],
-            adam: AdamOptions::default(),
+            optimizer: OptimizerOptions::default(),
         }
     }
 }
@@ -89,15 +93,15 @@ impl<A: Observer, B: Observer> Observer for (A, B) {
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrainError {
-    /// A term of the loss is not a finite number.
+    /// A step could not be taken.
     #[error("step {step} (epoch {epoch}): {source}")]
-    NotFinite {
+    Step {
         /// From 1.
         step: u64,
         /// From 1.
         epoch: usize,
-        /// The term and its value.
-        source: NotFinite,
+        /// Why.
+        source: StepError,
     },
     /// The validation loss is not a finite number.
     #[error(
@@ -133,7 +137,8 @@ pub enum TrainError {
 /// Trains `model`, and leaves it with the weights of its best epoch on the validation part.
 ///
 /// # Errors
-/// If a part is empty, a term of the loss is not finite, or the observer fails.
+/// If a part is empty, a step cannot be taken (see [`StepError`]), the validation loss is not finite, or the observer
+/// fails.
 ///
 /// # Panics
 /// If the model does not fit the data, or there is not one weight per task.
@@ -144,11 +149,12 @@ pub fn train(
     options: &TrainOptions,
     observer: &mut dyn Observer,
 ) -> Result<History, TrainError> {
-    let state = TrainState::new(model, options.adam);
+    let state = TrainState::new(model, options.optimizer.clone());
     continue_training(model, state, train, val, options, observer)
 }
 
 /// [`train`], from a state that an observer was shown. The end is the same, to the bit, as without the interruption.
+/// The optimiser and its settings are those of the state.
 ///
 /// # Errors
 /// As [`train`], or if the state is that of another model.
@@ -180,11 +186,14 @@ pub fn continue_training(
         let epoch = state.history.epochs.len() + 1;
         let epoch_started = Instant::now();
         let mut run = Epoch { epoch, tasks: train.tasks(), options, state: &mut state };
-        let (train_loss, train_terms) = run.train(model, train, observer)?;
+        let mut health = GradientHealth::default();
+        let (train_loss, train_terms) = run.train(model, train, &mut health, observer)?;
         state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
         let evaluation = evaluate(model, val, &options.task_weights, options.batch_rows);
         check_validation(&evaluation, train.tasks(), epoch)?;
         state.last = Weights::of(model);
+        let idle_parameters = health.idle(model);
+        health.warn(epoch, &idle_parameters);
         let history = &mut state.history;
         let is_best = evaluation.loss < history.best_val_loss;
         if is_best {
@@ -197,6 +206,9 @@ pub fn continue_training(
             steps: history.steps,
             train_loss,
             train_terms,
+            gradient_norm: health.mean(),
+            largest_gradient_norm: health.largest(),
+            idle_parameters,
             val_loss: evaluation.loss,
             is_best,
             experts_per_row: history.routing.as_ref().map_or(0.0, RoutingStats::experts_per_row),
@@ -253,6 +265,7 @@ impl Epoch<'_> {
         &mut self,
         model: &mut dyn Model,
         source: &dyn BatchSource,
+        health: &mut GradientHealth,
         observer: &mut dyn Observer,
     ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
         let order = permutation(source.rows(), self.options.seed, "shuffle", self.epoch as u64);
@@ -262,8 +275,11 @@ impl Epoch<'_> {
         let mut loss_sum = 0.0;
         let mut sums: Vec<(String, f64)> = Vec::new();
         for rows in batches {
-            let StepReport { loss, terms, .. } =
-                self.step(&mut tape, model, &source.batch(rows))?;
+            let at_a_time = self.options.micro_batch_rows.unwrap_or(rows.len()).max(1);
+            let parts: Vec<Batch> = rows.chunks(at_a_time).map(|rows| source.batch(rows)).collect();
+            let StepReport { loss, terms, gradient_norms, .. } =
+                self.step(&mut tape, model, &parts)?;
+            health.add(&gradient_norms);
             tracing::debug!(step = self.state.history.steps, loss, "step");
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
@@ -281,14 +297,19 @@ impl Epoch<'_> {
         &mut self,
         tape: &mut Tape,
         model: &mut dyn Model,
-        batch: &Batch,
+        parts: &[Batch],
     ) -> Result<StepReport, TrainError> {
-        let TrainState { adam, history, .. } = &mut *self.state;
-        let TrainOptions { seed, task_weights, .. } = self.options;
-        let pass = Pass::training(batch, *seed, history.steps, self.epoch as u64 - 1);
+        let TrainState { optimizer, history, .. } = &mut *self.state;
+        let at = StepContext {
+            seed: self.options.seed,
+            step: history.steps,
+            epoch: self.epoch as u64 - 1,
+            tasks: self.tasks,
+            task_weights: &self.options.task_weights,
+        };
         history.steps += 1;
-        let report = train_step(tape, model, adam, &pass, batch, self.tasks, task_weights);
-        let report = report.map_err(|source| TrainError::NotFinite {
+        let report = train_step(tape, model, optimizer, &at, parts);
+        let report = report.map_err(|source| TrainError::Step {
             step: history.steps,
             epoch: self.epoch,
             source,

@@ -8,9 +8,12 @@ use moe_core::Real;
 use moe_core::batch::{
     Batch, BatchSource, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec,
 };
-use moe_core::random::Philox;
-use moe_nn::{AdamOptions, MixtureDescription, Observer, TrainOptions, train};
-use moe_routers::Registry;
+use moe_core::random::{Philox, chacha};
+use moe_nn::{
+    Activation, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp, MlpOptions,
+    MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
+};
+use moe_routers::{GateSpec, Registry};
 
 const LARGE: usize = 4096;
 
@@ -110,48 +113,91 @@ impl Observer for Counts {
     }
 }
 
-#[test]
-fn a_training_step_in_steady_state_allocates_nothing_large() {
-    const B: usize = 200;
-    const STEPS: usize = 24;
-    const WARM_UP: usize = 12;
+const B: usize = 200;
+const STEPS: usize = 24;
+const WARM_UP: usize = 12;
+
+/// Random pairs, with so many rows.
+fn pairs(rows: usize) -> Pairs {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    let pairs = |rows| Pairs {
+    Pairs {
         input: InputSpec::Ids { columns: vec![column("user", 900), column("movie", 700)] },
         tasks: vec![task("rating", TaskKind::Regression), task("watch", TaskKind::Binary)],
         rows,
+    }
+}
+
+fn description(router: &str, expert_hidden_widths: &[usize]) -> MixtureDescription {
+    let data = pairs(0);
+    MixtureDescription {
+        input: data.input,
+        tasks: data.tasks,
+        embedding_width: 128,
+        experts: 16,
+        k: 2,
+        expert_hidden_widths: expert_hidden_widths.to_vec(),
+        expert_width: 256,
+        expert_dropout: 0.5,
+        head_widths: vec![256],
+        router: router.into(),
+        router_parameters: Default::default(),
+    }
+}
+
+/// A mixture whose experts are perceptrons as modules of their own, four layers each.
+fn with_modules() -> Mixture {
+    let mut rng = chacha(1, "init", 0);
+    let encoder = Encoder::new(&pairs(0).input, 128, &mut rng);
+    let spec = GateSpec { inputs: encoder.outputs(), experts: 8, k: 1, seed: 1, gate: 0 };
+    let registry = Registry::standard();
+    let gates = registry.get("softmax").unwrap().build(&spec, 2, &Default::default()).unwrap();
+    let options = MlpOptions {
+        hidden: vec![64, 48, 40],
+        activation: Activation::Tanh,
+        dropout: 0.5,
+        ..MlpOptions::default()
     };
-    let (data, val) = (pairs(B * STEPS), pairs(10));
+    let expert = |_| -> Box<dyn Layer> { Box::new(Mlp::new(256, 128, &options, &mut rng)) };
+    let experts = LayerExperts::new((0..8).map(expert).collect(), 128);
+    let layer = MoeLayer::new(gates, Box::new(experts));
+    let head = |i| Mlp::new(128, 1, &MlpOptions::default(), &mut chacha(1, "head", i));
+    Mixture::new(encoder, layer, (0..2).map(head).collect())
+}
+
+fn check(name: &str, mut model: Mixture) {
+    let options = TrainOptions {
+        seed: 1,
+        batch_rows: B,
+        epochs: 1,
+        patience: 1,
+        max_seconds: None,
+        micro_batch_rows: None,
+        task_weights: vec![0.5, 0.5],
+        optimizer: OptimizerOptions::default(),
+    };
+    let mut counts = Counts(Vec::with_capacity(STEPS));
+    train(&mut model, &pairs(B * STEPS), &pairs(10), &options, &mut counts).unwrap();
+    assert!(counts.0[0].0 > 0, "the first step does allocate");
+    for (step, pair) in counts.0.windows(2).enumerate().skip(WARM_UP) {
+        let [(before, _), (after, largest)] = pair else { unreachable!("pairs") };
+        assert_eq!(before, after, "{name}, step {}: up to {largest} bytes", step + 2);
+    }
+}
+
+/// One test, since the counts are the program's.
+#[test]
+fn a_training_step_in_steady_state_allocates_nothing_large() {
     for router in ["top-k", "softmax"] {
-        let description = MixtureDescription {
-            input: data.input.clone(),
-            tasks: data.tasks.clone(),
-            embedding_width: 128,
-            experts: 16,
-            k: 2,
-            expert_width: 256,
-            expert_dropout: 0.5,
-            head_widths: vec![256],
-            router: router.into(),
-            router_parameters: Default::default(),
-        };
-        let mut model = description.build(&Registry::standard(), 1).unwrap();
-        let options = TrainOptions {
-            seed: 1,
-            batch_rows: B,
-            epochs: 1,
-            patience: 1,
-            max_seconds: None,
-            task_weights: vec![0.5, 0.5],
-            adam: AdamOptions::default(),
-        };
-        let mut counts = Counts(Vec::with_capacity(STEPS));
-        train(&mut model, &data, &val, &options, &mut counts).unwrap();
-        assert!(counts.0[0].0 > 0, "the first step does allocate");
-        for (step, pair) in counts.0.windows(2).enumerate().skip(WARM_UP) {
-            let [(before, _), (after, largest)] = pair else { unreachable!("pairs") };
-            assert_eq!(before, after, "{router}, step {}: up to {largest} bytes", step + 2);
+        for hidden in [&[][..], &[192]] {
+            let model = description(router, hidden).build(&Registry::standard(), 1).unwrap();
+            check(&format!("{router}, hidden layers {hidden:?}"), model);
         }
     }
+    for router in ["dselect-k", "comet"] {
+        check(router, description(router, &[]).build(&Registry::standard(), 1).unwrap());
+    }
+    // How many experts are in work at a time, and so how many buffers, is up to the threads.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| check("modules", with_modules()));
 }

@@ -8,13 +8,19 @@ use approx::assert_relative_eq;
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{ExpertBank, Module};
+use moe_nn::{Activation, ExpertBank, Experts, MlpOptions, Module};
 
 const WIDTH: usize = 400;
 
 /// Two experts that compute the same: x + 1 in every column, for rows of one number.
 fn twins(dropout: Real) -> ExpertBank {
-    let mut bank = ExpertBank::new(2, 1, WIDTH, dropout, &mut common::rng(1, 0));
+    let options = MlpOptions {
+        output_activation: Activation::Relu,
+        output_dropout: dropout,
+        name: "experts".into(),
+        ..MlpOptions::default()
+    };
+    let mut bank = ExpertBank::new(2, 1, WIDTH, &options, &mut common::rng(1, 0));
     bank.visit_mut(&mut |_, mut state| {
         let tensor = state.tensor_mut();
         *tensor = Tensor::full(*tensor.shape(), 1.0);
@@ -26,7 +32,8 @@ fn twins(dropout: Real) -> ExpertBank {
 fn outputs(bank: &ExpertBank, mode: Mode, step: u64) -> Vec<Vec<Real>> {
     let plan = Arc::new(ExpertPlan::new(&[&Assignments::dense(2, 2)]));
     let row_ids = [8, 9];
-    let pass = Pass { mode, seed: 1, step, epoch: 0, row_ids: &row_ids, keys: &row_ids };
+    let pass =
+        Pass { mode, seed: 1, step, epoch: 0, row_ids: &row_ids, keys: &row_ids, experts: None };
     let tape = Tape::inference();
     let x = tape.constant(Tensor::new([2, 1], vec![2.0, 3.0]));
     let slots = bank.forward(&pass, x, &plan).value();

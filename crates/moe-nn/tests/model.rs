@@ -344,11 +344,15 @@ fn types_that_threads_share() {
     shared::<MixtureDescription>();
     shared::<moe_nn::MoeLayer>();
     shared::<moe_nn::ExpertBank>();
-    shared::<moe_nn::TaskHead>();
+    shared::<moe_nn::LayerExperts>();
+    shared::<moe_nn::Mlp>();
+    shared::<moe_nn::MlpOptions>();
+    shared::<moe_nn::Activation>();
+    shared::<moe_nn::Dropout>();
     shared::<moe_nn::Encoder>();
     shared::<moe_nn::Embedding>();
     shared::<moe_nn::Linear>();
-    shared::<moe_nn::Adam>();
+    shared::<moe_nn::Optimizer>();
     shared::<moe_nn::TrainState>();
     shared::<moe_nn::TrainError>();
     shared::<moe_nn::WeightsError>();

@@ -118,8 +118,18 @@ fn gradients_are_the_slopes_of_the_loss() {
         };
         let dropped = MixtureDescription { expert_dropout: 0.3, ..balanced.clone() };
         let one = MixtureDescription { k: 1, ..tiny(&source, "top-k") };
-        let descriptions =
-            [tiny(&source, "softmax"), tiny(&source, "top-k"), balanced, dropped, one];
+        let deep = MixtureDescription { expert_hidden_widths: vec![3, 2], ..dropped.clone() };
+        let deep_softmax =
+            MixtureDescription { expert_hidden_widths: vec![4], ..tiny(&source, "softmax") };
+        let descriptions = [
+            tiny(&source, "softmax"),
+            tiny(&source, "top-k"),
+            balanced,
+            dropped,
+            one,
+            deep,
+            deep_softmax,
+        ];
         for (seed, description) in (1..).zip(&descriptions) {
             let mut model = spread(description, seed);
             let gradients = gradients(&model, &batch);

@@ -7,7 +7,7 @@ use moe_core::batch::{IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::random::{Philox, unit};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Adam, AdamOptions, Mixture, MixtureDescription, Model, Module, task_loss};
+use moe_nn::{Mixture, MixtureDescription, Model, Module, Optimizer, OptimizerOptions, task_loss};
 use moe_routers::Registry;
 use serde::Deserialize;
 
@@ -57,6 +57,7 @@ fn model(dropout: Real) -> Mixture {
         embedding_width: 128,
         experts: 16,
         k: 2,
+        expert_hidden_widths: vec![],
         expert_width: 256,
         expert_dropout: dropout,
         head_widths: vec![256],
@@ -102,7 +103,7 @@ fn sketch(name: &str, tensor: &Tensor) -> Vec<f64> {
 fn repeats(recording: &str, dropout: Real) {
     let recording: Recording = serde_json::from_str(recording).unwrap();
     let mut model = model(dropout);
-    let mut adam = Adam::new(AdamOptions { learning_rate: 5e-4, ..AdamOptions::default() });
+    let mut optimizer = Optimizer::new(OptimizerOptions::default());
     let double = size_of::<Real>() == 8;
 
     for (step, &expected) in recording.losses.iter().enumerate() {
@@ -114,6 +115,7 @@ fn repeats(recording: &str, dropout: Real) {
             epoch: 0,
             row_ids: &row_ids,
             keys: &row_ids,
+            experts: None,
         };
         let tape = Tape::new();
         let output = model.forward(&tape, &pass, &inputs);
@@ -135,7 +137,7 @@ fn repeats(recording: &str, dropout: Real) {
         assert_eq!(slots, recording.slots[step], "slots of step {step}");
         let gradients = tape.backward(loss);
         drop(tape);
-        adam.step(&mut model, &gradients);
+        optimizer.step(&mut model, &gradients).unwrap();
     }
 
     let mut seen = 0;

@@ -4,8 +4,9 @@ mod common;
 
 use common::{Memory, build, options};
 use moe_nn::{
-    AdamOptions, EpochRecord, History, Mixture, MixtureDescription, Observer, RunDir, RunInfo,
-    TrainError, TrainOptions, TrainState, continue_training, evaluate, train,
+    Clipping, Decay, EpochRecord, History, Mixture, MixtureDescription, Observer, OptimizerOptions,
+    Rule, RunDir, RunInfo, Schedule, TrainError, TrainOptions, TrainState, continue_training,
+    evaluate, train,
 };
 
 /// Keeps the state after every epoch.
@@ -87,11 +88,30 @@ fn ids_whose_rows_have_moments_without_gradients() {
 }
 
 #[test]
+fn every_rule_and_its_schedule_go_on() {
+    let parts = (common::ids(1, 40), common::ids(2, 40));
+    let description = common::description(&parts.0, "top-k");
+    for rule in [
+        Rule::Adam { beta1: 0.9, beta2: 0.99, epsilon: 1e-7, lazy: true },
+        Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-7, weight_decay: 0.1 },
+        Rule::Sgd { momentum: 0.9, nesterov: true, weight_decay: 0.0 },
+        Rule::Sgd { momentum: 0.0, nesterov: false, weight_decay: 0.01 },
+    ] {
+        let decay = Decay::Cosine { total_steps: 30, final_factor: 0.1 };
+        let schedule = Schedule { warmup_steps: 7, decay };
+        let clipping = Clipping::Norm(0.5);
+        let optimizer = OptimizerOptions { rule, schedule, clipping, ..common::rate(0.01) };
+        let options = TrainOptions { epochs: 3, batch_rows: 4, optimizer, ..options(2) };
+        cuts_do_not_matter(&description, &parts, &options);
+    }
+}
+
+#[test]
 fn the_best_weights_and_patience_survive() {
     let parts = (common::dense(1, 24, 4), common::dense(2, 60, 4));
     let description = common::description(&parts.0, "top-k");
-    let adam = AdamOptions { learning_rate: 0.03, ..AdamOptions::default() };
-    let options = TrainOptions { epochs: 100, batch_rows: 8, patience: 4, adam, ..options(2) };
+    let optimizer = common::rate(0.03);
+    let options = TrainOptions { epochs: 100, batch_rows: 8, patience: 4, optimizer, ..options(2) };
     let history = cuts_do_not_matter(&description, &parts, &options);
     assert_eq!(history.epochs.len(), history.best_epoch + 4, "it stopped early");
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use common::{build, description, options};
 use moe_nn::{
     Mixture, RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights, continue_training,
+    evaluate, load_weights,
 };
 use tempfile::TempDir;
 
@@ -23,7 +24,7 @@ fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
         model: serde_json::to_value(&description).unwrap(),
         seed: 1,
     };
-    let state = TrainState::new(&model, options(1).adam);
+    let state = TrainState::new(&model, options(1).optimizer);
     let mut dir = RunDir::create(&path, info, &state).unwrap();
     let options = TrainOptions { epochs, ..options(1) };
     continue_training(&mut model, state, &source, &source, &options, &mut dir).unwrap();
@@ -142,7 +143,7 @@ fn a_run_that_has_not_begun_is_begun_anew() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     let model = build(&description(&common::ids(1, 1), "top-k"), 1);
-    let state = TrainState::new(&model, options(1).adam);
+    let state = TrainState::new(&model, options(1).optimizer);
     fs::create_dir(&path).unwrap();
     fs::write(path.join("config.resolved.toml"), "half").unwrap();
     fs::write(path.join("state-0"), "half").unwrap();
@@ -219,4 +220,44 @@ fn a_model_with_the_same_shapes_and_other_names_is_refused() {
     let error =
         continue_training(&mut model, state, &source, &source, &options(1), &mut ()).unwrap_err();
     assert!(error.to_string().contains("\"encoder.reader.weight\" is missing"), "{error}");
+}
+
+/// A run of the present format, to be read by all later versions.
+fn kept() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/run-format-1")
+}
+
+#[test]
+#[ignore = "writes the kept run; for a new format, under a new name: cargo test -p moe-nn --test run_dir -- --ignored"]
+fn keep_a_run() {
+    let (_place, path, _) = run(3);
+    RunDir::open(&path).unwrap().0.finish().unwrap();
+    copy(&path, &kept());
+}
+
+#[test]
+fn a_run_of_an_earlier_version_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("run");
+    copy(&kept(), &path);
+    let source = common::ids(1, 40);
+    let mut model = build(&description(&source, "top-k"), 9);
+    if common::DOUBLE {
+        // Weights serve both precisions, a state only its own.
+        let error = RunDir::open(&path).unwrap_err().to_string();
+        assert!(error.contains("holds numbers of 4 bytes, this build works with 8"), "{error}");
+        load_weights(&mut model, &path.join("best.safetensors")).unwrap();
+        return;
+    }
+    let (mut dir, state) = RunDir::open(&path).unwrap();
+    let best = state.history().best_val_loss;
+    assert_eq!(state.history().epochs.len(), 3);
+    state.best().put_into(&mut model).unwrap();
+    let loss = evaluate(&model, &source, &options(1).task_weights, 16).loss;
+    assert!((loss - best).abs() < 1e-5, "{loss} {best}");
+    let options = TrainOptions { epochs: 4, ..options(1) };
+    let history =
+        continue_training(&mut model, state, &source, &source, &options, &mut dir).unwrap();
+    assert_eq!(history.epochs.len(), 4);
+    assert!(history.epochs[3].val_loss < history.epochs[0].val_loss);
 }

@@ -11,8 +11,8 @@ use moe_core::random::permutation;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Tensor, Visit, VisitMut};
 use moe_nn::{
-    AdamOptions, EpochRecord, History, Mixture, MixtureDescription, Model, Module, Observer,
-    Output, TrainOptions, TrainState, evaluate, task_loss, train,
+    EpochRecord, History, Mixture, MixtureDescription, Model, Module, Observer, Output,
+    TrainOptions, TrainState, evaluate, task_loss, train,
 };
 use moe_routers::aux_loss::total_loss;
 
@@ -55,8 +55,8 @@ fn the_model_is_left_with_its_best_weights() {
     for (train_part, val) in sources() {
         let few = train_part.batch(&(0..24).collect::<Vec<_>>());
         let parts = (Memory { inputs: few.inputs, targets: few.targets, ..train_part }, val);
-        let adam = AdamOptions { learning_rate: 0.03, ..AdamOptions::default() };
-        let options = TrainOptions { epochs: 40, batch_rows: 8, adam, ..options(2) };
+        let optimizer = common::rate(0.03);
+        let options = TrainOptions { epochs: 40, batch_rows: 8, optimizer, ..options(2) };
         let (model, history) = trained(&description(&parts.0, "top-k"), &parts, &options);
 
         assert_eq!(history.epochs.len(), 40);
@@ -77,10 +77,12 @@ fn the_model_is_left_with_its_best_weights() {
 #[test]
 fn early_stopping_waits_for_patience_epochs() {
     let parts = (common::dense(1, 24, 4), common::dense(2, 60, 4));
-    let adam = AdamOptions { learning_rate: 0.03, ..AdamOptions::default() };
+    let optimizer = common::rate(0.03);
     let description = description(&parts.0, "top-k");
     for patience in [0, 1, 3, 6] {
-        let options = TrainOptions { epochs: 200, batch_rows: 8, patience, adam, ..options(2) };
+        let optimizer = optimizer.clone();
+        let options =
+            TrainOptions { epochs: 200, batch_rows: 8, patience, optimizer, ..options(2) };
         let (_, history) = trained(&description, &parts, &options);
         let epochs = history.epochs.len();
         assert!(epochs < 200, "the test needs a run that stops early");
@@ -231,7 +233,7 @@ fn the_first_step_minimises_what_its_terms_say() {
     let initial = build(&description, 6);
     let batch = train_part.batch(&permutation(200, 6, "shuffle", 1));
     let (row_ids, keys) = (&batch.row_ids, &batch.keys);
-    let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys };
+    let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys, experts: None };
     let tape = Tape::new();
     let output = initial.forward(&tape, &pass, &batch.inputs);
     let terms = output.predictions.iter().zip(&batch.targets).zip(&options.task_weights);

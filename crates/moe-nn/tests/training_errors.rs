@@ -3,11 +3,14 @@
 mod common;
 
 use common::{Memory, build, description, options};
-use moe_core::Real;
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
+use moe_core::tape::Tape;
+use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    AdamOptions, NotFinite, TrainError, TrainOptions, TrainState, Weights, continue_training, train,
+    Model, Module, Optimizer, OptimizerError, OptimizerOptions, Output, ParameterGroup,
+    StepContext, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
+    train, train_step,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -40,7 +43,7 @@ fn a_bad_input_is_found_in_its_step() {
             let mut parts = parts();
             *input_mut(&mut parts.0, row) = bad;
             let error = error_of(&parts, router);
-            let TrainError::NotFinite { step, epoch, source: NotFinite { ref term, value } } =
+            let TrainError::Step { step, epoch, source: StepError::Loss { ref term, value } } =
                 error
             else {
                 panic!("{router}: {error}")
@@ -61,7 +64,7 @@ fn a_bad_target_names_its_task() {
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
-        let TrainError::NotFinite { step, source: NotFinite { term, .. }, .. } = error else {
+        let TrainError::Step { step, source: StepError::Loss { term, .. }, .. } = error else {
             panic!("{error}")
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
@@ -98,7 +101,7 @@ fn a_weight_that_is_no_number_is_found_at_once() {
         let mut model = build(&description, 3);
         common::set(&mut model, &name, 0, Real::NAN);
         let error = train(&mut model, &parts.0, &parts.1, &options(3), &mut ());
-        let found = matches!(error, Err(TrainError::NotFinite { step: 1, epoch: 1, .. }));
+        let found = matches!(error, Err(TrainError::Step { step: 1, epoch: 1, .. }));
         assert!(found, "{name}: {error:?}");
     }
 }
@@ -110,8 +113,8 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
     for router in ["softmax", "top-k"] {
         for learning_rate in largest {
             let mut model = build(&description(&parts.0, router), 3);
-            let adam = AdamOptions { learning_rate, ..AdamOptions::default() };
-            let options = TrainOptions { adam, ..options(3) };
+            let optimizer = common::rate(learning_rate.into());
+            let options = TrainOptions { optimizer, ..options(3) };
             match train(&mut model, &parts.0, &parts.1, &options, &mut ()) {
                 Ok(history) => {
                     assert!(
@@ -123,16 +126,95 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
                     let weights = Weights::of(&model);
                     assert!(weights.iter().all(|(_, t)| finite(t)), "{router}: {learning_rate}");
                 }
-                Err(TrainError::NotFinite { step, epoch, source: NotFinite { term, .. } }) => {
+                Err(TrainError::Step { step, epoch, source }) => {
                     assert!(step >= 2 && epoch >= 1, "the first step is still sound");
-                    let names = ["positive", "third", "product"];
-                    assert!(names.contains(&&term[..]), "{term}");
+                    match source {
+                        StepError::Loss { term, .. } => {
+                            assert!(["positive", "third", "product"].contains(&&term[..]));
+                        }
+                        StepError::Optimizer(OptimizerError::NotFinite { parameter, .. }) => {
+                            assert!(common::names(&model).contains(&parameter), "{parameter}");
+                        }
+                        other => panic!("{router}: {other}"),
+                    }
                 }
                 Err(TrainError::ValidationNotFinite { .. }) => {}
                 Err(other) => panic!("{router}: {other}"),
             }
         }
     }
+}
+
+/// Predicts the root of its one weight: at 0 the loss is finite and the gradient is not.
+struct Root(Parameter);
+
+impl Module for Root {
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.0));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.0));
+    }
+}
+
+impl Model for Root {
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
+        let ones = tape.constant(Tensor::full([x.rows(), 1], 1.0));
+        Output { predictions: vec![ones.matmul(tape.parameter(&self.0).sqrt())], routings: vec![] }
+    }
+}
+
+/// A data set with one regression, of ones.
+fn ones() -> Memory {
+    let mut source = common::dense(1, 32, 4);
+    source.tasks = source.tasks.split_off(2);
+    source.targets = vec![Target::Regression { values: vec![1.0; 32], present: vec![true; 32] }];
+    source
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_names_its_parameter() {
+    let source = ones();
+    let options = TrainOptions { task_weights: vec![1.0], ..options(1) };
+    let mut model = Root(Parameter::new(Tensor::zeros([1, 1])));
+    let error = train(&mut model, &source, &source, &options, &mut ()).unwrap_err();
+    let parameter = "weight".to_string();
+    let cause = OptimizerError::NotFinite { parameter, value: f64::NEG_INFINITY };
+    assert_eq!(error, TrainError::Step { step: 1, epoch: 1, source: cause.into() });
+    let text = error.to_string();
+    assert!(text.starts_with("step 1 (epoch 1): the gradient of weight has an element -inf"));
+    assert_eq!(model.0.value().item(), 0.0, "nothing was updated");
+}
+
+#[test]
+fn a_step_reports_the_norm_of_the_gradients() {
+    // 1/2 from 1: the gradient is 2 (1/2 - 1) / (2 * 1/2) = -1.
+    let source = ones();
+    let mut model = Root(Parameter::new(Tensor::full([1, 1], 0.25)));
+    let batch = common::first_rows(&source, 8);
+    let mut optimizer = Optimizer::new(common::rate(0.01));
+    let (tasks, task_weights) = (&source.tasks[..], &[1.0][..]);
+    let at = StepContext { seed: 1, step: 0, epoch: 0, tasks, task_weights };
+    let report = train_step(&mut Tape::new(), &mut model, &mut optimizer, &at, &[batch]).unwrap();
+    assert!((report.gradient_norms.total - 1.0).abs() < 1e-6, "{report:?}");
+    assert_eq!(report.gradient_norms.parameters.len(), 1);
+}
+
+#[test]
+fn a_group_that_names_nothing_stops_the_first_step() {
+    let (train_part, val) = parts();
+    let mut model = build(&description(&train_part, "top-k"), 1);
+    let before = common::bits(&model);
+    let group =
+        ParameterGroup { prefix: "encodr".into(), learning_rate_factor: 0.1, weight_decay: None };
+    let optimizer = OptimizerOptions { groups: vec![group], ..common::rate(0.01) };
+    let options = TrainOptions { optimizer, ..options(1) };
+    let error = train(&mut model, &train_part, &val, &options, &mut ()).unwrap_err().to_string();
+    let says = "step 1 (epoch 1): the group \"encodr\" names no parameter; there are ";
+    assert!(error.starts_with(says), "{error}");
+    assert_eq!(common::bits(&model), before);
 }
 
 #[test]
@@ -165,14 +247,14 @@ fn a_state_of_another_model_is_refused() {
     let mut model = build(&description, 1);
     let before = common::bits(&model);
     for other in others {
-        let state = TrainState::new(&build(&other, 1), options(1).adam);
+        let state = TrainState::new(&build(&other, 1), options(1).optimizer);
         let error = continue_training(&mut model, state, &train_part, &val, &options(1), &mut ());
         let error = error.unwrap_err();
         assert!(matches!(error, TrainError::OtherModel(_)), "{error}");
         assert!(error.to_string().contains("tensor \""), "{error}");
         assert_eq!(common::bits(&model), before, "the model is as it was");
     }
-    let state = TrainState::new(&build(&description, 9), options(1).adam);
+    let state = TrainState::new(&build(&description, 9), options(1).optimizer);
     continue_training(&mut model, state, &train_part, &val, &options(1), &mut ()).unwrap();
 }
 

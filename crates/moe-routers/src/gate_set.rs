@@ -1,7 +1,8 @@
 use moe_core::tape::Var;
-use moe_core::{Pass, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::{Observed, Properties, RouteContext, Router, Routing};
+use crate::infer::inference_pass;
+use crate::{Observed, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch};
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
 pub trait GateSet: Send + Sync {
@@ -16,6 +17,21 @@ pub trait GateSet: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>>;
+
+    /// Routes B rows for use, as [`Router::infer`] does: one buffer per gate in `out`.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys
+    ///
+    /// # Panics
+    /// As `route`.
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        out.resize_with(self.num_gates(), RoutingBuf::default);
+        scratch.with_tape(|tape| {
+            let routings = self.route(&inference_pass(keys), tape.constant(x.clone()));
+            out.iter_mut().zip(&routings).for_each(|(out, routing)| out.copy_from(routing));
+        });
+    }
 
     /// What each gate promises.
     fn properties(&self) -> Vec<Properties>;
@@ -67,6 +83,13 @@ impl GateSet for Gates {
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
         let gates = self.routers.iter().enumerate();
         gates.map(|(gate, router)| router.route(&RouteContext { pass: *pass, gate }, x)).collect()
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        out.resize_with(self.num_gates(), RoutingBuf::default);
+        for (router, out) in self.routers.iter().zip(out) {
+            router.infer(x, keys, out, scratch);
+        }
     }
 
     fn properties(&self) -> Vec<Properties> {

@@ -3,12 +3,25 @@
 //! A [`Router`] decides: from rows `x` `[B, D]` it makes a [`Routing`], the experts of every row and their
 //! weights. It never touches an expert; moving rows to experts is the layer's work (crate `moe-nn`).
 //! A [`GateSet`] holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name, and takes
-//! routers from other crates. Axis letters are those of [`moe_core`].
+//! routers from other crates. [`conformance`] checks any router, [`telemetry`] says how its gates do. Axis letters are
+//! those of [`moe_core`].
 //!
 //! | id | router | source |
 //! | --- | --- | --- |
 //! | `softmax` | [`Softmax`]: every expert | Jacobs and others, 1991 |
 //! | `top-k` | [`TopK`]: the K largest logits | Shazeer and others, 2017, without noise |
+//! | `noisy-top-k` | [`NoisyTopK`]: the K largest logits after learnt noise | Shazeer and others, 2017 |
+//! | `hash` | [`HashRouter`]: one expert, by the row's key | Roller and others, 2021 |
+//! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
+//! | `dselect-k` | [`DSelectK`]: K binary codes of experts | Hazimeh and others, 2021 |
+//! | `comet` | [`Comet`]: the leaves that K soft decision trees still reach | Ibrahim and others, 2023 |
+//! | `switch` | [`Switch`]: the likeliest expert, weighted by its probability | Fedus and others, 2022 |
+//! | `v-moe` | [`VMoe`]: the K largest probabilities after noise | Riquelme and others, 2021 |
+//! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
+//! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
+//!
+//! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
+//! batch.
 //!
 //! # A router of your own
 //! One required method besides the number of experts:
@@ -36,31 +49,69 @@
 //! let tape = Tape::inference();
 //! let x = tape.constant(Tensor::zeros([2, 4]));
 //! let (row_ids, keys) = ([0, 1], [7, 9]);
-//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys };
+//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, experts: None };
 //! let routing = ByKey(3).route(&RouteContext { pass, gate: 0 }, x);
 //! assert_eq!(routing.to_dense().as_slice(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
 //! ```
 
 pub mod aux_loss;
+mod binary_codes;
+mod capacity;
+mod comet;
+pub mod conformance;
+mod draws;
+mod dselect_k;
+mod expert_choice;
 mod gate_linear;
 mod gate_set;
+mod hash;
+mod infer;
+mod leaf_softmax;
+mod moesart;
+mod noisy_top_k;
 mod parameters;
+mod part_losses;
+mod parts;
 mod registry;
 mod router;
 mod routing;
+mod row_sparse_linear;
+mod sample;
+mod sampled_weights;
 mod select;
+mod smooth_step;
+mod soft_trees;
 mod softmax;
-mod telemetry;
+mod switch;
+pub mod telemetry;
 mod top_k;
+mod unit_rows;
+mod v_moe;
+mod x_moe;
 
-pub use aux_loss::AuxLoss;
+pub use aux_loss::{AuxLoss, AuxOptions};
+pub use capacity::{Capacity, CapacityOptions, ServeOrder, expert_capacity, limit_rows};
+pub use comet::{Comet, CometOptions, CometVariant};
+pub use dselect_k::{DSelectK, DSelectKOptions};
+pub use expert_choice::{ChoiceInference, ExpertChoice, ExpertChoiceOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates};
+pub use hash::{HashRouter, HashTable};
+pub use infer::{RoutingBuf, Scratch};
+pub use moesart::{Inference, Moesart, MoesartOptions};
+pub use noisy_top_k::{NoisyTopK, NoisyTopKOptions};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
+pub use parts::Parts;
 pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
-pub use select::top_k_indices;
+pub use sample::Drawn;
+pub use sampled_weights::Adjustment;
+pub use select::{top_k_assignments, top_k_indices};
+pub use smooth_step::{SmoothStep, Step};
 pub use softmax::Softmax;
+pub use switch::{Switch, SwitchOptions};
 pub use telemetry::RoutingStats;
 pub use top_k::TopK;
+pub use v_moe::{VMoe, VMoeOptions};
+pub use x_moe::{Combine, XMoe, XMoeLogits, XMoeOptions};

@@ -46,7 +46,7 @@ pub enum Range {
 
 impl Range {
     /// `value` in the type of the range (a whole number serves as a real one), if it lies inside.
-    fn admit(&self, value: &Value) -> Option<Value> {
+    pub(crate) fn admit(&self, value: &Value) -> Option<Value> {
         let inside = match (self, value) {
             (Range::Bool, Value::Bool(_)) => true,
             (Range::Int(range), Value::Int(v)) => range.contains(v),
@@ -124,6 +124,13 @@ impl ParameterSpec {
             range: Range::OneOf(words),
             doc,
         }
+    }
+}
+
+impl ParameterSpec {
+    /// The parameter `temperature`, 1 by default.
+    pub(crate) fn temperature() -> Self {
+        Self::real("temperature", 1.0, 1e-3..=1e3, "what the gate logits are divided by")
     }
 }
 

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{GateSet, Gates, ParameterSpec, Parameters, Router, Softmax, TopK, Value};
+use crate::{
+    CapacityOptions, Comet, DSelectK, ExpertChoice, GateSet, Gates, HashRouter, Moesart, NoisyTopK,
+    ParameterSpec, Parameters, Router, Softmax, Switch, TopK, VMoe, Value, XMoe,
+};
 
 /// What one gate is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +32,12 @@ pub struct RouterInfo {
     pub summary: String,
     /// Where it comes from.
     pub citation: String,
-    /// Whether it chooses K experts per row, so that K must be in 1..=N.
+    /// Whether it chooses K experts per row, so that K must be in `least_k`..=N.
     pub uses_k: bool,
+    /// The smallest K.
+    pub least_k: usize,
+    /// A switch among the parameters that allows a smaller K.
+    pub small_k_switch: Option<&'static str>,
     /// Its parameters.
     pub parameters: Vec<ParameterSpec>,
 }
@@ -43,6 +50,8 @@ impl RouterInfo {
             summary: summary.into(),
             citation: citation.into(),
             uses_k: false,
+            least_k: 1,
+            small_k_switch: None,
             parameters: Vec::new(),
         }
     }
@@ -53,9 +62,26 @@ impl RouterInfo {
         self
     }
 
+    /// It chooses K experts per row, `least` or more unless the parameter `switch` is on.
+    pub fn uses_k_from(self, least: usize, switch: &'static str) -> Self {
+        RouterInfo { uses_k: true, least_k: least, small_k_switch: Some(switch), ..self }
+    }
+
     /// It has this parameter.
     pub fn with(mut self, parameter: ParameterSpec) -> Self {
         self.parameters.push(parameter);
+        self
+    }
+
+    /// Its parameter `name` has this default.
+    ///
+    /// # Panics
+    /// If it has no such parameter, or the parameter may not have this value.
+    pub fn with_default(mut self, name: &str, default: Value) -> Self {
+        let spec = self.parameters.iter_mut().find(|spec| spec.name == name);
+        let spec = spec.unwrap_or_else(|| panic!("no parameter \"{name}\""));
+        assert!(spec.range.admit(&default).is_some(), "{name} = {default}");
+        spec.default = default;
         self
     }
 }
@@ -89,28 +115,51 @@ impl RouterEntry {
         RouterEntry { info, build: Arc::new(build) }
     }
 
+    /// The same router with the parameters of [`CapacityOptions`] besides its own, which limit the rows of an expert.
+    pub fn with_capacity(self) -> Self {
+        let RouterEntry { info, build } = self;
+        Self::gate_set(CapacityOptions::declare(info), move |first, gates, parameters| {
+            CapacityOptions::read(parameters).limit(build(first, gates, parameters))
+        })
+    }
+
     /// What is known of the router.
     pub fn info(&self) -> &RouterInfo {
         &self.info
     }
 
+    /// Checks the parameters alone, and adds defaults: for a router that is configured but not built.
+    ///
+    /// # Errors
+    /// If a parameter is unknown or out of its range.
+    pub fn parameters(&self, given: &BTreeMap<String, Value>) -> Result<Parameters, RegistryError> {
+        Parameters::resolve(&self.info.id, &self.info.parameters, given)
+    }
+
     /// Checks K and the parameters, without building anything.
     ///
     /// # Errors
-    /// If K is not in 1..=N for a router that uses it, or a parameter is unknown or out of its range.
+    /// If a parameter is unknown or out of its range, or K is below the router's least or above N for a router that
+    /// uses it.
     pub fn check(
         &self,
         spec: &GateSpec,
         given: &BTreeMap<String, Value>,
     ) -> Result<Parameters, RegistryError> {
-        if self.info.uses_k && !(1..=spec.experts).contains(&spec.k) {
+        let info = &self.info;
+        let parameters = self.parameters(given)?;
+        let switched = info.small_k_switch.is_some_and(|switch| parameters.bool(switch));
+        let least = if switched { 1 } else { info.least_k };
+        if info.uses_k && !(least..=spec.experts).contains(&spec.k) {
             return Err(RegistryError::BadK {
-                router: self.info.id.clone(),
+                router: info.id.clone(),
                 k: spec.k,
+                least,
                 experts: spec.experts,
+                switch: info.small_k_switch.filter(|_| spec.k > 0 && spec.k < least),
             });
         }
-        Parameters::resolve(&self.info.id, &self.info.parameters, given)
+        Ok(parameters)
     }
 
     /// The gates of a layer: `gates` of them, each like `spec`.
@@ -143,7 +192,20 @@ pub struct Registry {
 impl Registry {
     /// The routers of this crate.
     pub fn standard() -> Self {
-        Registry { entries: vec![Softmax::entry(), TopK::entry()] }
+        let entries = vec![
+            Softmax::entry(),
+            TopK::entry().with_capacity(),
+            NoisyTopK::entry().with_capacity(),
+            HashRouter::entry(),
+            DSelectK::entry(),
+            Comet::entry(),
+            Moesart::entry(),
+            Switch::entry().with_capacity(),
+            VMoe::entry().with_capacity(),
+            ExpertChoice::entry(),
+            XMoe::entry().with_capacity(),
+        ];
+        Registry { entries }
     }
 
     /// Adds a router.
@@ -205,15 +267,20 @@ pub enum RegistryError {
     },
     /// K does not fit N.
     #[error(
-        "router {router}: k = {k} is not allowed with {experts} experts; k must be from 1 to {experts}"
+        "router {router}: k = {k} is not allowed with {experts} experts; k must be from {least} to {experts}{}",
+        switch.map_or(String::new(), |switch| format!(", or set {switch} = true"))
     )]
     BadK {
         /// The router.
         router: String,
         /// K.
         k: usize,
+        /// The smallest K of the router.
+        least: usize,
         /// N.
         experts: usize,
+        /// The parameter that allows this K, if one does.
+        switch: Option<&'static str>,
     },
     /// A key that the router does not have.
     #[error("router {router} has no parameter \"{key}\"{}; {}", did_you_mean(nearest), list(known))]
@@ -270,10 +337,9 @@ mod tests {
     #[test]
     fn errors_say_what_is_wrong_and_what_is_allowed() {
         let unknown = Registry::standard().get("topk").unwrap_err().to_string();
-        assert_eq!(
-            unknown,
-            "unknown router \"topk\", did you mean \"top-k\"?; known routers: softmax, top-k"
-        );
+        let start =
+            "unknown router \"topk\", did you mean \"top-k\"?; known routers: softmax, top-k";
+        assert!(unknown.starts_with(start), "{unknown}");
         assert!(refused(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).contains("from 1 to 4"));
         assert!(refused(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).contains("k = 0"));
         let key = refused(&SPEC, &given("load-balanc", Value::Real(1.0)));
@@ -292,6 +358,24 @@ mod tests {
         let spec = GateSpec { k: 99, ..SPEC };
         let gates = registry.get("softmax").unwrap().build(&spec, 2, &BTreeMap::new()).unwrap();
         assert_eq!((gates.num_gates(), gates.num_experts()), (2, 4));
+    }
+
+    #[test]
+    fn moesart_needs_two_experts_unless_told_otherwise() {
+        let entry = Registry::standard().get("moesart").unwrap().clone();
+        let one = GateSpec { k: 1, ..SPEC };
+        assert_eq!(
+            entry.check(&one, &BTreeMap::new()).unwrap_err().to_string(),
+            "router moesart: k = 1 is not allowed with 4 experts; k must be from 2 to 4, or set \
+             k1-fallback = true"
+        );
+        entry.check(&one, &given("k1-fallback", Value::Bool(true))).unwrap();
+        let parameters = entry.parameters(&given("replace", Value::Bool(true))).unwrap();
+        assert!(parameters.bool("replace") && !parameters.bool("k1-fallback"));
+        let none = entry.check(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).unwrap_err();
+        assert!(none.to_string().ends_with("k must be from 2 to 4"), "{none}");
+        let many = entry.check(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).unwrap_err();
+        assert!(many.to_string().ends_with("k must be from 2 to 4"), "{many}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 use moe_core::random::Philox;
 use moe_core::tape::Var;
-use moe_core::{Pass, Visit, VisitMut};
+use moe_core::{Pass, Tensor, Visit, VisitMut};
 
-use crate::{Observed, Routing};
+use crate::infer::inference_pass;
+use crate::{Observed, Routing, RoutingBuf, Scratch};
 
 /// Decides which experts each row goes to, and with what weights.
 ///
@@ -11,7 +12,10 @@ use crate::{Observed, Routing};
 ///   [`RouteContext::philox`], keyed by the row's id, never from a generator of its own.
 /// * A weight that is exactly zero is not among the pairs, so that its expert is not computed. (A router with a
 ///   fixed number of experts per row keeps its pairs even if a weight underflows.)
+/// * In [`Mode::Infer`](moe_core::Mode::Infer) a routing depends on the rows, their keys and the router's state alone.
 /// * `visit` and `visit_mut` report the same names in the same order.
+///
+/// [`conformance`](crate::conformance) checks all of this for any router.
 pub trait Router: Send + Sync {
     /// N.
     fn num_experts(&self) -> usize;
@@ -21,6 +25,22 @@ pub trait Router: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`; the routing is for B rows and N experts.
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t>;
+
+    /// Routes B rows for use: the numbers of [`Router::route`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape.
+    ///
+    /// The default goes through `route`; a router may compute them without allocating.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys; `out` is for B rows and N experts.
+    ///
+    /// # Panics
+    /// As `route`.
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        scratch.with_tape(|tape| {
+            let cx = RouteContext { pass: inference_pass(keys), gate: 0 };
+            out.copy_from(&self.route(&cx, tape.constant(x.clone())));
+        });
+    }
 
     /// What a user may rely on. The default promises nothing but that rows are routed independently.
     fn properties(&self) -> Properties {

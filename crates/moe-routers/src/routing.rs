@@ -32,6 +32,24 @@ pub struct Observed {
     pub values: Vec<Real>,
 }
 
+impl Observed {
+    /// Adds what another part of the batch observed: rows and load are added, the values are averaged by rows.
+    ///
+    /// # Panics
+    /// If it is of another router.
+    pub fn add(&mut self, other: &Observed) {
+        assert_eq!(self.load.len(), other.load.len(), "observations of another router");
+        assert_eq!(self.values.len(), other.values.len(), "observations of another router");
+        let rows = self.rows + other.rows;
+        let share = other.rows as Real / rows.max(1) as Real;
+        for (value, other) in self.values.iter_mut().zip(&other.values) {
+            *value += share * (other - *value);
+        }
+        self.load.iter_mut().zip(&other.load).for_each(|(load, other)| *load += other);
+        self.rows = rows;
+    }
+}
+
 impl<'t> Routing<'t> {
     /// A routing without auxiliary losses or telemetry.
     ///

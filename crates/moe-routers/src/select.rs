@@ -1,4 +1,20 @@
-use moe_core::Real;
+use moe_core::dispatch::Assignments;
+use moe_core::{Buffer, Real, Tensor};
+
+/// The K largest values of every row; of equal values the earlier.
+///
+/// # Shapes
+/// `[B, N]` → K of N experts for each of B rows
+///
+/// # Panics
+/// If K is 0 or above N.
+pub fn top_k_assignments(values: &Tensor, k: usize) -> Assignments {
+    let mut experts = Buffer::unspecified(values.rows() * k);
+    for (row, chosen) in experts.chunks_exact_mut(k).enumerate() {
+        top_k_indices(values.row(row), chosen);
+    }
+    Assignments::fixed_from_buffer(values.cols(), k, experts)
+}
 
 /// Fills `chosen` with the positions of the largest values of `row`, largest first; of equal values the earlier.
 ///

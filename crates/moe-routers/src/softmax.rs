@@ -1,23 +1,38 @@
 use moe_core::dispatch::Assignments;
 use moe_core::tape::Var;
-use moe_core::{Visit, VisitMut};
+use moe_core::{Real, Visit, VisitMut};
 
 use crate::{
-    Cardinality, GateLinear, GateSpec, Properties, RouteContext, Router, RouterEntry, RouterInfo,
-    Routing, TotalWeight,
+    AuxOptions, Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
+    RouterEntry, RouterInfo, Routing, TotalWeight,
 };
 
-/// The dense gate: every row goes to every expert, with the softmax of the gate logits as weights
-/// (Jacobs, Jordan, Nowlan and Hinton, 1991).
+/// The dense gate: every row goes to every expert, with the softmax of the gate logits,
+/// divided by a temperature, as weights (Jacobs, Jordan, Nowlan and Hinton, 1991, with temperature 1).
 #[derive(Debug)]
 pub struct Softmax {
     gate: GateLinear,
+    /// Of the trimmed lasso.
+    k: usize,
+    aux: AuxOptions,
 }
 
 impl Softmax {
     /// A gate with fresh weights.
     pub fn new(spec: &GateSpec) -> Self {
-        Softmax { gate: GateLinear::new(spec) }
+        let k = spec.k.min(spec.experts).max(1);
+        Softmax { gate: GateLinear::new(spec), k, aux: AuxOptions::default() }
+    }
+
+    /// The same gate with its logits divided by `temperature`.
+    pub fn with_temperature(self, temperature: Real) -> Self {
+        Softmax { gate: self.gate.with_temperature(temperature), ..self }
+    }
+
+    /// The same gate with these auxiliary losses. K matters to the trimmed lasso alone; one out of 1..=N
+    /// counts as the nearest in it.
+    pub fn with_aux(self, aux: AuxOptions) -> Self {
+        Softmax { aux, ..self }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -25,8 +40,14 @@ impl Softmax {
             "softmax",
             "every expert, weighted by the softmax of the gate logits",
             "Jacobs, Jordan, Nowlan, Hinton: Adaptive mixtures of local experts, 1991",
-        );
-        RouterEntry::per_gate(info, |spec, _| Box::new(Softmax::new(spec)))
+        )
+        .with(ParameterSpec::temperature());
+        let info =
+            AuxOptions::declare(info, &["importance", "trimmed-lasso", "router-z", "entropy"]);
+        RouterEntry::per_gate(info, |spec, parameters| {
+            let gate = Softmax::new(spec).with_temperature(parameters.real("temperature") as Real);
+            Box::new(gate.with_aux(AuxOptions::read(parameters)))
+        })
     }
 }
 
@@ -35,11 +56,15 @@ impl Router for Softmax {
         self.gate.num_experts()
     }
 
-    fn route<'t>(&self, _cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
         let assignments = Assignments::dense(logits.shape()[0], self.num_experts());
         let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
-        Routing::new(assignments, weights)
+        let routing = Routing::new(assignments, weights);
+        if !cx.pass.is_training() {
+            return routing;
+        }
+        self.aux.add(routing, logits, None, self.k)
     }
 
     fn properties(&self) -> Properties {

@@ -1,10 +1,9 @@
-use moe_core::dispatch::Assignments;
 use moe_core::tape::Var;
-use moe_core::{Buffer, Real, Visit, VisitMut};
+use moe_core::{Real, Visit, VisitMut};
 
 use crate::{
-    Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight, aux_loss, top_k_indices,
+    AuxOptions, Cardinality, GateLinear, GateSpec, Properties, RouteContext, Router, RouterEntry,
+    RouterInfo, Routing, TotalWeight, top_k_assignments,
 };
 
 /// The sparse gate: the K largest logits of a row, weighted by their softmax (Shazeer and others, 2017, eq. 3-5,
@@ -16,7 +15,7 @@ use crate::{
 pub struct TopK {
     gate: GateLinear,
     k: usize,
-    load_balance: Real,
+    aux: AuxOptions,
 }
 
 impl TopK {
@@ -27,7 +26,13 @@ impl TopK {
     pub fn new(spec: &GateSpec, load_balance: Real) -> Self {
         let GateSpec { k, experts, .. } = *spec;
         assert!((1..=experts).contains(&k), "top-{k} of {experts} experts");
-        TopK { gate: GateLinear::new(spec), k, load_balance }
+        let aux = AuxOptions { load_balance, ..AuxOptions::default() };
+        TopK { gate: GateLinear::new(spec), k, aux }
+    }
+
+    /// The same gate with these auxiliary losses.
+    pub fn with_aux(self, aux: AuxOptions) -> Self {
+        TopK { aux, ..self }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -36,17 +41,19 @@ impl TopK {
             "the K largest gate logits, weighted by their softmax",
             "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-5",
         )
-        .uses_k()
-        .with(ParameterSpec::real(
-            "load-balance",
-            0.0,
-            0.0..=1e6,
-            "coefficient of the load-balancing loss of the Switch Transformer",
-        ));
+        .uses_k();
+        let info = AuxOptions::declare_all(info);
         RouterEntry::per_gate(info, |spec, parameters| {
-            Box::new(TopK::new(spec, parameters.real("load-balance") as Real))
+            Box::new(TopK::new(spec, 0.0).with_aux(AuxOptions::read(parameters)))
         })
     }
+}
+
+/// The K largest logits of each row, weighted by their softmax.
+pub(crate) fn chosen_softmax(logits: Var<'_>, k: usize) -> Routing<'_> {
+    let assignments = top_k_assignments(&logits.value(), k);
+    let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
+    Routing::new(assignments, weights)
 }
 
 impl Router for TopK {
@@ -56,20 +63,11 @@ impl Router for TopK {
 
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
-        let values = logits.value();
-        let mut experts = Buffer::unspecified(values.rows() * self.k);
-        for (row, chosen) in experts.chunks_exact_mut(self.k).enumerate() {
-            top_k_indices(values.row(row), chosen);
+        let routing = chosen_softmax(logits, self.k);
+        if !cx.pass.is_training() {
+            return routing;
         }
-        let assignments = Assignments::fixed_from_buffer(self.num_experts(), self.k, experts);
-        let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
-        let balance = (cx.pass.is_training() && self.load_balance > 0.0)
-            .then(|| aux_loss::load_balance(logits.softmax(), &assignments, self.load_balance));
-        let routing = Routing::new(assignments, weights);
-        match balance {
-            Some(loss) => routing.with_aux_loss(loss),
-            None => routing,
-        }
+        self.aux.add(routing, logits, None, self.k)
     }
 
     fn properties(&self) -> Properties {

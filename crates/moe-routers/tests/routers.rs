@@ -1,4 +1,5 @@
-//! What every router of the registry that chooses without draws must hold: `softmax` and `top-k`.
+//! What every router of the registry must hold, with the promises it makes itself; and what those must that choose
+//! without draws: `softmax` and `top-k`.
 
 mod common;
 
@@ -6,34 +7,63 @@ use std::collections::BTreeSet;
 
 use approx::{assert_abs_diff_eq, assert_relative_eq};
 use common::{DOUBLE, bits, build, cases, pick_rows, rng, route};
+use moe_core::dispatch::Assignments;
 use moe_core::rand::Rng;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, StateMut, StateRef, Tensor, random};
 use moe_routers::{
-    Cardinality, GateSet, GateSpec, Gates, Registry, RouterInfo, Routing, Softmax, TopK,
-    TotalWeight,
+    Capacity, Cardinality, ExpertChoice, GateSet, GateSpec, Gates, HashRouter, Moesart, NoisyTopK,
+    Properties, Registry, RouterInfo, Routing, Softmax, Switch, TopK, TotalWeight, VMoe, Value,
+    XMoe,
 };
 use proptest::prelude::*;
 
+/// Routers that choose by their logits alone.
 const IDS: [&str; 2] = ["softmax", "top-k"];
 
 const SPEC: GateSpec = GateSpec { inputs: 5, experts: 6, k: 3, seed: 11, gate: 0 };
 
-/// Experts per row.
-fn per_row(id: &str, spec: &GateSpec) -> usize {
-    if id == "softmax" { spec.experts } else { spec.k }
+/// All ids that can be built for `spec`, whose K is moved to where each allows it.
+fn each(spec: &GateSpec, mut f: impl FnMut(&str, &GateSpec)) {
+    for entry in Registry::standard().entries() {
+        let info = entry.info();
+        if info.least_k <= spec.experts {
+            let k = spec.k.clamp(info.least_k, spec.experts);
+            f(&info.id, &GateSpec { k, ..*spec });
+        }
+    }
 }
 
-/// A gate set with biases away from zero, like one that has learnt.
-fn learnt(id: &str, spec: &GateSpec, gates: usize) -> Box<dyn GateSet> {
-    let mut set = build(id, spec, gates, &[]);
+/// Coefficients of all auxiliary losses that a router offers.
+fn all_losses(id: &str) -> Vec<(&'static str, Value)> {
+    const NAMES: [&str; 7] =
+        ["load-balance", "importance", "load", "gshard", "trimmed-lasso", "router-z", "entropy"];
+    let registry = Registry::standard();
+    let specs = &registry.get(id).unwrap().info().parameters;
+    let offered = NAMES.into_iter().filter(|name| specs.iter().any(|spec| spec.name == *name));
+    offered.map(|name| (name, Value::Real(0.3))).collect()
+}
+
+/// A gate set with parameters away from zero, like one that has learnt.
+fn learnt_with(
+    id: &str,
+    spec: &GateSpec,
+    gates: usize,
+    parameters: &[(&str, Value)],
+) -> Box<dyn GateSet> {
+    let mut set = build(id, spec, gates, parameters);
     let mut rng = rng(spec.seed, 1);
-    set.visit_mut(&mut |_, mut state| {
-        let tensor = state.tensor_mut();
-        *tensor = random::uniform(*tensor.shape(), 1.0, &mut rng);
+    set.visit_mut(&mut |_, state| {
+        let StateMut::Parameter(parameter) = state else { return };
+        let shape = *parameter.value().shape();
+        *parameter.value_mut() = random::uniform(shape, 1.0, &mut rng);
     });
     set
+}
+
+fn learnt(id: &str, spec: &GateSpec, gates: usize) -> Box<dyn GateSet> {
+    learnt_with(id, spec, gates, &[])
 }
 
 /// Rows from a box of this half-width.
@@ -41,22 +71,33 @@ fn rows(count: usize, width: usize, bound: f64, seed: u64) -> Tensor {
     random::uniform([count, width], bound, &mut rng(seed, 0))
 }
 
-/// What every routing must be: weights that sum to 1 over `k` experts of each row, ascending.
-fn assert_sound(routing: &Routing<'_>, rows: usize, experts: usize, k: usize) {
+/// What every routing must be: ascending experts for each row, as many as promised, with weights of the sum promised.
+fn assert_sound(routing: &Routing<'_>, rows: usize, experts: usize, promised: &Properties) {
     let assignments = &routing.assignments;
     assert_eq!((assignments.rows(), assignments.num_experts()), (rows, experts));
     assert_eq!((routing.observed.rows, &routing.observed.load), (rows, &assignments.load()));
     let weights = routing.weights.value();
-    assert_eq!(weights.shape()[..], [rows * k]);
+    assert_eq!(weights.shape()[..], [assignments.pairs()]);
     for row in 0..rows {
         let chosen = assignments.of_row(row);
-        assert_eq!(chosen.len(), k, "row {row}");
+        match promised.cardinality {
+            Cardinality::Exactly(k) => assert_eq!(chosen.len(), k, "row {row}"),
+            Cardinality::AtMost(k) => assert!(chosen.len() <= k, "row {row}: {chosen:?}"),
+            Cardinality::Any => {}
+        }
         assert!(chosen.is_sorted_by(|a, b| a < b), "row {row}: {chosen:?}");
         assert!(chosen.iter().all(|&e| (e as usize) < experts));
         let weights = &weights.as_slice()[assignments.pairs_of(row)];
-        assert!(weights.iter().all(|w| (0.0..=1.0).contains(w)), "row {row}: {weights:?}");
+        assert!(weights.iter().all(|w| w.is_finite()), "row {row}: {weights:?}");
         let sum: f64 = weights.iter().map(|&w| f64::from(w)).sum();
-        assert_abs_diff_eq!(sum, 1.0, epsilon = 4.0 * f64::from(Real::EPSILON));
+        let slack = 16.0 * f64::from(Real::EPSILON);
+        match promised.total_weight {
+            TotalWeight::One => assert_abs_diff_eq!(sum, 1.0, epsilon = slack),
+            TotalWeight::AtMostOne => assert!(sum <= 1.0 + slack, "row {row}: {weights:?}"),
+            TotalWeight::Any => continue,
+        }
+        let most = 1.0 + slack as Real;
+        assert!(weights.iter().all(|w| (0.0..=most).contains(w)), "row {row}: {weights:?}");
     }
 }
 
@@ -64,71 +105,76 @@ proptest! {
     #![proptest_config(cases(60))]
 
     #[test]
-    fn rows_have_k_experts_whose_weights_sum_to_one(
+    fn routings_are_what_was_promised(
         count in 0usize..70, width in 1usize..9, experts in 1usize..12, k in 1usize..12,
         gates in 1usize..4, size in prop::sample::select(vec![0.0, 1e-3, 1.0, 30.0, 1e4]),
         seed in any::<u64>(),
     ) {
-        let spec = GateSpec { inputs: width, experts, k: k.min(experts), seed, gate: 0 };
-        for id in IDS {
-            let set = learnt(id, &spec, gates);
-            prop_assert_eq!((set.num_gates(), set.num_experts()), (gates, experts));
+        each(&GateSpec { inputs: width, experts, k, seed, gate: 0 }, |id, spec| {
+            let set = learnt_with(id, spec, gates, &all_losses(id));
+            assert_eq!((set.num_gates(), set.num_experts()), (gates, experts));
             for mode in [Mode::Train, Mode::Infer] {
                 let tape = Tape::inference();
                 // A bound must be positive: all-zero rows are a case of their own.
                 let x = rows(count, width, 1.0, seed).map(|v| v * size as Real);
                 let routings = route(&*set, tape.constant(x), mode);
-                prop_assert_eq!(routings.len(), gates);
-                for routing in &routings {
-                    assert_sound(routing, count, experts, per_row(id, &spec));
-                    prop_assert!(routing.aux_losses.is_empty());
+                assert_eq!(routings.len(), gates);
+                for (routing, promised) in routings.iter().zip(set.properties()) {
+                    assert_sound(routing, count, experts, &promised);
+                    assert!(mode == Mode::Train || routing.aux_losses.is_empty());
+                    for loss in &routing.aux_losses {
+                        let value = loss.value.value().item();
+                        assert!(value.is_finite(), "{id}: {} is {value}", loss.name);
+                        assert!(count > 0 || value == 0.0, "{id}: {} without rows", loss.name);
+                    }
                 }
             }
-        }
+        });
     }
+}
 
-    #[test]
-    fn gradients_are_the_slopes_of_weights_and_losses(
-        count in 1usize..6, width in 1usize..5, experts in 1usize..6, k in 1usize..6,
-        seed in any::<u64>(),
-    ) {
-        let spec = GateSpec { inputs: width, experts, k: k.min(experts), seed, gate: 0 };
-        let x = rows(count, width, 1.0, seed);
-        for id in IDS {
-            let mut set = learnt(id, &spec, 2);
-            if id == "top-k" {
-                let parameters = [("load-balance", moe_routers::Value::Real(0.8))];
-                let mut balanced = build(id, &spec, 2, &parameters);
-                for (name, value) in common::parameters(&*set) {
-                    common::set(&mut *balanced, &name, &value);
-                }
-                set = balanced;
+#[test]
+fn gradients_are_the_slopes_of_weights_and_losses() {
+    let mut compared = 0;
+    for seed in 0..20 {
+        let mut rng = rng(seed, 9);
+        let [count, width, experts, k] = [6, 5, 6, 6].map(|most| rng.random_range(1..most));
+        each(&GateSpec { inputs: width, experts, k, seed, gate: 0 }, |id, spec| {
+            // Smooth steps bend too much for these distances; `comet.rs` and `dselect_k.rs` have their own.
+            if ["comet", "dselect-k"].contains(&id) {
+                return;
             }
+            let mut set = learnt_with(id, spec, 2, &all_losses(id));
+            let x = rows(count, width, 1.0, seed);
             let settled: Vec<usize> = (0..count)
                 .filter(|&row| {
-                    let row = pick_rows(&x, &[row]);
                     // A step moves the difference of two logits by less than this.
-                    selection_margin(&*set, &row, per_row(id, &spec)) > 4.0 * STEP
+                    selection_margin(&*set, &pick_rows(&x, &[row]), spec.k) > 4.0 * STEP
                 })
                 .collect();
             let x = pick_rows(&x, &settled);
-            check_gradients(&mut *set, &x, seed, 1.0).unwrap();
-        }
+            let checked = check_gradients(&mut *set, &x, seed, 1.0);
+            compared += checked.unwrap_or_else(|error| panic!("{id}, seed {seed}: {error}"));
+        });
     }
+    assert!(compared > 2000, "only {compared} slopes compared");
 }
 
 /// Half the distance of a central difference.
 const STEP: Real = if DOUBLE { 1e-5 } else { 1e-2 };
 
-/// Distance between the last chosen logit and the first one left out, over all rows and gates.
+/// Distance between the last chosen logit and the first one left out, over all rows and gates; infinite for routers
+/// without such logits.
 fn selection_margin(set: &dyn GateSet, x: &Tensor, k: usize) -> Real {
     let parameters = common::parameters(set);
     let tape = Tape::inference();
     let mut margin = Real::INFINITY;
     for gate in 0..set.num_gates() {
-        let parameter = |name: &str| tape.constant(parameters[&format!("{gate}.{name}")].clone());
-        let logits =
-            tape.constant(x.clone()).linear(parameter("weight"), parameter("bias")).value();
+        let parameter = |name: &str| parameters.get(&format!("{gate}.{name}")).cloned();
+        let Some(weight) = parameter("weight") else { continue };
+        let bias = parameter("bias").unwrap_or_else(|| Tensor::zeros([weight.cols()]));
+        let (weight, bias) = (tape.constant(weight), tape.constant(bias));
+        let logits = tape.constant(x.clone()).linear(weight, bias).value();
         for row in 0..logits.rows() {
             let mut row = logits.row(row).to_vec();
             row.sort_by(|a, b| b.total_cmp(a));
@@ -140,80 +186,109 @@ fn selection_margin(set: &dyn GateSet, x: &Tensor, k: usize) -> Real {
     margin
 }
 
-/// The weights of all gates times random numbers, plus all auxiliary losses: on the tape and as a value.
-fn objective(set: &dyn GateSet, x: &Tensor, seed: u64) -> (f64, Vec<(String, Tensor)>) {
+/// What a gate set gives for some rows in training.
+struct Objective {
+    /// The weights of all gates times random numbers, plus all auxiliary losses.
+    value: f64,
+    /// With respect to every parameter and to x.
+    gradients: Vec<(String, Tensor)>,
+    /// Of each gate, with the pair of the largest weight in each row, which decides the loss `gshard`.
+    chosen: Vec<(Assignments, Vec<Option<usize>>)>,
+}
+
+fn objective(set: &dyn GateSet, x: &Tensor, seed: u64) -> Objective {
     let tape = Tape::new();
     let input = tape.variable(x.clone());
     let mut total = tape.variable(Tensor::scalar(0.0));
+    let mut chosen = Vec::new();
     for (gate, routing) in (0..).zip(route(set, input, Mode::Train)) {
-        let shape = [routing.assignments.pairs()];
+        // A number for each (row, expert), so that a changed choice does not shift the others.
+        let shape = [routing.assignments.rows(), routing.assignments.num_experts()];
         let factors = random::uniform(shape, 1.0, &mut rng(seed, 50 + gate));
-        total = total + (routing.weights * tape.constant(factors)).sum();
+        let factors = tape.constant(factors).gather_assigned(&routing.assignments);
+        total = total + (routing.weights * factors).sum();
         total = moe_routers::aux_loss::total_loss(total, &routing.aux_losses);
+        let weights = routing.weights.value();
+        let of = |pair: usize| weights.as_slice()[pair];
+        let largest =
+            |row| routing.assignments.pairs_of(row).max_by(|&a, &b| of(a).total_cmp(&of(b)));
+        let largest = (0..x.rows()).map(largest).collect();
+        chosen.push((routing.assignments, largest));
     }
-    let gradients = tape.backward(total);
-    let mut all: Vec<_> = common::gradients_of(set, &gradients).into_iter().collect();
-    all.push(("x".into(), gradients.wrt(input).unwrap_or(Tensor::zeros(*x.shape()))));
-    (f64::from(total.value().item()), all)
+    let found = tape.backward(total);
+    let mut gradients: Vec<_> = common::gradients_of(set, &found).into_iter().collect();
+    gradients.push(("x".into(), found.wrt(input).unwrap_or(Tensor::zeros(*x.shape()))));
+    Objective { value: f64::from(total.value().item()), gradients, chosen }
 }
 
-/// Compares the gradients, multiplied by `factor`, with central differences for x and every parameter.
+/// Compares the gradients, multiplied by `factor`, with central differences for x and every parameter, where the choice
+/// of experts does not change. Returns how many were compared.
 fn check_gradients(
     set: &mut dyn GateSet,
     x: &Tensor,
     seed: u64,
     factor: Real,
-) -> Result<(), String> {
-    let (_, gradients) = objective(set, x, seed);
+) -> Result<usize, String> {
+    let here = objective(set, x, seed);
     let parameters = common::parameters(set);
     // Numbers are of size one. Single precision leaves 1e-7 / 1e-2 of rounding and 1e-4 of curvature.
-    let allowed = if DOUBLE { 1e-8 } else { 3e-3 };
-    for (name, gradient) in gradients {
+    let allowed = if DOUBLE { 1e-8 } else { 1e-2 };
+    let mut compared = 0;
+    for (name, gradient) in here.gradients {
         let start = parameters.get(&name).unwrap_or(x).clone();
         for element in 0..start.len() {
             let mut at = |distance: Real| {
                 let mut moved = start.clone();
                 moved.as_mut_slice()[element] += distance;
                 let value = moved.as_slice()[element];
-                let result = if name == "x" {
-                    objective(set, &moved, seed).0
+                let there = if name == "x" {
+                    objective(set, &moved, seed)
                 } else {
                     common::set(set, &name, &moved);
-                    objective(set, x, seed).0
+                    objective(set, x, seed)
                 };
-                (f64::from(value), result)
+                (f64::from(value), there)
             };
             let ((left, low), (right, high)) = (at(-STEP), at(STEP));
             at(0.0);
-            let numeric = (high - low) / (right - left);
+            if low.chosen != here.chosen || high.chosen != here.chosen {
+                continue;
+            }
+            let numeric = (high.value - low.value) / (right - left);
             let analytic = f64::from(gradient.as_slice()[element] * factor);
-            if (analytic - numeric).abs() > allowed {
+            if (analytic - numeric).abs() > allowed * (1.0 + analytic.abs()) {
                 return Err(format!("{name}[{element}]: {analytic}, by differences {numeric}"));
             }
+            compared += 1;
         }
     }
-    Ok(())
+    Ok(compared)
 }
 
 #[test]
 fn a_wrong_gradient_is_noticed() {
     let x = rows(4, 5, 1.0, 1);
-    for id in IDS {
-        let factor = if DOUBLE { 1.0 + 1e-6 } else { 1.1 };
-        let error = check_gradients(&mut *learnt(id, &SPEC, 2), &x, 1, factor);
-        assert!(error.is_err(), "{id}");
-    }
+    each(&SPEC, |id, spec| {
+        let mut set = learnt(id, spec, 2);
+        if common::parameters(&*set).len() > 2 {
+            let factor = if DOUBLE { 1.0 + 1e-6 } else { 1.2 };
+            assert!(check_gradients(&mut *set, &x, 1, factor).is_err(), "{id}");
+        }
+    });
 }
 
 #[test]
 fn the_same_call_gives_the_same_bits_on_any_number_of_threads() {
     let x = rows(300, 200, 1.0, 2);
-    for id in IDS {
-        let set = learnt(id, &GateSpec { inputs: 200, experts: 33, ..SPEC }, 2);
+    each(&GateSpec { inputs: 200, experts: 33, ..SPEC }, |id, spec| {
+        let set = learnt_with(id, spec, 2, &all_losses(id));
         let run = || {
             let tape = Tape::inference();
             let routings = route(&*set, tape.constant(x.clone()), Mode::Train);
-            let of = |r: &Routing<'_>| (r.assignments.clone(), bits(&r.weights.value()));
+            let of = |r: &Routing<'_>| {
+                let losses: Vec<_> = r.aux_losses.iter().map(|l| bits(&l.value.value())).collect();
+                (r.assignments.clone(), bits(&r.weights.value()), losses)
+            };
             routings.iter().map(of).collect::<Vec<_>>()
         };
         let first = run();
@@ -221,33 +296,67 @@ fn the_same_call_gives_the_same_bits_on_any_number_of_threads() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert_eq!(pool.install(run), first, "{id}: {threads} threads");
         }
-    }
+    });
 }
 
 #[test]
 fn a_row_is_routed_alike_in_any_batch() {
     let x = rows(150, 37, 1.0, 3);
-    for id in IDS {
-        let set = learnt(id, &GateSpec { inputs: 37, ..SPEC }, 2);
-        // Experts and weights of each row, gates side by side.
-        let routed = |picked: &[usize]| {
-            let tape = Tape::inference();
-            let routings = route(&*set, tape.constant(pick_rows(&x, picked)), Mode::Infer);
-            let gates: Vec<Tensor> = routings.iter().map(Routing::to_dense).collect();
-            let row = |r| gates.iter().flat_map(move |g| g.row(r)).map(|&v| f64::from(v).to_bits());
-            (0..picked.len()).map(|r| row(r).collect()).collect::<Vec<Vec<u64>>>()
-        };
-        let mut order: Vec<usize> = (0..150).collect();
-        let whole = routed(&order);
-        for size in [1, 2, 63, 64, 65] {
-            let parts: Vec<_> = order.chunks(size).flat_map(routed).collect();
-            assert!(parts == whole, "{id}: {size} rows at a time");
+    each(&GateSpec { inputs: 37, ..SPEC }, |id, spec| {
+        let set = learnt(id, spec, 2);
+        if !set.properties().iter().all(|promised| promised.row_wise) {
+            assert_eq!(id, "expert-choice");
+            return;
         }
-        order.shuffle(&mut rng(3, 1));
-        for (&row, bits) in order.iter().zip(routed(&order)) {
-            assert!(bits == whole[row], "{id}: row {row} in another order");
+        for mode in [Mode::Train, Mode::Infer] {
+            // Experts and weights of each row, gates side by side. The ids of the rows go with them.
+            let routed = |picked: &[usize]| {
+                let ids: Vec<u64> = picked.iter().map(|&row| row as u64).collect();
+                let pass = Pass {
+                    mode,
+                    seed: 3,
+                    step: 0,
+                    epoch: 0,
+                    row_ids: &ids,
+                    keys: &ids,
+                    experts: None,
+                };
+                let tape = Tape::inference();
+                let routings = set.route(&pass, tape.constant(pick_rows(&x, picked)));
+                let gates: Vec<Tensor> = routings.iter().map(Routing::to_dense).collect();
+                let row =
+                    |r| gates.iter().flat_map(move |g| g.row(r)).map(|&v| f64::from(v).to_bits());
+                (0..picked.len()).map(|r| row(r).collect()).collect::<Vec<Vec<u64>>>()
+            };
+            let mut order: Vec<usize> = (0..150).collect();
+            let whole = routed(&order);
+            for size in [1, 2, 63, 64, 65] {
+                let parts: Vec<_> = order.chunks(size).flat_map(routed).collect();
+                assert!(parts == whole, "{id}: {size} rows at a time");
+            }
+            order.shuffle(&mut rng(3, 1));
+            for (&row, bits) in order.iter().zip(routed(&order)) {
+                assert!(bits == whole[row], "{id}: row {row} in another order");
+            }
         }
-    }
+    });
+}
+
+#[test]
+fn gradients_of_huge_logits_are_numbers() {
+    each(&SPEC, |id, spec| {
+        let mut set = learnt_with(id, spec, 1, &all_losses(id));
+        for (name, value) in common::parameters(&*set) {
+            if name != "0.table" {
+                common::set(&mut *set, &name, &value.map(|v| v * 1e4));
+            }
+        }
+        let here = objective(&*set, &rows(20, 5, 1.0, 8), 1);
+        assert!(here.value.is_finite(), "{id}");
+        for (name, gradient) in here.gradients {
+            assert!(gradient.as_slice().iter().all(|g| g.is_finite()), "{id}: {name}");
+        }
+    });
 }
 
 #[test]
@@ -265,7 +374,7 @@ fn large_logits_give_numbers() {
         common::set(&mut *set, "0.weight", &Tensor::new([3, 5], logits.concat()));
         let tape = Tape::inference();
         let routing = route(&*set, tape.constant(x.clone()), Mode::Infer).remove(0);
-        assert_sound(&routing, 3, 5, per_row(id, &spec));
+        assert_sound(&routing, 3, 5, &set.properties()[0]);
         let dense = routing.to_dense();
         // 1e4 against 1e4 - 1: the logistic function of 1; all else vanishes.
         let expected = 1.0 / (1.0 + (-1f64).exp());
@@ -273,8 +382,7 @@ fn large_logits_give_numbers() {
         let equal: &[Real] = if id == "softmax" { &[0.2; 5] } else { &[0.5, 0.5, 0.0, 0.0, 0.0] };
         assert_eq!(dense.row(1), equal, "of equal logits the first are chosen");
         assert!(dense.row(2)[2] == 0.0 && dense.row(2)[0] > 0.2);
-        let (_, gradients) = objective(&*set, &x, 1);
-        for (name, gradient) in gradients {
+        for (name, gradient) in objective(&*set, &x, 1).gradients {
             assert!(gradient.as_slice().iter().all(|g| g.is_finite()), "{id}: {name}");
         }
     }
@@ -325,20 +433,26 @@ fn gates_start_apart_and_seeds_decide() {
 
 #[test]
 fn both_visits_agree() {
-    for id in IDS {
-        let mut set = build(id, &SPEC, 3, &[]);
+    each(&SPEC, |id, spec| {
+        let mut set = build(id, spec, 3, &[]);
         let (mut read, mut written) = (Vec::new(), Vec::new());
         set.visit(&mut |name, state| {
-            let StateRef::Parameter(parameter) = state else { panic!("{name} is a buffer") };
-            read.push((name.to_string(), parameter.id()));
+            let id = match state {
+                StateRef::Parameter(parameter) => Some(parameter.id()),
+                StateRef::Buffer(_) => None,
+            };
+            read.push((name.to_string(), id));
         });
         set.visit_mut(&mut |name, state| {
-            let StateMut::Parameter(parameter) = state else { panic!("{name} is a buffer") };
-            written.push((name.to_string(), parameter.id()));
+            let id = match state {
+                StateMut::Parameter(parameter) => Some(parameter.id()),
+                StateMut::Buffer(_) => None,
+            };
+            written.push((name.to_string(), id));
         });
         assert_eq!(read, written, "{id}");
-        assert_eq!(read.len(), 6);
-    }
+        assert!(!read.is_empty() && read.len() % 3 == 0, "{id}: {read:?}");
+    });
 }
 
 #[test]
@@ -362,8 +476,15 @@ fn draws_do_not_matter_to_these_routers() {
         let set = learnt(id, &SPEC, 1);
         let mut routed = |seed, step| {
             let ids: Vec<u64> = (0..8).map(|_| rng.random()).collect();
-            let pass =
-                Pass { mode: Mode::Train, seed, step, epoch: step, row_ids: &ids, keys: &ids };
+            let pass = Pass {
+                mode: Mode::Train,
+                seed,
+                step,
+                epoch: step,
+                row_ids: &ids,
+                keys: &ids,
+                experts: None,
+            };
             let tape = Tape::inference();
             set.route(&pass, tape.constant(x.clone()))[0].to_dense()
         };
@@ -376,6 +497,14 @@ fn types_that_threads_share() {
     fn shared<T: Send + Sync + std::fmt::Debug>() {}
     shared::<Softmax>();
     shared::<TopK>();
+    shared::<NoisyTopK>();
+    shared::<HashRouter>();
+    shared::<Moesart>();
+    shared::<Switch>();
+    shared::<VMoe>();
+    shared::<ExpertChoice>();
+    shared::<XMoe>();
+    shared::<Capacity>();
     shared::<Gates>();
     shared::<Registry>();
     shared::<RouterInfo>();

@@ -30,10 +30,7 @@ impl Operator for Huber {
     }
 }
 
-/// The loss of predictions against targets.
-///
-/// # Shapes
-/// `[B]` or `[B, 1]`, B targets → `[]`
+/// The loss of predictions `[B]` or `[B, 1]` against B targets: `[]`.
 ///
 /// # Panics
 /// If there is not one target per prediction.

@@ -23,7 +23,7 @@ fn fit(x: &Tensor, loss: impl for<'t> Fn(Var<'t>) -> Var<'t>) -> [Real; 2] {
 /// y = 2x + 1 on [-1, 1), but every tenth point is 20 too high.
 fn points() -> (Tensor, Vec<Real>) {
     let x = Tensor::from_fn([200, 1], |i| i as Real / 100.0 - 1.0);
-    let off = |i: usize| if i % 10 == 0 { 20.0 } else { 0.0 };
+    let off = |i: usize| if i.is_multiple_of(10) { 20.0 } else { 0.0 };
     let y = x.as_slice().iter().enumerate().map(|(i, x)| 2.0 * x + 1.0 + off(i)).collect();
     (x, y)
 }

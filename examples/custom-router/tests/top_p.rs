@@ -61,7 +61,10 @@ fn logits_of_first_gate(gates: &dyn GateSet, x: &Tensor) -> Tensor {
 fn route<'t>(gates: &dyn GateSet, x: Var<'t>) -> Vec<Routing<'t>> {
     let row_ids: Vec<u64> = (0..x.shape()[0] as u64).collect();
     let (row_ids, keys) = (&row_ids[..], &row_ids[..]);
-    gates.route(&Pass { mode: Mode::Train, seed: 0, step: 0, epoch: 0, row_ids, keys }, x)
+    gates.route(
+        &Pass { mode: Mode::Train, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None },
+        x,
+    )
 }
 
 fn softmax(logits: &[Real]) -> Vec<f64> {

@@ -30,7 +30,7 @@ fn train(
     let (mut dir, state) = if RunDir::is_run(path) {
         RunDir::open(path)?
     } else {
-        let state = TrainState::new(model, options.adam);
+        let state = TrainState::new(model, options.optimizer.clone());
         (RunDir::create(path, RunInfo::default(), &state)?, state)
     };
     let both = &mut (&mut dir, observer);

@@ -1,17 +1,21 @@
-//! CPU kernels: the one door that every matrix product goes through, and the row-block loop that
-//! every other parallel kernel is written with.
+//! CPU kernels: the one door that every matrix product goes through, the row-block loop that every other parallel kernel
+//! is written with, sums that lose few digits, and elementary functions over slices.
 //!
 //! # Determinism
 //! How work is cut depends on fixed block sizes only, never on the number of rows or threads, and each
 //! output element is one ascending chain of additions (of fixed blocks of them, where the right factor is too large for
-//! the caches). Hence equal bits for any thread count, and a row
+//! the caches), or a binary tree whose shape depends on the number of terms alone. Hence equal bits for any thread count, and a row
 //! of a product does not depend on the other rows.
 
 mod gemm;
 mod mat;
 mod parallel;
 mod raw;
+mod reduce;
+pub mod vector_math;
 
 pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
-pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2, sum_rows};
+pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2};
+pub use raw::{Loops, wide};
+pub use reduce::{dot, max, max_axis, sum, sum_axis};

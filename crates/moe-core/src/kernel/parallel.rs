@@ -65,12 +65,3 @@ pub fn for_row_blocks2(
         pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
     }
 }
-
-/// Adds the rows of `matrix` (with as many columns as `out`) to `out`, first row first.
-pub fn sum_rows(matrix: &[Real], out: &mut [Real]) {
-    for row in matrix.chunks_exact(out.len().max(1)) {
-        for (sum, value) in out.iter_mut().zip(row) {
-            *sum += value;
-        }
-    }
-}

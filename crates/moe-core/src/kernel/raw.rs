@@ -1,4 +1,5 @@
-//! The only module with `unsafe` code: the micro-kernels behind the GEMM door.
+//! The only module with `unsafe` code: the micro-kernels behind the GEMM door, and a loop compiled for each instruction
+//! set ([`map`]).
 //!
 //! A tile of `c`, a few rows by a few vector registers, is held in registers while the inner dimension is walked
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
@@ -336,12 +337,101 @@ unsafe fn product_avx512(
     unsafe { panels::<x86::Avx512, 8, 3>(a, b, accumulate, c, scratch) }
 }
 
+/// Plain loops for [`wide`]. A trait, because a closure is not always compiled into its caller.
+pub trait Loops {
+    /// What they find.
+    type Output;
+
+    /// Runs them. To be marked `#[inline(always)]`, also every function that it calls: otherwise nothing is gained.
+    fn run(self) -> Self::Output;
+}
+
+/// Runs loops compiled for wider registers than every machine of the target has, where this one has them. The numbers
+/// are the same: nothing is fused or put in another order.
+///
+/// ```
+/// use moe_core::kernel::{Loops, wide};
+///
+/// struct Halve<'a>(&'a mut [f32]);
+/// impl Loops for Halve<'_> {
+///     type Output = ();
+///     #[inline(always)]
+///     fn run(self) {
+///         self.0.iter_mut().for_each(|value| *value *= 0.5);
+///     }
+/// }
+/// let mut values = [1.0, 3.0];
+/// wide(Halve(&mut values));
+/// assert_eq!(values, [0.5, 1.5]);
+/// ```
+#[inline]
+pub fn wide<L: Loops>(loops: L) -> L::Output {
+    wide_on(Isa::best(), loops)
+}
+
+/// [`wide`] for an instruction set of this machine.
+#[inline]
+pub(super) fn wide_on<L: Loops>(isa: Isa, loops: L) -> L::Output {
+    match isa {
+        Isa::Portable => loops.run(),
+        // SAFETY: an `Isa` other than `Portable` comes from `available`, which asked the processor.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => unsafe { wide_avx2(loops) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => unsafe { wide_avx512(loops) },
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn wide_avx2<L: Loops>(loops: L) -> L::Output {
+    loops.run()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+fn wide_avx512<L: Loops>(loops: L) -> L::Output {
+    loops.run()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn numbers(count: usize, seed: usize) -> Vec<Real> {
         (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
+    }
+
+    /// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
+    struct Chains<'a>(&'a [Real]);
+
+    impl Loops for Chains<'_> {
+        type Output = [Real; 8];
+
+        #[inline(always)]
+        fn run(self) -> [Real; 8] {
+            let mut sums = [0.0; 8];
+            for chunk in self.0.as_chunks::<8>().0 {
+                for i in 0..8 {
+                    sums[i] = sums[i] * 0.9 + chunk[i] * chunk[i] / (1.0 + chunk[i].abs().sqrt());
+                }
+            }
+            sums
+        }
+    }
+
+    #[test]
+    fn wide_loops_find_the_same_numbers() {
+        let values = numbers(1000, 3);
+        for isa in Isa::available() {
+            let found = wide_on(isa, Chains(&values));
+            assert_eq!(
+                found.map(Real::to_bits),
+                Chains(&values).run().map(Real::to_bits),
+                "{isa:?}"
+            );
+        }
     }
 
     /// Small enough for miri. The numbers are short, so every sum is exact in any order.

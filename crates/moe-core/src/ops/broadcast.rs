@@ -1,6 +1,6 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::kernel::sum_rows;
+use crate::kernel::sum_axis;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Shape, Tensor};
 
@@ -65,7 +65,7 @@ fn reduce(x: Tensor, shape: &Shape) -> Tensor {
     let mut out = Tensor::zeros(*shape);
     let sum = out.as_mut_slice();
     if shape.as_matrix() == (1, x.cols()) {
-        sum_rows(x.as_slice(), sum);
+        sum_axis(x.as_slice(), x.rows(), x.cols(), sum);
     } else {
         for_each_position(x.shape(), shape, |from, to| sum[to] += x.as_slice()[from]);
     }

@@ -1,4 +1,4 @@
-use crate::kernel::{gemm, sum_rows};
+use crate::kernel::{gemm, sum_axis};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
 
@@ -44,8 +44,8 @@ impl Operator for Linear {
             gradients.add(1, product(mat(x).t(), dy, w.rows(), w.cols()));
         }
         if gradients.wants(2) {
-            let mut db = Tensor::zeros(*b.shape());
-            sum_rows(at.cotangent.as_slice(), db.as_mut_slice());
+            let mut db = Tensor::unspecified(*b.shape());
+            sum_axis(at.cotangent.as_slice(), x.rows(), b.len(), db.as_mut_slice());
             gradients.add(2, db);
         }
     }

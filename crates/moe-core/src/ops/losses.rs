@@ -1,27 +1,51 @@
+use crate::kernel::vector_math::{Function, Ln, LnOnePlusExpOfMinusAbs, Sigmoid, map};
+use crate::kernel::{for_row_blocks2, sum};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Buffer, Real, Tensor};
 
-use super::elementwise::sigmoid;
-use super::softmax::softmax_in_place;
+use super::softmax::softmax_rows;
 
-/// A mean of losses of rows, with the gradient of that mean computed in the forward pass.
+/// A weighted mean of losses of rows, with the gradient of that mean computed in the forward pass.
 struct RowLoss<F> {
     name: &'static str,
-    /// Fills in the gradient of the loss with respect to `x` and returns the loss.
+    rows: usize,
+    /// All one if absent.
+    weights: Option<Buffer<Real>>,
+    /// `rule(x, losses, gradient)` fills in the loss of each row and, where x stands, its gradient.
     rule: F,
     gradient: Option<Tensor>,
 }
 
-impl<F: Fn(&Tensor, &mut [Real]) -> Real + Send + 'static> Operator for RowLoss<F> {
+impl<F: Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static> Operator for RowLoss<F> {
     fn name(&self) -> &'static str {
         self.name
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let mut gradient = Tensor::zeros(*inputs[0].shape());
-        let loss = (self.rule)(inputs[0], gradient.as_mut_slice());
+        let x = inputs[0];
+        let (mut losses, mut gradient) = (Buffer::filled(self.rows, 0.0), x.clone());
+        let slopes = gradient.as_mut_slice();
+        (self.rule)(x, &mut losses, slopes);
+        let total = match &self.weights {
+            Some(weights) => sum(weights),
+            None => self.rows as Real,
+        };
+        let cols = (x.len() / self.rows.max(1)).max(1);
+        for (row, (slopes, loss)) in
+            slopes.chunks_exact_mut(cols).zip(losses.iter_mut()).enumerate()
+        {
+            let weight = self.weights.as_ref().map_or(1.0, |weights| weights[row]);
+            if weight == 0.0 {
+                // Whatever the row holds.
+                *loss = 0.0;
+                slopes.fill(0.0);
+            } else {
+                *loss *= weight;
+                slopes.iter_mut().for_each(|g| *g = *g * weight / total);
+            }
+        }
         self.gradient = Some(gradient);
-        Tensor::scalar(loss)
+        Tensor::scalar(if total == 0.0 { 0.0 } else { sum(&losses) / total })
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
@@ -35,10 +59,20 @@ impl<'t> Var<'t> {
     fn row_loss(
         self,
         name: &'static str,
-        rule: impl Fn(&Tensor, &mut [Real]) -> Real + Send + 'static,
+        rows: usize,
+        weights: Option<Buffer<Real>>,
+        rule: impl Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static,
     ) -> Var<'t> {
-        let loss = RowLoss { name, rule, gradient: None };
-        self.tape().apply(loss, &[self])
+        if let Some(weights) = &weights {
+            assert_eq!(weights.len(), rows, "{name}: one weight per row");
+            for (row, &weight) in weights.iter().enumerate() {
+                assert!(
+                    weight >= 0.0 && weight.is_finite(),
+                    "{name}: weight {weight} of row {row} is not finite and at least 0"
+                );
+            }
+        }
+        self.tape().apply(RowLoss { name, rows, weights, rule, gradient: None }, &[self])
     }
 
     /// Binary cross-entropy of logits z against targets t in [0, 1], mean over the rows:
@@ -50,16 +84,32 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one target per logit.
     pub fn bce_with_logits(self, targets: &[Real]) -> Var<'t> {
+        self.bce(targets, None)
+    }
+
+    /// [`Var::bce_with_logits`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
+    /// count, whatever it holds.
+    ///
+    /// # Shapes
+    /// `[B]` or `[B, 1]`, B targets and weights → `[]`
+    ///
+    /// # Panics
+    /// If there is not one target and one weight per logit, or a weight is negative or not finite.
+    pub fn bce_with_logits_weighted(self, targets: &[Real], weights: &[Real]) -> Var<'t> {
+        self.bce(targets, Some(Buffer::copy_of(weights)))
+    }
+
+    fn bce(self, targets: &[Real], weights: Option<Buffer<Real>>) -> Var<'t> {
         let targets = Buffer::copy_of(targets);
-        self.row_loss("bce_with_logits", move |z, gradient| {
-            assert_eq!(z.len(), targets.len(), "bce_with_logits: one target per logit");
-            let rows = targets.len().max(1) as Real;
-            let mut sum = 0.0;
-            for ((z, t), g) in z.as_slice().iter().zip(targets.iter()).zip(gradient) {
-                sum += z.max(0.0) - z * t + (-z.abs()).exp().ln_1p();
-                *g = (sigmoid(*z) - t) / rows;
+        assert_eq!(self.shape().size(), targets.len(), "bce_with_logits: one target per logit");
+        self.row_loss("bce_with_logits", targets.len(), weights, move |z, losses, gradient| {
+            losses.copy_from_slice(z.as_slice());
+            map(LnOnePlusExpOfMinusAbs, losses);
+            map(Sigmoid, gradient);
+            for (i, (&z, &t)) in z.as_slice().iter().zip(targets.iter()).enumerate() {
+                losses[i] += z.max(0.0) - z * t;
+                gradient[i] -= t;
             }
-            sum / rows
         })
     }
 
@@ -71,21 +121,32 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one value and one flag per prediction.
     pub fn masked_mse(self, values: &[Real], present: &[bool]) -> Var<'t> {
-        let (values, present) = (Buffer::copy_of(values), present.to_vec());
-        self.row_loss("masked_mse", move |x, gradient| {
-            assert_eq!(
-                (x.len(), x.len()),
-                (values.len(), present.len()),
-                "masked_mse: one value and one flag per prediction"
-            );
-            let count = present.iter().filter(|&&p| p).count().max(1) as Real;
-            let mut sum = 0.0;
-            for i in (0..values.len()).filter(|&i| present[i]) {
-                let error = x.as_slice()[i] - values[i];
-                sum += error * error;
-                gradient[i] = 2.0 * error / count;
+        let mut weights = Buffer::unspecified(present.len());
+        weights.iter_mut().zip(present).for_each(|(w, &p)| *w = Real::from(u8::from(p)));
+        self.mse("masked_mse", values, weights)
+    }
+
+    /// Squared error with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not count,
+    /// whatever it holds.
+    ///
+    /// # Shapes
+    /// `[B]` or `[B, 1]`, B values and weights → `[]`
+    ///
+    /// # Panics
+    /// If there is not one value and one weight per prediction, or a weight is negative or not finite.
+    pub fn mse_weighted(self, values: &[Real], weights: &[Real]) -> Var<'t> {
+        self.mse("mse_weighted", values, Buffer::copy_of(weights))
+    }
+
+    fn mse(self, name: &'static str, values: &[Real], weights: Buffer<Real>) -> Var<'t> {
+        let values = Buffer::copy_of(values);
+        assert_eq!(self.shape().size(), values.len(), "{name}: one value per prediction");
+        self.row_loss(name, values.len(), Some(weights), move |_, losses, gradient| {
+            for ((loss, g), value) in losses.iter_mut().zip(gradient).zip(values.iter()) {
+                let error = *g - value;
+                *loss = error * error;
+                *g = 2.0 * error;
             }
-            sum / count
         })
     }
 
@@ -97,27 +158,90 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one class per row, or a class is not below C.
     pub fn cross_entropy(self, classes: &[u32]) -> Var<'t> {
+        self.ce(classes, None)
+    }
+
+    /// [`Var::cross_entropy`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
+    /// count, whatever its logits are.
+    ///
+    /// # Shapes
+    /// `[B, C]`, B classes and weights → `[]`
+    ///
+    /// # Panics
+    /// If there is not one class and one weight per row, a class is not below C, or a weight is negative or not finite.
+    pub fn cross_entropy_weighted(self, classes: &[u32], weights: &[Real]) -> Var<'t> {
+        self.ce(classes, Some(Buffer::copy_of(weights)))
+    }
+
+    fn ce(self, classes: &[u32], weights: Option<Buffer<Real>>) -> Var<'t> {
         let classes = Buffer::copy_of(classes);
-        self.row_loss("cross_entropy", move |z, gradient| {
-            assert_eq!(z.rows(), classes.len(), "cross_entropy: one class per row");
-            let rows = classes.len().max(1) as Real;
-            let cols = z.cols();
-            gradient.copy_from_slice(z.as_slice());
-            let mut sum = 0.0;
-            for (row, (&class, g)) in
-                classes.iter().zip(gradient.chunks_exact_mut(cols)).enumerate()
-            {
-                let class = class as usize;
-                assert!(class < cols, "cross_entropy: class {class} of {cols}");
-                let z = z.row(row);
-                let max = z.iter().copied().fold(Real::NEG_INFINITY, Real::max);
-                let total: Real = z.iter().map(|v| (v - max).exp()).sum();
-                sum += (max - z[class]) + total.ln();
-                softmax_in_place(g);
-                g[class] -= 1.0;
-                g.iter_mut().for_each(|g| *g /= rows);
-            }
-            sum / rows
+        let (rows, cols) = self.shape().as_matrix();
+        assert_eq!(rows, classes.len(), "cross_entropy: one class per row");
+        for &class in classes.iter() {
+            assert!((class as usize) < cols, "cross_entropy: class {class} of {cols}");
+        }
+        self.row_loss("cross_entropy", rows, weights, move |z, losses, gradient| {
+            for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
+                let class = |r: usize| classes[first + r] as usize;
+                softmax_rows(gradient, cols, |r, largest, total| {
+                    losses[r] = (largest - z.row(first + r)[class(r)]) + Ln::at(total);
+                });
+                for (r, row) in gradient.chunks_exact_mut(cols).enumerate() {
+                    row[class(r)] -= 1.0;
+                }
+            });
+        })
+    }
+
+    /// Kullback-Leibler divergence of the softmax of logits z from target probabilities t, mean over the rows:
+    /// Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants, and should add up to 1 in each
+    /// row; a negative one makes the loss not a number. No rows: 0.
+    ///
+    /// For distillation t is the teacher's softmax, for a router the gate that it should have.
+    ///
+    /// # Shapes
+    /// `[B, C]`, `targets` `[B, C]` → `[]`
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn kl_with_logits(self, targets: &Tensor) -> Var<'t> {
+        self.kl(targets, None)
+    }
+
+    /// [`Var::kl_with_logits`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
+    /// count, whatever it holds.
+    ///
+    /// # Shapes
+    /// `[B, C]`, `targets` `[B, C]`, B weights → `[]`
+    ///
+    /// # Panics
+    /// If the shapes differ, there is not one weight per row, or a weight is negative or not finite.
+    pub fn kl_with_logits_weighted(self, targets: &Tensor, weights: &[Real]) -> Var<'t> {
+        self.kl(targets, Some(Buffer::copy_of(weights)))
+    }
+
+    fn kl(self, targets: &Tensor, weights: Option<Buffer<Real>>) -> Var<'t> {
+        let shape = self.shape();
+        assert_eq!(shape, *targets.shape(), "kl_with_logits: shapes of logits and targets differ");
+        let (rows, cols) = shape.as_matrix();
+        let targets = targets.clone();
+        self.row_loss("kl_with_logits", rows, weights, move |z, losses, gradient| {
+            for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
+                softmax_rows(gradient, cols, |r, largest, total| {
+                    let total = Ln::at(total);
+                    let terms = targets.row(first + r).iter().zip(z.row(first + r));
+                    let divergences = terms.map(|(&t, &z)| match t {
+                        0.0 => 0.0,
+                        _ => t * (Ln::at(t) - ((z - largest) - total)),
+                    });
+                    losses[r] = divergences.sum();
+                });
+                for (r, row) in gradient.chunks_exact_mut(cols).enumerate() {
+                    let targets = targets.row(first + r);
+                    let mass = sum(targets);
+                    row.iter_mut().zip(targets).for_each(|(g, t)| *g = mass * *g - t);
+                }
+            });
         })
     }
 }

@@ -4,14 +4,21 @@
 //! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
 //! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)).
 
+mod axis;
 mod broadcast;
 mod concat;
 mod dropout;
 mod elementwise;
 mod gather_rows;
+mod index_select;
+mod layer_norm;
 mod linear;
+mod log_softmax;
 mod losses;
 mod matmul;
 mod reduce;
+mod reshape;
+mod slice;
 mod softmax;
 mod sparse;
+mod transpose;

@@ -1,25 +1,42 @@
-use crate::kernel::for_row_blocks;
+use crate::kernel::vector_math::{Exp, map};
+use crate::kernel::{ROW_BLOCK, dot, for_row_blocks, max, sum};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
 
 struct Softmax;
 
-/// Replaces a row of logits by its softmax. An empty row stays empty.
-pub(super) fn softmax_in_place(row: &mut [Real]) {
-    let max = row.iter().copied().fold(Real::NEG_INFINITY, Real::max);
-    let mut sum = 0.0;
-    for v in row.iter_mut() {
-        *v = (*v - max).exp();
-        sum += *v;
+/// Moves a row so that its largest element is 0, and returns what that was.
+pub(super) fn subtract_max(row: &mut [Real]) -> Real {
+    let largest = max(row);
+    row.iter_mut().for_each(|v| *v -= largest);
+    largest
+}
+
+/// Divides a row by its sum, which is returned.
+pub(super) fn divide_by_sum(row: &mut [Real]) -> Real {
+    let total = sum(row);
+    row.iter_mut().for_each(|v| *v /= total);
+    total
+}
+
+/// Replaces at most [`ROW_BLOCK`] rows of logits z by their softmax, and calls `f(row, largest z, Σ e^(z - largest z))` for
+/// each.
+pub(super) fn softmax_rows(block: &mut [Real], cols: usize, mut f: impl FnMut(usize, Real, Real)) {
+    let mut largest = [0.0; ROW_BLOCK];
+    for (row, largest) in block.chunks_exact_mut(cols).zip(&mut largest) {
+        *largest = subtract_max(row);
     }
-    row.iter_mut().for_each(|v| *v /= sum);
+    map(Exp, block);
+    for (r, row) in block.chunks_exact_mut(cols).enumerate() {
+        f(r, largest[r], divide_by_sum(row));
+    }
 }
 
 /// Replaces the cotangent of a softmax row by the gradient of its logits.
 pub(super) fn softmax_gradient_in_place(weights: &[Real], cotangent: &mut [Real]) {
-    let dot: Real = weights.iter().zip(cotangent.iter()).map(|(w, d)| w * d).sum();
+    let along = dot(weights, cotangent);
     for (d, w) in cotangent.iter_mut().zip(weights) {
-        *d = w * (*d - dot);
+        *d = w * (*d - along);
     }
 }
 
@@ -31,9 +48,7 @@ impl Operator for Softmax {
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let cols = inputs[0].cols();
         let mut y = inputs[0].clone();
-        for_row_blocks(y.as_mut_slice(), cols, |_, block| {
-            block.chunks_exact_mut(cols).for_each(softmax_in_place);
-        });
+        for_row_blocks(y.as_mut_slice(), cols, |_, block| softmax_rows(block, cols, |_, _, _| ()));
         y
     }
 
@@ -50,7 +65,7 @@ impl Operator for Softmax {
 }
 
 impl<'t> Var<'t> {
-    /// Softmax over the last axis.
+    /// Softmax over the last axis. A row of -∞ only, or with +∞, has none: its result is not a number.
     ///
     /// # Shapes
     /// `[…, C]` → the same.

@@ -9,10 +9,12 @@
 
 mod dropout_mask;
 mod initial;
+mod normal;
 mod philox;
 
 pub use dropout_mask::{DrawRows, keep_mask};
 pub use initial::{glorot_uniform, uniform};
+pub use normal::{normal_quantile, standard_normals};
 pub use philox::{Philox, unit};
 
 use rand::SeedableRng;

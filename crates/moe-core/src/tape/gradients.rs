@@ -137,23 +137,52 @@ impl Gradient {
 #[derive(Debug)]
 pub struct Gradients {
     tape: u64,
-    leaves: Vec<Option<Gradient>>,
+    /// Of the tape's leaves; behind them, of parameters that only other passes used.
+    leaves: Vec<Option<Box<Gradient>>>,
+    /// Number of values of the tape that `leaves` begins with.
+    values: usize,
+    /// Where in `leaves`.
     parameters: HashMap<ParameterId, u32>,
 }
 
 impl Gradients {
     pub(super) fn new(
         tape: u64,
-        leaves: Vec<Option<Gradient>>,
-        parameters: HashMap<ParameterId, u32>,
+        leaves: Vec<Option<Box<Gradient>>>,
+        mut parameters: HashMap<ParameterId, u32>,
     ) -> Self {
-        Gradients { tape, leaves, parameters }
+        let values = leaves.len();
+        parameters.retain(|_, index| (*index as usize) < values);
+        Gradients { tape, leaves, values, parameters }
+    }
+
+    /// Takes the gradient of a leaf out.
+    pub(super) fn take_leaf(&mut self, index: u32) -> Option<Gradient> {
+        self.leaves.get_mut(index as usize)?.take().map(|gradient| *gradient)
     }
 
     /// The gradient of a parameter; `None` if the result does not depend on it.
     pub fn get(&self, parameter: &Parameter) -> Option<&Gradient> {
         let index = *self.parameters.get(&parameter.id())?;
-        self.leaves.get(index as usize)?.as_ref()
+        self.leaves[index as usize].as_deref()
+    }
+
+    /// Adds the gradients of parameters that another pass found, on any tape: the sum over the parts of a batch.
+    /// Gradients of the other pass's variables are dropped.
+    pub fn accumulate(&mut self, mut other: Gradients) {
+        for (id, index) in std::mem::take(&mut other.parameters) {
+            let Some(gradient) = other.take_leaf(index) else {
+                continue;
+            };
+            match self.parameters.get(&id).map(|&index| &mut self.leaves[index as usize]) {
+                Some(Some(present)) => present.add_assign(gradient),
+                Some(empty) => *empty = Some(Box::new(gradient)),
+                None => {
+                    self.parameters.insert(id, self.leaves.len() as u32);
+                    self.leaves.push(Some(Box::new(gradient)));
+                }
+            }
+        }
     }
 
     /// The gradient of a leaf made by [`Tape::variable`](super::Tape::variable), all elements.
@@ -162,7 +191,7 @@ impl Gradients {
     /// If the variable is of another tape.
     pub fn wrt(&self, var: Var<'_>) -> Option<Tensor> {
         assert_eq!(self.tape, var.tape.id, "gradient of a variable of another tape");
-        let gradient = self.leaves.get(var.index())?.clone();
-        gradient.map(Gradient::into_dense)
+        let gradient = self.leaves[..self.values].get(var.index())?.as_deref();
+        gradient.cloned().map(Gradient::into_dense)
     }
 }

@@ -4,10 +4,12 @@
 //! values. [`Tape::backward`] walks the record in reverse and returns the [`Gradients`] as a value.
 //!
 //! An operator is anything that implements [`Operator`]: the built-in ones of [`crate::ops`] and those of
-//! other crates are recorded the same way, by [`Tape::apply`].
+//! other crates are recorded the same way, by [`Tape::apply`]. Blocks of rows that are computed in parallel have tapes
+//! of their own, and are one operator of the tape that they come from: [`Var::map_row_blocks`].
 
 mod gradients;
 mod operator;
+mod sub_tape;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -81,13 +83,16 @@ impl Tape {
 
     /// The leaf of a parameter: one per tape, however often it is used. That of a frozen one has no gradient.
     pub fn parameter(&self, parameter: &Parameter) -> Var<'_> {
-        let known = self.parameters.borrow().get(&parameter.id()).copied();
+        self.parameter_leaf(parameter.id(), parameter.value(), !parameter.is_frozen())
+    }
+
+    fn parameter_leaf(&self, id: ParameterId, value: &Tensor, learns: bool) -> Var<'_> {
+        let known = self.parameters.borrow().get(&id).copied();
         if let Some(index) = known {
             return Var { tape: self, index };
         }
-        let needs_gradient = self.recording && !parameter.is_frozen();
-        let var = self.leaf(parameter.value().clone(), needs_gradient);
-        self.parameters.borrow_mut().insert(parameter.id(), var.index);
+        let var = self.leaf(value.clone(), self.recording && learns);
+        self.parameters.borrow_mut().insert(id, var.index);
         var
     }
 
@@ -147,9 +152,10 @@ impl Tape {
             "the cotangent must have the shape of the output"
         );
         let nodes = self.nodes.borrow();
-        let mut cotangents: Vec<Option<Gradient>> = Vec::new();
+        // Boxed, so that a long tape needs no large list.
+        let mut cotangents: Vec<Option<Box<Gradient>>> = Vec::new();
         cotangents.resize_with(output.index() + 1, || None);
-        cotangents[output.index()] = Some(Gradient::Dense(cotangent));
+        cotangents[output.index()] = Some(Box::new(Gradient::Dense(cotangent)));
         for index in (0..=output.index()).rev() {
             let node = &nodes[index];
             let Some(operator) = &node.operator else {

@@ -65,7 +65,7 @@ pub struct InputGradients<'a> {
     nodes: &'a [Node],
     inputs: &'a [u32],
     /// Of all nodes before the operator.
-    cotangents: &'a mut [Option<Gradient>],
+    cotangents: &'a mut [Option<Box<Gradient>>],
 }
 
 impl<'a> InputGradients<'a> {
@@ -73,7 +73,7 @@ impl<'a> InputGradients<'a> {
         operator: &'static str,
         nodes: &'a [Node],
         inputs: &'a [u32],
-        cotangents: &'a mut [Option<Gradient>],
+        cotangents: &'a mut [Option<Box<Gradient>>],
     ) -> Self {
         InputGradients { operator, nodes, inputs, cotangents }
     }
@@ -99,7 +99,7 @@ impl<'a> InputGradients<'a> {
         self.add_gradient(input, Gradient::Rows(Box::new(gradient)));
     }
 
-    fn add_gradient(&mut self, input: usize, gradient: Gradient) {
+    pub(super) fn add_gradient(&mut self, input: usize, gradient: Gradient) {
         if !self.wants(input) {
             return;
         }
@@ -113,7 +113,7 @@ impl<'a> InputGradients<'a> {
         );
         match &mut self.cotangents[index] {
             Some(present) => present.add_assign(gradient),
-            empty => *empty = Some(gradient),
+            empty => *empty = Some(Box::new(gradient)),
         }
     }
 }

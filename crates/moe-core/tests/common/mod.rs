@@ -3,9 +3,12 @@
 
 use moe_core::dispatch::Assignments;
 use moe_core::rand::Rng;
-use moe_core::rand::seq::IndexedRandom;
+use moe_core::rand::seq::{IndexedRandom, SliceRandom};
 use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::tape::{Tape, Var};
+use moe_core::testing::gradcheck;
 use moe_core::{Real, Shape, Tensor, random};
+use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
 
 /// That many cases; failing ones are kept beside the suite's source, to be committed.
@@ -25,6 +28,15 @@ pub(crate) fn spread(shape: impl Into<Shape>, rng: &mut ChaCha8Rng) -> Tensor {
         let magnitude: f64 = rng.random_range(0.1..1.0);
         (if rng.random() { magnitude } else { -magnitude }) as Real
     })
+}
+
+/// Values that are a tenth or more apart, in random order, none of them 0.
+pub(crate) fn distinct(shape: impl Into<Shape>, rng: &mut ChaCha8Rng) -> Tensor {
+    let shape = shape.into();
+    let mut places: Vec<usize> = (0..shape.size()).collect();
+    places.shuffle(rng);
+    let middle = shape.size() as Real / 2.0;
+    Tensor::from_fn(shape, |i| (places[i] as Real - middle + 0.25) / 10.0)
 }
 
 /// Uniform values in [-1, 1).
@@ -81,4 +93,46 @@ pub(crate) fn close(a: &Tensor, b: &Tensor, tolerance: Real) -> bool {
 /// Panics unless [`close`].
 pub(crate) fn assert_close(a: &Tensor, b: &Tensor, tolerance: Real, what: &str) {
     assert!(close(a, b, tolerance), "{what}: {:?} and {:?}", a.to_array(), b.to_array());
+}
+
+/// [`gradcheck`], panicking with the mismatch.
+pub(crate) fn check(f: impl for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t>, inputs: &[Tensor]) {
+    if let Err(mismatch) = gradcheck(f, inputs) {
+        panic!("{mismatch}; inputs {inputs:?}");
+    }
+}
+
+/// One tensor of [`spread`] values per shape.
+pub(crate) fn inputs<const I: usize>(seed: u64, shapes: [Shape; I]) -> [Tensor; I] {
+    let mut rng = rng(seed, 0);
+    shapes.map(|shape| spread(shape, &mut rng))
+}
+
+/// Any shape of rank 0 to 4 with short axes.
+pub(crate) fn any_shape() -> impl Strategy<Value = Shape> {
+    prop::collection::vec(0usize..4, 0..=Shape::MAX_RANK).prop_map(|dims| Shape::new(&dims))
+}
+
+/// A product in twice the working precision, and the sum of the magnitudes of its terms.
+pub(crate) struct Reference {
+    pub(crate) value: f64,
+    pub(crate) magnitude: f64,
+}
+
+/// Dot product with the rounding error of every product and sum carried along
+/// (Ogita, Rump and Oishi, "Accurate sum and dot product", 2005, algorithm Dot2).
+pub(crate) fn dot2(terms: impl Iterator<Item = (Real, Real)>) -> Reference {
+    let (mut sum, mut error, mut magnitude) = (0.0_f64, 0.0_f64, 0.0_f64);
+    for (a, b) in terms {
+        let (a, b) = (a as f64, b as f64);
+        let product = a * b;
+        let product_error = a.mul_add(b, -product);
+        let next = sum + product;
+        let part = next - sum;
+        let sum_error = (sum - (next - part)) + (product - part);
+        sum = next;
+        error += product_error + sum_error;
+        magnitude += product.abs();
+    }
+    Reference { value: sum + error, magnitude }
 }

@@ -1,6 +1,8 @@
 //! Small data sets in memory, models over them and comparisons that the suites share.
 #![allow(dead_code)] // each suite uses its part
 
+pub(crate) mod matrices;
+
 use std::collections::BTreeMap;
 
 use moe_core::batch::{
@@ -11,7 +13,7 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
-    AdamOptions, Mixture, MixtureDescription, Model, Module, Output, TrainOptions, Weights,
+    Mixture, MixtureDescription, Model, Module, OptimizerOptions, Output, TrainOptions, Weights,
     task_loss,
 };
 use moe_routers::{Registry, Value};
@@ -143,6 +145,7 @@ pub(crate) fn description(source: &Memory, router: &str) -> MixtureDescription {
         embedding_width: 5,
         experts: 4,
         k: 2,
+        expert_hidden_widths: vec![],
         expert_width: 8,
         expert_dropout: 0.0,
         head_widths: vec![6],
@@ -170,9 +173,15 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         epochs: 4,
         patience: 100,
         max_seconds: None,
+        micro_batch_rows: None,
         task_weights: vec![1.0, 0.5, 2.0],
-        adam: AdamOptions { learning_rate: 0.01, ..AdamOptions::default() },
+        optimizer: rate(0.01),
     }
+}
+
+/// Adam with this learning rate.
+pub(crate) fn rate(learning_rate: f64) -> OptimizerOptions {
+    OptimizerOptions { learning_rate, ..OptimizerOptions::default() }
 }
 
 /// The rows `0..rows` of a source.
@@ -182,7 +191,15 @@ pub(crate) fn first_rows(source: &dyn BatchSource, rows: usize) -> Batch {
 
 /// The pass of `batch` in this mode.
 pub(crate) fn pass(batch: &Batch, mode: Mode) -> Pass<'_> {
-    Pass { mode, seed: 5, step: 0, epoch: 0, row_ids: &batch.row_ids, keys: &batch.keys }
+    Pass {
+        mode,
+        seed: 5,
+        step: 0,
+        epoch: 0,
+        row_ids: &batch.row_ids,
+        keys: &batch.keys,
+        experts: None,
+    }
 }
 
 pub(crate) fn forward<'t>(
@@ -231,6 +248,20 @@ pub(crate) fn names(module: &dyn Module) -> Vec<String> {
 /// Every number of a module, as bits.
 pub(crate) fn bits(module: &dyn Module) -> Vec<u64> {
     Weights::of(module).iter().flat_map(|(_, tensor)| tensor_bits(tensor)).collect()
+}
+
+/// Every tensor of a module, in the order of its visit.
+pub(crate) fn tensors(module: &dyn Module) -> Vec<Tensor> {
+    let mut tensors = Vec::new();
+    module.visit(&mut |_, state| tensors.push(state.tensor().clone()));
+    tensors
+}
+
+/// Puts [`tensors`] back.
+pub(crate) fn put(module: &mut dyn Module, tensors: &[Tensor]) {
+    let mut next = tensors.iter();
+    module.visit_mut(&mut |_, mut state| *state.tensor_mut() = next.next().unwrap().clone());
+    assert!(next.next().is_none());
 }
 
 /// Every tensor of two modules of one kind, by name.

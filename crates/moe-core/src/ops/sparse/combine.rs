@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use crate::dispatch::{Assignments, ExpertPlan};
-use crate::kernel::for_row_blocks;
+use crate::kernel::{dot, for_row_blocks};
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Real, Tensor};
+use crate::{Buffer, Tensor};
 
 struct Combine {
     plan: Arc<ExpertPlan>,
@@ -66,21 +66,6 @@ impl Operator for Combine {
             gradients.add(0, ds);
         }
     }
-}
-
-/// Dot product in eight interleaved chains, folded in order.
-fn dot(a: &[Real], b: &[Real]) -> Real {
-    const LANES: usize = 8;
-    let mut sums = [0.0; LANES];
-    let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-    let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-    for (a, b) in a_chunks.iter().zip(b_chunks) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    let rest: Real = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<Real>() + rest
 }
 
 impl<'t> Var<'t> {

@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
 use crate::dispatch::Assignments;
-use crate::ops::softmax::{softmax_gradient_in_place, softmax_in_place};
+use crate::kernel::vector_math::{Exp, map};
+use crate::ops::softmax::{divide_by_sum, softmax_gradient_in_place, subtract_max};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Buffer, Real, Tensor};
 
@@ -27,7 +28,15 @@ impl Operator for CsrSoftmax {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let mut weights = inputs[0].clone();
-        self.for_rows(weights.as_mut_slice(), |_, row| softmax_in_place(row));
+        let values = weights.as_mut_slice();
+        // The exponentials of all rows together: a row has few pairs.
+        self.for_rows(values, |_, row| {
+            subtract_max(row);
+        });
+        map(Exp, values);
+        self.for_rows(values, |_, row| {
+            divide_by_sum(row);
+        });
         weights
     }
 

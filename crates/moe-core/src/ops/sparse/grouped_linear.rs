@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::Tensor;
 use crate::dispatch::ExpertPlan;
-use crate::kernel::{Mat, for_pieces, gemm_groups, sum_rows};
+use crate::kernel::{Mat, for_pieces, gemm_groups, sum_axis};
 use crate::ops::linear::fill_rows;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 
@@ -81,11 +81,12 @@ impl Operator for GroupedLinear {
             gradients.add(1, dw);
         }
         if gradients.wants(2) {
-            let mut db = Tensor::zeros(*b.shape());
+            let mut db = Tensor::unspecified(*b.shape());
             let outputs = b.cols();
             for_pieces(dy.len(), db.as_mut_slice(), outputs.max(1), |expert, sum| {
                 let slots = plan.slots_of_expert(expert);
-                sum_rows(&dy.as_slice()[slots.start * outputs..slots.end * outputs], sum);
+                let of_expert = &dy.as_slice()[slots.start * outputs..slots.end * outputs];
+                sum_axis(of_expert, slots.len(), outputs, sum);
             });
             gradients.add(2, db);
         }

@@ -1,0 +1,70 @@
+use moe_core::Real;
+
+use super::clipping::Limits;
+use super::update::{Span, flushed};
+
+/// A step of Adam or AdamW: its constants.
+pub(super) struct AdamStep {
+    pub(super) limits: Limits,
+    beta1: Real,
+    beta2: Real,
+    /// 1 - beta1 and 1 - beta2.
+    new1: Real,
+    new2: Real,
+    step_size: Real,
+    /// Factor of the root of the second moment.
+    root_correction: Real,
+    epsilon: Real,
+    /// Share of a value that weight decay leaves.
+    kept: Real,
+}
+
+impl AdamStep {
+    /// Step `t`, from 1. `is_sparse`: as SparseAdam, whose epsilon is added before the bias correction.
+    pub(super) fn new(
+        t: u64,
+        (beta1, beta2): (f64, f64),
+        epsilon: f64,
+        is_sparse: bool,
+        learning_rate: f64,
+        weight_decay: f64,
+        limits: Limits,
+    ) -> Self {
+        let correction = |beta: f64| 1.0 - beta.powf(t as f64);
+        let root_correction = 1.0 / correction(beta2).sqrt();
+        AdamStep {
+            limits,
+            beta1: beta1 as Real,
+            beta2: beta2 as Real,
+            new1: (1.0 - beta1) as Real,
+            new2: (1.0 - beta2) as Real,
+            step_size: (learning_rate / correction(beta1)) as Real,
+            root_correction: root_correction as Real,
+            epsilon: (if is_sparse { epsilon * root_correction } else { epsilon }) as Real,
+            kept: (1.0 - learning_rate * weight_decay) as Real,
+        }
+    }
+
+    /// Without gradient: as if it were zero.
+    #[inline(always)]
+    pub(super) fn apply(&self, span: Span<'_>, gradient: Option<&[Real]>) {
+        let moments = span.first.iter_mut().zip(span.second);
+        let elements = span.values.iter_mut().zip(moments);
+        match gradient {
+            Some(gradient) => {
+                for ((value, (m, v)), &g) in elements.zip(gradient) {
+                    self.element(value, m, v, self.limits.apply(g));
+                }
+            }
+            None => elements.for_each(|(value, (m, v))| self.element(value, m, v, 0.0)),
+        }
+    }
+
+    #[inline(always)]
+    fn element(&self, value: &mut Real, m: &mut Real, v: &mut Real, g: Real) {
+        *m = flushed(self.beta1 * *m + self.new1 * g);
+        *v = flushed(self.beta2 * *v + self.new2 * g * g);
+        let root = v.sqrt() * self.root_correction + self.epsilon;
+        *value = self.kept * *value - self.step_size * *m / root;
+    }
+}

@@ -1,0 +1,335 @@
+//! A limit to the number of rows of an expert.
+
+use moe_core::dispatch::Assignments;
+use moe_core::tape::{Backward, InputGradients, Operator, Var};
+use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
+
+use crate::{
+    Cardinality, GateSet, Observed, ParameterSpec, Parameters, Properties, RouterInfo, Routing,
+    TotalWeight,
+};
+
+/// Which rows are served first where an expert cannot take all that chose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServeOrder {
+    /// By position in the batch, as in GShard and the Switch Transformer.
+    Position,
+    /// By a row's largest weight, largest first, of equal ones the earlier: the batch prioritized routing of V-MoE
+    /// (Riquelme and others, 2021, section 4.1). Gates whose rows all have the same largest weight, as `top-k` with
+    /// K = 1, are served by position.
+    Priority,
+}
+
+/// How many rows an expert takes, and which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CapacityOptions {
+    /// In training, as a multiple of what each expert would have if all had as many; 0 is no limit.
+    /// See [`expert_capacity`].
+    pub factor: f64,
+    /// The same outside training. With 0, a row is then routed by itself.
+    pub inference_factor: f64,
+    /// Who is served first.
+    pub order: ServeOrder,
+    /// Whether the weights that a row is left with are divided by their sum.
+    pub renormalise: bool,
+}
+
+/// No limit.
+impl Default for CapacityOptions {
+    fn default() -> Self {
+        let order = ServeOrder::Position;
+        CapacityOptions { factor: 0.0, inference_factor: 0.0, order, renormalise: false }
+    }
+}
+
+impl CapacityOptions {
+    /// Adds these parameters to what is known of a router: `capacity-factor`, `inference-capacity-factor`, `drop` and
+    /// `renormalise`.
+    pub fn declare(info: RouterInfo) -> RouterInfo {
+        let factors = 0.0..=1e6;
+        info.with(ParameterSpec::real(
+            "capacity-factor",
+            0.0,
+            factors.clone(),
+            "most rows of an expert in training, as a multiple of a balanced load; 0: no limit",
+        ))
+        .with(ParameterSpec::real(
+            "inference-capacity-factor",
+            0.0,
+            factors,
+            "most rows of an expert in use, as a multiple of a balanced load; 0: no limit",
+        ))
+        .with(ParameterSpec::one_of(
+            "drop",
+            "position",
+            &["position", "priority"],
+            "rows beyond the capacity: the last of the batch, or those with the smallest largest weight",
+        ))
+        .with(ParameterSpec::bool(
+            "renormalise",
+            false,
+            "with a capacity, a row's weights are divided by their sum over the experts that took it",
+        ))
+    }
+
+    /// The values of the parameters of [`CapacityOptions::declare`].
+    pub fn read(parameters: &Parameters) -> Self {
+        CapacityOptions {
+            factor: parameters.real("capacity-factor"),
+            inference_factor: parameters.real("inference-capacity-factor"),
+            order: match parameters.text("drop") {
+                "position" => ServeOrder::Position,
+                _ => ServeOrder::Priority,
+            },
+            renormalise: parameters.bool("renormalise"),
+        }
+    }
+
+    /// The gates with these limits; the gates themselves where there are none.
+    pub fn limit(self, gates: Box<dyn GateSet>) -> Box<dyn GateSet> {
+        match self.factor > 0.0 || self.inference_factor > 0.0 {
+            true => Box::new(Capacity { gates, options: self }),
+            false => gates,
+        }
+    }
+}
+
+/// C = ⌈factor · pairs / N⌉, but at least 1: the rows that each of N experts takes of a batch. With K experts for each
+/// of B rows there are B K pairs.
+pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
+    ((factor * pairs as f64 / experts as f64).ceil() as usize).max(1)
+}
+
+/// Gates whose experts take no more rows of a batch than their capacity. Each gate is limited by itself.
+///
+/// Experts are filled with the first choices of all rows, then with all second choices, and so on (Lepikhin and others,
+/// GShard, 2021, algorithm 1; Riquelme and others, V-MoE, 2021, algorithm 1). The first choice of a row is the expert
+/// with the largest weight; of equal weights, the expert with the smaller number. A pair for which its expert has no
+/// room is no longer in the routing: its expert is not computed for that row, and a row may be left without
+/// experts, so that the mixture is 0 for it. The share of pairs left out is reported as `dropped`.
+///
+/// Auxiliary losses are those of the routing before the limit, as in both papers; [`Observed`] is that of what is left.
+/// What a row keeps depends on the other rows of its batch. Outside training there is no limit unless
+/// [`CapacityOptions::inference_factor`] sets one; the papers keep one.
+pub struct Capacity {
+    gates: Box<dyn GateSet>,
+    options: CapacityOptions,
+}
+
+impl Capacity {
+    /// The gates and their limits.
+    pub fn new(gates: Box<dyn GateSet>, options: CapacityOptions) -> Self {
+        Capacity { gates, options }
+    }
+}
+
+impl GateSet for Capacity {
+    fn num_gates(&self) -> usize {
+        self.gates.num_gates()
+    }
+
+    fn num_experts(&self) -> usize {
+        self.gates.num_experts()
+    }
+
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+        let CapacityOptions { factor, inference_factor, order, renormalise } = self.options;
+        let factor = if pass.is_training() { factor } else { inference_factor };
+        let mut routings = self.gates.route(pass, x);
+        if factor > 0.0 {
+            let limit = |routing: Routing<'t>| {
+                let capacity =
+                    expert_capacity(factor, routing.assignments.pairs(), self.num_experts());
+                limit_rows(routing, capacity, order, renormalise)
+            };
+            routings = routings.into_iter().map(limit).collect();
+        }
+        routings
+    }
+
+    fn properties(&self) -> Vec<Properties> {
+        let limited = |properties: Properties| Properties {
+            row_wise: false,
+            cardinality: match properties.cardinality {
+                Cardinality::Exactly(k) => Cardinality::AtMost(k),
+                other => other,
+            },
+            total_weight: match properties.total_weight {
+                TotalWeight::One => TotalWeight::AtMostOne,
+                other => other,
+            },
+            ..properties
+        };
+        self.gates.properties().into_iter().map(limited).collect()
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gates.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gates.visit_mut(f);
+    }
+
+    fn after_step(&mut self, observed: &[Observed]) {
+        self.gates.after_step(observed);
+    }
+}
+
+impl std::fmt::Debug for Capacity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} gates with {:?}", self.num_gates(), self.options)
+    }
+}
+
+/// The routing without the pairs for which their expert, with `capacity` rows, has no room; see [`Capacity`]. A row
+/// whose weights add up to less than 1e-30 is not renormalised.
+pub fn limit_rows<'t>(
+    routing: Routing<'t>,
+    capacity: usize,
+    order: ServeOrder,
+    renormalise: bool,
+) -> Routing<'t> {
+    let all = routing.assignments.pairs();
+    let pairs = served(&routing.assignments, &routing.weights.value(), capacity, order);
+    let dropped = (all - pairs.len()) as f64 / all.max(1) as f64;
+    let mut routing = routing;
+    if dropped > 0.0 || renormalise {
+        let assignments = kept(&routing.assignments, &pairs);
+        let kept = KeptWeights { pairs, assignments: assignments.clone(), renormalise };
+        routing.weights = routing.weights.tape().apply(kept, &[routing.weights]);
+        routing.observed.load = assignments.load();
+        routing.assignments = assignments;
+    }
+    routing.with_telemetry("dropped", dropped)
+}
+
+/// The pairs for which their expert has room, ascending.
+fn served(
+    assignments: &Assignments,
+    weights: &Tensor,
+    capacity: usize,
+    order: ServeOrder,
+) -> Buffer<u32> {
+    if assignments.load().iter().all(|&load| load as usize <= capacity) {
+        return counted(assignments.pairs());
+    }
+    let weights = weights.as_slice();
+    let by_weight = |a: u32, b: u32| weights[b as usize].total_cmp(&weights[a as usize]);
+    // Pairs of each row in the order of its choices.
+    let mut choices = counted(assignments.pairs());
+    let mut most = 0;
+    for row in 0..assignments.rows() {
+        let choices = &mut choices[assignments.pairs_of(row)];
+        choices.sort_unstable_by(|&a, &b| by_weight(a, b).then(a.cmp(&b)));
+        most = most.max(choices.len());
+    }
+    let mut rows = counted(assignments.rows());
+    if order == ServeOrder::Priority {
+        let first = |row: u32| choices[assignments.pairs_of(row as usize)].first();
+        rows.sort_unstable_by(|&a, &b| {
+            let by_first = match (first(a), first(b)) {
+                (Some(&a), Some(&b)) => by_weight(a, b),
+                // A row without choices: whenever.
+                (a, b) => b.is_some().cmp(&a.is_some()),
+            };
+            by_first.then(a.cmp(&b))
+        });
+    }
+    let mut load = vec![0; assignments.num_experts()];
+    let mut pairs = Buffer::unspecified(assignments.pairs());
+    let mut count = 0;
+    for choice in 0..most {
+        for &row in rows.iter() {
+            let Some(&pair) = choices[assignments.pairs_of(row as usize)].get(choice) else {
+                continue;
+            };
+            let load = &mut load[assignments.experts()[pair as usize] as usize];
+            if *load < capacity {
+                *load += 1;
+                pairs[count] = pair;
+                count += 1;
+            }
+        }
+    }
+    pairs.truncate(count);
+    pairs.sort_unstable();
+    pairs
+}
+
+/// 0, 1, 2 and so on.
+fn counted(len: usize) -> Buffer<u32> {
+    let mut numbers = Buffer::unspecified(len);
+    numbers.iter_mut().enumerate().for_each(|(i, number)| *number = i as u32);
+    numbers
+}
+
+/// The assignments with these pairs alone.
+fn kept(assignments: &Assignments, pairs: &[u32]) -> Assignments {
+    let mut experts = Buffer::unspecified(pairs.len());
+    for (expert, &pair) in experts.iter_mut().zip(pairs) {
+        *expert = assignments.experts()[pair as usize];
+    }
+    let mut offsets = Buffer::filled(assignments.rows() + 1, 0);
+    let mut count = 0;
+    for row in 0..assignments.rows() {
+        let end = assignments.pairs_of(row).end;
+        count += pairs[count..].iter().take_while(|&&pair| (pair as usize) < end).count();
+        offsets[row + 1] = count as u32;
+    }
+    let kept = Assignments::from_buffers(assignments.num_experts(), offsets, experts);
+    kept.expect("pairs of assignments are in order")
+}
+
+/// The weights of some pairs; if asked, divided by their sum in each row.
+struct KeptWeights {
+    /// Ascending.
+    pairs: Buffer<u32>,
+    /// Of these pairs.
+    assignments: Assignments,
+    renormalise: bool,
+}
+
+/// Weights that add up to less are not renormalised.
+const SMALLEST_SUM: Real = 1e-30;
+
+impl Operator for KeptWeights {
+    fn name(&self) -> &'static str {
+        "kept_weights"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let all = inputs[0].as_slice();
+        let mut weights = Tensor::from_fn([self.pairs.len()], |i| all[self.pairs[i] as usize]);
+        if self.renormalise {
+            let values = weights.as_mut_slice();
+            for row in 0..self.assignments.rows() {
+                let weights = &mut values[self.assignments.pairs_of(row)];
+                let sum: Real = weights.iter().sum();
+                if sum >= SMALLEST_SUM {
+                    weights.iter_mut().for_each(|w| *w /= sum);
+                }
+            }
+        }
+        weights
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let (all, cotangent) = (at.inputs[0].as_slice(), at.cotangent.as_slice());
+        let mut dx = Tensor::zeros(*at.inputs[0].shape());
+        let values = dx.as_mut_slice();
+        for row in 0..self.assignments.rows() {
+            let kept = || self.assignments.pairs_of(row);
+            let sum: Real = kept().map(|i| all[self.pairs[i] as usize]).sum();
+            let (mut mean, mut scale) = (0.0, 1.0);
+            if self.renormalise && sum >= SMALLEST_SUM {
+                mean = kept().map(|i| at.output.as_slice()[i] * cotangent[i]).sum();
+                scale = 1.0 / sum;
+            }
+            for i in kept() {
+                values[self.pairs[i] as usize] = (cotangent[i] - mean) * scale;
+            }
+        }
+        gradients.add(0, dx);
+    }
+}

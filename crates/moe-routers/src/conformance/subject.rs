@@ -1,0 +1,323 @@
+//! The router under test, what it is given, and what it did, without a tape.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use moe_core::dispatch::Assignments;
+use moe_core::random::{chacha, uniform};
+use moe_core::tape::{Tape, Var};
+use moe_core::{Mode, Pass, Real, StateMut, Tensor};
+
+use super::Failure;
+use crate::infer::inference_pass;
+use crate::{GateSet, GateSpec, Observed, Routing};
+
+/// Sizes of a batch and a gate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// B.
+    pub rows: usize,
+    /// D.
+    pub inputs: usize,
+    /// N.
+    pub experts: usize,
+}
+
+/// How much is checked, and what the router need not hold.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Sizes that most checks use.
+    pub sizes: Vec<Size>,
+    /// A size at which kernels run in parallel, for the checks of threads and batches.
+    pub wide: Size,
+    /// Numbers of experts for [`odd_experts`](super::odd_experts).
+    pub odd_experts: Vec<usize>,
+    /// K of the specification, where N is not smaller.
+    pub k: usize,
+    /// Seeds of weights, rows and draws; one or more.
+    pub seeds: Vec<u64>,
+    /// Numbers of threads that must not matter.
+    pub threads: Vec<usize>,
+    /// Parameters that may be without a gradient, by the end of their name; see [`Options::without_gradient`].
+    pub without_gradient: Vec<String>,
+    /// Checks that are left out, and why; see [`Options::without`].
+    pub left_out: BTreeMap<String, String>,
+}
+
+impl Default for Options {
+    /// Quick: less than a second for a router of a few hundred parameters.
+    fn default() -> Self {
+        Options {
+            sizes: vec![
+                Size { rows: 6, inputs: 3, experts: 4 },
+                Size { rows: 9, inputs: 5, experts: 8 },
+            ],
+            wide: Size { rows: 2200, inputs: 16, experts: 16 },
+            odd_experts: vec![3, 6, 7],
+            k: 2,
+            seeds: vec![1, 2],
+            threads: vec![1, 2, 7],
+            without_gradient: Vec::new(),
+            left_out: BTreeMap::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Leaves a check out; the report gives the reason.
+    ///
+    /// # Panics
+    /// If there is no such check.
+    pub fn without(mut self, check: &str, why: &str) -> Self {
+        assert!(super::CHECKS.iter().any(|known| known.name == check), "there is no check {check}");
+        self.left_out.insert(check.into(), why.into());
+        self
+    }
+
+    /// A parameter may be without a gradient, like the gate of a top-1 softmax: `weight` stands for `weight` and for
+    /// every name that ends with `.weight`. (One that is frozen need not be named.)
+    pub fn without_gradient(mut self, parameter: &str) -> Self {
+        self.without_gradient.push(parameter.into());
+        self
+    }
+
+    pub(super) fn needs_gradient(&self, name: &str) -> bool {
+        !self.without_gradient.iter().any(|end| {
+            name.strip_suffix(end).is_some_and(|start| start.is_empty() || start.ends_with('.'))
+        })
+    }
+}
+
+/// Makes a gate set, or says why not.
+pub type Build<'a> = dyn Fn(&GateSpec) -> Result<Box<dyn GateSet>, String> + 'a;
+
+/// The router under test.
+#[derive(Clone, Copy)]
+pub struct Subject<'a> {
+    /// Makes its gates.
+    pub build: &'a Build<'a>,
+    /// How much is checked.
+    pub options: &'a Options,
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a router under {:?}", self.options)
+    }
+}
+
+impl Subject<'_> {
+    /// Gates, if the router allows this size, that have moved away from where they begin: there biases are zeros and
+    /// logits may be equal.
+    pub(super) fn moved(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
+        let Size { inputs, experts, .. } = size;
+        let spec = GateSpec { inputs, experts, k: self.options.k.min(experts), seed, gate: 0 };
+        let mut gates = (self.build)(&spec)?;
+        let mut rng = chacha(seed, "conformance.parameters", 0);
+        change_parameters(&mut *gates, |value| {
+            value.add_assign(&uniform(*value.shape(), 0.3, &mut rng));
+        });
+        Ok(gates)
+    }
+
+    /// [`Subject::moved`], where a refusal is a failure.
+    pub(super) fn gates(&self, at: Setting) -> Result<Box<dyn GateSet>, Failure> {
+        self.moved(at.size, at.seed)
+            .map_err(|why| Failure::new(at, format!("it is refused: {why}")))
+    }
+
+    /// Every size and seed, in both modes.
+    pub(super) fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
+        for &size in &self.options.sizes {
+            for &seed in &self.options.seeds {
+                for mode in [Mode::Train, Mode::Infer] {
+                    settings.push(Setting { size, seed, mode });
+                }
+            }
+        }
+        settings
+    }
+
+    /// Every size and seed in training.
+    pub(super) fn training(&self) -> impl Iterator<Item = Setting> {
+        self.settings().into_iter().filter(|at| at.mode == Mode::Train)
+    }
+}
+
+/// Applies `f` to the value of every parameter.
+pub(super) fn change_parameters(gates: &mut dyn GateSet, mut f: impl FnMut(&mut Tensor)) {
+    gates.visit_mut(&mut |_, state| {
+        if let StateMut::Parameter(parameter) = state {
+            f(parameter.value_mut());
+        }
+    });
+}
+
+/// Where a check stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Setting {
+    pub(super) size: Size,
+    pub(super) seed: u64,
+    pub(super) mode: Mode,
+}
+
+impl Setting {
+    /// The rows of this setting.
+    pub(super) fn rows(&self) -> Rows {
+        Rows::new(self.size, self.seed)
+    }
+
+    /// The call of this setting.
+    pub(super) fn call(&self) -> Call {
+        Call { mode: self.mode, seed: self.seed, step: 3, epoch: 1 }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Size { rows, inputs, experts } = self.size;
+        let mode = match self.mode {
+            Mode::Train => "training",
+            Mode::Infer => "inference",
+        };
+        write!(f, "B = {rows}, D = {inputs}, N = {experts}, seed {}, {mode}", self.seed)
+    }
+}
+
+/// B rows with their names.
+#[derive(Clone, Debug)]
+pub(super) struct Rows {
+    pub(super) x: Tensor,
+    pub(super) ids: Vec<u64>,
+    pub(super) keys: Vec<u64>,
+}
+
+impl Rows {
+    /// Rows from U(-1, 1); ids are not places in the batch.
+    fn new(size: Size, seed: u64) -> Self {
+        let Size { rows, inputs, .. } = size;
+        let x = uniform([rows, inputs], 1.0, &mut chacha(seed, "conformance.rows", 0));
+        let ids = (0..rows as u64).map(|row| 1000 + 7 * row).collect();
+        let keys = (0..rows as u64).map(|row| row * row % 101).collect();
+        Rows { x, ids, keys }
+    }
+
+    /// The rows `picked`, in that order.
+    pub(super) fn pick(&self, picked: &[usize]) -> Rows {
+        let x = picked.iter().flat_map(|&row| self.x.row(row)).copied().collect();
+        Rows {
+            x: Tensor::new([picked.len(), self.x.cols()], x),
+            ids: picked.iter().map(|&row| self.ids[row]).collect(),
+            keys: picked.iter().map(|&row| self.keys[row]).collect(),
+        }
+    }
+}
+
+/// Mode, seed and time of a call.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) mode: Mode,
+    pub(super) seed: u64,
+    pub(super) step: u64,
+    pub(super) epoch: u64,
+}
+
+/// Routes `rows`, whose inputs are `x` on the tape.
+pub(super) fn route<'t>(
+    gates: &dyn GateSet,
+    x: Var<'t>,
+    rows: &Rows,
+    call: Call,
+) -> Vec<Routing<'t>> {
+    let Call { mode, seed, step, epoch } = call;
+    let row_ids = &rows.ids[..];
+    gates.route(&Pass { mode, seed, step, epoch, row_ids, ..inference_pass(&rows.keys) }, x)
+}
+
+/// What a gate decided, without its tape.
+#[derive(Clone, Debug)]
+pub(super) struct Decision {
+    pub(super) assignments: Assignments,
+    pub(super) weights: Tensor,
+    pub(super) losses: Vec<(&'static str, f64)>,
+    pub(super) telemetry: Vec<(&'static str, f64)>,
+    pub(super) observed: Observed,
+}
+
+/// One decision per gate.
+pub(super) fn decide(gates: &dyn GateSet, rows: &Rows, call: Call) -> Vec<Decision> {
+    let tape = Tape::inference();
+    let routings = route(gates, tape.constant(rows.x.clone()), rows, call);
+    let decision = |routing: Routing<'_>| Decision {
+        weights: routing.weights.value(),
+        losses: routing
+            .aux_losses
+            .iter()
+            .map(|loss| (loss.name, f64::from(loss.value.value().item())))
+            .collect(),
+        assignments: routing.assignments,
+        telemetry: routing.telemetry,
+        observed: routing.observed,
+    };
+    routings.into_iter().map(decision).collect()
+}
+
+/// A step, of which the gates are told what they observed.
+pub(super) fn observe(gates: &mut dyn GateSet, rows: &Rows, call: Call) {
+    let observed: Vec<_> = decide(gates, rows, call).into_iter().map(|d| d.observed).collect();
+    gates.after_step(&observed);
+}
+
+impl Decision {
+    /// The experts of a row and their weights.
+    pub(super) fn row(&self, row: usize) -> Vec<(u32, Real)> {
+        let pairs = self.assignments.pairs_of(row);
+        let weights = self.weights.as_slice()[pairs].iter().copied();
+        self.assignments.of_row(row).iter().copied().zip(weights).collect()
+    }
+
+    /// Whether both route a row to the same experts with the same bits of weight.
+    pub(super) fn same_row(&self, row: usize, other: &Decision, other_row: usize) -> bool {
+        let bits = |pairs: Vec<(u32, Real)>| -> Vec<(u32, u64)> {
+            pairs
+                .into_iter()
+                .map(|(expert, weight)| (expert, f64::from(weight).to_bits()))
+                .collect()
+        };
+        bits(self.row(row)) == bits(other.row(other_row))
+    }
+
+    /// Says where two decisions differ in a bit, if they do.
+    fn difference(&self, other: &Decision) -> Option<String> {
+        if self.assignments.rows() != other.assignments.rows() {
+            return Some("the number of rows differs".into());
+        }
+        let rows = 0..self.assignments.rows();
+        if let Some(row) = rows.into_iter().find(|&row| !self.same_row(row, other, row)) {
+            let (here, there) = (self.row(row), other.row(row));
+            return Some(format!("row {row} has (expert, weight) {here:?} and {there:?}"));
+        }
+        let bits = |values: &[(&'static str, f64)]| -> Vec<_> {
+            values.iter().map(|(name, value)| (*name, value.to_bits())).collect()
+        };
+        if bits(&self.losses) != bits(&other.losses) {
+            return Some(format!("losses are {:?} and {:?}", self.losses, other.losses));
+        }
+        if bits(&self.telemetry) != bits(&other.telemetry) {
+            return Some(format!("telemetry is {:?} and {:?}", self.telemetry, other.telemetry));
+        }
+        (self.observed != other.observed)
+            .then(|| format!("observed are {:?} and {:?}", self.observed, other.observed))
+    }
+}
+
+/// Says where the decisions of two sets of gates differ in a bit, if they do.
+pub(super) fn difference(one: &[Decision], other: &[Decision]) -> Option<String> {
+    if one.len() != other.len() {
+        return Some(format!("there are {} and {} routings", one.len(), other.len()));
+    }
+    let mut gates = one.iter().zip(other).enumerate();
+    gates.find_map(|(gate, (a, b))| Some(format!("gate {gate}: {}", a.difference(b)?)))
+}

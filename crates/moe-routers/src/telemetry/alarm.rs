@@ -1,0 +1,135 @@
+use std::fmt;
+
+use super::GateSummary;
+
+/// Where [`GateSummary::alarms`] raises an alarm.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Thresholds {
+    /// With fewer rows than this only [`Alarm::NotFinite`] is raised. Default 64.
+    pub least_rows: u64,
+    /// Share of the weight of all rows that one expert has at most. Default 0.9.
+    pub collapse: f64,
+    /// Share of the experts that may be without a row. Default 0.1.
+    pub dead_experts: f64,
+    /// Share of rows that go to the same experts at most. Default 0.95.
+    pub static_routing: f64,
+    /// Share of pairs that may be dropped. Default 0.2.
+    pub dropping: f64,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            least_rows: 64,
+            collapse: 0.9,
+            dead_experts: 0.1,
+            static_routing: 0.95,
+            dropping: 0.2,
+        }
+    }
+}
+
+/// A gate that does not do what a gate is for. Its text says what that means and what to try.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Alarm {
+    /// One expert has nearly all the weight.
+    Collapse {
+        /// Which.
+        expert: usize,
+        /// Its share of the weight of all rows.
+        share: f64,
+    },
+    /// Experts that no row goes to.
+    DeadExperts {
+        /// How many.
+        dead: usize,
+        /// N.
+        experts: usize,
+    },
+    /// Nearly all rows go to the same experts, which are not all experts.
+    StaticRouting {
+        /// These.
+        experts: Vec<u32>,
+        /// The share of rows.
+        share: f64,
+    },
+    /// Weights that are not finite numbers.
+    NotFinite {
+        /// Rows with such a weight.
+        rows: u64,
+    },
+    /// Many pairs are dropped for want of room.
+    Dropping {
+        /// The share of pairs.
+        share: f64,
+    },
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |share: &f64| format!("{:.1} %", 100.0 * share);
+        match self {
+            Alarm::Collapse { expert, share } => write!(
+                f,
+                "collapse: expert {expert} has {} of the weight, so the others hardly learn; try a load-balancing \
+                 loss, noise in the gate or a smaller learning rate",
+                percent(share)
+            ),
+            Alarm::DeadExperts { dead, experts } => write!(
+                f,
+                "dead experts: {dead} of {experts} get no row and do not learn; try a load-balancing loss, more \
+                 experts per row, or fewer experts"
+            ),
+            Alarm::StaticRouting { experts, share } => write!(
+                f,
+                "static routing: {} of the rows go to the same experts {experts:?}, so the gate does not look at the \
+                 row; try a load-balancing loss, a larger learning rate for the gate, or inputs of unit scale",
+                percent(share)
+            ),
+            Alarm::NotFinite { rows } => write!(
+                f,
+                "not finite: {rows} rows have a weight that is no finite number; try a smaller learning rate, and look \
+                 for such numbers in the inputs"
+            ),
+            Alarm::Dropping { share } => write!(
+                f,
+                "dropping: {} of the (row, expert) pairs find no room in their expert and are lost; try a larger \
+                 capacity factor or a load-balancing loss",
+                percent(share)
+            ),
+        }
+    }
+}
+
+impl GateSummary {
+    /// What looks wrong, for the statistics of an epoch (those of a single step are noise).
+    pub fn alarms(&self, thresholds: &Thresholds) -> Vec<Alarm> {
+        let mut alarms = Vec::new();
+        if self.not_finite > 0 {
+            alarms.push(Alarm::NotFinite { rows: self.not_finite });
+        }
+        let n = self.load_share.len();
+        if self.rows < thresholds.least_rows || n < 2 {
+            return alarms;
+        }
+        let largest = (0..n).max_by(|&a, &b| self.weight_share[a].total_cmp(&self.weight_share[b]));
+        if let Some(expert) = largest
+            && self.weight_share[expert] > thresholds.collapse
+        {
+            alarms.push(Alarm::Collapse { expert, share: self.weight_share[expert] });
+        }
+        let dead = self.dead_experts;
+        if dead as f64 > thresholds.dead_experts * n as f64 {
+            alarms.push(Alarm::DeadExperts { dead, experts: n });
+        }
+        if self.top_set_share > thresholds.static_routing && self.top_set.len() < n {
+            let (experts, share) = (self.top_set.clone(), self.top_set_share);
+            alarms.push(Alarm::StaticRouting { experts, share });
+        }
+        if self.dropped > thresholds.dropping {
+            alarms.push(Alarm::Dropping { share: self.dropped });
+        }
+        alarms
+    }
+}

@@ -1,0 +1,118 @@
+use moe_core::dispatch::Assignments;
+use serde::{Deserialize, Serialize};
+
+use super::set_hash;
+
+/// Rows that are remembered at a time, a power of two.
+const PLACES: u64 = 1 << 20;
+
+/// Routing consistency: how many rows go to other experts than when they were last seen (the change of a sample's mask
+/// that MOESART's code reports, counted in rows).
+///
+/// Of each row 4 bytes are kept, at the place of its id modulo 2²⁰, so at most 4 MiB: 16 bits of the rest of the id and
+/// a hash of 16 bits of its experts. Of two rows with one place the later is remembered and the other counts as not
+/// seen; of 65 536 rows that changed about one is taken for unchanged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consistency {
+    /// Grows up to [`PLACES`]. 0: no row yet.
+    places: Vec<u32>,
+    seen_again: u64,
+    changed: u64,
+}
+
+impl Consistency {
+    /// For ids below `rows`: no batch makes it grow.
+    pub fn for_rows(rows: usize) -> Self {
+        Consistency { places: vec![0; rows.min(PLACES as usize)], ..Consistency::default() }
+    }
+
+    /// Adds a batch of one gate.
+    ///
+    /// # Panics
+    /// If there is not one id per row.
+    pub fn add(&mut self, row_ids: &[u64], assignments: &Assignments) {
+        assert_eq!(row_ids.len(), assignments.rows(), "one id per row");
+        let end = row_ids.iter().map(|id| id % PLACES + 1).max().unwrap_or(0) as usize;
+        if end > self.places.len() {
+            self.places.resize(end, 0);
+        }
+        for (row, id) in row_ids.iter().enumerate() {
+            let tag = (id / PLACES) as u16;
+            let experts = (set_hash(assignments.of_row(row)) >> 48).max(1) as u16;
+            let place = &mut self.places[(id % PLACES) as usize];
+            let is_known = *place & 0xffff != 0 && (*place >> 16) as u16 == tag;
+            self.seen_again += u64::from(is_known);
+            self.changed += u64::from(is_known && *place as u16 != experts);
+            *place = u32::from(tag) << 16 | u32::from(experts);
+        }
+    }
+
+    /// The share of rows whose experts changed since they were last seen, among those added since the last call that
+    /// had been seen; `None` if there are none. What each row did stays known.
+    pub fn take_changed(&mut self) -> Option<f64> {
+        let seen_again = std::mem::take(&mut self.seen_again);
+        let changed = std::mem::take(&mut self.changed);
+        (seen_again > 0).then(|| changed as f64 / seen_again as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_compared_with_their_last_visit() {
+        let mut memory = Consistency::default();
+        memory.add(&[10, 11, 12, 13], &Assignments::from_rows(4, [[0], [1], [2], [3]]));
+        assert_eq!(memory.take_changed(), None, "nothing has been seen before");
+        // Another order; row 12 goes elsewhere, row 14 is new.
+        memory.add(&[12, 14, 10], &Assignments::from_rows(4, [[1], [1], [0]]));
+        memory.add(&[11], &Assignments::from_rows(4, [[1]]));
+        assert_eq!(memory.take_changed(), Some(1.0 / 3.0));
+        memory.add(&[12], &Assignments::from_rows(4, [vec![1]]));
+        assert_eq!(memory.take_changed(), Some(0.0), "compared with the last visit, not the first");
+        memory.add(&[12], &Assignments::from_rows(4, [vec![1, 2]]));
+        assert_eq!(memory.take_changed(), Some(1.0));
+        assert_eq!(memory.take_changed(), None);
+    }
+
+    #[test]
+    fn rows_that_share_a_place_are_not_confused() {
+        let mut memory = Consistency::default();
+        let to = |expert| Assignments::from_rows(4, [[expert]]);
+        memory.add(&[5], &to(0));
+        memory.add(&[5 + PLACES], &to(1));
+        assert_eq!(memory.take_changed(), None);
+        memory.add(&[5 + PLACES], &to(1));
+        memory.add(&[5], &to(0));
+        assert_eq!(memory.take_changed(), Some(0.0), "row 5 was forgotten");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut memory = Consistency::default();
+        for id in 0..50u64 {
+            memory
+                .add(&[id.wrapping_mul(0x9e37_79b9_7f4a_7c15)], &Assignments::from_rows(4, [[0]]));
+        }
+        assert!(memory.places.len() <= PLACES as usize);
+        memory.add(&[], &Assignments::dense(0, 4));
+
+        let mut memory = Consistency::for_rows(usize::MAX);
+        assert_eq!(memory.places.len(), PLACES as usize);
+        memory = Consistency::for_rows(3);
+        memory.add(&[2, 0, 1], &Assignments::from_rows(4, [[0], [1], [2]]));
+        assert_eq!(memory.places.len(), 3);
+    }
+
+    #[test]
+    fn what_is_kept_comes_back() {
+        let mut memory = Consistency::default();
+        memory.add(&[1, 2], &Assignments::from_rows(4, [[0], [1]]));
+        let text = serde_json::to_string(&memory).unwrap();
+        let mut read: Consistency = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, memory);
+        read.add(&[1, 2], &Assignments::from_rows(4, [[0], [2]]));
+        assert_eq!(read.take_changed(), Some(0.5));
+    }
+}

@@ -1,0 +1,108 @@
+use super::set_hash;
+
+/// Places for counters.
+const PLACES: usize = 256;
+
+/// The most frequent sets of experts, in bounded memory and constant time.
+///
+/// A set has its place by its hash. Of the sets with one place the most frequent one is counted by majority vote (Boyer
+/// and Moore, "MJRTY: a fast majority vote algorithm", 1981): a row of it counts up, one of another set counts down, and
+/// at zero the other takes the place. So a count is never too large, and too small by at most the rows of the other sets
+/// at its place, on average 1/256 of them. Sets are told apart by 64 bits of hash.
+#[derive(Clone, Debug)]
+pub(super) struct FrequentSets {
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Place {
+    hash: u64,
+    count: u64,
+    experts: Vec<u32>,
+}
+
+impl Default for FrequentSets {
+    fn default() -> Self {
+        FrequentSets { places: vec![Place::default(); PLACES] }
+    }
+}
+
+impl FrequentSets {
+    /// Counts a row with these ascending experts.
+    pub(super) fn add(&mut self, experts: &[u32]) {
+        let hash = set_hash(experts);
+        let place = &mut self.places[hash as usize % PLACES];
+        if place.hash == hash {
+            place.count += 1;
+        } else if place.count > 0 {
+            place.count -= 1;
+        } else {
+            (place.hash, place.count) = (hash, 1);
+            place.experts.clear();
+            place.experts.extend_from_slice(experts);
+        }
+    }
+
+    /// The set with the largest count; of equal ones the first. No experts and 0 before the first row.
+    pub(super) fn top(&self) -> (&[u32], u64) {
+        let mut top = &self.places[0];
+        for place in &self.places {
+            top = if place.count > top.count { place } else { top };
+        }
+        (&top.experts, top.count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn a_frequent_set_survives_any_number_of_others() {
+        let mut sets = FrequentSets::default();
+        for i in 0..10_000u32 {
+            // Two thirds of the rows go to sets of their own, the frequent one last.
+            sets.add(&[i, i + 1]);
+            if i >= 5_000 {
+                sets.add(&[3, 5, 8]);
+            }
+        }
+        let (top, count) = sets.top();
+        assert_eq!(top, [3, 5, 8]);
+        // A place is shared with about 39 of the others.
+        assert!((4_900..=5_000).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn sets_are_told_apart() {
+        assert_ne!(set_hash(&[]), 0);
+        let mut seen: Vec<u64> = (0..64u32)
+            .flat_map(|a| (a + 1..64).map(move |b| set_hash(&[a, b])))
+            .chain((0..64).map(|a| set_hash(&[a])))
+            .collect();
+        seen.sort_unstable();
+        assert!(seen.is_sorted_by(|a, b| a < b));
+    }
+
+    proptest! {
+        #[test]
+        fn counts_are_within_the_bound(rows in prop::collection::vec(0u32..60, 1..2000)) {
+            let (mut sets, mut exact) = (FrequentSets::default(), BTreeMap::<u32, u64>::new());
+            for &row in &rows {
+                // Skewed: small numbers more often.
+                let expert = row % (1 + row / 7);
+                sets.add(&[expert]);
+                *exact.entry(expert).or_default() += 1;
+            }
+            let place = |expert: u32| set_hash(&[expert]) as usize % PLACES;
+            let (&likeliest, &most) = exact.iter().max_by_key(|(_, count)| **count).unwrap();
+            let others = exact.iter().filter(|(e, _)| **e != likeliest && place(**e) == place(likeliest));
+            let slack: u64 = others.map(|(_, count)| count).sum();
+            let (top, count) = sets.top();
+            prop_assert!(count <= exact[&top[0]]);
+            prop_assert!(count + slack >= most, "{count} of {most}");
+        }
+    }
+}

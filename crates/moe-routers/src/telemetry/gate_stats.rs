@@ -1,0 +1,245 @@
+use moe_core::dispatch::Assignments;
+use moe_core::{Real, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::RoutingStats;
+use super::frequent_sets::FrequentSets;
+use crate::Routing;
+
+/// The name under which a router reports, in [`Routing::telemetry`](crate::Routing), the share of its (row, expert)
+/// pairs that it dropped for want of room.
+pub const DROPPED: &str = "dropped";
+
+/// How one gate routes, added up over batches. In steady state nothing is allocated; the memory is a few numbers per
+/// expert and one per pair of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct GateStats {
+    load: RoutingStats,
+    /// `[N]`: sum over rows of the expert's share of the row's weight.
+    weight: Vec<f64>,
+    /// Rows in `weight`: those with weights that are finite and not all zero.
+    weighted_rows: u64,
+    /// Over these rows, entropies of their weights.
+    row_entropy: f64,
+    largest_weight: f64,
+    not_finite: u64,
+    sets: FrequentSets,
+    /// Batches that report what was dropped, and the sum of the shares.
+    dropped: (u64, f64),
+    /// Working memory: the share of its row's weight that each pair of the last batch has.
+    shares: Vec<f32>,
+}
+
+/// The numbers of [`GateStats`].
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct GateSummary {
+    /// Rows that were added.
+    pub rows: u64,
+    /// Mean number of experts of a row.
+    pub experts_per_row: f64,
+    /// `[N]`: share of the (row, expert) pairs that each expert has.
+    pub load_share: Vec<f64>,
+    /// Entropy of these shares over ln N: 1 balanced, 0 collapsed onto one expert.
+    pub load_entropy: f64,
+    /// The largest of these shares.
+    pub max_load: f64,
+    /// Experts without a row.
+    pub dead_experts: usize,
+    /// `[N]`: mean over rows of the share of a row's weight that each expert has.
+    pub weight_share: Vec<f64>,
+    /// Mean over rows of the largest weight: how sure the router is.
+    pub confidence: f64,
+    /// What the experts say of the row: (H(mean of the rows' weights) - mean of H(weights of a row)) / ln N. 0 if all
+    /// rows have the same weights, 1 if each goes to one expert and all experts have equally many.
+    pub mutual_information: f64,
+    /// The experts that the most rows go to together.
+    pub top_set: Vec<u32>,
+    /// The share of rows that go to exactly these. It may be too small, by about 1/256 of the other rows.
+    pub top_set_share: f64,
+    /// Mean over batches of the share of pairs that were dropped for want of room; 0 for a router that drops none.
+    pub dropped: f64,
+    /// Rows with a weight that is not a finite number.
+    pub not_finite: u64,
+    /// Share of rows whose experts changed since they were last seen; see [`Consistency`](super::Consistency), from which
+    /// the caller sets it.
+    pub changed: Option<f64>,
+}
+
+impl GateStats {
+    /// Adds a batch: the assignments, weights and telemetry of a [`Routing`].
+    ///
+    /// # Shapes
+    /// `weights` `[pairs]`
+    ///
+    /// # Panics
+    /// If there is not one weight per pair, or the number of experts differs from that of earlier batches.
+    pub fn add(
+        &mut self,
+        assignments: &Assignments,
+        weights: &Tensor,
+        telemetry: &[(&'static str, f64)],
+    ) {
+        assert_eq!(weights.len(), assignments.pairs(), "one weight per pair");
+        self.load.add(assignments);
+        self.weight.resize(assignments.num_experts(), 0.0);
+        let (experts, weights) = (assignments.experts(), weights.as_slice());
+        let mut shares = std::mem::take(&mut self.shares);
+        shares.resize(weights.len(), 0.0);
+        for bounds in assignments.offsets().windows(2) {
+            let pairs = bounds[0] as usize..bounds[1] as usize;
+            self.sets.add(&experts[pairs.clone()]);
+            self.add_row(&weights[pairs.clone()], &mut shares[pairs]);
+        }
+        for (&expert, &share) in experts.iter().zip(&shares) {
+            self.weight[expert as usize] += f64::from(share);
+        }
+        self.row_entropy += entropy_of_pairs(&shares);
+        self.shares = shares;
+        if let Some((_, share)) = telemetry.iter().find(|(name, _)| *name == DROPPED) {
+            self.dropped = (self.dropped.0 + 1, self.dropped.1 + share);
+        }
+    }
+
+    /// [`GateStats::add`] for a routing whose tape is still there.
+    pub fn add_routing(&mut self, routing: &Routing<'_>) {
+        self.add(&routing.assignments, &routing.weights.value(), &routing.telemetry);
+    }
+
+    /// Adds a row; writes the share of its weight that each pair has, zeros for a row without weight.
+    fn add_row(&mut self, weights: &[Real], shares: &mut [f32]) {
+        // The total finds weights that are no numbers; of the sum, negative ones have no share.
+        let (mut total, mut sum, mut largest): (Real, Real, Real) = (0.0, 0.0, 0.0);
+        for &weight in weights {
+            total += weight;
+            sum += weight.max(0.0);
+            largest = largest.max(weight);
+        }
+        if total.is_finite() && sum > 0.0 {
+            self.weighted_rows += 1;
+            self.largest_weight += f64::from(largest);
+            for (share, weight) in shares.iter_mut().zip(weights) {
+                *share = f64::from(weight.max(0.0) / sum) as f32;
+            }
+        } else {
+            self.not_finite += u64::from(!total.is_finite());
+            shares.fill(0.0);
+        }
+    }
+
+    /// Rows of each expert, and what follows from them.
+    pub fn load(&self) -> &RoutingStats {
+        &self.load
+    }
+
+    /// All numbers.
+    pub fn summary(&self) -> GateSummary {
+        let shares = |values: &mut dyn Iterator<Item = f64>, sum: f64| -> Vec<f64> {
+            values.map(|value| value / sum.max(f64::MIN_POSITIVE)).collect()
+        };
+        let load = self.load.load();
+        let rows = self.load.rows();
+        let weighted = self.weighted_rows as f64;
+        let weight_share = shares(&mut self.weight.iter().copied(), weighted);
+        let mean_entropy = self.row_entropy / weighted.max(1.0);
+        let information = entropy(&weight_share) - mean_entropy;
+        let (top_set, top_rows) = self.sets.top();
+        GateSummary {
+            rows,
+            experts_per_row: self.load.experts_per_row(),
+            load_share: shares(
+                &mut load.iter().map(|&rows| rows as f64),
+                load.iter().sum::<u64>() as f64,
+            ),
+            load_entropy: self.load.load_entropy(),
+            max_load: self.load.max_load(),
+            dead_experts: self.load.dead_experts(),
+            confidence: self.largest_weight / weighted.max(1.0),
+            // Rounding may lead outside.
+            mutual_information: match load.len() {
+                0 | 1 => 0.0,
+                n => (information / (n as f64).ln()).clamp(0.0, 1.0),
+            },
+            weight_share,
+            top_set: top_set.to_vec(),
+            top_set_share: top_rows as f64 / rows.max(1) as f64,
+            dropped: self.dropped.1 / self.dropped.0.max(1) as f64,
+            not_finite: self.not_finite,
+            changed: None,
+        }
+    }
+}
+
+/// Σ -p ln p over all pairs, in blocks that fit vector registers.
+fn entropy_of_pairs(shares: &[f32]) -> f64 {
+    const BLOCK: usize = 16;
+    let mut sums = [0.0f64; BLOCK];
+    let blocks = shares.chunks_exact(BLOCK);
+    let rest = blocks.remainder();
+    for block in blocks {
+        for (sum, &p) in sums.iter_mut().zip(block) {
+            *sum -= f64::from(p * ln(p));
+        }
+    }
+    let rest = rest.iter().map(|&p| f64::from(-p * ln(p)));
+    sums.into_iter().chain(rest).sum()
+}
+
+/// The natural logarithm of a positive number to about 1e-7, without branches. Something finite for 0.
+#[inline(always)]
+fn ln(x: f32) -> f32 {
+    // x = 2^exponent · m with m from √½ to √2, and ln m = 2 artanh((m - 1) / (m + 1)).
+    const SQRT_HALF: u32 = std::f32::consts::FRAC_1_SQRT_2.to_bits();
+    let bits = x.to_bits().wrapping_sub(SQRT_HALF);
+    let exponent = (bits as i32 >> 23) as f32;
+    let m = f32::from_bits((bits & 0x007f_ffff) + SQRT_HALF);
+    let s = (m - 1.0) / (m + 1.0);
+    let t = s * s;
+    let series = 2.0 + t * (2.0 / 3.0 + t * (2.0 / 5.0 + t * (2.0 / 7.0 + t * (2.0 / 9.0))));
+    exponent * std::f32::consts::LN_2 + s * series
+}
+
+fn entropy(shares: &[f64]) -> f64 {
+    shares.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum()
+}
+
+/// The mean over rows of Σ_j |a_j - b_j| between the weights of two routings of the same rows: how far the rule of
+/// training is from that of inference. 0 alike, 2 if no row keeps an expert.
+///
+/// # Panics
+/// If they differ in the number of rows.
+pub fn weight_difference(a: &Routing<'_>, b: &Routing<'_>) -> f64 {
+    let (one, other) = (&a.assignments, &b.assignments);
+    assert_eq!(one.rows(), other.rows(), "routings of different rows");
+    let (weights, other_weights) = (a.weights.value(), b.weights.value());
+    let mut sum = 0.0;
+    for row in 0..one.rows() {
+        let mut rest = other.pairs_of(row).peekable();
+        let value = |pair: usize| f64::from(other_weights.as_slice()[pair]);
+        for pair in one.pairs_of(row) {
+            let expert = one.experts()[pair];
+            while let Some(pair) = rest.next_if(|&pair| other.experts()[pair] < expert) {
+                sum += value(pair).abs();
+            }
+            let same = rest.next_if(|&pair| other.experts()[pair] == expert);
+            sum += (f64::from(weights.as_slice()[pair]) - same.map_or(0.0, value)).abs();
+        }
+        sum += rest.map(|pair| value(pair).abs()).sum::<f64>();
+    }
+    sum / one.rows().max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logarithms_are_close() {
+        for i in 1..=100_000u32 {
+            let x = i as f32 / 100_000.0;
+            let exact = f64::from(x).ln();
+            assert!((f64::from(ln(x)) - exact).abs() <= 2e-7 * exact.abs().max(0.1), "{x}");
+        }
+        assert_eq!((ln(1.0), 0.0 * ln(0.0)), (0.0, 0.0));
+        assert!((f64::from(ln(1e-30)) - 1e-30f64.ln()).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,60 @@
+//! Handwritten digits by a perceptron: a model of one's own, without a mixture, and the trainer of `moe-nn`.
+
+use std::error::Error;
+
+use moe_core::batch::Inputs;
+use moe_core::random::chacha;
+use moe_core::tape::Tape;
+use moe_core::{Pass, Visit, VisitMut};
+use moe_data::LoadOptions;
+use moe_nn::{
+    Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TaskMetrics, TrainOptions,
+    evaluate, train,
+};
+
+/// 64 pixels in, a logit per digit out.
+struct Digits(Mlp);
+
+impl Model for Digits {
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        let Inputs::Dense(pixels) = inputs else { panic!("pixels are dense") };
+        let logits = self.0.forward(pass, tape.constant(pixels.clone()));
+        Output { predictions: vec![logits], routings: Vec::new() }
+    }
+}
+
+impl Module for Digits {
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.0.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.0.visit_mut(f);
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let data = moe_data::load("optdigits", &LoadOptions::default())?;
+    let options = TrainOptions {
+        seed: 1,
+        batch_rows: 64,
+        epochs: 15,
+        patience: 5,
+        task_weights: vec![1.0],
+        optimizer: OptimizerOptions { learning_rate: 2e-3, ..OptimizerOptions::default() },
+        ..TrainOptions::default()
+    };
+    println!("hidden layers  weights  test loss  accuracy");
+    for hidden in [vec![], vec![64], vec![64, 32]] {
+        let name = format!("{hidden:?}");
+        let mlp = MlpOptions { hidden, dropout: 0.2, ..MlpOptions::default() };
+        let mut model = Digits(Mlp::new(64, 10, &mlp, &mut chacha(1, "init", 0)));
+        train(&mut model, &data.train, &data.val, &options, &mut ())?;
+        let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
+        let TaskMetrics::Multiclass { loss, accuracy } = test.tasks[0] else {
+            unreachable!("a digit is one of ten classes")
+        };
+        println!("{name:<13}  {:>7}  {loss:>9.4}  {accuracy:>8.4}", model.parameter_count());
+    }
+    Ok(())
+}
