@@ -124,7 +124,11 @@ fn what_is_wrong_is_said() {
             ),
             ("--set dataset.negatives=1", 2, &["`negatives` does not apply"]),
             ("--dataset jester --set dataset.negatvies=1", 2, &["did you mean \"negatives\"?"]),
-            ("--dataset jester --set dataset.cache=1", 2, &["dataset.cache=1", "a boolean"]),
+            (
+                "--dataset jester --set dataset.cache=1",
+                2,
+                &["dataset.cache=1", "expected true or false"],
+            ),
             (
                 "--dataset jester --set dataset.cache_dir=data/mine.csv",
                 1,
