@@ -33,7 +33,7 @@ impl<R> Capped<R> {
 
 impl<R: Read> Read for Capped<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer).map_err(explain)?;
+        let count = self.inner.read(buffer).map_err(too_early)?;
         if count == 0 && self.line > 0 && !buffer.is_empty() {
             self.line = 0;
             buffer[0] = b'\n';
@@ -63,7 +63,7 @@ impl<R: Read> Read for Capped<R> {
 }
 
 /// Says what an early end means, which only a packed file can have.
-fn explain(error: io::Error) -> io::Error {
+pub(crate) fn too_early(error: io::Error) -> io::Error {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => io::Error::new(
             io::ErrorKind::UnexpectedEof,

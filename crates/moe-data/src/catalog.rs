@@ -1,9 +1,11 @@
 use moe_core::nearest_name;
 
+use crate::pictures::Place;
 use crate::rating_set::RatingSet;
 use crate::{
-    DataError, Dataset, LoadOptions, book_crossing, jester, movielens, movielens_mtl,
-    movietweetings, multi_optdigits, optdigits, restaurant, synthetic,
+    DataError, Dataset, LoadOptions, book_crossing, digits, jester, mnist, movielens,
+    movielens_mtl, movietweetings, multi_mnist, multi_optdigits, optdigits, restaurant, svhn,
+    synthetic, usps,
 };
 
 /// A data set as it stands in the [`catalog`].
@@ -65,7 +67,25 @@ const fn ratings(
     }
 }
 
-static CATALOG: [Entry; 16] = [
+/// The entry of a set of pictures that is read from files.
+const fn pictures(
+    id: &'static str,
+    summary: &'static str,
+    place: Place,
+    terms: &'static str,
+    takes: &'static [&'static str],
+    load: fn(&LoadOptions) -> Result<Dataset, DataError>,
+) -> Entry {
+    let Place { folder, files, get } = place;
+    let origin = Origin::Files { folder, files, get };
+    Entry { id, summary, origin, terms, defaults: &LoadOptions::NONE, takes, load }
+}
+
+const MNIST_TERMS: &str =
+    "CC BY-SA 3.0 as commonly stated; Yann LeCun, Corinna Cortes and Chris Burges";
+const FASHION_TERMS: &str = "MIT; copyright 2017 Zalando SE";
+
+static CATALOG: [Entry; 23] = [
     Entry {
         id: optdigits::ID,
         summary: "8x8 handwritten digits, one task",
@@ -128,6 +148,62 @@ static CATALOG: [Entry; 16] = [
     ratings(&jester::SET, |options| jester::SET.load(options)),
     ratings(&book_crossing::SET, |options| book_crossing::SET.load(options)),
     ratings(&movietweetings::SET, |options| movietweetings::SET.load(options)),
+    pictures(
+        mnist::MNIST.id,
+        "28x28 handwritten digits, one task",
+        mnist::MNIST.place,
+        MNIST_TERMS,
+        &[],
+        |options| mnist::MNIST.load(options),
+    ),
+    pictures(
+        mnist::FASHION.id,
+        "28x28 pictures of clothes, one task",
+        mnist::FASHION.place,
+        FASHION_TERMS,
+        &[],
+        |options| mnist::FASHION.load(options),
+    ),
+    pictures(
+        multi_mnist::MNIST_ID,
+        "two overlaid digits of MNIST on 36x36, a task for each",
+        mnist::MNIST.place,
+        MNIST_TERMS,
+        multi_mnist::TAKES,
+        |options| multi_mnist::load(multi_mnist::MNIST_ID, &mnist::MNIST, options),
+    ),
+    pictures(
+        multi_mnist::FASHION_ID,
+        "two overlaid articles of Fashion-MNIST on 36x36, a task for each",
+        mnist::FASHION.place,
+        FASHION_TERMS,
+        multi_mnist::TAKES,
+        |options| multi_mnist::load(multi_mnist::FASHION_ID, &mnist::FASHION, options),
+    ),
+    pictures(
+        usps::ID,
+        "16x16 handwritten digits from envelopes, one task",
+        usps::PLACE,
+        "unclear, in wide research use: do not redistribute; the USPS digits, Jonathan Hull 1994",
+        &[],
+        usps::load,
+    ),
+    pictures(
+        svhn::ID,
+        "32x32 colour pictures of house numbers' digits, one task",
+        svhn::PLACE,
+        "non-commercial use; Yuval Netzer and others 2011, Stanford University and Google",
+        &[],
+        svhn::load,
+    ),
+    pictures(
+        digits::ID,
+        "32x32 grey digits of MNIST and SVHN (or USPS), one task",
+        digits::PLACE,
+        "those of mnist and svhn (or usps)",
+        &[],
+        digits::load,
+    ),
 ];
 
 impl Entry {

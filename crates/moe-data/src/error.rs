@@ -121,6 +121,19 @@ pub enum DataError {
         allowed: String,
     },
 
+    /// A file of bytes does not hold what it should.
+    #[error("{}, byte {offset}: {problem}; allowed: {allowed}", file.display())]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// The byte (of the unpacked content) up to which it was read.
+        offset: u64,
+        /// What is wrong.
+        problem: String,
+        /// What would be good.
+        allowed: String,
+    },
+
     /// A part has no rows.
     #[error(
         "the {part} part of the data set {dataset} is empty ({rows} rows in all); each part needs a row"

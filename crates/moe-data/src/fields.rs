@@ -1,14 +1,14 @@
 //! Separated fields from plain or gzip files, with the place of every error.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
+use crate::binary::{GZIP, open_unpacked};
 use crate::capped::Capped;
 
 /// The most bytes that a file may unpack to: ten times the largest file of this kind.
@@ -84,15 +84,7 @@ impl Fields {
         path: &Path,
         names: &[&str],
     ) -> Result<Self, DataError> {
-        let unreadable =
-            |source| DataError::Unreadable { file: path.to_path_buf(), line: None, source };
-        let mut file = BufReader::with_capacity(64 << 10, File::open(path).map_err(unreadable)?);
-        let packed = path.extension().is_some_and(|ending| ending == "gz")
-            || file.fill_buf().map_err(unreadable)?.starts_with(&GZIP);
-        let unpacked: Box<dyn Read> = match packed {
-            true => Box::new(MultiGzDecoder::new(file)),
-            false => Box::new(file),
-        };
+        let unpacked = open_unpacked(path)?;
         Ok(Self::new(dialect, path, names.len(), names, unpacked))
     }
 
@@ -378,9 +370,6 @@ impl fmt::Display for Scale {
         }
     }
 }
-
-/// First bytes of a gzip file.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The most characters of a value that a message repeats.
 const SHOWN: usize = 32;

@@ -15,6 +15,11 @@
 //! | `jester` | files | ids user, joke | the same |
 //! | `book-crossing` | files | ids user, book | the same; a book may be read without a rating |
 //! | `movietweetings` | embedded sample, or files | ids user, movie | the same |
+//! | `mnist`, `fashion-mnist` | files | dense, 784 | `digit` or `article`: multiclass(10) |
+//! | `multi-mnist`, `multi-fashion-mnist` | made from these | dense, 1,296 | `left`, `right`: multiclass(10) |
+//! | `usps` | files | dense, 256 | `digit`: multiclass(10) |
+//! | `svhn` | files | dense, 3,072 | `digit`: multiclass(10) |
+//! | `digits` | made from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
 //!
 //! ```
 //! use moe_core::batch::{BatchSource, Target};
@@ -70,29 +75,39 @@
 //! The third is a sample of MovieTweetings, copyright 2013 Simon Dooms, Ghent University, under the MIT licence, which
 //! stands in the crate's `data/README.md`.
 
+mod binary;
 mod book_crossing;
 mod cache;
 mod capped;
 mod catalog;
 mod data_dir;
 mod dataset;
+mod digits;
 mod error;
 mod fields;
+mod idx;
 mod jester;
+mod mat;
+mod mnist;
 mod movielens;
 mod movielens_mtl;
 mod movietweetings;
+mod multi_mnist;
 mod multi_optdigits;
 mod negatives;
 mod optdigits;
 mod options;
+mod overlay;
+mod pictures;
 mod prepared;
 mod rating_set;
 mod ratings;
 mod restaurant;
 mod split;
+mod svhn;
 mod synthetic;
 mod table;
+mod usps;
 mod vocabulary;
 
 pub use catalog::{Entry, Origin, catalog, find, load};

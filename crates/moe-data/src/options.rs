@@ -79,15 +79,15 @@ pub struct LoadOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Rows of the train part (`multi-optdigits`, `synthetic`).
+    /// Rows of the train part (`multi-optdigits` and the like, `synthetic`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_rows: Option<usize>,
 
-    /// Rows of the validation part (`multi-optdigits`, `synthetic`).
+    /// Rows of the validation part (`multi-optdigits` and the like, `synthetic`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_rows: Option<usize>,
 
-    /// Rows of the test part (`multi-optdigits`, `synthetic`).
+    /// Rows of the test part (`multi-optdigits` and the like, `synthetic`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_rows: Option<usize>,
 

@@ -190,3 +190,85 @@ fn restaurant() {
     let original = std::fs::read(data_dir.join("restaurant/rating_final.csv")).unwrap();
     assert_eq!(original, include_bytes!("../data/restaurant-rating_final.csv"));
 }
+
+/// Pictures of all parts by class, and mean and standard deviation of the numbers.
+fn picture_facts(data: &Dataset) -> (Vec<usize>, [f64; 2]) {
+    let (mut counts, mut sums, mut numbers) = (vec![0; 10], [0.0; 2], 0.0);
+    for (_, split) in data.parts() {
+        let batch = all(split);
+        common::classes(&batch, 0).iter().for_each(|&class| counts[class as usize] += 1);
+        for &value in common::dense(&batch).as_slice() {
+            let value = f64::from(value);
+            sums = [sums[0] + value, sums[1] + value * value];
+            numbers += 1.0;
+        }
+    }
+    let [mean, square] = sums.map(|sum| sum / numbers);
+    (counts, [mean, (square - mean * mean).sqrt()])
+}
+
+fn pictures(test: &str, id: &str) -> Option<Dataset> {
+    let options = LoadOptions { data_dir: Some(shared_data(test)?), ..LoadOptions::default() };
+    let data = load(id, &options).unwrap();
+    check_parts(&data);
+    Some(data)
+}
+
+#[track_caller]
+fn check_moments(found: [f64; 2], facts: [f64; 2]) {
+    assert!(found.iter().zip(facts).all(|(a, b)| (a - b).abs() < 5e-5), "{found:?}");
+}
+
+#[test]
+fn mnist() {
+    let Some(data) = pictures("mnist", "mnist") else { return };
+    let (counts, moments) = picture_facts(&data);
+    assert_eq!(counts, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
+    check_moments(moments, [0.1325, 0.3105]);
+    assert_eq!(data.parts().map(|(_, split)| split.rows()), [7142, 1429, 1429]);
+    let data = pictures("mnist", "multi-mnist").unwrap();
+    assert_eq!(data.parts().map(|(_, split)| split.rows()), [14_284, 2_858, 2_858]);
+}
+
+#[test]
+fn fashion_mnist() {
+    let Some(data) = pictures("fashion_mnist", "fashion-mnist") else { return };
+    let (counts, moments) = picture_facts(&data);
+    assert_eq!(counts, [1000; 10]);
+    check_moments(moments, [0.2868, 0.3524]);
+    let data = pictures("fashion_mnist", "multi-fashion-mnist").unwrap();
+    assert_eq!(data.parts().map(|(_, split)| split.rows()).iter().sum::<usize>(), 20_000);
+}
+
+#[test]
+fn usps() {
+    let Some(data) = pictures("usps", "usps") else { return };
+    assert_eq!(picture_facts(&data).0, [1100; 10]);
+    // As many of each class in every part: the file is in the order of classes.
+    let mut test = vec![0; 10];
+    common::classes(&all(&data.test), 0).iter().for_each(|&class| test[class as usize] += 1);
+    assert!(test.iter().all(|&count| count == 157 || count == 158), "{test:?}");
+}
+
+#[test]
+fn digits() {
+    let Some(data) = pictures("digits", "digits") else { return };
+    let counts = picture_facts(&data).0;
+    assert_eq!(counts, [2080, 2235, 2132, 2110, 2082, 1992, 2058, 2128, 2074, 2109]);
+}
+
+/// The file is the one that is embedded.
+#[test]
+fn optdigits() {
+    let Some(data_dir) = shared_data("optdigits") else { return };
+    for (name, packed) in [
+        ("optdigits.tra", &include_bytes!("../data/optdigits.tra.gz")[..]),
+        ("optdigits.tes", include_bytes!("../data/optdigits.tes.gz")),
+    ] {
+        let original = std::fs::read(data_dir.join("optdigits").join(name)).unwrap();
+        let mut unpacked = Vec::new();
+        std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut unpacked)
+            .unwrap();
+        assert!(original == unpacked, "{name}");
+    }
+}

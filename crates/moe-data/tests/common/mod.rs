@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use moe_core::batch::{Batch, BatchSource, Inputs, Target};
 use moe_data::{Dataset, LoadOptions, Split};
 use tempfile::TempDir;
@@ -185,4 +185,68 @@ pub fn watched(data: &Dataset) -> Vec<(String, String, f64)> {
     let name = |column, id| data.vocabulary(column).unwrap().name(id).unwrap().to_owned();
     let rows = rating_rows(data).into_iter();
     rows.filter_map(|(user, item, rating)| Some((name(0, user), name(1, item), rating?))).collect()
+}
+
+/// A file in IDX: unsigned bytes with axes of these sizes.
+pub fn idx(sizes: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, sizes.len() as u8];
+    sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));
+    file.extend(values);
+    file
+}
+
+/// The values of a variable of a MAT file, by how they are stored.
+pub enum Stored<'a> {
+    Bytes(&'a [u8]),
+    Doubles(&'a [f64]),
+}
+
+/// A MAT file of version 5 with these variables: name, sizes, values in the order of columns. Small elements are
+/// written short, as MATLAB does.
+pub fn mat(variables: &[(&str, &[u32], Stored<'_>)], packed: bool) -> Vec<u8> {
+    fn element(kind: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if (1..=4).contains(&content.len()) {
+            bytes.extend((kind | (content.len() as u32) << 16).to_le_bytes());
+            bytes.extend(content);
+            bytes.resize(8, 0);
+        } else {
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend((content.len() as u32).to_le_bytes());
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        bytes
+    }
+    let mut file = b"MATLAB 5.0 MAT-file, made by a test".to_vec();
+    file.resize(124, b' ');
+    file.extend(b"\0\x01IM");
+    for (name, sizes, values) in variables {
+        let sizes: Vec<u8> = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+        let (class, kind, content) = match values {
+            Stored::Bytes(values) => (9, 2, values.to_vec()),
+            Stored::Doubles(values) => {
+                (6, 9, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        };
+        let matrix = [
+            element(6, &[class, 0, 0, 0, 0, 0, 0, 0]),
+            element(5, &sizes),
+            element(1, name.as_bytes()),
+            element(kind, &content),
+        ]
+        .concat();
+        let matrix = element(14, &matrix);
+        if packed {
+            let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
+            packer.write_all(&matrix).unwrap();
+            let packed = packer.finish().unwrap();
+            file.extend(15u32.to_le_bytes());
+            file.extend((packed.len() as u32).to_le_bytes());
+            file.extend(packed);
+        } else {
+            file.extend(matrix);
+        }
+    }
+    file
 }
