@@ -58,6 +58,7 @@ pub(crate) fn train(
     let (model, start) = experiment.start(router, seed)?;
     let info = RunInfo {
         config: Some(config.to_toml()),
+        features: experiment.data().schema().map(to_json),
         model: serde_json::to_value(experiment.description(router)).expect("text keys"),
         seed,
     };

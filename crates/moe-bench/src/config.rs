@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
-use moe_data::LoadOptions;
+use moe_data::{LoadOptions, TableOptions};
 use moe_nn::{MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,7 @@ struct DatasetKeys {
     experts: Option<usize>,
     noise: Option<f64>,
     separation: Option<f64>,
+    table: Option<TableOptions>,
 }
 
 impl From<DatasetKeys> for DatasetConfig {
@@ -97,6 +98,7 @@ impl From<DatasetKeys> for DatasetConfig {
                 experts: keys.experts,
                 noise: keys.noise,
                 separation: keys.separation,
+                table: keys.table,
             },
         }
     }
@@ -219,6 +221,7 @@ impl Config {
             ("dataset.test_file", &options.test_file),
             ("dataset.ratings_file", &options.ratings_file),
             ("dataset.cache_dir", &options.cache_dir),
+            ("dataset.table.file", &options.table.as_ref().map(|table| table.file.clone())),
         ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));

@@ -36,7 +36,7 @@ const IMPLICIT: f32 = 0.0;
 
 fn read(source: &Source, out: &mut Collector) -> Result<(), DataError> {
     let mut fields =
-        source.fields(Dialect::QUOTED_SEMICOLONS, &["User-ID", "ISBN", "Book-Rating"])?;
+        source.fields(Dialect::ESCAPED_SEMICOLONS, &["User-ID", "ISBN", "Book-Rating"])?;
     fields.skip_header()?;
     let mut isbn = String::new();
     while let Some(record) = fields.next()? {

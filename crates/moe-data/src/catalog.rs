@@ -4,8 +4,8 @@ use crate::pictures::Place;
 use crate::rating_set::RatingSet;
 use crate::{
     DataError, Dataset, LoadOptions, book_crossing, digits, jester, mnist, movielens,
-    movielens_mtl, movietweetings, multi_mnist, multi_optdigits, optdigits, restaurant, svhn,
-    synthetic, usps,
+    movielens_mtl, movietweetings, multi_mnist, multi_optdigits, optdigits, own_table, restaurant,
+    svhn, synthetic, usps,
 };
 
 /// A data set as it stands in the [`catalog`].
@@ -85,7 +85,7 @@ const MNIST_TERMS: &str =
     "CC BY-SA 3.0 as commonly stated; Yann LeCun, Corinna Cortes and Chris Burges";
 const FASHION_TERMS: &str = "MIT; copyright 2017 Zalando SE";
 
-static CATALOG: [Entry; 23] = [
+static CATALOG: [Entry; 24] = [
     Entry {
         id: optdigits::ID,
         summary: "8x8 handwritten digits, one task",
@@ -204,6 +204,19 @@ static CATALOG: [Entry; 23] = [
         &[],
         digits::load,
     ),
+    Entry {
+        id: own_table::ID,
+        summary: "a table of your own, CSV or Parquet; its columns are described in [dataset.table]",
+        origin: Origin::Files {
+            folder: own_table::PLACE.folder,
+            files: own_table::PLACE.files,
+            get: own_table::PLACE.get,
+        },
+        terms: "those of the file",
+        defaults: &own_table::DEFAULTS,
+        takes: &["table"],
+        load: own_table::load,
+    },
 ];
 
 impl Entry {

@@ -121,6 +121,19 @@ pub enum DataError {
         allowed: String,
     },
 
+    /// A raw row does not fit a [`FeatureSchema`](crate::FeatureSchema).
+    #[error("row {row}{}: {problem}; allowed: {allowed}", in_column(column))]
+    Field {
+        /// The row, from 0.
+        row: usize,
+        /// The column's name, empty if the whole row is wrong.
+        column: String,
+        /// What is wrong.
+        problem: String,
+        /// What would be good.
+        allowed: String,
+    },
+
     /// A file of bytes does not hold what it should.
     #[error("{}, byte {offset}: {problem}; allowed: {allowed}", file.display())]
     Corrupt {
@@ -163,6 +176,10 @@ fn did_you_mean(nearest: &Option<&str>) -> String {
 
 fn in_line(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(", line {line}"))
+}
+
+fn in_column(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(", column {name}") }
 }
 
 fn at(column: Option<usize>, name: &str) -> String {

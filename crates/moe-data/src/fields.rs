@@ -51,8 +51,10 @@ impl Dialect {
     pub(crate) const TABS: Dialect = Dialect { separator: "\t", ..Self::COMMAS };
     pub(crate) const COLONS: Dialect = Dialect { separator: "::", ..Self::COMMAS };
     pub(crate) const QUOTED_COMMAS: Dialect = Dialect { quotes: Quotes::Doubled, ..Self::COMMAS };
-    pub(crate) const QUOTED_SEMICOLONS: Dialect =
-        Dialect { separator: ";", quotes: Quotes::Escaped, ..Self::COMMAS };
+    pub(crate) const QUOTED_TABS: Dialect = Dialect { separator: "\t", ..Self::QUOTED_COMMAS };
+    pub(crate) const QUOTED_SEMICOLONS: Dialect = Dialect { separator: ";", ..Self::QUOTED_COMMAS };
+    pub(crate) const ESCAPED_SEMICOLONS: Dialect =
+        Dialect { quotes: Quotes::Escaped, ..Self::QUOTED_SEMICOLONS };
 }
 
 /// A file's name and columns.
@@ -170,30 +172,27 @@ impl Fields {
     ///
     /// # Errors
     /// If one of them is not there, or there twice.
-    pub(crate) fn header<const N: usize>(
-        &mut self,
-        wanted: [&str; N],
-    ) -> Result<[usize; N], DataError> {
-        self.layout.names = wanted.map(str::to_owned).into();
+    pub(crate) fn header(&mut self, wanted: &[&str]) -> Result<Vec<usize>, DataError> {
+        self.layout.names = wanted.iter().map(|&name| name.to_owned()).collect();
         let Some(record) = self.next()? else { return Err(self.empty()) };
         let width = record.layout.width_of(record.fields);
         let names: Vec<String> =
             (0..width).map(|c| String::from_utf8_lossy(record.bytes(c)).into_owned()).collect();
-        let (mut places, wanted_names) = ([0; N], wanted);
-        for (place, wanted) in places.iter_mut().zip(wanted) {
-            let mut found = (0..width).filter(|&column| names[column] == wanted);
+        let mut places = Vec::with_capacity(wanted.len());
+        for name in wanted {
+            let mut found = (0..width).filter(|&column| names[column] == *name);
             let problem = match (found.next(), found.next()) {
                 (Some(column), None) => {
-                    *place = column;
+                    places.push(column);
                     continue;
                 }
-                (Some(_), Some(_)) => format!("two columns {wanted:?} in the header"),
+                (Some(_), Some(_)) => format!("two columns {name:?} in the header"),
                 _ => format!(
-                    "no column {wanted:?} in the header {}",
+                    "no column {name:?} in the header {}",
                     shown(names.join(record.layout.separator).as_bytes())
                 ),
             };
-            let allowed = format!("one column of each name, {}", wanted_names.join(", "));
+            let allowed = format!("one column of each name, {}", wanted.join(", "));
             return Err(record.malformed(None, problem, allowed));
         }
         self.layout.width = width;
@@ -490,7 +489,7 @@ mod tests {
             (Dialect::TABS, "a\tb\nc\t\"d;,\n"),
             (Dialect::COLONS, "a::b\r\nc::\"d;,\r\n"),
             (Dialect::QUOTED_COMMAS, "a,\"b\"\n\"c\",\"\"\"d;,\"\n"),
-            (Dialect::QUOTED_SEMICOLONS, "\"a\";\"b\"\n\"c\";\"\\\"d;,\"\n"),
+            (Dialect::ESCAPED_SEMICOLONS, "\"a\";\"b\"\n\"c\";\"\\\"d;,\"\n"),
         ] {
             assert_eq!(texts(dialect, text), rows, "{text:?}");
         }
@@ -521,9 +520,9 @@ mod tests {
         let header = |text: &'static str| {
             let from = Box::new(text.as_bytes());
             let mut fields = Fields::new(Dialect::QUOTED_COMMAS, Path::new("f"), 0, &[], from);
-            fields.header(["b", "a"]).map_err(|error| error.to_string())
+            fields.header(&["b", "a"]).map_err(|error| error.to_string())
         };
-        assert_eq!(header("a,\"b\",c\r\n1,2,3\n"), Ok([1, 0]));
+        assert_eq!(header("a,\"b\",c\r\n1,2,3\n"), Ok(vec![1, 0]));
         for (text, says) in [
             (
                 "",

@@ -146,7 +146,7 @@ fn by_header(
     out: &mut Collector,
 ) -> Result<(), DataError> {
     let mut fields = source.fields(Dialect::QUOTED_COMMAS, &[])?;
-    let places = fields.header(columns)?;
+    let places = fields.header(&columns)?;
     while let Some(record) = fields.next()? {
         let id = |column| match scale {
             Some(_) => record.id(column, ANY_ID),

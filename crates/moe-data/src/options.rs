@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DataError;
+use crate::{DataError, TableOptions};
 
 /// How to load a data set: the seed, where its files are, and sizes of sets that are made on the spot.
 ///
@@ -62,11 +62,11 @@ pub struct LoadOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negatives: Option<usize>,
 
-    /// Share of the rows that is the test part (sets of ratings).
+    /// Share of the rows that is the test part (sets of ratings, `table`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_share: Option<f64>,
 
-    /// Share of the other rows that is the validation part (sets of ratings).
+    /// Share of the other rows that is the validation part (sets of ratings, `table`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_share: Option<f64>,
 
@@ -107,6 +107,10 @@ pub struct LoadOptions {
     /// centroid; 0 leaves no clusters to see, only the planted gate (`synthetic`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub separation: Option<f64>,
+
+    /// The file and what its columns mean (`table`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableOptions>,
 }
 
 impl LoadOptions {
@@ -132,6 +136,7 @@ impl LoadOptions {
         experts: None,
         noise: None,
         separation: None,
+        table: None,
     };
 
     /// These options with the gaps filled from `defaults`. The set takes the ones that these have, and those that it
@@ -171,6 +176,7 @@ impl LoadOptions {
             experts: rules.fill("experts", &self.experts, &defaults.experts)?,
             noise: rules.fill("noise", &self.noise, &defaults.noise)?,
             separation: rules.fill("separation", &self.separation, &defaults.separation)?,
+            table: rules.fill("table", &self.table, &defaults.table)?,
         })
     }
 
@@ -197,6 +203,7 @@ impl LoadOptions {
             ("experts", self.experts.is_some()),
             ("noise", self.noise.is_some()),
             ("separation", self.separation.is_some()),
+            ("table", self.table.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, has_default)| (has_default || takes.contains(&name)).then_some(name))

@@ -97,6 +97,10 @@ impl Numbering {
         self.numbers.len()
     }
 
+    pub(crate) fn names(&self) -> &Vocabulary {
+        &self.names
+    }
+
     pub(crate) fn into_names(self) -> Vocabulary {
         self.names
     }

@@ -230,7 +230,7 @@ fn what_is_wrong_with_an_idx_file_is_said_with_its_byte() {
             &labels,
             "the header promises [4294967295, 4294967295, 28] values; allowed: at most",
         ),
-        (&long, &labels, "byte 54897: more bytes follow"),
+        (&long, &labels, "byte 54896: more bytes follow"),
         (&small, &labels, "byte 16: pictures of 14 x 56 pixels; allowed: 28 x 28"),
         (&images, &eleven, "labels-idx1-ubyte, byte 25: the label 10; allowed: 0 to 9"),
         (&images, &short, "byte 8: 69 labels; allowed: 70, one per picture"),

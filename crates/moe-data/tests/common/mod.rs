@@ -23,14 +23,14 @@ pub fn all(split: &Split) -> Batch {
 pub fn dense(batch: &Batch) -> &moe_core::Tensor {
     match &batch.inputs {
         Inputs::Dense(x) => x,
-        Inputs::Ids(_) => panic!("the input is dense"),
+        _ => panic!("the input is dense"),
     }
 }
 
 pub fn ids(batch: &Batch) -> &[Vec<u32>] {
     match &batch.inputs {
         Inputs::Ids(columns) => columns,
-        Inputs::Dense(_) => panic!("the input is ids"),
+        _ => panic!("the input is ids"),
     }
 }
 
@@ -81,6 +81,11 @@ pub fn check_parts(data: &Dataset) {
                     assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
                     assert_eq!(single.keys[0], u64::from(one[0][0]));
                 }
+                (Inputs::Mixed { ids: one, dense }, Inputs::Mixed { ids: many, dense: all }) => {
+                    assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
+                    assert_eq!(dense.row(0), all.row(place));
+                    assert_eq!(single.keys[0], u64::from(one[0][0]));
+                }
                 _ => panic!("inputs of two kinds"),
             }
             for (one, many) in single.targets.iter().zip(&batch.targets) {
@@ -103,12 +108,19 @@ pub fn check_parts(data: &Dataset) {
 
 /// Everything of a batch that can be compared.
 pub fn same(a: &Batch, b: &Batch) -> bool {
-    let inputs = match (&a.inputs, &b.inputs) {
+    let inputs = same_inputs(&a.inputs, &b.inputs);
+    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+}
+
+pub fn same_inputs(a: &Inputs, b: &Inputs) -> bool {
+    match (a, b) {
         (Inputs::Dense(a), Inputs::Dense(b)) => a == b,
         (Inputs::Ids(a), Inputs::Ids(b)) => a == b,
+        (Inputs::Mixed { ids: a, dense: x }, Inputs::Mixed { ids: b, dense: y }) => {
+            a == b && x == y
+        }
         _ => false,
-    };
-    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+    }
 }
 
 pub fn same_data(a: &Dataset, b: &Dataset) -> bool {
