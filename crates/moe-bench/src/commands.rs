@@ -130,19 +130,3 @@ pub(crate) fn routers(registry: &Registry) -> String {
     }
     text
 }
-
-/// `moe data list`
-pub(crate) fn data_list() -> String {
-    let mut text = String::new();
-    for entry in moe_data::catalog() {
-        let origin = match entry.origin {
-            moe_data::Origin::Embedded => "embedded".into(),
-            moe_data::Origin::Generated => "generated".into(),
-            moe_data::Origin::Files { folder, files, .. } => format!("folder {folder}: {files}"),
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "{}\n    {}\n    {origin}", entry.id, entry.summary);
-        let _ = writeln!(text, "    options: {}\n    {}", entry.options().join(", "), entry.terms);
-    }
-    text
-}

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+use sha2::{Digest, Sha256};
 
 use crate::DataError;
 use crate::capped::too_early;
@@ -21,6 +22,26 @@ pub(crate) fn open_unpacked(path: &Path) -> Result<Box<dyn Read>, DataError> {
         true => Box::new(MultiGzDecoder::new(file)),
         false => Box::new(file),
     })
+}
+
+/// The SHA-256 of the content of a file, unpacked as in [`open_unpacked`], in hexadecimal digits.
+pub(crate) fn sha256_unpacked(path: &Path) -> Result<String, DataError> {
+    let sum = sha256(open_unpacked(path)?).map_err(unreadable(path))?;
+    Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// The SHA-256 of everything that is read.
+pub(crate) fn sha256(mut from: impl Read) -> io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    let mut piece = vec![0; 1 << 16];
+    loop {
+        match from.read(&mut piece) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(count) => hasher.update(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// The error of a file that could not be read at all.

@@ -10,9 +10,10 @@
 
 use crate::DataError;
 use crate::LoadOptions;
-use crate::fields::{Dialect, Scale};
+use crate::dialect::Dialect;
 use crate::rating_set::{DEFAULTS, RatingSet, Source, TAKES};
 use crate::ratings::{Collector, Duplicates};
+use crate::record::Scale;
 
 pub(crate) static SET: RatingSet = RatingSet {
     id: "book-crossing",

@@ -10,15 +10,15 @@
 //! [`AT_REST`] before it was read; otherwise its SHA-256 decides. A file that does not count is replaced.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use moe_core::envelope::{self, Kind};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use sha2::{Digest, Sha256};
 
+use crate::binary;
 use crate::data_dir::cache_home;
 use crate::prepared::Prepared;
 use crate::rating_set::Source;
@@ -211,15 +211,7 @@ impl Stamp {
 }
 
 fn sha256(path: &Path) -> io::Result<[u8; 32]> {
-    let mut file = File::open(path)?;
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hasher.finalize().into()),
-            count => hasher.update(&piece[..count]),
-        }
-    }
+    binary::sha256(File::open(path)?)
 }
 
 impl Stored {

@@ -1,9 +1,14 @@
+use std::path::{Path, PathBuf};
+
 use moe_core::nearest_name;
 
+#[cfg(feature = "celeba")]
+use crate::celeba;
 use crate::pictures::Place;
+use crate::provenance::{self, Download, Provenance};
 use crate::rating_set::RatingSet;
 use crate::{
-    DataError, Dataset, LoadOptions, book_crossing, digits, jester, mnist, movielens,
+    DataError, Dataset, LoadOptions, binary, book_crossing, digits, jester, mnist, movielens,
     movielens_mtl, movietweetings, multi_mnist, multi_optdigits, optdigits, own_table, restaurant,
     svhn, synthetic, usps,
 };
@@ -85,7 +90,7 @@ const MNIST_TERMS: &str =
     "CC BY-SA 3.0 as commonly stated; Yann LeCun, Corinna Cortes and Chris Burges";
 const FASHION_TERMS: &str = "MIT; copyright 2017 Zalando SE";
 
-static CATALOG: [Entry; 24] = [
+static CATALOG: &[Entry] = &[
     Entry {
         id: optdigits::ID,
         summary: "8x8 handwritten digits, one task",
@@ -204,6 +209,15 @@ static CATALOG: [Entry; 24] = [
         &[],
         digits::load,
     ),
+    #[cfg(feature = "celeba")]
+    pictures(
+        celeba::ID,
+        "faces with ten attributes, a task for each",
+        celeba::PLACE,
+        "non-commercial research only, no redistribution; Ziwei Liu and others, Chinese University of Hong Kong",
+        &[],
+        celeba::load,
+    ),
     Entry {
         id: own_table::ID,
         summary: "a table of your own, CSV or Parquet; its columns are described in [dataset.table]",
@@ -233,6 +247,40 @@ impl Entry {
         options.filled(self.id, self.defaults, self.takes)
     }
 
+    /// Files that can be fetched (feature `download`).
+    pub fn downloads(&self) -> &'static [Download<'static>] {
+        self.provenance().downloads
+    }
+
+    /// What is known of the whole original, named as in [`Stats::measures`](crate::Stats::measures).
+    pub fn facts(&self) -> &'static [(&'static str, f64)] {
+        self.provenance().facts
+    }
+
+    /// Those files of the original distribution that are in the set's folder, and whether their content is the
+    /// original one.
+    ///
+    /// # Errors
+    /// If there is no data directory, or a file cannot be read.
+    pub fn check_files(&self, data_dir: Option<&Path>) -> Result<Vec<(PathBuf, bool)>, DataError> {
+        let Origin::Files { folder, .. } = self.origin else { return Ok(Vec::new()) };
+        let dir = crate::data_dir(data_dir).ok_or(DataError::NoDataDir { dataset: self.id })?;
+        let mut found = Vec::new();
+        for &(name, sha256) in self.provenance().known {
+            for path in [name.to_owned(), format!("{name}.gz")].map(|n| dir.join(folder).join(n)) {
+                if path.exists() {
+                    let is_original = binary::sha256_unpacked(&path)? == sha256;
+                    found.push((path, is_original));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn provenance(&self) -> Provenance {
+        provenance::of(self.id)
+    }
+
     /// Loads the data set.
     ///
     /// # Errors
@@ -244,7 +292,7 @@ impl Entry {
 
 /// All data sets.
 pub fn catalog() -> &'static [Entry] {
-    &CATALOG
+    CATALOG
 }
 
 /// The data set with this id.
@@ -255,8 +303,8 @@ pub fn find(id: &str) -> Result<&'static Entry, DataError> {
     let found = CATALOG.iter().find(|entry| entry.id == id);
     found.ok_or_else(|| DataError::UnknownDataset {
         id: id.to_owned(),
-        nearest: nearest_name(id, CATALOG.each_ref().map(|entry| entry.id)),
-        known: CATALOG.each_ref().map(|entry| entry.id).join(", "),
+        nearest: nearest_name(id, CATALOG.iter().map(|entry| entry.id)),
+        known: CATALOG.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -278,6 +326,11 @@ mod tests {
         for (index, entry) in CATALOG.iter().enumerate() {
             assert!(CATALOG[..index].iter().all(|other| other.id != entry.id));
             assert!(!entry.summary.contains('\n') && !entry.terms.contains('\n'));
+            let Provenance { downloads, known, .. } = entry.provenance();
+            let sums = known.iter().map(|file| file.1);
+            for sum in sums.chain(downloads.iter().filter_map(|download| download.sha256)) {
+                assert!(sum.len() == 64 && sum.bytes().all(|byte| byte.is_ascii_hexdigit()));
+            }
         }
     }
 }

@@ -5,9 +5,10 @@
 //! by their line, counted through all files. Jokes are named 1 to 100.
 
 use crate::DataError;
-use crate::fields::{Dialect, Scale};
+use crate::dialect::Dialect;
 use crate::rating_set::{DEFAULTS, RatingSet, Source, TAKES};
 use crate::ratings::{Collector, Duplicates};
+use crate::record::Scale;
 
 pub(crate) static SET: RatingSet = RatingSet {
     id: "jester",

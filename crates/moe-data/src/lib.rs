@@ -19,6 +19,8 @@
 //! | `multi-mnist`, `multi-fashion-mnist` | made from these | dense, 1,296 | `left`, `right`: multiclass(10) |
 //! | `usps` | files | dense, 256 | `digit`: multiclass(10) |
 //! | `svhn` | files | dense, 3,072 | `digit`: multiclass(10) |
+//! | `celeba` (feature `celeba`) | files | dense, 3,072 | ten attributes: binary |
+//! | `table` | any CSV file, or Parquet (feature `parquet`) | ids, numbers, categories | as it says |
 //! | `digits` | made from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
 //!
 //! ```
@@ -80,10 +82,15 @@ mod book_crossing;
 mod cache;
 mod capped;
 mod catalog;
+#[cfg(feature = "celeba")]
+mod celeba;
 mod data_dir;
 mod dataset;
+mod dialect;
 mod digits;
 mod error;
+#[cfg(feature = "download")]
+mod fetch;
 mod fields;
 mod idx;
 mod jester;
@@ -101,15 +108,19 @@ mod overlay;
 mod own_table;
 mod pictures;
 mod prepared;
+mod provenance;
 mod rating_set;
 mod ratings;
+mod record;
 mod restaurant;
 mod rows;
 mod schema;
 mod split;
+mod stats;
 mod svhn;
 mod synthetic;
 mod table;
+mod table_options;
 mod usps;
 mod vocabulary;
 
@@ -117,7 +128,11 @@ pub use catalog::{Entry, Origin, catalog, find, load};
 pub use data_dir::data_dir;
 pub use dataset::{Dataset, Split};
 pub use error::DataError;
+#[cfg(feature = "download")]
+pub use fetch::{FetchError, FetchOptions, FetchProgress};
 pub use options::LoadOptions;
-pub use own_table::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
+pub use provenance::Download;
 pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, RowEncoder, Unknown};
+pub use stats::{Stats, TaskStats};
+pub use table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
 pub use vocabulary::Vocabulary;

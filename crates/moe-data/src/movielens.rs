@@ -5,9 +5,10 @@
 //! the originals. In `movielens-csv`, where users and items may have any names, the last one counts.
 
 use crate::DataError;
-use crate::fields::{Dialect, Scale};
+use crate::dialect::Dialect;
 use crate::rating_set::{DEFAULTS, RatingSet, Source, TAKES};
 use crate::ratings::{Collector, Duplicates};
+use crate::record::Scale;
 
 const STARS: Scale = Scale { least: 1.0, most: 5.0, step: 1.0 };
 const HALF_STARS: Scale = Scale { least: 0.5, most: 5.0, step: 0.5 };

@@ -5,9 +5,10 @@
 //! data directory holds ratings or `ratings_file` names some.
 
 use crate::DataError;
-use crate::fields::{Dialect, Scale};
+use crate::dialect::Dialect;
 use crate::rating_set::{DEFAULTS, RatingSet, Source, TAKES};
 use crate::ratings::{Collector, Duplicates};
+use crate::record::Scale;
 
 pub(crate) static SET: RatingSet = RatingSet {
     id: "movietweetings",

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::cache::Cache;
-use crate::fields::{Dialect, Fields};
+use crate::dialect::Dialect;
+use crate::fields::Fields;
 use crate::prepared::Prepared;
 use crate::ratings::{Collector, Duplicates};
 use crate::{DataError, Dataset, LoadOptions, data_dir};

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::DataError;
-use crate::fields::{Dialect, Fields};
+use crate::dialect::Dialect;
+use crate::fields::Fields;
 
 /// A row's fields in the order of the columns that were asked for.
 pub(crate) struct RawRow<'a> {
