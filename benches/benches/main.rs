@@ -11,6 +11,7 @@ mod gemm;
 mod grouped_linear;
 mod movielens_step;
 mod optimizer;
+mod ratings;
 mod router;
 mod sinkhorn;
 mod telemetry;
@@ -35,5 +36,6 @@ fn main() {
     elementary::bench(&mut criterion);
     telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
+    ratings::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -9,7 +9,7 @@ use crate::{Config, DatasetConfig, Error};
 /// What both training commands take.
 #[derive(Debug, Args)]
 pub(crate) struct SharedArgs {
-    /// A configuration that comes with the program: smoke, quick or movielens
+    /// A configuration that comes with the program: smoke, quick, movielens, jester or book-crossing
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
     /// A configuration file (TOML)

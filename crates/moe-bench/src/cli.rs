@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use moe_routers::Registry;
 
 use crate::args::{CompareArgs, TrainArgs};
+use crate::data::{self, DataArgs, FetchArgs};
 use crate::{Error, commands, output};
 
 /// Trains and compares routers for sparse mixtures of experts on CPU.
@@ -32,6 +33,12 @@ enum Command {
 enum DataCommand {
     /// Lists the data sets
     List,
+    /// Fetches the files of a data set from where they are published
+    Fetch(FetchArgs),
+    /// Checks that the files of a data set are the original ones
+    Verify(DataArgs),
+    /// Says what a data set is made of
+    Stats(DataArgs),
 }
 
 /// The `moe` command: reads arguments, does the work, prints results to stdout and everything else to stderr.
@@ -87,6 +94,9 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
             pool.install(|| commands::train(&config, registry, &args.shared, args.resume))
         }
         Command::Routers => Ok(commands::routers(registry)),
-        Command::Data(DataCommand::List) => Ok(commands::data_list()),
+        Command::Data(DataCommand::List) => Ok(data::list()),
+        Command::Data(DataCommand::Fetch(args)) => data::fetch(&args),
+        Command::Data(DataCommand::Verify(args)) => data::verify(&args),
+        Command::Data(DataCommand::Stats(args)) => data::stats(&args),
     }
 }

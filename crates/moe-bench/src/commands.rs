@@ -58,6 +58,7 @@ pub(crate) fn train(
     let (model, start) = experiment.start(router, seed)?;
     let info = RunInfo {
         config: Some(config.to_toml()),
+        features: experiment.data().schema().map(to_json),
         model: serde_json::to_value(experiment.description(router)?).expect("text keys"),
         seed,
     };
@@ -127,22 +128,6 @@ fn described(info: &RouterInfo) -> String {
     for spec in &info.parameters {
         let _ =
             writeln!(text, "    {} = {}    {} ({})", spec.name, spec.default, spec.doc, spec.range);
-    }
-    text
-}
-
-/// `moe data list`
-pub(crate) fn data_list() -> String {
-    let mut text = String::new();
-    for entry in moe_data::catalog() {
-        let origin = match entry.origin {
-            moe_data::Origin::Embedded => "embedded".into(),
-            moe_data::Origin::Generated => "generated".into(),
-            moe_data::Origin::Files { folder, files, .. } => format!("folder {folder}: {files}"),
-            _ => String::new(),
-        };
-        let _ = writeln!(text, "{}\n    {}\n    {origin}", entry.id, entry.summary);
-        let _ = writeln!(text, "    options: {}\n    {}", entry.options().join(", "), entry.terms);
     }
     text
 }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
-use moe_data::LoadOptions;
+use moe_data::{LoadOptions, TableOptions};
 use moe_nn::{MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,16 @@ struct DatasetKeys {
     seed: u64,
     data_dir: Option<PathBuf>,
     test_file: Option<PathBuf>,
+    ratings_file: Option<PathBuf>,
+    user_column: Option<String>,
+    item_column: Option<String>,
+    rating_column: Option<String>,
+    min_ratings: Option<usize>,
+    negatives: Option<usize>,
+    test_share: Option<f64>,
+    val_share: Option<f64>,
+    cache: Option<bool>,
+    cache_dir: Option<PathBuf>,
     train_rows: Option<usize>,
     val_rows: Option<usize>,
     test_rows: Option<usize>,
@@ -59,6 +69,7 @@ struct DatasetKeys {
     experts: Option<usize>,
     noise: Option<f64>,
     separation: Option<f64>,
+    table: Option<TableOptions>,
 }
 
 impl From<DatasetKeys> for DatasetConfig {
@@ -70,6 +81,16 @@ impl From<DatasetKeys> for DatasetConfig {
                 seed: keys.seed,
                 data_dir: keys.data_dir,
                 test_file: keys.test_file,
+                ratings_file: keys.ratings_file,
+                user_column: keys.user_column,
+                item_column: keys.item_column,
+                rating_column: keys.rating_column,
+                min_ratings: keys.min_ratings,
+                negatives: keys.negatives,
+                test_share: keys.test_share,
+                val_share: keys.val_share,
+                cache: keys.cache,
+                cache_dir: keys.cache_dir,
                 train_rows: keys.train_rows,
                 val_rows: keys.val_rows,
                 test_rows: keys.test_rows,
@@ -77,6 +98,7 @@ impl From<DatasetKeys> for DatasetConfig {
                 experts: keys.experts,
                 noise: keys.noise,
                 separation: keys.separation,
+                table: keys.table,
             },
         }
     }
@@ -194,9 +216,13 @@ impl Config {
                 return Err(out_of_range(key, seed, &format!("at most {most}")));
             }
         }
-        for (key, path) in
-            [("dataset.data_dir", &options.data_dir), ("dataset.test_file", &options.test_file)]
-        {
+        for (key, path) in [
+            ("dataset.data_dir", &options.data_dir),
+            ("dataset.test_file", &options.test_file),
+            ("dataset.ratings_file", &options.ratings_file),
+            ("dataset.cache_dir", &options.cache_dir),
+            ("dataset.table.file", &options.table.as_ref().map(|table| table.file.clone())),
+        ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
             }

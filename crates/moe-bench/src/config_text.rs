@@ -7,14 +7,16 @@ use serde::Deserialize;
 
 use crate::{Config, Error};
 
-const PRESETS: [(&str, &str); 3] = [
+const PRESETS: [(&str, &str); 5] = [
     ("smoke", include_str!("../presets/smoke.toml")),
     ("quick", include_str!("../presets/quick.toml")),
     ("movielens", include_str!("../presets/movielens.toml")),
+    ("jester", include_str!("../presets/jester.toml")),
+    ("book-crossing", include_str!("../presets/book-crossing.toml")),
 ];
 
 impl Config {
-    /// A configuration that comes with the program: `smoke`, `quick` or `movielens`.
+    /// A configuration that comes with the program: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
     ///
     /// # Errors
     /// If there is no such preset.

@@ -20,6 +20,19 @@ pub enum Error {
     /// A data set cannot be loaded.
     #[error(transparent)]
     Data(#[from] DataError),
+    /// A file of a data set cannot be fetched.
+    #[error(transparent)]
+    Fetch(#[from] moe_data::FetchError),
+    /// Data is not what it was published as.
+    #[error("{found}{id} is not the whole original: {wrong}")]
+    Differs {
+        /// Id of the data set.
+        id: &'static str,
+        /// All that was found.
+        found: String,
+        /// What differs.
+        wrong: String,
+    },
     /// Training stopped.
     #[error("router {router}, seed {seed}: {source}")]
     Train {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use moe_core::Real;
-use moe_core::batch::{BatchSource, InputSpec};
+use moe_core::batch::BatchSource;
 use moe_data::Dataset;
 use moe_nn::{
     Baseline, Model, ModelDescription, Observer, TrainOptions, TrainState, continue_training,
@@ -163,13 +163,10 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
     /// Of each weight there are its value, two moments, and its values after the last and the best epoch.
     const COPIES: usize = 5;
     let count = |factors: &[usize]| factors.iter().map(|&n| n as f64).product::<f64>();
-    let (inputs, mut weights) = match &data.input {
-        InputSpec::Dense { width } => (*width, 0.0),
-        InputSpec::Ids { columns } => {
-            let ids = columns.iter().map(|column| column.vocabulary).sum();
-            (columns.len() * model.embedding_width, count(&[ids, model.embedding_width]))
-        }
-    };
+    let columns = data.input.id_columns();
+    let ids = columns.iter().map(|column| column.vocabulary).sum();
+    let mut weights = count(&[ids, model.embedding_width]);
+    let inputs = columns.len() * model.embedding_width + data.input.dense_width();
     let layers = |inputs: usize, hidden: &[usize], outputs: usize| -> f64 {
         [&[inputs], hidden, &[outputs]].concat().windows(2).map(count).sum()
     };

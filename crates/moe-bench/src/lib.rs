@@ -37,6 +37,7 @@ mod commands;
 mod compare;
 mod config;
 mod config_text;
+mod data;
 mod error;
 mod experiment;
 mod out_dir;

@@ -63,6 +63,31 @@ pub enum InputSpec {
         /// (for recommenders, the user).
         columns: Vec<IdColumn>,
     },
+    /// Ids, and a vector of D numbers beside them.
+    Mixed {
+        /// As in [`InputSpec::Ids`].
+        columns: Vec<IdColumn>,
+        /// D.
+        width: usize,
+    },
+}
+
+impl InputSpec {
+    /// The columns of ids; none if the input is dense.
+    pub fn id_columns(&self) -> &[IdColumn] {
+        match self {
+            InputSpec::Dense { .. } => &[],
+            InputSpec::Ids { columns } | InputSpec::Mixed { columns, .. } => columns,
+        }
+    }
+
+    /// Number of dense inputs.
+    pub fn dense_width(&self) -> usize {
+        match self {
+            InputSpec::Dense { width } | InputSpec::Mixed { width, .. } => *width,
+            InputSpec::Ids { .. } => 0,
+        }
+    }
 }
 
 /// A column of ids.
@@ -81,6 +106,13 @@ pub enum Inputs {
     Dense(Tensor),
     /// One vector of B ids per column.
     Ids(Vec<Vec<u32>>),
+    /// Both.
+    Mixed {
+        /// One vector of B ids per column.
+        ids: Vec<Vec<u32>>,
+        /// `[B, D]`
+        dense: Tensor,
+    },
 }
 
 /// What one task should have predicted for the B rows of a batch.

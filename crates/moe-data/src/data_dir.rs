@@ -10,14 +10,23 @@ pub fn data_dir(explicit: Option<&Path>) -> Option<PathBuf> {
     resolve(explicit, |name| std::env::var_os(name))
 }
 
+/// The folder `moe` in the user's cache folder, `XDG_CACHE_HOME` or `~/.cache`.
+pub(crate) fn cache_home() -> Option<PathBuf> {
+    home(|name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
 fn resolve(explicit: Option<&Path>, var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let var = |name| var(name).filter(|value| !value.is_empty());
+    let var = |name: &str| var(name).filter(|value| !value.is_empty());
     if let Some(dir) = explicit {
         return Some(dir.to_path_buf());
     }
     if let Some(dir) = var("MOE_DATA_DIR") {
         return Some(dir.into());
     }
+    home(var)
+}
+
+fn home(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let cache = var("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(Path::new(&var("HOME")?).join(".cache")));
     Some(cache?.join("moe"))

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use moe_core::batch::{Batch, BatchSource, InputSpec, TaskSpec};
 
-use crate::DataError;
 use crate::table::Table;
+use crate::{DataError, FeatureSchema, Vocabulary};
 
 /// A data set in three parts without a common row.
 ///
@@ -23,6 +23,7 @@ pub struct Dataset {
     pub val: Split,
     /// The part to report.
     pub test: Split,
+    schema: Option<Arc<FeatureSchema>>,
 }
 
 impl Dataset {
@@ -49,7 +50,29 @@ impl Dataset {
             train,
             val,
             test,
+            schema: None,
         })
+    }
+
+    /// The same with the names of all columns of ids.
+    pub(crate) fn named<const N: usize>(self, vocabularies: [Vocabulary; N]) -> Self {
+        let schema = FeatureSchema::of_ids(self.input.id_columns(), vocabularies);
+        self.with_schema(schema)
+    }
+
+    pub(crate) fn with_schema(self, schema: FeatureSchema) -> Self {
+        Dataset { schema: Some(Arc::new(schema)), ..self }
+    }
+
+    /// How rows of the original data become inputs; `None` where the inputs are the original numbers.
+    pub fn schema(&self) -> Option<&FeatureSchema> {
+        self.schema.as_deref()
+    }
+
+    /// The original names of the ids in a column of ids (from 0); `None` where the ids are the original ones or
+    /// there is no such column.
+    pub fn vocabulary(&self, column: usize) -> Option<&Vocabulary> {
+        Some(&self.schema.as_ref()?.ids.get(column)?.vocabulary)
     }
 
     /// The parts with their names.

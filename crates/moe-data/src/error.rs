@@ -58,6 +58,31 @@ pub enum DataError {
         get: &'static str,
     },
 
+    /// Several files could be the one.
+    #[error(
+        "the data set {dataset} needs one file of ratings, and in {} there are {found}; choose with ratings_file",
+        folder.display()
+    )]
+    Ambiguous {
+        /// Id of the data set.
+        dataset: &'static str,
+        /// The folder looked at.
+        folder: PathBuf,
+        /// Names of the files.
+        found: String,
+    },
+
+    /// What was prepared could not be kept where it should be.
+    #[error(
+        "{}: cannot be written: {problem}; give another cache_dir, or cache = false", file.display()
+    )]
+    NotKept {
+        /// The file.
+        file: PathBuf,
+        /// What went wrong.
+        problem: String,
+    },
+
     /// The data set needs files and there is no directory to look for them.
     #[error(
         "no data directory for the data set {dataset}: give data_dir or set MOE_DATA_DIR, \
@@ -89,7 +114,33 @@ pub enum DataError {
         /// The column, from 1, unless the whole line is wrong.
         column: Option<usize>,
         /// The column's name, empty if it has none.
-        name: &'static str,
+        name: String,
+        /// What is wrong.
+        problem: String,
+        /// What would be good.
+        allowed: String,
+    },
+
+    /// A raw row does not fit a [`FeatureSchema`](crate::FeatureSchema).
+    #[error("row {row}{}: {problem}; allowed: {allowed}", in_column(column))]
+    Field {
+        /// The row, from 0.
+        row: usize,
+        /// The column's name, empty if the whole row is wrong.
+        column: String,
+        /// What is wrong.
+        problem: String,
+        /// What would be good.
+        allowed: String,
+    },
+
+    /// A file of bytes does not hold what it should.
+    #[error("{}, byte {offset}: {problem}; allowed: {allowed}", file.display())]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// The byte (of the unpacked content) up to which it was read.
+        offset: u64,
         /// What is wrong.
         problem: String,
         /// What would be good.
@@ -127,6 +178,10 @@ fn in_line(line: Option<u64>) -> String {
     line.map_or_else(String::new, |line| format!(", line {line}"))
 }
 
+fn in_column(name: &str) -> String {
+    if name.is_empty() { String::new() } else { format!(", column {name}") }
+}
+
 fn at(column: Option<usize>, name: &str) -> String {
     match (column, name) {
         (None, _) => String::new(),
@@ -145,7 +200,7 @@ mod tests {
             file: "val.csv".into(),
             line: 3,
             column: Some(4),
-            name: "rating",
+            name: "rating".into(),
             problem: "\"x\" is not a number".into(),
             allowed: "1 to 5".into(),
         };

@@ -1,95 +1,82 @@
-//! Comma-separated numbers from plain or gzip files, with the place of every error.
+//! Separated fields from plain or gzip files, with the place of every error.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::io::{self, Cursor, Read};
+use std::path::Path;
 
 use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::DataError;
+use crate::binary::{GZIP, open_unpacked};
 use crate::capped::Capped;
+use crate::dialect::{Dialect, Quotes};
+use crate::record::{Layout, Record, shown};
 
-/// The most bytes that a file may unpack to: ten times the largest file read here.
-pub(crate) const MOST_BYTES: u64 = 256 << 20;
-
-/// The records of a file without quoting; every field is read as it stands, blank lines are skipped.
+/// The records of a file; blank lines are skipped.
 pub(crate) struct Fields {
     reader: Reader<Capped<Box<dyn Read>>>,
     record: ByteRecord,
     layout: Layout,
 }
 
-/// A file's name and columns.
-struct Layout {
-    file: PathBuf,
-    /// Number of fields of each record.
-    width: usize,
-    /// Names of the first columns.
-    names: &'static [&'static str],
-}
-
-/// One record.
-pub(crate) struct Record<'a> {
-    fields: &'a ByteRecord,
-    layout: &'a Layout,
-    line: u64,
-}
-
 impl Fields {
-    /// The records of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
-    pub(crate) fn open(path: &Path, names: &'static [&'static str]) -> Result<Self, DataError> {
-        Self::open_capped(path, names, MOST_BYTES)
+    /// The comma-separated records of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
+    pub(crate) fn open(path: &Path, names: &[&str]) -> Result<Self, DataError> {
+        Self::open_as(Dialect::PLAIN, path, names)
     }
 
-    fn open_capped(
+    /// [`Fields::open`] in another dialect. Without names, [`Fields::header`] must come next.
+    pub(crate) fn open_as(
+        dialect: Dialect,
         path: &Path,
-        names: &'static [&'static str],
-        most: u64,
+        names: &[&str],
     ) -> Result<Self, DataError> {
-        let unreadable =
-            |source| DataError::Unreadable { file: path.to_path_buf(), line: None, source };
-        let mut file = BufReader::with_capacity(64 << 10, File::open(path).map_err(unreadable)?);
-        let packed = path.extension().is_some_and(|ending| ending == "gz")
-            || file.fill_buf().map_err(unreadable)?.starts_with(&GZIP);
-        let unpacked: Box<dyn Read> = match packed {
-            true => Box::new(MultiGzDecoder::new(file)),
-            false => Box::new(file),
-        };
-        Ok(Self::new(path, names.len(), names, unpacked, most))
+        let unpacked = open_unpacked(path)?;
+        Ok(Self::new(dialect, path, names.len(), names, unpacked))
     }
 
-    /// The records of an embedded file of `width` columns.
-    pub(crate) fn embedded(
+    /// The comma-separated records of an embedded file of `width` columns.
+    pub(crate) fn embedded(name: &str, bytes: &'static [u8], width: usize, names: &[&str]) -> Self {
+        Self::embedded_as(Dialect::PLAIN, name, bytes, width, names)
+    }
+
+    /// [`Fields::embedded`] in another dialect.
+    pub(crate) fn embedded_as(
+        dialect: Dialect,
         name: &str,
         bytes: &'static [u8],
         width: usize,
-        names: &'static [&'static str],
+        names: &[&str],
     ) -> Self {
         let unpacked: Box<dyn Read> = match bytes.starts_with(&GZIP) {
             true => Box::new(MultiGzDecoder::new(Cursor::new(bytes))),
             false => Box::new(Cursor::new(bytes)),
         };
-        Self::new(Path::new(name), width, names, unpacked, MOST_BYTES)
+        Self::new(dialect, Path::new(name), width, names, unpacked)
     }
 
     fn new(
+        dialect: Dialect,
         file: &Path,
         width: usize,
-        names: &'static [&'static str],
+        names: &[&str],
         unpacked: Box<dyn Read>,
-        most: u64,
     ) -> Self {
+        let Dialect { separator, quotes, most_bytes } = dialect;
+        let quoted = quotes != Quotes::Ordinary;
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .quoting(false)
+            .delimiter(separator.as_bytes()[0])
+            .quoting(quoted)
+            .escape((quotes == Quotes::Escaped).then_some(b'\\'))
             .terminator(Terminator::Any(b'\n'))
-            .from_reader(Capped::new(unpacked, most));
+            .from_reader(Capped::new(unpacked, most_bytes, quoted));
+        let names = names.iter().map(|&name| name.to_owned()).collect();
         Fields {
             reader,
             record: ByteRecord::new(),
-            layout: Layout { file: file.to_path_buf(), width, names },
+            layout: Layout { file: file.to_path_buf(), separator, width, names },
         }
     }
 
@@ -98,6 +85,7 @@ impl Fields {
     /// # Errors
     /// If the file cannot be read on or the record has not exactly one field per column.
     pub(crate) fn next(&mut self) -> Result<Option<Record<'_>>, DataError> {
+        self.reader.get_mut().begin_record();
         loop {
             match self.reader.read_byte_record(&mut self.record) {
                 Ok(true) if self.is_blank() => {}
@@ -118,11 +106,43 @@ impl Fields {
             // Every record ends with a line feed, so the reader stands on the next line.
             line: self.reader.position().line() - 1,
         };
-        if self.record.len() != self.layout.width {
-            let found = self.record.len();
+        if !self.layout.fits(&self.record) {
+            let found = self.layout.width_of(&self.record);
             return Err(record.malformed(None, format!("{found} fields"), self.layout.expected()));
         }
         Ok(Some(record))
+    }
+
+    /// Reads the first record as the names of the columns and returns where the `wanted` ones stand.
+    ///
+    /// # Errors
+    /// If one of them is not there, or there twice.
+    pub(crate) fn header(&mut self, wanted: &[&str]) -> Result<Vec<usize>, DataError> {
+        self.layout.names = wanted.iter().map(|&name| name.to_owned()).collect();
+        let Some(record) = self.next()? else { return Err(self.empty()) };
+        let width = record.layout.width_of(record.fields);
+        let names: Vec<String> =
+            (0..width).map(|c| String::from_utf8_lossy(record.bytes(c)).into_owned()).collect();
+        let mut places = Vec::with_capacity(wanted.len());
+        for name in wanted {
+            let mut found = (0..width).filter(|&column| names[column] == *name);
+            let problem = match (found.next(), found.next()) {
+                (Some(column), None) => {
+                    places.push(column);
+                    continue;
+                }
+                (Some(_), Some(_)) => format!("two columns {name:?} in the header"),
+                _ => format!(
+                    "no column {name:?} in the header {}",
+                    shown(names.join(record.layout.separator).as_bytes())
+                ),
+            };
+            let allowed = format!("one column of each name, {}", wanted.join(", "));
+            return Err(record.malformed(None, problem, allowed));
+        }
+        self.layout.width = width;
+        self.layout.names = names;
+        Ok(places)
     }
 
     /// Whether the record is a line without anything but blanks.
@@ -132,13 +152,10 @@ impl Fields {
 
     /// Reads the first record, which must be the names of the columns.
     pub(crate) fn skip_header(&mut self) -> Result<(), DataError> {
-        let names = self.layout.names;
-        let header = names.join(",");
+        let header = self.layout.header();
         match self.next()? {
             None => Err(self.empty()),
-            Some(record) if (0..names.len()).all(|c| record.bytes(c) == names[c].as_bytes()) => {
-                Ok(())
-            }
+            Some(record) if record.is(&record.layout.names) => Ok(()),
             Some(record) => Err(record.malformed(None, "not the header".into(), header)),
         }
     }
@@ -149,69 +166,12 @@ impl Fields {
             file: self.layout.file.clone(),
             line: 1,
             column: None,
-            name: "",
+            name: String::new(),
             problem: "the file holds no rows".into(),
             allowed: format!("lines of {}", self.layout.expected()),
         }
     }
 }
-
-impl Layout {
-    fn expected(&self) -> String {
-        match self.names.len() == self.width {
-            true => format!("{} fields, {}", self.width, self.names.join(",")),
-            false => format!("{} fields", self.width),
-        }
-    }
-}
-
-impl Record<'_> {
-    /// What stands in a column (from 0) without blanks around it; empty if there is no such column.
-    pub(crate) fn bytes(&self, column: usize) -> &[u8] {
-        self.fields.get(column).unwrap_or_default().trim_ascii()
-    }
-
-    /// The whole number in a column (from 0), which must be at most `most`. A fraction of zero
-    /// (`4.0`) is accepted.
-    pub(crate) fn whole(&self, column: usize, most: u32) -> Result<u32, DataError> {
-        let text = str::from_utf8(self.bytes(column)).unwrap_or_default();
-        let text = text
-            .split_once('.')
-            .filter(|(_, fraction)| fraction.bytes().all(|b| b == b'0'))
-            .map_or(text, |(whole, _)| whole);
-        match text.parse::<u32>() {
-            Ok(number) if number <= most => Ok(number),
-            _ => Err(self.wrong(column, "is not a whole number in range", format!("0 to {most}"))),
-        }
-    }
-
-    /// The error that a column's value `is` not one of those `allowed`.
-    pub(crate) fn wrong(&self, column: usize, is: &str, allowed: String) -> DataError {
-        let text = String::from_utf8_lossy(self.bytes(column));
-        let mut shown: String = text.chars().take(SHOWN).collect();
-        if shown.len() < text.len() {
-            shown.push('…');
-        }
-        self.malformed(Some(column), format!("{shown:?} {is}"), allowed)
-    }
-
-    fn malformed(&self, column: Option<usize>, problem: String, allowed: String) -> DataError {
-        DataError::Malformed {
-            file: self.layout.file.clone(),
-            line: self.line,
-            column: column.map(|column| column + 1),
-            name: column.and_then(|column| self.layout.names.get(column)).unwrap_or(&""),
-            problem,
-            allowed,
-        }
-    }
-}
-
-/// First bytes of a gzip file.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// The most characters of a value that a message repeats.
-const SHOWN: usize = 32;
 
 fn into_io(error: csv::Error) -> io::Error {
     match error.into_kind() {
@@ -223,8 +183,9 @@ fn into_io(error: csv::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::MOST_BYTES;
 
-    const NAMES: &[&str] = &["a", "b"];
+    const NAMES: [&str; 2] = ["a", "b"];
 
     /// The numbers of all records, or the message of the first error.
     fn read(text: &'static str) -> Result<Vec<[u32; 2]>, String> {
@@ -232,7 +193,8 @@ mod tests {
     }
 
     fn read_capped(from: Box<dyn Read>, most: u64) -> Result<Vec<[u32; 2]>, String> {
-        let mut fields = Fields::new(Path::new("file.csv"), 2, NAMES, from, most);
+        let dialect = Dialect { most_bytes: most, ..Dialect::PLAIN };
+        let mut fields = Fields::new(dialect, Path::new("file.csv"), 2, &NAMES, from);
         let mut rows = Vec::new();
         let say = |error: DataError| error.to_string();
         while let Some(record) = fields.next().map_err(say)? {
@@ -298,5 +260,70 @@ mod tests {
         }
         let rows = read_capped(Box::new(Slow(b"1,2\n3,4\n")), 100);
         assert_eq!(rows, Ok(vec![[1, 2], [3, 4]]));
+    }
+
+    /// The texts of all records, or the message of the first error.
+    fn texts(dialect: Dialect, text: &'static str) -> Result<Vec<[String; 2]>, String> {
+        let from = Box::new(text.as_bytes());
+        let mut fields = Fields::new(dialect, Path::new("file.csv"), 2, &NAMES, from);
+        let mut rows = Vec::new();
+        while let Some(record) = fields.next().map_err(|error| error.to_string())? {
+            rows.push([0, 1].map(|column| String::from_utf8_lossy(record.bytes(column)).into()));
+        }
+        Ok(rows)
+    }
+
+    #[test]
+    fn separators_and_quotes() {
+        let rows = Ok(vec![["a", "b"].map(str::to_owned), ["c", "\"d;,"].map(str::to_owned)]);
+        for (dialect, text) in [
+            (Dialect::TABS, "a\tb\nc\t\"d;,\n"),
+            (Dialect::COLONS, "a::b\r\nc::\"d;,\r\n"),
+            (Dialect::QUOTED_COMMAS, "a,\"b\"\n\"c\",\"\"\"d;,\"\n"),
+            (Dialect::ESCAPED_SEMICOLONS, "\"a\";\"b\"\n\"c\";\"\\\"d;,\"\n"),
+        ] {
+            assert_eq!(texts(dialect, text), rows, "{text:?}");
+        }
+        for (text, found) in [
+            ("a:b\n", "1 fields"),
+            ("a::b::\n", "3 fields"),
+            ("a:::b\n", "2 fields"),
+            ("a:b:c\n", "2 fields"),
+        ] {
+            let error = texts(Dialect::COLONS, text).unwrap_err();
+            let expected = format!("line 1: {found}; allowed: 2 fields, a::b");
+            assert!(error.contains(&expected), "{text:?}: {error}");
+        }
+    }
+
+    /// A quote that is never closed does not make the program hold the rest of the file.
+    #[test]
+    fn a_quote_is_closed_within_bounds() {
+        let rows = texts(Dialect::QUOTED_COMMAS, "1,\"2\n3\"\n4,\"5\\\"\n").unwrap();
+        assert_eq!(rows, [["1", "2\n3"], ["4", "5\\"]]);
+        let open: &'static str = format!("1,\"{}", "2\n".repeat(1 << 20)).leak();
+        let error = texts(Dialect::QUOTED_COMMAS, open).unwrap_err();
+        assert!(error.contains("a quote that is not closed"), "{error}");
+    }
+
+    #[test]
+    fn a_header_tells_where_columns_are() {
+        let header = |text: &'static str| {
+            let from = Box::new(text.as_bytes());
+            let mut fields = Fields::new(Dialect::QUOTED_COMMAS, Path::new("f"), 0, &[], from);
+            fields.header(&["b", "a"]).map_err(|error| error.to_string())
+        };
+        assert_eq!(header("a,\"b\",c\r\n1,2,3\n"), Ok(vec![1, 0]));
+        for (text, says) in [
+            (
+                "",
+                "line 1: the file holds no rows; allowed: lines of a header with the columns b, a",
+            ),
+            ("a,c\n", "line 1: no column \"b\" in the header \"a,c\""),
+            ("a,b,a\n", "line 1: two columns \"a\" in the header"),
+        ] {
+            let error = header(text).unwrap_err();
+            assert!(error.contains(says), "{text:?}: {error}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Data sets for mixtures of experts, as [`Batch`](moe_core::batch::Batch)es that any model can take.
 //!
-//! Three sets travel inside the crate or are generated, so that everything runs without a download;
+//! Some sets travel inside the crate or are generated, so that everything runs without a download;
 //! others are read from the files of their original distribution.
 //!
 //! | id | is | input | tasks |
@@ -10,6 +10,18 @@
 //! | `restaurant` | embedded | ids user, place | `rating`, `food_rating`, `service_rating`: regression |
 //! | `synthetic` | generated | dense, any width | `y`: regression, with the planted expert of each row |
 //! | `movielens-1m-mtl` | files | ids user, movie | `watch`: binary; `rating`: regression, where watched |
+//! | `movielens-100k`, `-1m`, `-10m`, `-20m`, `-25m`, `-32m`, `-latest-small` | files | ids user, movie | the same |
+//! | `movielens-csv` | any CSV file | ids user, item | the same |
+//! | `jester` | files | ids user, joke | the same |
+//! | `book-crossing` | files | ids user, book | the same; a book may be read without a rating |
+//! | `movietweetings` | embedded sample, or files | ids user, movie | the same |
+//! | `mnist`, `fashion-mnist` | files | dense, 784 | `digit` or `article`: multiclass(10) |
+//! | `multi-mnist`, `multi-fashion-mnist` | made from these | dense, 1,296 | `left`, `right`: multiclass(10) |
+//! | `usps` | files | dense, 256 | `digit`: multiclass(10) |
+//! | `svhn` | files | dense, 3,072 | `digit`: multiclass(10) |
+//! | `celeba` (feature `celeba`) | files | dense, 3,072 | ten attributes: binary |
+//! | `table` | any CSV file, or Parquet (feature `parquet`) | ids, numbers, categories | as it says |
+//! | `digits` | made from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
 //!
 //! ```
 //! use moe_core::batch::{BatchSource, Target};
@@ -31,9 +43,23 @@
 //! * [`LoadOptions`]: the seed, where files are, and the sizes of sets that are made on the spot.
 //! * [`Dataset`] and [`Split`]: what comes out; a split is a
 //!   [`BatchSource`](moe_core::batch::BatchSource) over columns that the three parts share.
+//! * [`Vocabulary`]: the original names of ids, which [`Dataset::vocabulary`] gives.
 //! * [`DataError`]: what can be wrong, with file, line and column.
 //!
 //! One file per data set holds its format and its making. This crate knows no model.
+//!
+//! # From ratings to tasks
+//! Sets of ratings become two tasks as in COMET: each pair of user and item that was rated is a row with `watch` 1 and
+//! its rating; for each of them one pair is drawn that the same user has not rated (option `negatives`), with `watch` 0
+//! and no rating. A user who has rated more than half of the items gets all the others. Users and items are numbered
+//! without gaps in the order of their first appearance. A tenth of the rows is cut off for testing (`test_share`),
+//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`.
+//!
+//! What was made so from files is kept in a checked file `ID.prepared`: in the folder `cache_dir`; without that option,
+//! beside the ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or
+//! `~/.cache`). It is made anew if the options or the files change: a file is the same if path, length and time of
+//! change are (and it had not changed in the two seconds before it was read), or else if length and SHA-256 are.
+//! `cache = false` neither reads nor writes it.
 //!
 //! # Same seed, same rows
 //! Splits and generated rows come from the ChaCha8 and Philox streams of [`moe_core::random`], each
@@ -41,30 +67,72 @@
 //! precisions see the same numbers.
 //!
 //! # Credits
-//! Both embedded sets are licensed under CC BY 4.0 (<https://creativecommons.org/licenses/by/4.0/>) and
+//! Two embedded sets are licensed under CC BY 4.0 (<https://creativecommons.org/licenses/by/4.0/>) and
 //! come from the UCI Machine Learning Repository (<https://archive.ics.uci.edu>):
 //! * Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak; packed with gzip, otherwise
 //!   unchanged. `multi-optdigits` is derived from it.
 //! * Restaurant & Consumer Data, by R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin; the file
 //!   `rating_final.csv`.
+//!
+//! The third is a sample of MovieTweetings, copyright 2013 Simon Dooms, Ghent University, under the MIT licence, which
+//! stands in the crate's `data/README.md`.
 
+mod binary;
+mod book_crossing;
+mod cache;
 mod capped;
 mod catalog;
+#[cfg(feature = "celeba")]
+mod celeba;
 mod data_dir;
 mod dataset;
+mod dialect;
+mod digits;
 mod error;
+#[cfg(feature = "download")]
+mod fetch;
 mod fields;
+mod idx;
+mod jester;
+mod mat;
+mod mnist;
+mod movielens;
 mod movielens_mtl;
+mod movietweetings;
+mod multi_mnist;
 mod multi_optdigits;
+mod negatives;
 mod optdigits;
 mod options;
+mod overlay;
+mod own_table;
+mod pictures;
+mod prepared;
+mod provenance;
+mod rating_set;
+mod ratings;
+mod record;
 mod restaurant;
+mod rows;
+mod schema;
 mod split;
+mod stats;
+mod svhn;
 mod synthetic;
 mod table;
+mod table_options;
+mod usps;
+mod vocabulary;
 
 pub use catalog::{Entry, Origin, catalog, find, load};
 pub use data_dir::data_dir;
 pub use dataset::{Dataset, Split};
 pub use error::DataError;
+#[cfg(feature = "download")]
+pub use fetch::{FetchError, FetchOptions, FetchProgress};
 pub use options::LoadOptions;
+pub use provenance::Download;
+pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, RowEncoder, Unknown};
+pub use stats::{Stats, TaskStats};
+pub use table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
+pub use vocabulary::Vocabulary;

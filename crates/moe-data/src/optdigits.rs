@@ -4,10 +4,8 @@
 //! validation (573 rows); the original test file (`.tes`, 1,797 rows, other writers) is the test part.
 //! Row ids count through `.tra` and then `.tes`.
 
-use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
-
 use crate::fields::Fields;
-use crate::table::{Column, Features, Table};
+use crate::pictures::{CLASSES, Pictures};
 use crate::{DataError, Dataset, LoadOptions, split};
 
 pub(crate) const ID: &str = "optdigits";
@@ -15,11 +13,9 @@ pub(crate) const ID: &str = "optdigits";
 /// Height and width of a picture.
 pub(crate) const SIDE: usize = 8;
 /// Pixels of a picture.
-pub(crate) const PIXELS: usize = SIDE * SIDE;
+const PIXELS: usize = SIDE * SIDE;
 /// Pixels are whole numbers from 0 to this.
-pub(crate) const BRIGHTEST: u8 = 16;
-/// Number of digits.
-pub(crate) const CLASSES: usize = 10;
+const BRIGHTEST: u8 = 16;
 
 const TRAIN_FILE: &[u8] = include_bytes!("../data/optdigits.tra.gz");
 const TEST_FILE: &[u8] = include_bytes!("../data/optdigits.tes.gz");
@@ -27,26 +23,20 @@ const TEST_FILE: &[u8] = include_bytes!("../data/optdigits.tes.gz");
 /// Share of `.tra` that is the validation part.
 const VAL_PERCENT: usize = 15;
 
-/// All pictures.
-pub(crate) struct Digits {
-    /// `[rows, PIXELS]`, 0 to [`BRIGHTEST`].
-    pub(crate) pixels: Vec<u8>,
-    /// The digit of each row.
-    pub(crate) labels: Vec<u8>,
-    /// Rows of train, validation and test.
-    pub(crate) parts: [Vec<u32>; 3],
+pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    pictures(options.seed)?.into_dataset(ID, "digit")
 }
 
-impl Digits {
-    pub(crate) fn load(seed: u64) -> Result<Self, DataError> {
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-        append("optdigits.tra", TRAIN_FILE, &mut pixels, &mut labels)?;
-        let train_rows = labels.len() as u32;
-        append("optdigits.tes", TEST_FILE, &mut pixels, &mut labels)?;
-        let [train, val] = split::cut((0..train_rows).collect(), VAL_PERCENT, seed, "optdigits");
-        let test = (train_rows..labels.len() as u32).collect();
-        Ok(Digits { pixels, labels, parts: [train, val, test] })
-    }
+/// All pictures, with pixels from 0 to [`BRIGHTEST`].
+pub(crate) fn pictures(seed: u64) -> Result<Pictures, DataError> {
+    let (mut pixels, mut labels) = (Vec::new(), Vec::new());
+    append("optdigits.tra", TRAIN_FILE, &mut pixels, &mut labels)?;
+    let train_rows = labels.len() as u32;
+    append("optdigits.tes", TEST_FILE, &mut pixels, &mut labels)?;
+    let [train, val] = split::cut((0..train_rows).collect(), VAL_PERCENT, seed, "optdigits");
+    let test = (train_rows..labels.len() as u32).collect();
+    let parts = [train, val, test];
+    Ok(Pictures { width: PIXELS, brightest: BRIGHTEST, pixels, labels, parts })
 }
 
 fn append(
@@ -63,21 +53,4 @@ fn append(
         labels.push(record.whole(PIXELS, CLASSES as u32 - 1)? as u8);
     }
     Ok(())
-}
-
-/// The task of telling the digit.
-pub(crate) fn digit_task(name: &str) -> TaskSpec {
-    TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
-}
-
-pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let digits = Digits::load(options.seed)?;
-    let table = Table {
-        input: InputSpec::Dense { width: PIXELS },
-        tasks: vec![digit_task("digit")],
-        features: Features::Bytes { width: PIXELS, divisor: BRIGHTEST, values: digits.pixels },
-        targets: vec![Column::Multiclass(digits.labels)],
-        planted: None,
-    };
-    Dataset::new(ID, table, digits.parts)
 }

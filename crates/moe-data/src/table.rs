@@ -22,6 +22,8 @@ pub(crate) enum Features {
     Floats { width: usize, values: Vec<f32> },
     /// One vector per column.
     Ids(Vec<Vec<u32>>),
+    /// One vector per column, and `[rows, width]` row-major.
+    Mixed { ids: Vec<Vec<u32>>, width: usize, values: Vec<f32> },
 }
 
 /// The targets of one task.
@@ -36,18 +38,18 @@ pub(crate) enum Column {
 
 impl Table {
     pub(crate) fn rows(&self) -> usize {
-        match &self.features {
-            Features::Bytes { width, values, .. } => values.len() / width,
-            Features::Floats { width, values } => values.len() / width,
-            Features::Ids(columns) => columns.first().map_or(0, Vec::len),
+        match self.targets.first() {
+            Some(Column::Binary(values) | Column::Multiclass(values)) => values.len(),
+            Some(Column::Regression(values)) => values.len(),
+            None => 0,
         }
     }
 
     /// What each of these rows is about: its first id, or its own id where the input is dense.
     pub(crate) fn keys(&self, rows: &[u32]) -> Vec<u64> {
         match &self.features {
-            Features::Ids(columns) if !columns.is_empty() => {
-                rows.iter().map(|&row| columns[0][row as usize].into()).collect()
+            Features::Ids(ids) | Features::Mixed { ids, .. } if !ids.is_empty() => {
+                rows.iter().map(|&row| ids[0][row as usize].into()).collect()
             }
             _ => rows.iter().map(|&row| row.into()).collect(),
         }
@@ -59,12 +61,16 @@ impl Features {
         match self {
             Features::Bytes { width, divisor, values } => {
                 let divisor = Real::from(*divisor);
-                gather_dense(rows, *width, values, |v| Real::from(v) / divisor)
+                Inputs::Dense(gather_dense(rows, *width, values, |v| Real::from(v) / divisor))
             }
-            Features::Floats { width, values } => gather_dense(rows, *width, values, |v| v as Real),
-            Features::Ids(columns) => {
-                Inputs::Ids(columns.iter().map(|column| pick(column, rows)).collect())
+            Features::Floats { width, values } => {
+                Inputs::Dense(gather_dense(rows, *width, values, |v| v as Real))
             }
+            Features::Ids(ids) => Inputs::Ids(ids.iter().map(|ids| pick(ids, rows)).collect()),
+            Features::Mixed { ids, width, values } => Inputs::Mixed {
+                ids: ids.iter().map(|ids| pick(ids, rows)).collect(),
+                dense: gather_dense(rows, *width, values, |v| v as Real),
+            },
         }
     }
 }
@@ -102,13 +108,13 @@ fn gather_dense<T: Copy>(
     width: usize,
     values: &[T],
     real: impl Fn(T) -> Real,
-) -> Inputs {
+) -> Tensor {
     let mut data = Vec::with_capacity(rows.len() * width);
     for &row in rows {
         let start = row as usize * width;
         data.extend(values[start..start + width].iter().map(|&v| real(v)));
     }
-    Inputs::Dense(Tensor::new([rows.len(), width], data))
+    Tensor::new([rows.len(), width], data)
 }
 
 #[cfg(test)]

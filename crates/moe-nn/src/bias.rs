@@ -43,6 +43,9 @@ impl BiasDescription {
             }
             InputSpec::Ids { columns } => format!("{} columns of ids", columns.len()),
             InputSpec::Dense { width } => format!("{width} numbers"),
+            InputSpec::Mixed { columns, width } => {
+                format!("{} columns of ids and {width} numbers", columns.len())
+            }
         };
         Err(ModelError::NotTwoIds { found })
     }

@@ -1,7 +1,7 @@
 use moe_core::batch::{InputSpec, Inputs};
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Visit, VisitMut, named, named_mut};
+use moe_core::{Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::{Embedding, Module};
 
@@ -13,12 +13,15 @@ pub enum Encoder {
         /// D.
         width: usize,
     },
-    /// One embedding per id column, side by side: the two towers of a recommender.
+    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if there are any, come
+    /// after them as they are.
     Embeddings {
         /// Name and table of each column.
         columns: Vec<(String, Embedding)>,
         /// E, of each.
         width: usize,
+        /// Number of dense inputs.
+        dense_width: usize,
     },
 }
 
@@ -27,12 +30,13 @@ impl Encoder {
     pub fn new(input: &InputSpec, embedding_width: usize, rng: &mut ChaCha8Rng) -> Self {
         match input {
             InputSpec::Dense { width } => Encoder::Dense { width: *width },
-            InputSpec::Ids { columns } => Encoder::Embeddings {
+            InputSpec::Ids { columns } | InputSpec::Mixed { columns, .. } => Encoder::Embeddings {
                 columns: columns
                     .iter()
                     .map(|c| (c.name.clone(), Embedding::new(c.vocabulary, embedding_width, rng)))
                     .collect(),
                 width: embedding_width,
+                dense_width: input.dense_width(),
             },
         }
     }
@@ -41,7 +45,9 @@ impl Encoder {
     pub fn outputs(&self) -> usize {
         match self {
             Encoder::Dense { width } => *width,
-            Encoder::Embeddings { columns, width } => columns.len() * width,
+            Encoder::Embeddings { columns, width, dense_width } => {
+                columns.len() * width + dense_width
+            }
         }
     }
 
@@ -51,22 +57,26 @@ impl Encoder {
     /// # Panics
     /// If the inputs are not of the kind and width the encoder was made for.
     pub fn forward<'t>(&self, tape: &'t Tape, inputs: &Inputs) -> Var<'t> {
+        let dense = |x: &Tensor, width: usize| {
+            assert_eq!(x.cols(), width, "the model takes rows of width {width}");
+            tape.constant(x.clone())
+        };
+        let towers = |columns: &[(String, Embedding)], ids: &[Vec<u32>]| -> Vec<Var<'t>> {
+            assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+            columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids)).collect()
+        };
         match (self, inputs) {
-            (Encoder::Dense { width }, Inputs::Dense(x)) => {
-                assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
-                tape.constant(x.clone())
+            (Encoder::Dense { width }, Inputs::Dense(x)) => dense(x, *width),
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                tape.concat(&towers(columns, ids))
             }
-            (Encoder::Embeddings { columns, .. }, Inputs::Ids(ids)) => {
-                assert_eq!(
-                    columns.len(),
-                    ids.len(),
-                    "the model takes {} id columns",
-                    columns.len()
-                );
-                let towers = columns.iter().zip(ids);
-                let towers: Vec<_> =
-                    towers.map(|((_, table), ids)| table.forward(tape, ids)).collect();
-                tape.concat(&towers)
+            (
+                Encoder::Embeddings { columns, dense_width, .. },
+                Inputs::Mixed { ids, dense: numbers },
+            ) => {
+                let mut parts = towers(columns, ids);
+                parts.push(dense(numbers, *dense_width));
+                tape.concat(&parts)
             }
             _ => panic!("the inputs are not of the kind that the model was made for"),
         }

@@ -17,6 +17,7 @@ use crate::{EpochRecord, History, Observer, Optimizer, RunDirError, TrainState, 
 const FORMAT: u32 = 1;
 const MANIFEST: &str = "manifest.json";
 const CONFIG: &str = "config.resolved.toml";
+const FEATURES: &str = "features.json";
 const METRICS: &str = "metrics.jsonl";
 const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 
@@ -25,6 +26,7 @@ const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 /// | file | holds |
 /// | --- | --- |
 /// | `config.resolved.toml` | the configuration, if there is one |
+/// | `features.json` | how raw rows become inputs, if that is known |
 /// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
 /// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch |
 /// | `state` | optimiser, history, what is frozen and where rows went (see [`moe_core::envelope`]) |
@@ -63,6 +65,8 @@ pub struct RunDir {
 pub struct RunInfo {
     /// Text of the configuration, kept as `config.resolved.toml`.
     pub config: Option<String>,
+    /// How rows of the original data become inputs of the model, as JSON, kept as `features.json`.
+    pub features: Option<String>,
     /// Description of the model, such as a [`ModelDescription`](crate::ModelDescription) as JSON.
     pub model: serde_json::Value,
     /// Seed of initial weights, shuffles and draws.
@@ -96,6 +100,8 @@ struct Models {
 struct Files {
     #[serde(skip_serializing_if = "Option::is_none")]
     config: Option<FileEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    features: Option<FileEntry>,
     metrics: FileEntry,
     last: FileEntry,
     best: FileEntry,
@@ -145,7 +151,7 @@ impl RunDir {
                 return Err(RunDirError::NotEmpty { path: path.into(), found: name });
             }
         }
-        let RunInfo { config, model, seed } = info;
+        let RunInfo { config, features, model, seed } = info;
         let mut dir = RunDir {
             path: path.into(),
             manifest: Manifest {
@@ -159,10 +165,11 @@ impl RunDir {
                 files: Files::default(),
             },
         };
-        dir.manifest.files.config = match config {
-            Some(text) => Some(dir.write(CONFIG.into(), text.as_bytes())?),
-            None => None,
+        let keep = |name: &str, text: Option<String>| {
+            text.map(|text| dir.write(name.into(), text.as_bytes())).transpose()
         };
+        let (config, features) = (keep(CONFIG, config)?, keep(FEATURES, features)?);
+        (dir.manifest.files.config, dir.manifest.files.features) = (config, features);
         dir.manifest.files.metrics = dir.write(METRICS.into(), b"")?;
         dir.commit(state)?;
         Ok(dir)
@@ -193,8 +200,8 @@ impl RunDir {
         let manifest = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
         let dir = RunDir { path: path.into(), manifest };
         let files = &dir.manifest.files;
-        if let Some(config) = &files.config {
-            dir.read(config)?;
+        for entry in files.config.iter().chain(&files.features) {
+            dir.read(entry)?;
         }
         let metrics = dir.read(&files.metrics)?;
         let weights = |entry: &FileEntry| -> Result<Weights, RunDirError> {
@@ -228,7 +235,19 @@ impl RunDir {
     /// # Errors
     /// If the file has been changed since.
     pub fn config(&self) -> Result<Option<String>, RunDirError> {
-        let Some(entry) = &self.manifest.files.config else { return Ok(None) };
+        self.text(&self.manifest.files.config)
+    }
+
+    /// What the run was created with as [`RunInfo::features`].
+    ///
+    /// # Errors
+    /// If the file has been changed since.
+    pub fn features(&self) -> Result<Option<String>, RunDirError> {
+        self.text(&self.manifest.files.features)
+    }
+
+    fn text(&self, entry: &Option<FileEntry>) -> Result<Option<String>, RunDirError> {
+        let Some(entry) = entry else { return Ok(None) };
         let bytes = self.read(entry)?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
@@ -351,7 +370,7 @@ impl RunDir {
     /// Removes files of other checkpoints.
     fn remove_stale(&self) -> Result<(), RunDirError> {
         let Files { metrics, last, best, state, .. } = &self.manifest.files;
-        let kept = [MANIFEST, CONFIG, &metrics.name, &last.name, &best.name, &state.name];
+        let kept = [MANIFEST, CONFIG, FEATURES, &metrics.name, &last.name, &best.name, &state.name];
         let remove = || {
             for entry in fs::read_dir(&self.path)? {
                 let entry = entry?;
@@ -380,7 +399,7 @@ fn is_own(name: &str) -> bool {
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
     let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
     match name {
-        MANIFEST | CONFIG | METRICS => true,
+        MANIFEST | CONFIG | FEATURES | METRICS => true,
         _ if stem.len() < name.len() => number("last") || number("best"),
         _ => number("state"),
     }
@@ -407,6 +426,7 @@ mod tests {
             "manifest.json",
             "manifest.json.partial",
             "config.resolved.toml",
+            "features.json",
             "metrics.jsonl",
             "last.safetensors",
             "best-12.safetensors",

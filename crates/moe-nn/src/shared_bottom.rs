@@ -70,10 +70,8 @@ impl SharedBottomDescription {
 
     /// Learnable numbers of the bottom.
     fn bottom_size(&self) -> u128 {
-        let inputs = match &self.input {
-            InputSpec::Dense { width } => *width,
-            InputSpec::Ids { columns } => columns.len() * self.embedding_width,
-        };
+        let embeddings = self.input.id_columns().len() * self.embedding_width;
+        let inputs = embeddings + self.input.dense_width();
         size(inputs, &self.hidden_widths, self.width)
     }
 

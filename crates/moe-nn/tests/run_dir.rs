@@ -12,6 +12,8 @@ use moe_nn::{
 };
 use tempfile::TempDir;
 
+const FEATURES: &str = "{\"ids\":[]}";
+
 /// A run of so many epochs, not finished.
 fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
     let place = tempfile::tempdir().unwrap();
@@ -21,6 +23,7 @@ fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
     let mut model = build(&description, 1);
     let info = RunInfo {
         config: Some("[train]\nepochs = 4\n".into()),
+        features: Some(FEATURES.into()),
         model: serde_json::to_value(&description).unwrap(),
         seed: 1,
     };
@@ -55,6 +58,7 @@ fn files_at_rest_have_plain_names() {
     let at_rest = [
         "best.safetensors",
         "config.resolved.toml",
+        "features.json",
         "last.safetensors",
         "manifest.json",
         "metrics.jsonl",

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::write::{GzEncoder, ZlibEncoder};
 use moe_core::batch::{Batch, BatchSource, Inputs, Target};
 use moe_data::{Dataset, LoadOptions, Split};
+use tempfile::TempDir;
 
 /// Options that give only the seed.
 pub fn seeded(seed: u64) -> LoadOptions {
@@ -22,14 +23,14 @@ pub fn all(split: &Split) -> Batch {
 pub fn dense(batch: &Batch) -> &moe_core::Tensor {
     match &batch.inputs {
         Inputs::Dense(x) => x,
-        Inputs::Ids(_) => panic!("the input is dense"),
+        _ => panic!("the input is dense"),
     }
 }
 
 pub fn ids(batch: &Batch) -> &[Vec<u32>] {
     match &batch.inputs {
         Inputs::Ids(columns) => columns,
-        Inputs::Dense(_) => panic!("the input is ids"),
+        _ => panic!("the input is ids"),
     }
 }
 
@@ -80,6 +81,11 @@ pub fn check_parts(data: &Dataset) {
                     assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
                     assert_eq!(single.keys[0], u64::from(one[0][0]));
                 }
+                (Inputs::Mixed { ids: one, dense }, Inputs::Mixed { ids: many, dense: all }) => {
+                    assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
+                    assert_eq!(dense.row(0), all.row(place));
+                    assert_eq!(single.keys[0], u64::from(one[0][0]));
+                }
                 _ => panic!("inputs of two kinds"),
             }
             for (one, many) in single.targets.iter().zip(&batch.targets) {
@@ -102,12 +108,19 @@ pub fn check_parts(data: &Dataset) {
 
 /// Everything of a batch that can be compared.
 pub fn same(a: &Batch, b: &Batch) -> bool {
-    let inputs = match (&a.inputs, &b.inputs) {
+    let inputs = same_inputs(&a.inputs, &b.inputs);
+    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+}
+
+pub fn same_inputs(a: &Inputs, b: &Inputs) -> bool {
+    match (a, b) {
         (Inputs::Dense(a), Inputs::Dense(b)) => a == b,
         (Inputs::Ids(a), Inputs::Ids(b)) => a == b,
+        (Inputs::Mixed { ids: a, dense: x }, Inputs::Mixed { ids: b, dense: y }) => {
+            a == b && x == y
+        }
         _ => false,
-    };
-    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+    }
 }
 
 pub fn same_data(a: &Dataset, b: &Dataset) -> bool {
@@ -140,4 +153,112 @@ pub fn shared_data(test: &str) -> Option<PathBuf> {
         std::io::stderr().write_all(line.as_bytes()).unwrap();
     }
     found
+}
+
+/// A data directory with these files in a folder.
+pub fn folder(name: &str, files: &[(&str, &[u8])]) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    for (name, bytes) in files {
+        std::fs::write(folder.join(name), bytes).unwrap();
+    }
+    dir
+}
+
+/// Options of a set of ratings in a data directory, without a cache.
+pub fn uncached(dir: &Path) -> LoadOptions {
+    LoadOptions { data_dir: Some(dir.to_path_buf()), cache: Some(false), ..LoadOptions::default() }
+}
+
+/// All rows of a set of ratings: user, item, and the rating where the item was watched, which is NaN where there is
+/// none.
+pub fn rating_rows(data: &Dataset) -> Vec<(u32, u32, Option<f64>)> {
+    let mut rows = Vec::new();
+    for (_, split) in data.parts() {
+        let batch = all(split);
+        let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
+        let Target::Regression { values, present } = &batch.targets[1] else {
+            panic!("rating is a number")
+        };
+        for row in 0..batch.rows() {
+            let rating = if present[row] { f64::from(values[row]) } else { f64::NAN };
+            assert!(watch[row] == 1.0 || rating.is_nan(), "a rating of what was not watched");
+            let watched = (watch[row] == 1.0).then_some(rating);
+            rows.push((batch.row_ids[row], ids(&batch)[0][row], ids(&batch)[1][row], watched));
+        }
+    }
+    rows.sort_by_key(|row| row.0);
+    rows.into_iter().map(|(_, user, item, rating)| (user, item, rating)).collect()
+}
+
+/// [`rating_rows`] that were watched, in file order, with the original names.
+pub fn watched(data: &Dataset) -> Vec<(String, String, f64)> {
+    let name = |column, id| data.vocabulary(column).unwrap().name(id).unwrap().to_owned();
+    let rows = rating_rows(data).into_iter();
+    rows.filter_map(|(user, item, rating)| Some((name(0, user), name(1, item), rating?))).collect()
+}
+
+/// A file in IDX: unsigned bytes with axes of these sizes.
+pub fn idx(sizes: &[u32], values: &[u8]) -> Vec<u8> {
+    let mut file = vec![0, 0, 8, sizes.len() as u8];
+    sizes.iter().for_each(|size| file.extend(size.to_be_bytes()));
+    file.extend(values);
+    file
+}
+
+/// The values of a variable of a MAT file, by how they are stored.
+pub enum Stored<'a> {
+    Bytes(&'a [u8]),
+    Doubles(&'a [f64]),
+}
+
+/// A MAT file of version 5 with these variables: name, sizes, values in the order of columns. Small elements are
+/// written short, as MATLAB does.
+pub fn mat(variables: &[(&str, &[u32], Stored<'_>)], packed: bool) -> Vec<u8> {
+    fn element(kind: u32, content: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        if (1..=4).contains(&content.len()) {
+            bytes.extend((kind | (content.len() as u32) << 16).to_le_bytes());
+            bytes.extend(content);
+            bytes.resize(8, 0);
+        } else {
+            bytes.extend(kind.to_le_bytes());
+            bytes.extend((content.len() as u32).to_le_bytes());
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(8), 0);
+        }
+        bytes
+    }
+    let mut file = b"MATLAB 5.0 MAT-file, made by a test".to_vec();
+    file.resize(124, b' ');
+    file.extend(b"\0\x01IM");
+    for (name, sizes, values) in variables {
+        let sizes: Vec<u8> = sizes.iter().flat_map(|size| size.to_le_bytes()).collect();
+        let (class, kind, content) = match values {
+            Stored::Bytes(values) => (9, 2, values.to_vec()),
+            Stored::Doubles(values) => {
+                (6, 9, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+            }
+        };
+        let matrix = [
+            element(6, &[class, 0, 0, 0, 0, 0, 0, 0]),
+            element(5, &sizes),
+            element(1, name.as_bytes()),
+            element(kind, &content),
+        ]
+        .concat();
+        let matrix = element(14, &matrix);
+        if packed {
+            let mut packer = ZlibEncoder::new(Vec::new(), Compression::fast());
+            packer.write_all(&matrix).unwrap();
+            let packed = packer.finish().unwrap();
+            file.extend(15u32.to_le_bytes());
+            file.extend((packed.len() as u32).to_le_bytes());
+            file.extend(packed);
+        } else {
+            file.extend(matrix);
+        }
+    }
+    file
 }

@@ -46,7 +46,7 @@ impl BatchSource for Memory {
     fn rows(&self) -> usize {
         match &self.inputs {
             Inputs::Dense(x) => x.rows(),
-            Inputs::Ids(columns) => columns[0].len(),
+            Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids[0].len(),
         }
     }
 
@@ -59,14 +59,15 @@ impl BatchSource for Memory {
     }
 
     fn batch(&self, rows: &[u32]) -> Batch {
+        let dense = |x: &Tensor| {
+            let picked = rows.iter().flat_map(|&row| x.row(row as usize)).copied().collect();
+            Tensor::new([rows.len(), x.cols()], picked)
+        };
+        let columns = |ids: &[Vec<u32>]| ids.iter().map(|ids| pick(ids, rows)).collect();
         let inputs = match &self.inputs {
-            Inputs::Dense(x) => {
-                let picked = rows.iter().flat_map(|&row| x.row(row as usize)).copied().collect();
-                Inputs::Dense(Tensor::new([rows.len(), x.cols()], picked))
-            }
-            Inputs::Ids(columns) => {
-                Inputs::Ids(columns.iter().map(|ids| pick(ids, rows)).collect())
-            }
+            Inputs::Dense(x) => Inputs::Dense(dense(x)),
+            Inputs::Ids(ids) => Inputs::Ids(columns(ids)),
+            Inputs::Mixed { ids, dense: x } => Inputs::Mixed { ids: columns(ids), dense: dense(x) },
         };
         let targets = self.targets.iter().map(|target| match target {
             Target::Binary(values) => Target::Binary(pick(values, rows)),
