@@ -11,6 +11,7 @@ mod gemm;
 mod grouped_linear;
 mod movielens_step;
 mod optimizer;
+mod pictures;
 mod ratings;
 mod router;
 mod sinkhorn;
@@ -37,5 +38,6 @@ fn main() {
     telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
     ratings::bench(&mut criterion);
+    pictures::bench(&mut criterion);
     criterion.final_summary();
 }

@@ -93,6 +93,10 @@ fn input_specs_are_written_and_read_again() {
                 {"name": "film", "vocabulary": 7},
             ]}),
         ),
+        (
+            InputSpec::Mixed { columns: vec![column("user", 5)], width: 3 },
+            json!({"kind": "mixed", "columns": [{"name": "user", "vocabulary": 5}], "width": 3}),
+        ),
     ];
     for (spec, written) in table {
         assert_eq!(serde_json::to_value(&spec).unwrap(), written);

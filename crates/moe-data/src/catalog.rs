@@ -4,7 +4,7 @@ use moe_core::nearest_name;
 
 #[cfg(feature = "celeba")]
 use crate::celeba;
-use crate::pictures::Place;
+use crate::place::Place;
 use crate::provenance::{self, Download, Provenance};
 use crate::rating_set::RatingSet;
 use crate::{
@@ -72,6 +72,12 @@ const fn ratings(
     }
 }
 
+/// The origin of a set whose files are in this place.
+const fn files(place: Place) -> Origin {
+    let Place { folder, files, get } = place;
+    Origin::Files { folder, files, get }
+}
+
 /// The entry of a set of pictures that is read from files.
 const fn pictures(
     id: &'static str,
@@ -81,8 +87,7 @@ const fn pictures(
     takes: &'static [&'static str],
     load: fn(&LoadOptions) -> Result<Dataset, DataError>,
 ) -> Entry {
-    let Place { folder, files, get } = place;
-    let origin = Origin::Files { folder, files, get };
+    let origin = files(place);
     Entry { id, summary, origin, terms, defaults: &LoadOptions::NONE, takes, load }
 }
 
@@ -131,11 +136,7 @@ static CATALOG: &[Entry] = &[
     Entry {
         id: movielens_mtl::ID,
         summary: "MovieLens 1M with COMET's two tasks, watch and rating",
-        origin: Origin::Files {
-            folder: movielens_mtl::ID,
-            files: movielens_mtl::FILES,
-            get: movielens_mtl::GET,
-        },
+        origin: files(movielens_mtl::PLACE),
         terms: "MovieLens 1M licence: research use, no redistribution without permission, \
                 no commercial use; GroupLens, University of Minnesota",
         defaults: &LoadOptions::NONE,
@@ -221,11 +222,7 @@ static CATALOG: &[Entry] = &[
     Entry {
         id: own_table::ID,
         summary: "a table of your own, CSV or Parquet; its columns are described in [dataset.table]",
-        origin: Origin::Files {
-            folder: own_table::PLACE.folder,
-            files: own_table::PLACE.files,
-            get: own_table::PLACE.get,
-        },
+        origin: files(own_table::PLACE),
         terms: "those of the file",
         defaults: &own_table::DEFAULTS,
         takes: &["table"],

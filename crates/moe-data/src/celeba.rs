@@ -18,7 +18,7 @@ use image::imageops::FilterType;
 use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
 
 use crate::binary::{open_unpacked, unreadable};
-use crate::pictures::Place;
+use crate::place::Place;
 use crate::table::{Column, Features, Table};
 use crate::{DataError, Dataset, LoadOptions, split};
 

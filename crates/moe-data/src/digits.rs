@@ -7,7 +7,8 @@
 //! are the paper's. Row ids count through MNIST and then the other set, as those of each do.
 
 use crate::mnist::{self, MNIST};
-use crate::pictures::{Pictures, Place};
+use crate::pictures::Pictures;
+use crate::place::Place;
 use crate::svhn::{self, NUMBERS, PIXELS, SIDE};
 use crate::{DataError, Dataset, LoadOptions, usps};
 

@@ -43,6 +43,10 @@
 //! * [`LoadOptions`]: the seed, where files are, and the sizes of sets that are made on the spot.
 //! * [`Dataset`] and [`Split`]: what comes out; a split is a
 //!   [`BatchSource`](moe_core::batch::BatchSource) over columns that the three parts share.
+//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it.
+//! * [`TableOptions`]: what the columns of a table of one's own mean.
+//! * [`Stats`]: what a set is made of; [`Entry::facts`] and [`Entry::check_files`]: what the original has.
+//! * `Entry::fetch` (feature `download`): files from where they are published.
 //! * [`Vocabulary`]: the original names of ids, which [`Dataset::vocabulary`] gives.
 //! * [`DataError`]: what can be wrong, with file, line and column.
 //!
@@ -60,6 +64,31 @@
 //! `~/.cache`). It is made anew if the options or the files change: a file is the same if path, length and time of
 //! change are (and it had not changed in the two seconds before it was read), or else if length and SHA-256 are.
 //! `cache = false` neither reads nor writes it.
+//!
+//! # A table of one's own
+//! ```
+//! use moe_core::batch::BatchSource;
+//! use moe_data::{LoadOptions, TableOptions};
+//!
+//! let dir = std::env::temp_dir().join("moe-data-doc");
+//! std::fs::create_dir_all(&dir)?;
+//! let row = |i: usize| format!("u{},{},{}\n", i % 7, 20 + i, i % 2);
+//! let rows: String = (0..40).map(row).collect();
+//! std::fs::write(dir.join("people.csv"), format!("user,age,bought\n{rows}"))?;
+//!
+//! let table: TableOptions = serde_json::from_str(
+//!     r#"{"file": "people.csv", "ids": ["user"], "numbers": ["age"],
+//!         "targets": [{"column": "bought", "kind": "binary"}]}"#,
+//! )?;
+//! let table = TableOptions { file: dir.join("people.csv"), ..table };
+//! let data = moe_data::load("table", &LoadOptions { table: Some(table), ..Default::default() })?;
+//! assert_eq!(data.train.rows(), 31);
+//! let encoder = data.schema().expect("a table has one").encoder();
+//! encoder.encode(&[["u3", "33"], ["somebody new", ""]])?;
+//! # std::fs::remove_dir_all(&dir)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! In a configuration of `moe` the same stands as `[dataset.table]`.
 //!
 //! # Same seed, same rows
 //! Splits and generated rows come from the ChaCha8 and Philox streams of [`moe_core::random`], each
@@ -107,6 +136,7 @@ mod options;
 mod overlay;
 mod own_table;
 mod pictures;
+mod place;
 mod prepared;
 mod provenance;
 mod rating_set;

@@ -53,11 +53,11 @@ impl Variable {
                 COMPRESSED => Tag::read(&mut element)?.kind,
                 kind => kind,
             };
-            if let Some((found, sizes)) = head(&mut element, kind)? {
-                if found == name.as_bytes() {
-                    return Variable::new(element, sizes);
+            if let Some(head) = Head::read(&mut element, kind)? {
+                if head.name == name.as_bytes() {
+                    return Variable::new(element, head.sizes);
                 }
-                seen.push(String::from_utf8_lossy(&found).into_owned());
+                seen.push(String::from_utf8_lossy(&head.name).into_owned());
             }
             place += tag.bytes;
         }
@@ -157,25 +157,33 @@ pub(crate) fn labels(path: &Path, name: &str, count: usize) -> Result<Vec<u8>, D
     }
 }
 
-/// Name and sizes of the numeric array that an element holds; `None` if it holds something else.
-fn head(element: &mut Binary, kind: u32) -> Result<Option<(Vec<u8>, Vec<usize>)>, DataError> {
-    if kind != MATRIX {
-        return Ok(None);
+/// What an element says of the numeric array that it holds.
+struct Head {
+    name: Vec<u8>,
+    sizes: Vec<usize>,
+}
+
+impl Head {
+    /// `None` if the element holds something else.
+    fn read(element: &mut Binary, kind: u32) -> Result<Option<Self>, DataError> {
+        if kind != MATRIX {
+            return Ok(None);
+        }
+        let flags = content(element)?;
+        let [class, flags] = [0, 1].map(|place| flags.get(place).copied().unwrap_or_default());
+        const COMPLEX: u8 = 8;
+        let numeric = (6..=15).contains(&class) && flags & COMPLEX == 0;
+        if !numeric {
+            return Ok(None);
+        }
+        let sizes = content(element)?;
+        let sizes: Vec<usize> =
+            sizes.as_chunks().0.iter().map(|&size| u32::from_le_bytes(size) as usize).collect();
+        if sizes.len() < 2 {
+            return Err(element.corrupt(format!("an array of {} axes", sizes.len()), "2 or more"));
+        }
+        Ok(Some(Head { name: content(element)?, sizes }))
     }
-    let flags = content(element)?;
-    let [class, flags] = [0, 1].map(|place| flags.get(place).copied().unwrap_or_default());
-    const COMPLEX: u8 = 8;
-    let numeric = (6..=15).contains(&class) && flags & COMPLEX == 0;
-    if !numeric {
-        return Ok(None);
-    }
-    let sizes = content(element)?;
-    let sizes: Vec<usize> =
-        sizes.as_chunks().0.iter().map(|&size| u32::from_le_bytes(size) as usize).collect();
-    if sizes.len() < 2 {
-        return Err(element.corrupt(format!("an array of {} axes", sizes.len()), "2 or more"));
-    }
-    Ok(Some((content(element)?, sizes)))
 }
 
 /// The content of the next element, a small one, with what fills it up passed over.

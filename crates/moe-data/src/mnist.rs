@@ -8,7 +8,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::pictures::{CLASSES, Pictures, Place};
+use crate::pictures::{CLASSES, Pictures};
+use crate::place::Place;
 use crate::{DataError, Dataset, LoadOptions, idx};
 
 /// Height and width of a picture.

@@ -18,14 +18,17 @@ use std::path::{Path, PathBuf};
 use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
 
 use crate::fields::Fields;
+use crate::place::Place;
 use crate::table::{Column, Features, Table};
-use crate::{DataError, Dataset, LoadOptions, data_dir};
+use crate::{DataError, Dataset, LoadOptions};
 
 pub(crate) const ID: &str = "movielens-1m-mtl";
-pub(crate) const FILES: &str =
-    "val.csv.gz alone, or train.csv.gz, val.csv.gz and test.csv.gz (or .csv)";
-pub(crate) const GET: &str = "the official COMET preprocessing of MovieLens 1M (mazumder-lab/COMET on GitHub, \
-     data/datasets/movielens), the features and targets of each part joined line by line";
+pub(crate) const PLACE: Place = Place {
+    folder: ID,
+    files: "val.csv.gz alone, or train.csv.gz, val.csv.gz and test.csv.gz (or .csv)",
+    get: "the official COMET preprocessing of MovieLens 1M (mazumder-lab/COMET on GitHub, \
+          data/datasets/movielens), the features and targets of each part joined line by line",
+};
 
 const NAMES: &[&str] = &["user", "movie", "watch", "rating"];
 const USERS: usize = 6040;
@@ -84,18 +87,11 @@ impl Rows {
 }
 
 pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let dir = data_dir(options.data_dir.as_deref()).ok_or(DataError::NoDataDir { dataset: ID })?;
-    let folder = dir.join(ID);
+    let folder = PLACE.folder(ID, options)?;
     let given = options.test_file.as_deref();
     let [train_file, val_file, test_file] =
         ["train", "val", "test"].map(|part| find(&folder, part));
-    let missing = |part: &str| DataError::Missing {
-        dataset: ID,
-        missing: part.to_owned(),
-        folder: folder.clone(),
-        files: FILES,
-        get: GET,
-    };
+    let missing = |part: &str| PLACE.missing(ID, &folder, part);
     let val_file = val_file.ok_or_else(|| missing("val.csv.gz"))?;
 
     let mut rows = Rows::default();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use moe_core::batch::{TaskKind, TaskSpec};
 
 use crate::options::in_range;
-use crate::pictures::Place;
+use crate::place::Place;
 use crate::rows::{self, RawRow};
 use crate::schema::finite;
 use crate::table::{Column, Features, Table};

@@ -1,11 +1,9 @@
 //! Pictures with a class each.
 
-use std::path::{Path, PathBuf};
-
 use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
 
 use crate::table::{Column, Features, Table};
-use crate::{DataError, Dataset, LoadOptions, data_dir, split};
+use crate::{DataError, Dataset, split};
 
 /// Number of classes of every set of this kind.
 pub(crate) const CLASSES: usize = 10;
@@ -67,35 +65,4 @@ impl Pictures {
 /// The task of telling one of ten classes.
 pub(crate) fn class_task(name: &str) -> TaskSpec {
     TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
-}
-
-/// The folder of a set, and where its files come from.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) folder: &'static str,
-    /// The files that it should hold, in words.
-    pub(crate) files: &'static str,
-    pub(crate) get: &'static str,
-}
-
-impl Place {
-    pub(crate) fn folder(
-        &self,
-        dataset: &'static str,
-        options: &LoadOptions,
-    ) -> Result<PathBuf, DataError> {
-        let dir = data_dir(options.data_dir.as_deref()).ok_or(DataError::NoDataDir { dataset })?;
-        Ok(dir.join(self.folder))
-    }
-
-    /// The error that `missing` is not in the folder.
-    pub(crate) fn missing(&self, dataset: &'static str, folder: &Path, missing: &str) -> DataError {
-        DataError::Missing {
-            dataset,
-            missing: missing.to_owned(),
-            folder: folder.to_path_buf(),
-            files: self.files,
-            get: self.get,
-        }
-    }
 }

@@ -8,7 +8,8 @@
 use std::path::Path;
 
 use crate::mat::Variable;
-use crate::pictures::{Pictures, Place};
+use crate::pictures::Pictures;
+use crate::place::Place;
 use crate::{DataError, Dataset, LoadOptions, mat};
 
 pub(crate) const ID: &str = "svhn";

@@ -7,7 +7,8 @@
 use std::path::Path;
 
 use crate::mat::{self, Variable};
-use crate::pictures::{Pictures, Place};
+use crate::pictures::Pictures;
+use crate::place::Place;
 use crate::{DataError, Dataset, LoadOptions};
 
 pub(crate) const ID: &str = "usps";

@@ -30,7 +30,7 @@ fn place(pictures: usize) -> TempDir {
     let mut list = format!("{pictures}\n{} \n", NAMES.join(" "));
     let mut parts = String::new();
     for i in 1..=pictures {
-        let marks = (1..=12).map(|a| if i % a == 0 { " 1" } else { "-1" });
+        let marks = (1..=12).map(|a| if i.is_multiple_of(a) { " 1" } else { "-1" });
         list += &format!("{i:06}.jpg {}\n", marks.collect::<Vec<_>>().join(" "));
         parts += &format!("{i:06}.jpg {}\n", i % 3);
     }
@@ -67,7 +67,7 @@ fn pictures_and_attributes() {
         let i = id as usize + 1;
         for (task, attribute) in (2..=11).enumerate() {
             let Target::Binary(values) = &batch.targets[task] else { panic!("yes or no") };
-            assert_eq!(values[row] == 1.0, i % attribute == 0);
+            assert_eq!(values[row] == 1.0, i.is_multiple_of(attribute));
         }
         for (plane, colour) in [i * 10, 100, 200].into_iter().enumerate() {
             let value = dense(&batch).row(row)[plane * 1024 + 500] * 255.0;

@@ -17,7 +17,7 @@ const NAMES: [&str; 4] = ["user", "city", "age", "job"];
 /// Row i: user i / 4, an age that is missing in every seventh, three jobs, a city, and three targets.
 fn fields(i: usize) -> [String; 8] {
     let age = if i % 7 == 3 { String::new() } else { (20 + i % 50).to_string() };
-    let stars = if i % 2 == 0 { String::new() } else { format!("{}.5", i % 5) };
+    let stars = if i.is_multiple_of(2) { String::new() } else { format!("{}.5", i % 5) };
     [
         format!("u{}", i / 4),
         age,

@@ -5,12 +5,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Memory, build, description, forward, predictions, tensor_bits};
-use moe_core::batch::{Batch, BatchSource, Inputs};
+use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs};
 use moe_core::kernel::multiply_adds;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, StateMut, StateRef, Tensor};
-use moe_nn::{Mixture, MixtureDescription, Module, Weights};
+use moe_nn::{Encoder, Mixture, MixtureDescription, Module, Weights};
 use moe_routers::{Registry, Routing};
 
 const ROUTERS: [&str; 2] = ["softmax", "top-k"];
@@ -316,6 +316,50 @@ fn an_id_outside_the_vocabulary_is_refused() {
     let model = build(&description(&ids, "top-k"), 1);
     let batch = Batch { inputs: Inputs::Ids(vec![vec![12], vec![0]]), ..batch_of(&ids) };
     let _ = predictions(&model, &batch);
+}
+
+/// A row is its embeddings and then its numbers, and gradients reach the embeddings.
+#[test]
+fn numbers_stand_beside_embeddings() {
+    let [dense, ids] = sources(9);
+    let (InputSpec::Ids { columns }, Inputs::Ids(columns_of_ids)) = (&ids.input, &ids.inputs)
+    else {
+        panic!("ids")
+    };
+    let Inputs::Dense(numbers) = &dense.inputs else { panic!("numbers") };
+    let input = InputSpec::Mixed { columns: columns.clone(), width: 7 };
+    let inputs = Inputs::Mixed { ids: columns_of_ids.clone(), dense: numbers.clone() };
+    let mut rng = moe_core::random::chacha(1, "test", 0);
+    let encoder = Encoder::new(&input, 3, &mut rng);
+    assert_eq!(encoder.outputs(), columns.len() * 3 + 7);
+    let tape = Tape::new();
+    let alone = {
+        let mut rng = moe_core::random::chacha(1, "test", 0);
+        Encoder::new(&ids.input, 3, &mut rng).forward(&tape, &ids.inputs).value().clone()
+    };
+    let x = encoder.forward(&tape, &inputs).value().clone();
+    for row in 0..9 {
+        let (left, right) = x.row(row).split_at(columns.len() * 3);
+        assert_eq!((left, right), (alone.row(row), numbers.row(row)));
+    }
+
+    let source = Memory { input, inputs, ..ids };
+    let model = build(&description(&source, "top-k"), 1);
+    let batch = common::first_rows(&source, 9);
+    let tape = Tape::new();
+    let loss = common::loss(&forward(&model, &tape, &batch, Mode::Train), &batch);
+    let gradients = tape.backward(loss);
+    let gradients = common::by_name(&model, &gradients);
+    assert!(gradients.iter().any(|(name, g)| name.starts_with("encoder.user") && g.is_some()));
+}
+
+#[test]
+#[should_panic(expected = "not of the kind that the model was made for")]
+fn ids_without_their_numbers_are_refused() {
+    let [_, ids] = sources(1);
+    let input = InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 7 };
+    let model = build(&description(&Memory { input, ..ids.clone() }, "top-k"), 1);
+    let _ = predictions(&model, &batch_of(&ids));
 }
 
 #[test]
