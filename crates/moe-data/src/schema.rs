@@ -18,7 +18,7 @@ use crate::{DataError, Vocabulary};
 /// let schema = data.schema().expect("its columns are ids");
 /// let encoder = schema.encoder();
 /// let Inputs::Ids(ids) = encoder.encode(&[["U1077", "135085"]])? else { unreachable!() };
-/// assert_eq!(ids, [[0], [0]]);
+/// assert_eq!(ids, [[0], [6]]);
 /// assert!(encoder.encode(&[["nobody", "135085"]]).is_err());
 /// # Ok::<(), moe_data::DataError>(())
 /// ```
