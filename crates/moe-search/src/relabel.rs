@@ -157,7 +157,7 @@ fn relabel_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
     Parts { weights: weights.reshape([rows, count, n]), ..parts }
 }
 
-/// A gate's part of a routing under hard permutations, and the load of its experts before they got other numbers.
+/// The routing of each gate under hard permutations, and the load of its experts before they got other numbers.
 pub(crate) fn route_hard<'t>(
     gates: &dyn GateSet,
     share: Share,
@@ -246,8 +246,8 @@ pub(crate) fn hard_properties(gates: &dyn GateSet, share: Share) -> Vec<Properti
     properties
 }
 
-/// What each gate observed, in the numbers of its experts before the permutation: `own_load` of the first values that
-/// `observed` carries.
+/// What a gate observed, in the numbers that its experts had before the permutation: `observed` as [`observe_own`] left
+/// it, with `tail` more values behind.
 pub(crate) fn own_observed(observed: &Observed, experts: usize, tail: usize) -> Observed {
     let values = &observed.values[..observed.values.len() - tail];
     let (values, shares) = values.split_at(values.len() - experts);
