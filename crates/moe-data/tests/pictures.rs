@@ -42,6 +42,11 @@ fn mnist_folder(name: &str) -> TempDir {
     )
 }
 
+/// The byte that an input was.
+fn byte(input: moe_core::Real) -> moe_core::Real {
+    (input * 255.0).round()
+}
+
 fn sizes(data: &Dataset) -> [usize; 3] {
     data.parts().map(|(_, split)| split.rows())
 }
@@ -131,7 +136,7 @@ fn svhn_from_mat_files() {
     assert_eq!(classes(&test, 0)[..11], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
     for (plane, y, x) in [(0, 0, 0), (1, 3, 4), (2, 31, 30)] {
         let value = dense(&test).row(2)[plane * 1024 + y * 32 + x];
-        assert_eq!(value * 255.0, (plane * 80 + y * 2 + x + 2) as moe_core::Real);
+        assert_eq!(byte(value), (plane * 80 + y * 2 + x + 2) as moe_core::Real);
     }
     let dir = folder("svhn", &[("train_32x32.mat", &train)]);
     assert_eq!(sizes(&load("svhn", &options(&dir)).unwrap()), [43, 8, 9]);
@@ -156,7 +161,7 @@ fn usps_is_stored_in_columns_with_the_digit_plus_one() {
         let n = batch.row_ids[row] as usize;
         assert_eq!(classes(&batch, 0)[row] as usize, n % 10);
         for p in [0, 17, 255] {
-            assert_eq!(dense(&batch).row(row)[p] * 255.0, ((p + n) % 256) as moe_core::Real);
+            assert_eq!(byte(dense(&batch).row(row)[p]), ((p + n) % 256) as moe_core::Real);
         }
     }
 }
@@ -187,15 +192,15 @@ fn digits_are_mnist_with_svhn_or_usps_at_one_size() {
     check_parts(&with_usps);
     let rows = by_id(&with_usps);
     // The margin, then the first corner and the next pixel of picture 5.
-    assert_eq!([31, 66, 67].map(|p| rows[5][p] * 255.0), [0.0, 200.0, 5.0]);
+    assert_eq!([31, 66, 67].map(|p| byte(rows[5][p])), [0.0, 200.0, 5.0]);
     // Pixel (1, 2) of picture 3 is pixels (2..=3, 4..=5).
-    assert_eq!([68, 69, 100, 101].map(|p| rows[83][p] * 255.0), [21.0; 4]);
+    assert_eq!([68, 69, 100, 101].map(|p| byte(rows[83][p])), [21.0; 4]);
 
     put("svhn", "train_32x32.mat", svhn_file(30, true));
     let rows = by_id(&load("digits", &options(&dir)).unwrap());
     assert_eq!(rows.len(), 80 + 30);
     // (299 r + 587 g + 114 b) / 1000 at (0, 0) of picture 1, where r, g, b are 1, 81, 161.
-    assert_eq!(rows[81][0] * 255.0, 66.0);
+    assert_eq!(byte(rows[81][0]), 66.0);
 }
 
 /// The message of what is wrong with a set whose files are these.
