@@ -13,11 +13,44 @@ const PLACES: u64 = 1 << 20;
 /// a hash of 16 bits of its experts. Of two rows with one place the later is remembered and the other counts as not
 /// seen; of 65 536 rows that changed about one is taken for unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Kept", into = "Kept")]
 pub struct Consistency {
     /// Grows up to [`PLACES`]. 0: no row yet.
     places: Vec<u32>,
     seen_again: u64,
     changed: u64,
+}
+
+/// What is kept of it: the places that are taken, as ids may be far apart.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    length: u32,
+    /// Which, and what stands there.
+    taken: Vec<(u32, u32)>,
+    seen_again: u64,
+    changed: u64,
+}
+
+impl From<Consistency> for Kept {
+    fn from(memory: Consistency) -> Self {
+        let Consistency { places, seen_again, changed } = memory;
+        let length = places.len() as u32;
+        let taken = (0..length).zip(places).filter(|(_, place)| *place != 0).collect();
+        Kept { length, taken, seen_again, changed }
+    }
+}
+
+impl From<Kept> for Consistency {
+    fn from(kept: Kept) -> Self {
+        let Kept { length, taken, seen_again, changed } = kept;
+        let mut places = vec![0; length.min(PLACES as u32) as usize];
+        for (at, value) in taken {
+            if let Some(place) = places.get_mut(at as usize) {
+                *place = value;
+            }
+        }
+        Consistency { places, seen_again, changed }
+    }
 }
 
 impl Consistency {
@@ -59,6 +92,15 @@ impl Consistency {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_all_and_small() {
+        let mut memory = Consistency::default();
+        memory.add(&[7, PLACES - 1], &Assignments::from_rows(4, [[0], [1]]));
+        let text = serde_json::to_string(&memory).unwrap();
+        assert!(text.len() < 200, "{text}");
+        assert_eq!(serde_json::from_str::<Consistency>(&text).unwrap(), memory);
+    }
 
     #[test]
     fn rows_are_compared_with_their_last_visit() {
