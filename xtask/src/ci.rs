@@ -45,7 +45,10 @@ const STEPS: &[Step] = &[
     Step {
         name: "f64",
         about: "the same tests in double precision",
-        work: Work::Cargo(&["test", "--workspace", "--features", "moe-core/f64"], &[]),
+        work: Work::Cargo(
+            &["test", "--workspace", "--features", "moe-core/f64"],
+            &[run::SAME_CASES],
+        ),
     },
     Step {
         name: "doc",

@@ -12,7 +12,7 @@ pub(crate) fn run_tests() -> Result<()> {
         std::fs::read_to_string(run::root().join("README.md")).context("cannot read README.md")?;
     let command = test_command(&readme)?;
     let args: Vec<&str> = command.split_whitespace().skip(1).collect();
-    run::cargo(&args, &[])
+    run::cargo(&args, &[run::SAME_CASES])
 }
 
 /// The first line in a code block that starts with `cargo test`, without its comment.
