@@ -2,10 +2,9 @@
 
 use std::hint::black_box;
 
+use benches::data::{ROWS, assignments, rng};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::dispatch::ExpertPlan;
-
-use crate::data::{ROWS, assignments, rng};
 
 const K: usize = 2;
 /// Each N.

@@ -3,12 +3,11 @@
 
 use std::hint::black_box;
 
+use benches::data::{rng, uniform};
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use moe_core::Real;
 use moe_core::kernel::vector_math::{Erf, Exp, Function, Gelu, Ln, Sigmoid, Softplus, Tanh, map};
-
-use crate::data::{rng, uniform};
 
 const ELEMENTS: usize = 4096;
 

@@ -2,10 +2,9 @@
 
 use std::hint::black_box;
 
+use benches::data::{rng, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::kernel::{Mat, gemm};
-
-use crate::data::{rng, uniform};
 
 /// Name, rows, inputs and outputs of a layer.
 const SHAPES: [(&str, usize, usize, usize); 5] = [

@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
+use benches::data::{INPUTS, OUTPUTS, ROWS, assignments, rng, uniform};
 use criterion::Criterion;
 use moe_core::dispatch::ExpertPlan;
 
-use crate::data::{INPUTS, OUTPUTS, ROWS, assignments, bench_operator, rng, uniform};
+use crate::operator::bench_operator;
 
 const EXPERTS: usize = 16;
 /// Each K.

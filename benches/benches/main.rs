@@ -4,12 +4,12 @@
 //! 256 to 256, K = 2, two gates). Everything random has one seed. The unit of throughput stands at each group.
 
 mod combine;
-mod data;
 mod dispatch;
 mod elementary;
 mod gemm;
 mod grouped_linear;
 mod movielens_step;
+mod operator;
 mod optimizer;
 mod pictures;
 mod ratings;

@@ -6,25 +6,18 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use benches::data::ROWS;
+use benches::movielens::{K, batch, model, tasks};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
-use moe_core::rand::Rng;
 use moe_core::tape::Tape;
-use moe_nn::{Mixture, MixtureDescription, Optimizer, OptimizerOptions, StepContext, train_step};
-use moe_routers::{Registry, Value};
-use moe_search::with_search;
-
-use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
-
-const K: usize = 2;
-/// Name and vocabulary of each column of ids.
-const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
+use moe_nn::{Optimizer, OptimizerOptions, StepContext, train_step};
+use moe_routers::Value;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("movielens_step");
     group.throughput(Throughput::Elements(ROWS as u64));
     group.sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(4));
-    let (batch, tasks) = (batch(), tasks());
+    let (batch, tasks) = (batch(0), tasks());
     let start =
         StepContext { seed: 1, step: 0, epoch: 0, tasks: &tasks, task_weights: &[0.5, 0.5] };
     let search = |name: &str, value| (name.to_string(), Value::Int(value));
@@ -57,47 +50,4 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         });
     }
     group.finish();
-}
-
-fn tasks() -> Vec<TaskSpec> {
-    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
-}
-
-fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mixture {
-    let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
-    let description = MixtureDescription {
-        input: InputSpec::Ids { columns: COLUMNS.map(column).to_vec() },
-        tasks: tasks(),
-        embedding_width: 128,
-        experts,
-        k: K,
-        expert_hidden_widths: vec![],
-        expert_width: OUTPUTS,
-        expert_dropout: 0.5,
-        head_widths: vec![256],
-        router: router.into(),
-        router_parameters: parameters.iter().cloned().collect(),
-    };
-    description.build(&with_search(Registry::standard()), 1).expect("the router is known")
-}
-
-fn batch() -> Batch {
-    let mut rng = rng("movielens_step");
-    let columns = COLUMNS.map(|(_, vocabulary)| ids(vocabulary, ROWS, &mut rng)).to_vec();
-    let watched: Vec<bool> = (0..ROWS).map(|_| rng.random()).collect();
-    Batch {
-        row_ids: (0..ROWS as u64).collect(),
-        keys: columns[0].iter().map(|&user| user.into()).collect(),
-        inputs: Inputs::Ids(columns),
-        targets: vec![
-            Target::Binary(
-                watched.iter().map(|&watched| if watched { 1.0 } else { 0.0 }).collect(),
-            ),
-            Target::Regression {
-                values: uniform([ROWS], &mut rng).as_slice().to_vec(),
-                present: watched,
-            },
-        ],
-    }
 }

@@ -2,12 +2,11 @@
 
 use std::hint::black_box;
 
+use benches::data::{ROWS, ids, rng, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::tape::Tape;
 use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut};
 use moe_nn::{Module, Optimizer, OptimizerOptions, Rule};
-
-use crate::data::{ROWS, ids, rng, uniform};
 
 /// The weights of 16 experts.
 const EXPERTS: [usize; 3] = [16, 256, 256];

@@ -6,13 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use benches::data::{INPUTS, ROWS, rng, uniform};
+use benches::movielens::saturate;
 use criterion::Criterion;
 use criterion::measurement::WallTime;
-use moe_core::{Mode, Pass, StateMut, Tensor};
+use moe_core::{Mode, Pass, Tensor};
 use moe_routers::aux_loss::total_loss;
 use moe_routers::{GateSet, GateSpec, Registry};
 
-use crate::data::{INPUTS, ROWS, bench_operator, rng, uniform};
+use crate::operator::bench_operator;
 
 const K: usize = 2;
 /// Each N.
@@ -41,12 +43,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             time(id, &*build(id, experts));
         }
         let mut saturated = build("comet", experts);
-        saturated.visit_mut(&mut |name, state| {
-            if let (true, StateMut::Parameter(split)) = (name.contains("split"), state) {
-                let value = split.value_mut();
-                *value = value.map(|w| w * 1e6);
-            }
-        });
+        saturate(|f| saturated.visit_mut(f));
         time("comet-saturated", &*saturated);
         time("softmax-of-comet-logits", &*build("softmax", K * (2 * experts - 1)));
     }

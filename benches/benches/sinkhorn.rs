@@ -5,6 +5,7 @@
 
 use std::hint::black_box;
 
+use benches::data::{ROWS, rng, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::dispatch::Assignments;
 use moe_core::random::permutation;
@@ -15,7 +16,7 @@ use moe_search::{
     permutation_entropy, permute_parts, relabel_routing, round_permutation, sinkhorn,
 };
 
-use crate::data::{ROWS, bench_operator, rng, uniform};
+use crate::operator::bench_operator;
 
 const K: usize = 2;
 /// Each N.

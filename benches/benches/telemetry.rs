@@ -1,11 +1,10 @@
 //! What the telemetry of one gate costs in a step, beside `router/forward-backward`: numbers of the step, and memory of
 //! where each row went. Throughput in rows.
 
+use benches::data::{ROWS, assignments, rng};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::Tensor;
 use moe_routers::telemetry::{Consistency, GateStats};
-
-use crate::data::{ROWS, assignments, rng};
 
 const K: usize = 2;
 /// Each N.

@@ -384,7 +384,7 @@ pub(super) fn wide_on<L: Loops>(isa: Isa, loops: L) -> L::Output {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
+#[target_feature(enable = "avx2,fma")]
 fn wide_avx2<L: Loops>(loops: L) -> L::Output {
     loops.run()
 }

@@ -1,0 +1,91 @@
+//! Times of whole layers and steps beside what the machine can do, as JSON lines with the keys of the PyTorch script for
+//! the same measurements. `of_limit` is the time divided by the least that its products can take: their operations by
+//! the multiply-adds per second from registers, measured in turns with it.
+//!
+//! ```text
+//! cargo run --release -p benches --bin peers -- --threads 2
+//! ```
+
+mod ffn;
+mod limits;
+mod movielens;
+mod report;
+mod timing;
+
+use clap::{Parser, ValueEnum};
+use serde_json::json;
+
+use report::{Report, rounded};
+use timing::{Case, Rounds};
+
+/// Measures this workspace on this machine.
+#[derive(Parser, Debug)]
+struct Args {
+    /// What to measure; everything if not given.
+    #[arg(long, value_enum, num_args = 1..)]
+    bench: Vec<Bench>,
+    /// Variants of the MovieLens model, such as `top-k`; all if not given.
+    #[arg(long, num_args = 1..)]
+    variants: Vec<String>,
+    /// Numbers of threads, one after the other.
+    #[arg(long, num_args = 1.., default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Vec<u16>,
+    /// Rounds over the cases of a measurement.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
+    rounds: u16,
+    /// Numbers of experts of the feed-forward layer.
+    #[arg(long, num_args = 1.., default_values_t = [8, 16, 32, 64, 128], value_parser = clap::value_parser!(u16).range(2..))]
+    experts: Vec<u16>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Bench {
+    /// Multiply-adds and memory.
+    Limits,
+    /// A training step of the MovieLens model with each router.
+    Steps,
+    /// Predictions of the MovieLens model.
+    Inference,
+    /// A feed-forward layer, forward and backward.
+    Ffn,
+}
+
+fn main() {
+    let args = Args::parse();
+    let wanted = |bench| args.bench.is_empty() || args.bench.contains(&bench);
+    let variant = |name: &str| args.variants.is_empty() || args.variants.iter().any(|v| v == name);
+    let rounds = |block| Rounds { rounds: usize::from(args.rounds), block };
+    for &threads in &args.threads {
+        let threads = usize::from(threads);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let pool = pool.expect("the system has threads");
+        let report = Report { threads };
+        pool.install(|| {
+            if wanted(Bench::Limits) {
+                limits(&report, rounds(1));
+            }
+            if wanted(Bench::Steps) {
+                movielens::steps(&report, rounds(7), variant);
+            }
+            if wanted(Bench::Inference) {
+                movielens::inference(&report, rounds(20), variant);
+            }
+            if wanted(Bench::Ffn) {
+                let experts: Vec<usize> = args.experts.iter().map(|&n| n.into()).collect();
+                ffn::layers(&report, rounds(2), &experts);
+            }
+        });
+    }
+}
+
+fn limits(report: &Report, rounds: Rounds) {
+    let mut arrays = limits::Arrays::new(report.threads);
+    let bytes = arrays.bytes();
+    let mut cases: [Case<'_>; 2] =
+        [Box::new(limits::multiply_adds), Box::new(move || arrays.triad())];
+    let times = rounds.time(&mut cases);
+    let gflops = report.threads as f64 * limits::FLOPS / times[0].median / 1e6;
+    let gigabytes = bytes / times[1].median / 1e6;
+    let fields = json!({ "gflops": rounded(gflops), "triad_gb_per_s": rounded(gigabytes) });
+    report.line("limits", fields);
+}

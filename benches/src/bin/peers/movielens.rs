@@ -1,0 +1,229 @@
+//! COMET's MovieLens model: a training step with each router and what the gates take of it, and inference.
+
+use std::hint::black_box;
+
+use benches::data::{INPUTS, OUTPUTS, ROWS, rng, uniform};
+use benches::movielens::{self, K};
+use moe_core::Pass;
+use moe_core::batch::{Batch, Inputs};
+use moe_core::dispatch::{Assignments, ExpertPlan};
+use moe_core::tape::Tape;
+use moe_nn::{
+    Mixture, Model, Module, Optimizer, OptimizerOptions, StepContext, StepReport, train_step,
+};
+use moe_routers::aux_loss::total_loss;
+use moe_routers::{GateSet, GateSpec, Registry, Value};
+use moe_search::with_search;
+use serde_json::json;
+
+use crate::limits;
+use crate::report::{Report, rounded, time_fields, with};
+use crate::timing::{Case, Rounds};
+
+/// N.
+const EXPERTS: usize = 16;
+/// Different batches, taken in turns, so that no step finds its own rows in the caches.
+const BATCHES: u64 = 16;
+
+/// Name, router and its parameters.
+type Variant = (&'static str, &'static str, Vec<(String, Value)>);
+
+fn variants() -> Vec<Variant> {
+    let defaults = [
+        "top-k",
+        "comet",
+        "moesart",
+        "dselect-k",
+        "hash",
+        "noisy-top-k",
+        "switch",
+        "v-moe",
+        "x-moe",
+        "expert-choice",
+        "softmax",
+    ];
+    let search = |name: &str, value| (name.to_string(), Value::Int(value));
+    let mut all: Vec<Variant> = defaults.map(|router| (router, router, vec![])).into();
+    all.push((SATURATED, "comet", vec![]));
+    // The most iterations of the schedule, and every row at almost every expert.
+    let learning = [search("search-steps", 1 << 24), search("search-first-iterations", 150)];
+    all.push(("comet+-learning", "comet+", learning.into()));
+    all.push(("comet+-rounded", "comet+", vec![search("search-steps", 1)]));
+    all
+}
+
+const SATURATED: &str = "comet-saturated";
+
+/// A model that takes a step at each call.
+struct Training {
+    model: Mixture,
+    optimizer: Optimizer,
+    tape: Tape,
+    step: u64,
+}
+
+impl Training {
+    fn new((name, router, parameters): &Variant) -> Self {
+        let mut model = movielens::model(router, EXPERTS, parameters);
+        if *name == SATURATED {
+            movielens::saturate(|f| model.visit_mut(f));
+        }
+        // With a step size of 0 every round routes alike.
+        let options = OptimizerOptions { learning_rate: 0.0, ..OptimizerOptions::default() };
+        Training { model, optimizer: Optimizer::new(options), tape: Tape::new(), step: 0 }
+    }
+
+    fn step(&mut self, batches: &[Batch]) -> StepReport {
+        let tasks = movielens::tasks();
+        let task_weights = &[0.5, 0.5];
+        let at = StepContext { seed: 1, step: self.step, epoch: 0, tasks: &tasks, task_weights };
+        let batch = &batches[self.step as usize % batches.len()];
+        let parts = std::slice::from_ref(batch);
+        self.step += 1;
+        train_step(&mut self.tape, &mut self.model, &mut self.optimizer, &at, parts)
+            .expect("loss and gradients are finite")
+    }
+
+    /// Slots per row, over all batches.
+    fn slots_per_row(&mut self, batches: &[Batch]) -> f64 {
+        let slots: usize = (0..batches.len())
+            .map(|_| {
+                let gates = self.step(batches).decisions.remove(0);
+                let gates: Vec<&Assignments> = gates.iter().map(|gate| &gate.assignments).collect();
+                ExpertPlan::new(&gates).slots()
+            })
+            .sum();
+        slots as f64 / (batches.len() * ROWS) as f64
+    }
+}
+
+/// Operations of the products of experts and heads for `rows`, once: the products of the gates are not among them.
+fn flops(rows: usize, slots_per_row: f64) -> f64 {
+    (2 * rows * INPUTS * OUTPUTS) as f64 * (slots_per_row + movielens::tasks().len() as f64)
+}
+
+/// Steps of every router, in turns with what the machine can do.
+pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
+    let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
+    let mut found = Vec::new();
+    // A few at a time: the parameters and moments of a model are 30 MB.
+    let mut variants = variants();
+    variants.retain(|(name, ..)| wanted(name));
+    for variants in variants.chunks(4) {
+        let mut trainings: Vec<_> = variants.iter().map(Training::new).collect();
+        let mut gates: Vec<_> = variants.iter().map(GatesAlone::new).collect();
+        let slots: Vec<_> = trainings.iter_mut().map(|t| t.slots_per_row(&batches)).collect();
+        let mut cases: Vec<Case<'_>> = vec![Box::new(limits::multiply_adds)];
+        for training in &mut trainings {
+            let batches = &batches;
+            cases.push(Box::new(move || {
+                training.step(batches);
+            }));
+        }
+        cases.extend(gates.iter_mut().map(|gates| -> Case<'_> { Box::new(|| gates.run()) }));
+        let mut times = rounds.time(&mut cases).into_iter();
+        let limit = times.next().expect("the first case");
+        let peak = report.threads as f64 * limits::FLOPS / limit.median;
+        let (steps, gates): (Vec<_>, Vec<_>) =
+            (times.by_ref().take(variants.len()).collect(), times.collect());
+        for (i, (name, ..)) in variants.iter().enumerate() {
+            found.push((*name, slots[i], steps[i], gates[i], peak));
+        }
+    }
+    for (name, slots, step, gates, peak) in found {
+        let flops = 3.0 * flops(ROWS, slots);
+        let fields = json!({
+            "batch": ROWS, "experts": EXPERTS, "k": K, "variant": name,
+            "slots_per_row": rounded(slots), "steps_per_s": rounded(1e3 / step.median),
+            "gates_ms": rounded(gates.median), "gates_share": rounded(gates.median / step.median),
+        });
+        report.line("movielens_step", with(fields, time_fields(step, flops, peak)));
+    }
+}
+
+/// The gates of a model, forward and backward, on rows of numbers.
+struct GatesAlone {
+    gates: Box<dyn GateSet>,
+    tape: Tape,
+    batch: Batch,
+}
+
+impl GatesAlone {
+    fn new((name, router, parameters): &Variant) -> Self {
+        let registry = with_search(Registry::standard());
+        let entry = registry.get(router).expect("the router is registered");
+        let spec = GateSpec { inputs: INPUTS, experts: EXPERTS, k: K, seed: 1, gate: 0 };
+        let parameters = parameters.iter().cloned().collect();
+        let mut gates = entry.build(&spec, 2, &parameters).expect("the parameters are allowed");
+        if *name == SATURATED {
+            movielens::saturate(|f| gates.visit_mut(f));
+        }
+        let x = uniform([ROWS, INPUTS], &mut rng("peers"));
+        let batch = Batch { inputs: Inputs::Dense(x), ..movielens::batch(0) };
+        GatesAlone { gates, tape: Tape::new(), batch }
+    }
+
+    fn run(&mut self) {
+        let Inputs::Dense(x) = &self.batch.inputs else { unreachable!("set by `new`") };
+        let pass = Pass::training(&self.batch, 1, 0, 0);
+        let routings = self.gates.route(&pass, self.tape.variable(x.clone()));
+        let losses = routings.iter().map(|r| total_loss(r.weights.sum(), &r.aux_losses));
+        let loss = losses.reduce(|a, b| a + b).expect("there is a gate");
+        black_box(self.tape.backward(loss));
+        self.tape.clear();
+    }
+}
+
+/// Predictions for a batch and for one row.
+pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
+    for router in ["top-k", "comet", "moesart", "softmax"].into_iter().filter(|name| wanted(name)) {
+        let model = movielens::model(router, EXPERTS, &[]);
+        let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
+        for rows in [ROWS, 1] {
+            let parts: Vec<Batch> = batches.iter().map(|batch| first_rows(batch, rows)).collect();
+            let slots = slots_in_use(&model, &parts);
+            let mut tape = Tape::inference();
+            let mut at = 0;
+            let mut cases: [Case<'_>; 2] = [
+                Box::new(limits::multiply_adds),
+                Box::new(|| {
+                    let part = &parts[at % parts.len()];
+                    at += 1;
+                    black_box(model.forward(&tape, &Pass::inference(part), &part.inputs));
+                    tape.clear();
+                }),
+            ];
+            let times = rounds.time(&mut cases);
+            let peak = report.threads as f64 * limits::FLOPS / times[0].median;
+            let fields = json!({
+                "experts": EXPERTS, "variant": format!("{router}/b{rows}"), "slots_per_row": rounded(slots),
+            });
+            report.line(
+                "movielens_infer",
+                with(fields, time_fields(times[1], flops(rows, slots), peak)),
+            );
+        }
+    }
+}
+
+fn first_rows(batch: &Batch, rows: usize) -> Batch {
+    let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
+    Batch {
+        row_ids: batch.row_ids[..rows].to_vec(),
+        keys: batch.keys[..rows].to_vec(),
+        inputs: Inputs::Ids(columns.iter().map(|ids| ids[..rows].to_vec()).collect()),
+        targets: vec![],
+    }
+}
+
+fn slots_in_use(model: &Mixture, batches: &[Batch]) -> f64 {
+    let (mut slots, mut rows) = (0, 0);
+    for batch in batches {
+        let tape = Tape::inference();
+        let output = model.forward(&tape, &Pass::inference(batch), &batch.inputs);
+        let gates: Vec<&Assignments> = output.routings.iter().map(|r| &r.assignments).collect();
+        slots += ExpertPlan::new(&gates).slots();
+        rows += batch.rows();
+    }
+    slots as f64 / rows as f64
+}

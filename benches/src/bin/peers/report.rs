@@ -1,0 +1,50 @@
+//! JSON lines, with the keys that the PyTorch script of the same measurements prints.
+
+use moe_core::kernel::instruction_set;
+use serde_json::{Map, Value, json};
+
+use crate::timing::Times;
+
+pub(crate) struct Report {
+    pub(crate) threads: usize,
+}
+
+impl Report {
+    /// Prints `fields` after those of every line.
+    pub(crate) fn line(&self, bench: &str, fields: Value) {
+        let mut line = Map::new();
+        line.insert("lib".into(), json!(concat!("moe ", env!("CARGO_PKG_VERSION"))));
+        line.insert("isa".into(), json!(instruction_set()));
+        line.insert("threads".into(), json!(self.threads));
+        line.insert("bench".into(), json!(bench));
+        if let Value::Object(fields) = fields {
+            line.extend(fields);
+        }
+        println!("{}", Value::Object(line));
+    }
+}
+
+/// To the digits that mean something.
+pub(crate) fn rounded(value: f64) -> f64 {
+    (value * 1e4).round() / 1e4
+}
+
+/// The fields of a time: `of_limit` is how many times the time that `flops` operations take at `peak` per millisecond.
+pub(crate) fn time_fields(times: Times, flops: f64, peak: f64) -> Value {
+    json!({
+        "ms": rounded(times.median),
+        "ms_min": rounded(times.least),
+        "of_limit": rounded(times.median * peak / flops),
+    })
+}
+
+/// All fields of both.
+pub(crate) fn with(first: Value, second: Value) -> Value {
+    match (first, second) {
+        (Value::Object(mut first), Value::Object(second)) => {
+            first.extend(second);
+            Value::Object(first)
+        }
+        (first, _) => first,
+    }
+}
