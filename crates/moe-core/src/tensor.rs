@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, IxDyn};
 
+use crate::kernel::{PIECE, add, for_pieces};
 use crate::{Buffer, Real};
 
 /// Dimensions of a tensor: at most four, stored inline.
@@ -264,9 +265,8 @@ impl Tensor {
     /// If the shapes differ.
     pub fn add_assign(&mut self, other: &Tensor) {
         assert_eq!(self.shape, other.shape, "cannot add {:?} to {:?}", other.shape, self.shape);
-        for (a, b) in self.as_mut_slice().iter_mut().zip(other.as_slice()) {
-            *a += b;
-        }
+        let b = other.as_slice();
+        for_pieces(b.len(), self.as_mut_slice(), PIECE, |i, a| add(a, &b[i * PIECE..]));
     }
 
     /// A new tensor of the same shape with `f` applied to every element.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
-use moe_core::kernel::{Mat, gemm, gemm_groups};
+use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
 use moe_core::random::{DrawRows, Philox};
 use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Tensor};
@@ -265,7 +265,7 @@ fn a_product_does_not_depend_on_its_group() {
     let rows = |group: usize| factors[group][0].rows();
     let mut together = vec![0.0; (0..factors.len()).map(rows).sum::<usize>() * n];
     let products = |group: usize| mats(&factors[group]).into();
-    gemm_groups(factors.len(), rows, products, false, &mut together);
+    gemm_groups(factors.len(), rows, products, Around::default(), &mut together);
     let mut rest = together.as_slice();
     for pair in &factors {
         let [a, b] = mats(pair);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use common::{any_shape, assignments, cases, check, inputs, rng, row_ids, spread};
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::rand::Rng;
-use moe_core::random::{DrawRows, Philox};
+use moe_core::random::{DrawRows, DropoutDraws, Philox};
 use moe_core::tape::{Backward, Gradient, InputGradients, Operator, Tape, Var};
 use moe_core::testing::{GradientMismatch, gradcheck};
 use moe_core::{Parameter, Real, Shape, Tensor};
@@ -38,6 +38,23 @@ fn two_gates(rows: usize, experts: usize, seed: u64) -> ([Assignments; 2], Arc<E
     let gates = [(); 2].map(|()| assignments(rows, experts, &mut rng));
     let plan = Arc::new(ExpertPlan::new(&[&gates[0], &gates[1]]));
     (gates, plan)
+}
+
+/// Two ways to one output have the same values, and gradients that are equal as numbers.
+fn same(
+    inputs: &[Tensor],
+    one: impl for<'t> Fn(&[Var<'t>]) -> Var<'t>,
+    other: impl for<'t> Fn(&[Var<'t>]) -> Var<'t>,
+) {
+    let tape = Tape::new();
+    let leaves: Vec<_> = inputs.iter().map(|x| tape.variable(x.clone())).collect();
+    let [one, other] = [one(&leaves), other(&leaves)];
+    assert_eq!(one.value(), other.value());
+    let cotangent = Tensor::from_fn(one.shape(), |i| (i % 7) as Real - 3.0);
+    let [one, other] = [one, other].map(|y| tape.backward_from(y, cotangent.clone()));
+    for leaf in leaves {
+        assert_eq!(one.wrt(leaf), other.wrt(leaf));
+    }
 }
 
 proptest! {
@@ -86,6 +103,10 @@ proptest! {
         let (_, plan) = two_gates(rows, experts, seed);
         let shapes = [[plan.slots(), d].into(), [experts, d, o].into(), [experts, o].into()];
         check(|_, v| v[0].grouped_linear(v[1], v[2], &plan), &inputs(seed, shapes));
+        // Biases far from 0, so that differences do not step over the kink.
+        let [x, w, b] = inputs(seed, shapes);
+        let b = b.map(|v| v + 20.0 * v.signum());
+        check(|_, v| v[0].grouped_linear_relu(v[1], v[2], &plan, None), &[x, w, b]);
     }
 
     #[test]
@@ -167,6 +188,28 @@ proptest! {
             let drawn = DrawRows { row_ids: &ids, experts };
             check(|_, v| v[0].dropout(0.4, philox, drawn), &inputs(seed, [[rows, width].into()]));
         }
+    }
+
+    /// The bits of the three operators one after the other, and a gradient to match. Inputs are far from the kink.
+    #[test]
+    fn linear_relu_is_linear_then_relu_then_dropout(
+        (rows, experts, seed) in routing_sizes(), d in 1usize..4, o in 1usize..20, drops: bool,
+    ) {
+        let (_, plan) = two_gates(rows, experts, seed);
+        let ids = row_ids(plan.slots());
+        let names = DrawRows { row_ids: &ids, experts: Some(plan.slot_experts()) };
+        let philox = Philox::new(seed, "dropout", 0);
+        let draws = drops.then_some(DropoutDraws { rate: 0.3, philox, rows: names });
+        let rate = if drops { 0.3 } else { 0.0 };
+        let shapes = [[plan.slots(), d].into(), [d, o].into(), [o].into()];
+        same(&inputs(seed, shapes), |v| v[0].linear_relu(v[1], v[2], draws), |v| {
+            v[0].linear(v[1], v[2]).relu().dropout(rate, philox, names)
+        });
+        let shapes = [[plan.slots(), d].into(), [experts, d, o].into(), [experts, o].into()];
+        let grouped = inputs(seed, shapes);
+        same(&grouped, |v| v[0].grouped_linear_relu(v[1], v[2], &plan, draws), |v| {
+            v[0].grouped_linear(v[1], v[2], &plan).relu().dropout(rate, philox, names)
+        });
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use moe_core::random::DropoutDraws;
 use moe_core::tape::Var;
 use moe_core::{Pass, Real, Visit, VisitMut};
 
@@ -22,12 +23,24 @@ impl Dropout {
     }
 }
 
+impl Dropout {
+    /// What is drawn in this pass; `None` if nothing is dropped.
+    pub(crate) fn draws<'p>(&self, pass: &Pass<'p>) -> Option<DropoutDraws<'p>> {
+        let drops = pass.is_training() && self.rate > 0.0;
+        let draws = || {
+            let philox = pass.philox(&self.purpose);
+            DropoutDraws { rate: self.rate, philox, rows: pass.draw_rows() }
+        };
+        drops.then(draws)
+    }
+}
+
 impl Layer for Dropout {
     fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
-        if !pass.is_training() || self.rate == 0.0 {
-            return x;
+        match self.draws(pass) {
+            Some(DropoutDraws { rate, philox, rows }) => x.dropout(rate, philox, rows),
+            None => x,
         }
-        x.dropout(self.rate, pass.philox(&self.purpose), pass.draw_rows())
     }
 }
 

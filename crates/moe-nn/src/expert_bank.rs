@@ -3,7 +3,7 @@ use std::sync::Arc;
 use moe_core::dispatch::ExpertPlan;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
-use moe_core::tape::Var;
+use moe_core::tape::{Tape, Var};
 use moe_core::{
     Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
 };
@@ -77,7 +77,7 @@ impl Experts for ExpertBank {
         let pass = slots.pass(pass);
         let layers = self.hidden.iter().chain([&self.last]).zip(&self.stages);
         layers.fold(x.gather_slots(plan), |x, (layer, stage)| {
-            stage.forward(&pass, layer.forward(x, plan))
+            stage.grouped_linear(&pass, x, layer.leaves(x.tape()), plan)
         })
     }
 }
@@ -107,10 +107,9 @@ impl StackedLinear {
         }
     }
 
-    /// `[S, D]` → `[S, O]`
-    fn forward<'t>(&self, slots: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
-        let tape = slots.tape();
-        slots.grouped_linear(tape.parameter(&self.weight), tape.parameter(&self.bias), plan)
+    /// Weight and bias on a tape.
+    fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
+        [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

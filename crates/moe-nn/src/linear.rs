@@ -1,6 +1,6 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
-use moe_core::tape::Var;
+use moe_core::tape::{Tape, Var};
 use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::{Layer, Module};
@@ -22,12 +22,17 @@ impl Linear {
             bias: Parameter::new(Tensor::zeros([outputs])),
         }
     }
+
+    /// Weight and bias on a tape.
+    pub(crate) fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
+        [tape.parameter(&self.weight), tape.parameter(&self.bias)]
+    }
 }
 
 impl Layer for Linear {
     fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
-        let tape = x.tape();
-        x.linear(tape.parameter(&self.weight), tape.parameter(&self.bias))
+        let [weight, bias] = self.leaves(x.tape());
+        x.linear(weight, bias)
     }
 }
 

@@ -1,3 +1,6 @@
+use std::sync::Arc;
+
+use moe_core::dispatch::ExpertPlan;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::Var;
 use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
@@ -102,8 +105,31 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    pub(crate) fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
-        self.dropout.forward(pass, self.activation.apply(x))
+    /// x W + b and what follows.
+    pub(crate) fn linear<'t>(
+        &self,
+        pass: &Pass<'_>,
+        x: Var<'t>,
+        [weight, bias]: [Var<'t>; 2],
+    ) -> Var<'t> {
+        match self.activation {
+            Activation::Relu => x.linear_relu(weight, bias, self.dropout.draws(pass)),
+            other => self.dropout.forward(pass, other.apply(x.linear(weight, bias))),
+        }
+    }
+
+    /// x W + b with the weights of each slot's expert, and what follows.
+    pub(crate) fn grouped_linear<'t>(
+        &self,
+        pass: &Pass<'_>,
+        x: Var<'t>,
+        [weight, bias]: [Var<'t>; 2],
+        plan: &Arc<ExpertPlan>,
+    ) -> Var<'t> {
+        match self.activation {
+            Activation::Relu => x.grouped_linear_relu(weight, bias, plan, self.dropout.draws(pass)),
+            other => self.dropout.forward(pass, other.apply(x.grouped_linear(weight, bias, plan))),
+        }
     }
 }
 
@@ -138,7 +164,7 @@ impl Mlp {
 impl Layer for Mlp {
     fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
         let layers = self.layers.iter().zip(&self.stages);
-        layers.fold(x, |x, (layer, stage)| stage.forward(pass, layer.forward(pass, x)))
+        layers.fold(x, |x, (layer, stage)| stage.linear(pass, x, layer.leaves(x.tape())))
     }
 }
 

@@ -232,7 +232,7 @@ impl Operator for ScaleParts {
                 products.map(|(w, d)| w * d).sum()
             }),
         );
-        gradients.add(1, ScaleParts.forward(&[factors, at.cotangent]));
+        gradients.add(1, ScaleParts.forward(&[factors, &at.cotangent]));
     }
 }
 

@@ -45,7 +45,7 @@ impl Operator for RowSparseLinear {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        let (x, w, dy) = (at.inputs[0], at.inputs[1], at.cotangent);
+        let (x, w, dy) = (at.inputs[0], at.inputs[1], &at.cotangent);
         let mut rows = Buffer::<u32>::unspecified(dy.rows());
         let mut count = 0;
         for row in 0..dy.rows() {

@@ -31,7 +31,7 @@ impl Operator for UnitRows {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         let cols = dx.cols();
         for_row_blocks(dx.as_mut_slice(), cols, |first, block| {
             for (r, d) in block.chunks_exact_mut(cols).enumerate() {

@@ -21,6 +21,23 @@ pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.get()
 }
 
+/// What is done to the rows of a product before and after it, block by block, while they are in the caches.
+#[derive(Clone, Copy, Default)]
+pub struct Around<'f> {
+    /// Called with a group and some of its rows; the product is then added to what they hold. Without it they are
+    /// overwritten.
+    pub before: Option<&'f (dyn Fn(usize, &mut [Real]) + Sync)>,
+    /// Called with the number of the first of some rows, of all groups together, and the rows.
+    pub after: Option<&'f (dyn Fn(usize, &mut [Real]) + Sync)>,
+}
+
+impl std::fmt::Debug for Around<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (before, after) = (self.before.is_some(), self.after.is_some());
+        write!(f, "Around {{ before: {before}, after: {after} }}")
+    }
+}
+
 /// `c = a b`, or `c += a b` if `accumulate`; `c` row-major.
 ///
 /// # Shapes
@@ -29,10 +46,12 @@ pub fn multiply_adds() -> u64 {
 /// # Panics
 /// If the shapes do not agree.
 pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
-    gemm_groups(1, |_| a.rows, |_| (a, b), accumulate, c);
+    let nothing = |_, _: &mut [Real]| {};
+    let around = Around { before: if accumulate { Some(&nothing) } else { None }, after: None };
+    gemm_groups(1, |_| a.rows, |_| (a, b), around, c);
 }
 
-/// `c_g = a_g b_g` (or `+=` if `accumulate`) for groups g, in one parallel region, where the `c_g` stand one after the other in `c`.
+/// `c_g = a_g b_g` for groups g, in one parallel region, where the `c_g` stand one after the other in `c`.
 ///
 /// `rows(g)` is the number of rows of group g, `factors(g)` its `a` and `b`; all `b` have the same number of columns.
 /// A group is cut into pieces of a fixed number of rows, so that unequal groups still fill all cores.
@@ -46,7 +65,7 @@ pub fn gemm_groups<'a>(
     groups: usize,
     rows: impl Fn(usize) -> usize + Sync,
     factors: impl Fn(usize) -> (Mat<'a>, Mat<'a>) + Sync,
-    accumulate: bool,
+    around: Around<'_>,
     c: &mut [Real],
 ) {
     let (mut work, mut elements) = (0, 0);
@@ -59,12 +78,8 @@ pub fn gemm_groups<'a>(
     }
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
-    let task = Groups { rows: &rows, factors: &factors, accumulate, isa: Isa::best() };
-    if is_worthwhile(work) {
-        task.run_parallel(0..groups, c);
-    } else {
-        task.run_serial(0..groups, c);
-    }
+    let task = Groups { rows: &rows, factors: &factors, around, isa: Isa::best() };
+    task.run(0..groups, 0, is_worthwhile(work), c);
 }
 
 /// The instruction set that products are computed with; results may differ between sets in the last bits.
@@ -82,7 +97,7 @@ pub fn instruction_set() -> &'static str {
 struct Groups<'f, R, F> {
     rows: &'f R,
     factors: &'f F,
-    accumulate: bool,
+    around: Around<'f>,
     isa: Isa,
 }
 
@@ -91,48 +106,42 @@ where
     R: Fn(usize) -> usize + Sync,
     F: Fn(usize) -> (Mat<'a>, Mat<'a>) + Sync,
 {
-    fn run_parallel(&self, groups: Range<usize>, c: &mut [Real]) {
+    /// The products of `groups`, whose rows begin at `first` of all rows.
+    fn run(&self, groups: Range<usize>, first: usize, in_parallel: bool, c: &mut [Real]) {
         if groups.len() > 1 {
             let middle = groups.start + groups.len() / 2;
-            let size = (groups.start..middle).map(|g| self.size(g)).sum();
-            let (left, right) = c.split_at_mut(size);
-            rayon::join(
-                || self.run_parallel(groups.start..middle, left),
-                || self.run_parallel(middle..groups.end, right),
-            );
+            let rows: usize = (groups.start..middle).map(self.rows).sum();
+            let cols = (self.factors)(groups.start).1.cols;
+            let (left, right) = c.split_at_mut(rows * cols);
+            let mut left = || self.run(groups.start..middle, first, in_parallel, left);
+            let mut right = || self.run(middle..groups.end, first + rows, in_parallel, right);
+            if in_parallel {
+                rayon::join(left, right);
+            } else {
+                left();
+                right();
+            }
         } else if let Some(group) = groups.into_iter().next() {
             let (a, b) = (self.factors)(group);
-            if b.cols > 0 {
-                c.par_chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(|(i, c)| {
-                    raw::product(
-                        self.isa,
-                        a.row_range(i * MOST_ROWS, c.len() / b.cols),
-                        b,
-                        self.accumulate,
-                        c,
-                    );
-                });
+            if b.cols == 0 {
+                return;
+            }
+            let block = |(i, c): (usize, &mut [Real])| {
+                let start = i * MOST_ROWS;
+                if let Some(before) = self.around.before {
+                    before(group, c);
+                }
+                let a = a.row_range(start, c.len() / b.cols);
+                raw::product(self.isa, a, b, self.around.before.is_some(), c);
+                if let Some(after) = self.around.after {
+                    after(first + start, c);
+                }
+            };
+            if in_parallel {
+                c.par_chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(block);
+            } else {
+                c.chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(block);
             }
         }
-    }
-
-    fn run_serial(&self, groups: Range<usize>, mut c: &mut [Real]) {
-        for group in groups {
-            let (a, b) = (self.factors)(group);
-            let out = c.split_off_mut(..self.size(group)).expect("sizes add up to the output");
-            for (i, out) in out.chunks_mut((MOST_ROWS * b.cols).max(1)).enumerate() {
-                raw::product(
-                    self.isa,
-                    a.row_range(i * MOST_ROWS, out.len() / b.cols),
-                    b,
-                    self.accumulate,
-                    out,
-                );
-            }
-        }
-    }
-
-    fn size(&self, group: usize) -> usize {
-        (self.rows)(group) * (self.factors)(group).1.cols
     }
 }

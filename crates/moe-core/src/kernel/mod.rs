@@ -12,10 +12,12 @@ mod mat;
 mod parallel;
 mod raw;
 mod reduce;
+mod rows;
 pub mod vector_math;
 
-pub use gemm::{gemm, gemm_groups, instruction_set, multiply_adds};
+pub use gemm::{Around, gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
-pub use parallel::{ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2};
+pub use parallel::{PIECE, ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2};
 pub use raw::{Loops, wide};
 pub use reduce::{dot, max, max_axis, sum, sum_axis};
+pub use rows::{add, add_scaled, set_scaled};

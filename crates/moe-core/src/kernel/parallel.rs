@@ -5,6 +5,9 @@ use crate::Real;
 /// Rows of a parallel piece of work.
 pub const ROW_BLOCK: usize = 64;
 
+/// Elements of a parallel piece of work on elements.
+pub const PIECE: usize = 4096;
+
 /// Below this many elementary operations a region runs on the calling thread.
 const SERIAL_BELOW: usize = 1 << 15;
 

@@ -123,7 +123,7 @@ impl Operator for MulOperator {
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         for (i, input) in at.inputs.iter().enumerate() {
             if gradients.wants(i) {
-                let product = zip(at.cotangent, at.inputs[1 - i], "mul", |a, b| *a *= b);
+                let product = zip(&at.cotangent, at.inputs[1 - i], "mul", |a, b| *a *= b);
                 gradients.add(i, reduce(product, input.shape()));
             }
         }
@@ -165,7 +165,7 @@ impl Operator for DivOperator {
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let [a, b] = [at.inputs[0], at.inputs[1]];
         // d(a / b) = da / b - (a / b) db / b
-        let da = zip(at.cotangent, b, "div", |d, b| *d /= b);
+        let da = zip(&at.cotangent, b, "div", |d, b| *d /= b);
         if gradients.wants(1) {
             let db = zip(&da, at.output, "div", |d, y| *d *= -y);
             gradients.add(1, reduce(db, b.shape()));

@@ -38,7 +38,7 @@ impl Operator for Dropout {
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let mask = self.mask.as_ref().expect("forward has run");
         let cols = mask.cols();
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         for_row_blocks(dx.as_mut_slice(), cols, |row, block| {
             let mask = &mask.as_slice()[row * cols..];
             block.iter_mut().zip(mask).for_each(|(d, m)| *d *= m);

@@ -1,12 +1,9 @@
-use crate::kernel::for_pieces;
 use crate::kernel::vector_math::{
     Exp, Function, Gelu, GeluSlope, Ln, Sigmoid, Softplus, Tanh, map,
 };
+use crate::kernel::{PIECE, for_pieces};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
-
-/// Elements of a piece of work.
-const PIECE: usize = 4096;
 
 /// A function of each element.
 struct Elementwise<F, D> {
@@ -38,7 +35,7 @@ where
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (x, y) = (at.inputs[0].as_slice(), at.output.as_slice());
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         for_pieces(x.len(), dx.as_mut_slice(), PIECE, |i, d| {
             let here = i * PIECE..i * PIECE + d.len();
             (self.times_slope)(&x[here.clone()], &y[here], d);

@@ -27,7 +27,7 @@ impl Operator for GatherRows {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let shape = *at.inputs[0].shape();
-        gradients.add_rows(0, RowGradient::scatter(shape, &self.ids, at.cotangent));
+        gradients.add_rows(0, RowGradient::scatter(shape, &self.ids, &at.cotangent));
     }
 }
 

@@ -57,7 +57,7 @@ impl Operator for LayerNorm {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (rows, factors) = self.normalised.as_ref().expect("forward has run");
-        let (dy, weight) = (at.cotangent, at.inputs[1]);
+        let (dy, weight) = (&at.cotangent, at.inputs[1]);
         let (count, cols) = (rows.rows(), rows.cols());
         if gradients.wants(0) {
             let mut dx = dy.clone();

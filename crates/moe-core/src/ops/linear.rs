@@ -1,10 +1,14 @@
-use crate::kernel::{gemm, sum_axis};
+use crate::kernel::{Around, gemm_groups, sum_axis};
+use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
 
 use super::matmul::{mat, product};
+use super::rectifier::Rectifier;
 
-struct Linear;
+struct Linear {
+    rectifier: Option<Rectifier>,
+}
 
 /// Every row of a matrix in `out` (with `bias.len()` columns) set to `bias`.
 pub(super) fn fill_rows(out: &mut [Real], bias: &[Real]) {
@@ -28,24 +32,32 @@ impl Operator for Linear {
             b.shape()
         );
         let mut y = Tensor::unspecified([x.rows(), w.cols()]);
-        fill_rows(y.as_mut_slice(), b.as_slice());
-        gemm(mat(x), mat(w), true, y.as_mut_slice());
+        let before = |_, rows: &mut [Real]| fill_rows(rows, b.as_slice());
+        let after = self.rectifier.as_ref().map(|rectifier| {
+            move |first, rows: &mut [Real]| rectifier.forward(first, rows, w.cols())
+        });
+        let around =
+            Around { before: Some(&before), after: after.as_ref().map(|after| after as _) };
+        gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(w)), around, y.as_mut_slice());
         y
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (x, w, b) = (at.inputs[0], at.inputs[1], at.inputs[2]);
-        let dy = mat(at.cotangent);
+        let mut dy = at.cotangent;
+        if let Some(rectifier) = &self.rectifier {
+            rectifier.backward(at.output, &mut dy);
+        }
         if gradients.wants(0) {
-            let dx = product(dy, mat(w).t(), x.rows(), x.cols());
+            let dx = product(mat(&dy), mat(w).t(), x.rows(), x.cols());
             gradients.add(0, dx.reshape(*x.shape()));
         }
         if gradients.wants(1) {
-            gradients.add(1, product(mat(x).t(), dy, w.rows(), w.cols()));
+            gradients.add(1, product(mat(x).t(), mat(&dy), w.rows(), w.cols()));
         }
         if gradients.wants(2) {
             let mut db = Tensor::unspecified(*b.shape());
-            sum_axis(at.cotangent.as_slice(), x.rows(), b.len(), db.as_mut_slice());
+            sum_axis(dy.as_slice(), x.rows(), b.len(), db.as_mut_slice());
             gradients.add(2, db);
         }
     }
@@ -60,6 +72,23 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If the shapes do not fit.
     pub fn linear(self, weight: Var<'t>, bias: Var<'t>) -> Var<'t> {
-        self.tape().apply(Linear, &[self, weight, bias])
+        self.tape().apply(Linear { rectifier: None }, &[self, weight, bias])
+    }
+
+    /// [`Var::linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same numbers.
+    ///
+    /// # Shapes
+    /// As `linear`; B rows named for the dropout.
+    ///
+    /// # Panics
+    /// As `linear` and `dropout`.
+    pub fn linear_relu(
+        self,
+        weight: Var<'t>,
+        bias: Var<'t>,
+        dropout: Option<DropoutDraws<'_>>,
+    ) -> Var<'t> {
+        let rectifier = Some(Rectifier::new(self.shape().as_matrix().0, dropout));
+        self.tape().apply(Linear { rectifier }, &[self, weight, bias])
     }
 }

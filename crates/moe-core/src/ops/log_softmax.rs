@@ -34,7 +34,7 @@ impl Operator for LogSoftmax {
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let softmax = self.softmax.as_ref().expect("forward has run");
         let cols = softmax.cols();
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         for_row_blocks(dx.as_mut_slice(), cols, |first, block| {
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
                 let total = sum(row);

@@ -50,7 +50,7 @@ impl Operator for MatMul {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let [a, b] = [at.inputs[0], at.inputs[1]];
-        let dy = mat(at.cotangent);
+        let dy = mat(&at.cotangent);
         if gradients.wants(0) {
             let b = turned(mat(b), self.transpose_b);
             let da = match self.transpose_a {

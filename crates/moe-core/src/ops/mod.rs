@@ -16,6 +16,7 @@ mod linear;
 mod log_softmax;
 mod losses;
 mod matmul;
+mod rectifier;
 mod reduce;
 mod reshape;
 mod slice;

@@ -15,7 +15,7 @@ impl Operator for Reshape {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        gradients.add(0, at.cotangent.clone().reshape(*at.inputs[0].shape()));
+        gradients.add(0, at.cotangent.reshape(*at.inputs[0].shape()));
     }
 }
 

@@ -54,7 +54,7 @@ impl Operator for Softmax {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let cols = at.output.cols();
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         for_row_blocks(dx.as_mut_slice(), cols, |first, block| {
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
                 softmax_gradient_in_place(at.output.row(first + r), row);

@@ -65,7 +65,7 @@ impl Operator for Transpose {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        gradients.add(0, transposed(at.cotangent, self.axes));
+        gradients.add(0, transposed(&at.cotangent, self.axes));
     }
 }
 

@@ -12,7 +12,8 @@ mod initial;
 mod normal;
 mod philox;
 
-pub use dropout_mask::{DrawRows, keep_mask};
+pub(crate) use dropout_mask::drop_row;
+pub use dropout_mask::{DrawRows, DropoutDraws, keep_mask};
 pub use initial::{glorot_uniform, uniform};
 pub use normal::{normal_quantile, standard_normals};
 pub use philox::{Philox, unit};

@@ -169,10 +169,8 @@ impl Tape {
             let values: Vec<&Tensor> =
                 (node.inputs.iter().map(|&i| &nodes[i as usize].value)).collect();
             let mut sink = InputGradients::new(operator.name(), &nodes, &node.inputs, below);
-            operator.backward(
-                Backward { inputs: &values, output: &node.value, cotangent: &cotangent },
-                &mut sink,
-            );
+            operator
+                .backward(Backward { inputs: &values, output: &node.value, cotangent }, &mut sink);
         }
         Gradients::new(self.id, cotangents, self.parameters.borrow().clone())
     }

@@ -49,14 +49,15 @@ pub trait Operator: Send + 'static {
 }
 
 /// Where a backward rule is evaluated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Backward<'a> {
     /// The inputs of the forward rule.
     pub inputs: &'a [&'a Tensor],
     /// Its output.
     pub output: &'a Tensor,
-    /// The gradient of the final result with respect to the output; of the output's shape.
-    pub cotangent: &'a Tensor,
+    /// The gradient of the final result with respect to the output; of the output's shape. An operator may write its
+    /// input's gradient over it.
+    pub cotangent: Tensor,
 }
 
 /// Receives the gradients of an operator's inputs.
@@ -81,6 +82,15 @@ impl<'a> InputGradients<'a> {
     /// Whether the gradient of this input is needed. Others need not be computed.
     pub fn wants(&self, input: usize) -> bool {
         self.nodes[self.inputs[input] as usize].needs_gradient
+    }
+
+    /// The gradient of an input as it is so far, to add to it in place; `None` if nothing, or only some rows, have been
+    /// added.
+    pub fn dense_mut(&mut self, input: usize) -> Option<&mut Tensor> {
+        match self.cotangents[self.inputs[input] as usize].as_deref_mut() {
+            Some(Gradient::Dense(gradient)) => Some(gradient),
+            _ => None,
+        }
     }
 
     /// Adds to the gradient of an input; ignored if it is not wanted.

@@ -131,7 +131,7 @@ impl Operator for RowBlocks {
         let mut dx = Tensor::unspecified([x.rows(), cols]);
         let pieces = pieces(&self.blocks, cols, dx.as_mut_slice());
         let found: Vec<_> = (self.blocks.par_iter().zip(pieces).with_max_len(1))
-            .map(|(block, dx)| block.backward(at.cotangent, dx))
+            .map(|(block, dx)| block.backward(&at.cotangent, dx))
             .collect();
         if gradients.wants(0) {
             gradients.add(0, dx.reshape(*x.shape()));

@@ -133,7 +133,7 @@ impl Operator for NormalCdf {
         use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_SQRT_PI};
         /// 1 / √(2π)
         const PEAK: Real = (0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) as Real;
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         for (d, x) in dx.as_mut_slice().iter_mut().zip(at.inputs[0].as_slice()) {
             *d *= PEAK * (-0.5 * x * x).exp();
         }

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::dispatch::{Assignments, ExpertPlan};
-use crate::kernel::{dot, for_row_blocks};
+use crate::kernel::{ROW_BLOCK, add_scaled, dot, for_pieces, for_row_blocks, set_scaled};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Buffer, Tensor};
 
@@ -21,16 +21,17 @@ impl Operator for Combine {
         let (slots, weights) = (inputs[0], inputs[1].as_slice());
         let cols = slots.cols();
         let pair_slots = self.plan.pair_slots(self.gate);
-        let mut out = Tensor::zeros([self.plan.rows(), cols]);
+        let mut out = Tensor::unspecified([self.plan.rows(), cols]);
         for_row_blocks(out.as_mut_slice(), cols, |first, block| {
             for (r, out) in block.chunks_exact_mut(cols).enumerate() {
                 let bounds = &self.offsets[first + r..first + r + 2];
-                for pair in bounds[0] as usize..bounds[1] as usize {
-                    let weight = weights[pair];
-                    for (sum, y) in out.iter_mut().zip(slots.row(pair_slots[pair] as usize)) {
-                        *sum += weight * y;
-                    }
+                let mut pairs = bounds[0] as usize..bounds[1] as usize;
+                let slot = |pair: usize| slots.row(pair_slots[pair] as usize);
+                match pairs.next() {
+                    Some(pair) => set_scaled(out, weights[pair], slot(pair)),
+                    None => out.fill(0.0),
                 }
+                pairs.for_each(|pair| add_scaled(out, weights[pair], slot(pair)));
             }
         });
         out
@@ -38,35 +39,53 @@ impl Operator for Combine {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (slots, weights) = (at.inputs[0], at.inputs[1]);
-        let pair_slots = self.plan.pair_slots(self.gate);
-        let pairs = || {
-            let rows = self.offsets.windows(2).enumerate();
-            rows.flat_map(|(row, bounds)| (bounds[0]..bounds[1]).map(move |p| (row, p as usize)))
-        };
+        let (plan, cols, cotangent) = (&self.plan, slots.cols(), &at.cotangent);
+        let pair_slots = plan.pair_slots(self.gate);
         if gradients.wants(1) {
-            let mut dw = Tensor::zeros(*weights.shape());
-            let values = dw.as_mut_slice();
-            for (row, pair) in pairs() {
-                let y = slots.row(pair_slots[pair] as usize);
-                values[pair] = dot(at.cotangent.row(row), y);
-            }
+            let mut dw = Tensor::unspecified(*weights.shape());
+            for_pieces(dw.len() * cols, dw.as_mut_slice(), ROW_BLOCK, |i, piece| {
+                let slots_of_piece = &pair_slots[i * ROW_BLOCK..];
+                for (d, &slot) in piece.iter_mut().zip(slots_of_piece) {
+                    let row = plan.slot_rows()[slot as usize] as usize;
+                    *d = dot(cotangent.row(row), slots.row(slot as usize));
+                }
+            });
             gradients.add(1, dw);
         }
         if gradients.wants(0) {
-            let mut ds = Tensor::zeros(*slots.shape());
-            let cols = ds.cols();
-            let values = ds.as_mut_slice();
-            for (row, pair) in pairs() {
-                let start = pair_slots[pair] as usize * cols;
-                let weight = weights.as_slice()[pair];
-                for (d, g) in values[start..start + cols].iter_mut().zip(at.cotangent.row(row)) {
-                    *d = weight * g;
-                }
+            let mut slot_pairs = Buffer::<u32>::filled(plan.slots(), NONE);
+            for (pair, &slot) in pair_slots.iter().enumerate() {
+                slot_pairs[slot as usize] = pair as u32;
             }
-            gradients.add(0, ds);
+            let weight = |slot: usize| match slot_pairs[slot] {
+                NONE => None,
+                pair => Some(weights.as_slice()[pair as usize]),
+            };
+            // The slots are those of all gates: each adds to what the others found.
+            let present = gradients.dense_mut(0);
+            let is_first = present.is_none();
+            let mut fresh = is_first.then(|| Tensor::unspecified(*slots.shape()));
+            let ds = present.or(fresh.as_mut()).expect("one of them");
+            for_row_blocks(ds.as_mut_slice(), cols, |first, block| {
+                for (s, d) in block.chunks_exact_mut(cols).enumerate() {
+                    let row = cotangent.row(plan.slot_rows()[first + s] as usize);
+                    match (weight(first + s), is_first) {
+                        (Some(weight), true) => set_scaled(d, weight, row),
+                        (Some(weight), false) => add_scaled(d, weight, row),
+                        (None, true) => d.fill(0.0),
+                        (None, false) => {}
+                    }
+                }
+            });
+            if let Some(fresh) = fresh {
+                gradients.add(0, fresh);
+            }
         }
     }
 }
+
+/// In the place of a pair, where a slot is not of the gate.
+const NONE: u32 = u32::MAX;
 
 impl<'t> Var<'t> {
     /// For each row, the weighted sum of its experts' outputs, for one gate of the plan. A row without experts

@@ -42,7 +42,7 @@ impl Operator for CsrSoftmax {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let weights = at.output.as_slice();
-        let mut dx = at.cotangent.clone();
+        let mut dx = at.cotangent;
         self.for_rows(dx.as_mut_slice(), |start, row| {
             softmax_gradient_in_place(&weights[start..start + row.len()], row);
         });

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use crate::Tensor;
 use crate::dispatch::ExpertPlan;
-use crate::kernel::for_row_blocks;
+use crate::kernel::{add, for_row_blocks};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 
 struct GatherSlots {
@@ -28,15 +28,16 @@ impl Operator for GatherSlots {
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        let mut dx = Tensor::zeros(*at.inputs[0].shape());
+        let mut dx = Tensor::unspecified(*at.inputs[0].shape());
         let cols = dx.cols();
         for_row_blocks(dx.as_mut_slice(), cols, |first, block| {
             for (r, out) in block.chunks_exact_mut(cols).enumerate() {
-                for &slot in self.plan.slots_of_row(first + r) {
-                    for (sum, d) in out.iter_mut().zip(at.cotangent.row(slot as usize)) {
-                        *sum += d;
-                    }
+                let mut slots = self.plan.slots_of_row(first + r).iter();
+                match slots.next() {
+                    Some(&slot) => out.copy_from_slice(at.cotangent.row(slot as usize)),
+                    None => out.fill(0.0),
                 }
+                slots.for_each(|&slot| add(out, at.cotangent.row(slot as usize)));
             }
         });
         gradients.add(0, dx);

@@ -1,13 +1,16 @@
 use std::sync::Arc;
 
-use crate::Tensor;
 use crate::dispatch::ExpertPlan;
-use crate::kernel::{Mat, for_pieces, gemm_groups, sum_axis};
+use crate::kernel::{Around, Mat, for_pieces, gemm_groups, sum_axis};
 use crate::ops::linear::fill_rows;
+use crate::ops::rectifier::Rectifier;
+use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::{Real, Tensor};
 
 struct GroupedLinear {
     plan: Arc<ExpertPlan>,
+    rectifier: Option<Rectifier>,
 }
 
 impl GroupedLinear {
@@ -48,16 +51,17 @@ impl Operator for GroupedLinear {
         );
         let outputs = w.cols();
         let mut y = Tensor::unspecified([plan.slots(), outputs]);
-        for expert in 0..plan.num_experts() {
-            let slots = plan.slots_of_expert(expert);
-            let block = &mut y.as_mut_slice()[slots.start * outputs..slots.end * outputs];
-            fill_rows(block, b.row(expert));
-        }
+        let before = |expert, rows: &mut [Real]| fill_rows(rows, b.row(expert));
+        let after = self.rectifier.as_ref().map(|rectifier| {
+            move |first, rows: &mut [Real]| rectifier.forward(first, rows, outputs)
+        });
+        let around =
+            Around { before: Some(&before), after: after.as_ref().map(|after| after as _) };
         gemm_groups(
             plan.num_experts(),
             |e| plan.slots_of_expert(e).len(),
             |e| (self.slots(x, e), self.weight(w, e)),
-            true,
+            around,
             y.as_mut_slice(),
         );
         y
@@ -65,19 +69,24 @@ impl Operator for GroupedLinear {
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (x, w, b) = (at.inputs[0], at.inputs[1], at.inputs[2]);
-        let (plan, dy) = (&self.plan, at.cotangent);
+        let plan = &self.plan;
+        let mut dy = at.cotangent;
+        if let Some(rectifier) = &self.rectifier {
+            rectifier.backward(at.output, &mut dy);
+        }
+        let dy = &dy;
         let experts = plan.num_experts();
         if gradients.wants(0) {
             let mut dx = Tensor::unspecified(*x.shape());
             let rows = |e| plan.slots_of_expert(e).len();
             let factors = |e| (self.slots(dy, e), self.weight(w, e).t());
-            gemm_groups(experts, rows, factors, false, dx.as_mut_slice());
+            gemm_groups(experts, rows, factors, Around::default(), dx.as_mut_slice());
             gradients.add(0, dx);
         }
         if gradients.wants(1) {
             let mut dw = Tensor::unspecified(*w.shape());
             let factors = |e| (self.slots(x, e).t(), self.slots(dy, e));
-            gemm_groups(experts, |_| x.cols(), factors, false, dw.as_mut_slice());
+            gemm_groups(experts, |_| x.cols(), factors, Around::default(), dw.as_mut_slice());
             gradients.add(1, dw);
         }
         if gradients.wants(2) {
@@ -102,7 +111,26 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If the shapes do not fit each other and the plan.
     pub fn grouped_linear(self, weight: Var<'t>, bias: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
-        let plan = Arc::clone(plan);
-        self.tape().apply(GroupedLinear { plan }, &[self, weight, bias])
+        let grouped = GroupedLinear { plan: Arc::clone(plan), rectifier: None };
+        self.tape().apply(grouped, &[self, weight, bias])
+    }
+
+    /// [`Var::grouped_linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same numbers.
+    ///
+    /// # Shapes
+    /// As `grouped_linear`; S rows named for the dropout.
+    ///
+    /// # Panics
+    /// As `grouped_linear` and `dropout`.
+    pub fn grouped_linear_relu(
+        self,
+        weight: Var<'t>,
+        bias: Var<'t>,
+        plan: &Arc<ExpertPlan>,
+        dropout: Option<DropoutDraws<'_>>,
+    ) -> Var<'t> {
+        let rectifier = Some(Rectifier::new(self.shape().as_matrix().0, dropout));
+        let grouped = GroupedLinear { plan: Arc::clone(plan), rectifier };
+        self.tape().apply(grouped, &[self, weight, bias])
     }
 }

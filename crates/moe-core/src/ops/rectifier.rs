@@ -1,0 +1,82 @@
+use crate::kernel::{Loops, for_row_blocks, wide};
+use crate::random::{DropoutDraws, Philox, drop_row};
+use crate::{Buffer, Real, Tensor};
+
+/// max(x, 0) and dropout, in the same pass over the rows of an operator's output. No mask is kept: an output is positive
+/// where the input was and nothing was dropped.
+pub(super) struct Rectifier {
+    dropout: Option<Dropout>,
+}
+
+struct Dropout {
+    rate: Real,
+    philox: Philox,
+    row_ids: Buffer<u64>,
+    experts: Option<Buffer<u32>>,
+}
+
+impl Rectifier {
+    /// For `rows` rows.
+    ///
+    /// # Panics
+    /// If the rate is not in [0, 1), or another number of rows is named.
+    pub(super) fn new(rows: usize, dropout: Option<DropoutDraws<'_>>) -> Self {
+        let dropout = dropout.map(|DropoutDraws { rate, philox, rows: names }| {
+            assert!((0.0..1.0).contains(&rate), "dropout rate {rate} is not in [0, 1)");
+            assert_eq!(rows, names.len(), "dropout: one row id per row");
+            let experts = names.experts.map(Buffer::copy_of);
+            Dropout { rate, philox, row_ids: Buffer::copy_of(names.row_ids), experts }
+        });
+        Rectifier { dropout }
+    }
+
+    /// The rows from `first` on, in place.
+    pub(super) fn forward(&self, first: usize, rows: &mut [Real], cols: usize) {
+        wide(Relu(rows));
+        if let Some(dropout) = &self.dropout {
+            for (r, values) in rows.chunks_exact_mut(cols).enumerate() {
+                let row = first + r;
+                let expert = dropout.experts.as_ref().map_or(0, |experts| experts[row]);
+                drop_row(dropout.philox, dropout.row_ids[row], expert, dropout.rate, values);
+            }
+        }
+    }
+
+    /// From the gradient of the output `y` to that of the input, in place.
+    pub(super) fn backward(&self, y: &Tensor, gradient: &mut Tensor) {
+        let (y, cols) = (y.as_slice(), y.cols());
+        let keep = self.dropout.as_ref().map_or(1.0, |dropout| 1.0 / (1.0 - dropout.rate));
+        for_row_blocks(gradient.as_mut_slice(), cols, |first, gradient| {
+            wide(Slope { y: &y[first * cols..], gradient, keep });
+        });
+    }
+}
+
+struct Relu<'a>(&'a mut [Real]);
+
+impl Loops for Relu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        // Not `x.max(0.0)`, which would hide a NaN.
+        self.0.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x });
+    }
+}
+
+struct Slope<'a> {
+    y: &'a [Real],
+    gradient: &'a mut [Real],
+    keep: Real,
+}
+
+impl Loops for Slope<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (d, y) in self.gradient.iter_mut().zip(self.y) {
+            *d = if *y > 0.0 { *d * self.keep } else { 0.0 };
+        }
+    }
+}
