@@ -8,9 +8,9 @@
 #![allow(unsafe_code)]
 
 mod lanes;
+mod pack;
 
 use std::cell::RefCell;
-use std::ops::Range;
 
 use crate::{Buffer, Real};
 
@@ -18,9 +18,10 @@ use super::mat::Mat;
 #[cfg(target_arch = "x86_64")]
 use lanes::x86;
 use lanes::{Lanes, Portable};
+use pack::pack;
 
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
-const INNER_BLOCK: usize = 256;
+const INNER_BLOCK: usize = 128;
 
 /// Instruction sets that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,7 +173,8 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
             let used = width.min(cols - first);
             let in_place = b.col_stride == 1 && used == width;
             if !in_place {
-                pack(b, start..start + block, first..first + used, width, panel);
+                // SAFETY: as for this function.
+                unsafe { pack::<L>(b, start..start + block, first..first + used, width, panel) };
             }
             if used < width && accumulate {
                 for (i, row) in narrow.chunks_exact_mut(width).take(rows).enumerate() {
@@ -215,40 +217,6 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                 }
             }
             first += used;
-        }
-    }
-}
-
-/// Columns that are transposed together.
-const RUN: usize = 8;
-
-/// Copies a part of `b` into a panel whose rows are `width` wide, zeros beyond the columns.
-#[inline(always)]
-fn pack(b: Mat<'_>, rows: Range<usize>, cols: Range<usize>, width: usize, panel: &mut [Real]) {
-    let panel = &mut panel[..rows.len() * width];
-    if cols.len() < width {
-        panel.fill(0.0);
-    }
-    let at = |row: usize, col: usize| b.data[row * b.row_stride + col * b.col_stride];
-    for (run, first) in cols.clone().step_by(RUN).enumerate() {
-        let count = RUN.min(cols.end - first);
-        let mut row = rows.start;
-        // Squares of a matrix that stands transposed: read along its rows, written along the panel's.
-        while b.row_stride == 1 && count == RUN && row + RUN <= rows.end {
-            let square: [[Real; RUN]; RUN] = std::array::from_fn(|j| {
-                let start = row + (first + j) * b.col_stride;
-                *b.data[start..].first_chunk().expect("inside the matrix")
-            });
-            for i in 0..RUN {
-                let out = &mut panel[(row - rows.start + i) * width + run * RUN..];
-                let out: &mut [Real; RUN] = out.first_chunk_mut().expect("inside the panel");
-                *out = std::array::from_fn(|j| square[j][i]);
-            }
-            row += RUN;
-        }
-        for row in row..rows.end {
-            let out = &mut panel[(row - rows.start) * width + run * RUN..][..count];
-            out.iter_mut().enumerate().for_each(|(j, out)| *out = at(row, first + j));
         }
     }
 }

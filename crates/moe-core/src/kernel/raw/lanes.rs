@@ -2,6 +2,9 @@
 
 use crate::Real;
 
+/// Rows and columns of a square that is transposed at once.
+pub(super) const SQUARE: usize = 8;
+
 /// A vector register of numbers.
 pub(super) trait Lanes {
     type Vector: Copy;
@@ -16,6 +19,21 @@ pub(super) trait Lanes {
     /// # Safety
     /// `to` is valid for writing `WIDTH` numbers.
     unsafe fn store(to: *mut Real, vector: Self::Vector);
+
+    /// Writes the transpose of a [`SQUARE`].
+    ///
+    /// # Safety
+    /// The instruction set is enabled in the caller; `from` is valid for reading, and `to` for writing, `SQUARE` numbers
+    /// from each of `SQUARE` multiples of its stride.
+    #[inline(always)]
+    unsafe fn transpose(from: *const Real, from_stride: usize, to: *mut Real, to_stride: usize) {
+        for row in 0..SQUARE {
+            for col in 0..SQUARE {
+                // SAFETY: the caller vouches for both.
+                unsafe { *to.add(row * to_stride + col) = *from.add(col * from_stride + row) };
+            }
+        }
+    }
 }
 
 pub(super) struct Portable;
@@ -80,6 +98,41 @@ pub(super) mod x86 {
 
     use names::*;
 
+    /// The transpose of eight registers of eight numbers: pairs, then fours, then halves change places.
+    ///
+    /// # Safety
+    /// As [`Lanes::transpose`], with AVX2.
+    #[cfg(not(feature = "f64"))]
+    #[inline(always)]
+    unsafe fn transpose256(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+        use std::arch::x86_64::{
+            _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+        };
+        // SAFETY: the caller vouches for the addresses and the instruction set.
+        unsafe {
+            let r: [V256; 8] = std::array::from_fn(|i| load256(from.add(i * from_stride)));
+            let pairs: [V256; 8] = std::array::from_fn(|i| {
+                let (a, b) = (r[i / 2 * 2], r[i / 2 * 2 + 1]);
+                if i % 2 == 0 { _mm256_unpacklo_ps(a, b) } else { _mm256_unpackhi_ps(a, b) }
+            });
+            let fours: [V256; 8] = std::array::from_fn(|i| {
+                let (a, b) = (pairs[i / 4 * 4 + i % 4 / 2], pairs[i / 4 * 4 + i % 4 / 2 + 2]);
+                match i % 2 {
+                    0 => _mm256_shuffle_ps::<0b01_00_01_00>(a, b),
+                    _ => _mm256_shuffle_ps::<0b11_10_11_10>(a, b),
+                }
+            });
+            for i in 0..8 {
+                let (a, b) = (fours[i % 4], fours[i % 4 + 4]);
+                let row = match i / 4 {
+                    0 => _mm256_permute2f128_ps::<0x20>(a, b),
+                    _ => _mm256_permute2f128_ps::<0x31>(a, b),
+                };
+                store256(to.add(i * to_stride), row);
+            }
+        }
+    }
+
     pub(in super::super) struct Avx2;
     pub(in super::super) struct Avx512;
 
@@ -112,6 +165,12 @@ pub(super) mod x86 {
             // SAFETY: see `zero`; the caller vouches for the numbers.
             unsafe { store256(to, vector) }
         }
+        #[cfg(not(feature = "f64"))]
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+            // SAFETY: the caller vouches for all.
+            unsafe { transpose256(from, from_stride, to, to_stride) }
+        }
     }
 
     impl Lanes for Avx512 {
@@ -142,6 +201,12 @@ pub(super) mod x86 {
         unsafe fn store(to: *mut Real, vector: V512) {
             // SAFETY: see `zero`; the caller vouches for the numbers.
             unsafe { store512(to, vector) }
+        }
+        #[cfg(not(feature = "f64"))]
+        #[inline(always)]
+        unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
+            // SAFETY: the caller vouches for all.
+            unsafe { transpose256(from, from_stride, to, to_stride) }
         }
     }
 }
