@@ -167,8 +167,11 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         let accumulate = accumulate || start > 0;
         let mut first = 0;
         while first < cols {
-            // The last panel is as narrow as its columns allow.
-            let vectors = (cols - first).div_ceil(L::WIDTH).min(VECTORS);
+            // The last panel is as narrow as its columns allow, but for one register they are shared between two.
+            let vectors = match (cols - first).div_ceil(L::WIDTH) {
+                left if left == VECTORS + 1 => left.div_ceil(2),
+                left => left.min(VECTORS),
+            };
             let width = vectors * L::WIDTH;
             let used = width.min(cols - first);
             let in_place = b.col_stride == 1 && used == width;
