@@ -71,7 +71,7 @@ pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
     let mut cases: Vec<Case<'_>> = vec![Box::new(limits::multiply_adds)];
     cases.extend(layers.iter_mut().map(|layer| -> Case<'_> { Box::new(|| layer.run()) }));
     let times = rounds.time(&mut cases);
-    let peak = report.threads as f64 * limits::FLOPS / times[0].median;
+    let peak = report.threads as f64 * limits::flops() / times[0].median;
     for ((experts, k), times) in shapes.into_iter().zip(&times[1..]) {
         let fields = json!({
             "tokens": ROWS, "dim": WIDTH, "hidden": HIDDEN, "experts": experts, "k": k, "variant": "sparse",

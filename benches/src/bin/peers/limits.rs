@@ -2,22 +2,29 @@
 
 use std::hint::black_box;
 
-use moe_core::kernel::{Loops, wide};
+use moe_core::kernel::{Loops, instruction_set, wide};
 
-/// Chains side by side: enough to hide the latency of a multiply-add, few enough for the registers.
-const CHAINS: usize = 96;
+/// Chains side by side: enough to hide the latency of two multiply-adds a cycle, few enough for the registers.
+fn chains() -> usize {
+    if instruction_set() == "avx512" { MOST_CHAINS } else { MOST_CHAINS / 2 }
+}
+
+const MOST_CHAINS: usize = 192;
+
 /// Length of the chains.
-const LENGTH: usize = 40_000;
+const LENGTH: usize = 20_000;
 
 /// Operations of [`multiply_adds`] on one thread.
-pub(crate) const FLOPS: f64 = (2 * CHAINS * LENGTH) as f64;
+pub(crate) fn flops() -> f64 {
+    (2 * chains() * LENGTH) as f64
+}
 
-struct MultiplyAdds {
+struct MultiplyAdds<const CHAINS: usize> {
     factor: f32,
     term: f32,
 }
 
-impl Loops for MultiplyAdds {
+impl<const CHAINS: usize> Loops for MultiplyAdds<CHAINS> {
     type Output = [f32; CHAINS];
 
     #[inline(always)]
@@ -32,11 +39,14 @@ impl Loops for MultiplyAdds {
     }
 }
 
-/// [`FLOPS`] operations on every thread of the pool.
+/// [`flops`] operations on every thread of the pool.
 pub(crate) fn multiply_adds() {
     rayon::broadcast(|_| {
-        let numbers = MultiplyAdds { factor: black_box(0.5), term: black_box(1.0) };
-        black_box(wide(numbers));
+        let (factor, term) = (black_box(0.5), black_box(1.0));
+        match chains() {
+            MOST_CHAINS => drop(black_box(wide(MultiplyAdds::<MOST_CHAINS> { factor, term }))),
+            _ => drop(black_box(wide(MultiplyAdds::<{ MOST_CHAINS / 2 }> { factor, term }))),
+        }
     });
 }
 

@@ -84,7 +84,7 @@ fn limits(report: &Report, rounds: Rounds) {
     let mut cases: [Case<'_>; 2] =
         [Box::new(limits::multiply_adds), Box::new(move || arrays.triad())];
     let times = rounds.time(&mut cases);
-    let gflops = report.threads as f64 * limits::FLOPS / times[0].median / 1e6;
+    let gflops = report.threads as f64 * limits::flops() / times[0].median / 1e6;
     let gigabytes = bytes / times[1].median / 1e6;
     let fields = json!({ "gflops": rounded(gflops), "triad_gb_per_s": rounded(gigabytes) });
     report.line("limits", fields);

@@ -123,7 +123,7 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
         cases.extend(gates.iter_mut().map(|gates| -> Case<'_> { Box::new(|| gates.run()) }));
         let mut times = rounds.time(&mut cases).into_iter();
         let limit = times.next().expect("the first case");
-        let peak = report.threads as f64 * limits::FLOPS / limit.median;
+        let peak = report.threads as f64 * limits::flops() / limit.median;
         let (steps, gates): (Vec<_>, Vec<_>) =
             (times.by_ref().take(variants.len()).collect(), times.collect());
         for (i, (name, ..)) in variants.iter().enumerate() {
@@ -194,7 +194,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
                 }),
             ];
             let times = rounds.time(&mut cases);
-            let peak = report.threads as f64 * limits::FLOPS / times[0].median;
+            let peak = report.threads as f64 * limits::flops() / times[0].median;
             let fields = json!({
                 "experts": EXPERTS, "variant": format!("{router}/b{rows}"), "slots_per_row": rounded(slots),
             });

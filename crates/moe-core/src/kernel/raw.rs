@@ -23,6 +23,13 @@ use pack::pack;
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
 const INNER_BLOCK: usize = 128;
 
+/// Distance of the rows of `b` up to which a panel is read where it stands: those of farther ones share few sets of the
+/// caches.
+const NEAR: usize = 512;
+
+/// Below so many rows of `c` copying a panel does not pay.
+const FEW_ROWS: usize = 32;
+
 /// Instruction sets that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Isa {
@@ -174,7 +181,8 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
             };
             let width = vectors * L::WIDTH;
             let used = width.min(cols - first);
-            let in_place = b.col_stride == 1 && used == width;
+            let is_near = b.row_stride <= NEAR || rows < FEW_ROWS;
+            let in_place = b.col_stride == 1 && used == width && is_near;
             if !in_place {
                 // SAFETY: as for this function.
                 unsafe { pack::<L>(b, start..start + block, first..first + used, width, panel) };
