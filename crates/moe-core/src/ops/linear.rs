@@ -13,6 +13,27 @@ pub(super) fn fill_rows(out: &mut [Real], bias: &[Real]) {
     }
 }
 
+/// y = x W + b, or x W without a bias: what [`Var::linear`] and [`Var::matmul`] compute, without a tape.
+///
+/// # Shapes
+/// `x` `[B, D]`, `weight` `[D, O]`, `bias` `[O]`, `y` B * O elements.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]) {
+    if let Some(bias) = bias {
+        assert!(
+            x.cols() == weight.rows() && weight.cols() == bias.len(),
+            "linear: input {:?}, weight {:?} and bias {:?} do not fit",
+            x.shape(),
+            weight.shape(),
+            bias.shape()
+        );
+        fill_rows(y, bias.as_slice());
+    }
+    gemm(mat(x), mat(weight), bias.is_some(), y);
+}
+
 impl Operator for Linear {
     fn name(&self) -> &'static str {
         "linear"
@@ -20,16 +41,8 @@ impl Operator for Linear {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (x, w, b) = (inputs[0], inputs[1], inputs[2]);
-        assert!(
-            x.cols() == w.rows() && w.cols() == b.len(),
-            "linear: input {:?}, weight {:?} and bias {:?} do not fit",
-            x.shape(),
-            w.shape(),
-            b.shape()
-        );
         let mut y = Tensor::unspecified([x.rows(), w.cols()]);
-        fill_rows(y.as_mut_slice(), b.as_slice());
-        gemm(mat(x), mat(w), true, y.as_mut_slice());
+        affine(x, w, Some(b), y.as_mut_slice());
         y
     }
 
