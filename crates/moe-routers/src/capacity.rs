@@ -1,12 +1,14 @@
 //! A limit to the number of rows of an expert.
 
+use std::ops::Range;
+
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
 
 use crate::{
     Cardinality, GateSet, Observed, ParameterSpec, Parameters, Properties, RouterInfo, Routing,
-    TotalWeight, TrainingLength,
+    RoutingBuf, Scratch, TotalWeight, TrainingLength,
 };
 
 /// Which rows are served first where an expert cannot take all that chose it.
@@ -147,6 +149,18 @@ impl GateSet for Capacity {
         routings
     }
 
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
+        self.gates.infer(x, keys, out, scratch);
+        if inference_factor > 0.0 {
+            for out in out {
+                let capacity =
+                    expert_capacity(inference_factor, out.experts().len(), self.num_experts());
+                limit_buf(out, capacity, order, renormalise, &mut scratch.order);
+            }
+        }
+    }
+
     fn properties(&self) -> Vec<Properties> {
         let limited = |properties: Properties| Properties {
             row_wise: false,
@@ -208,6 +222,30 @@ pub fn limit_rows<'t>(
     routing.with_telemetry("dropped", dropped)
 }
 
+/// [`limit_rows`] in place, without a tape; `memory` grows to what it needs.
+fn limit_buf(
+    out: &mut RoutingBuf,
+    capacity: usize,
+    order: ServeOrder,
+    renormalise: bool,
+    memory: &mut Vec<u32>,
+) {
+    let offers = Offers {
+        offsets: out.offsets(),
+        experts: out.experts(),
+        weights: out.weights(),
+        num_experts: out.num_experts(),
+    };
+    let all = out.experts().len();
+    memory.resize(all + offers.memory(), 0);
+    let (pairs, memory) = memory.split_at_mut(all);
+    let count = offers.serve(capacity, order, memory, pairs);
+    out.keep(&pairs[..count]);
+    if renormalise {
+        out.for_rows(|_, _, weights| divide_by_sum(weights));
+    }
+}
+
 /// The pairs for which their expert has room, ascending.
 fn served(
     assignments: &Assignments,
@@ -215,57 +253,103 @@ fn served(
     capacity: usize,
     order: ServeOrder,
 ) -> Buffer<u32> {
-    if assignments.load().iter().all(|&load| load as usize <= capacity) {
-        return counted(assignments.pairs());
-    }
-    let weights = weights.as_slice();
-    let by_weight = |a: u32, b: u32| weights[b as usize].total_cmp(&weights[a as usize]);
-    // Pairs of each row in the order of its choices.
-    let mut choices = counted(assignments.pairs());
-    let mut most = 0;
-    for row in 0..assignments.rows() {
-        let choices = &mut choices[assignments.pairs_of(row)];
-        choices.sort_unstable_by(|&a, &b| by_weight(a, b).then(a.cmp(&b)));
-        most = most.max(choices.len());
-    }
-    let mut rows = counted(assignments.rows());
-    if order == ServeOrder::Priority {
-        let first = |row: u32| choices[assignments.pairs_of(row as usize)].first();
-        rows.sort_unstable_by(|&a, &b| {
-            let by_first = match (first(a), first(b)) {
-                (Some(&a), Some(&b)) => by_weight(a, b),
-                // A row without choices: whenever.
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            };
-            by_first.then(a.cmp(&b))
-        });
-    }
-    let mut load = vec![0; assignments.num_experts()];
+    let offers = Offers {
+        offsets: assignments.offsets(),
+        experts: assignments.experts(),
+        weights: weights.as_slice(),
+        num_experts: assignments.num_experts(),
+    };
+    let mut memory = Buffer::unspecified(offers.memory());
     let mut pairs = Buffer::unspecified(assignments.pairs());
-    let mut count = 0;
-    for choice in 0..most {
-        for &row in rows.iter() {
-            let Some(&pair) = choices[assignments.pairs_of(row as usize)].get(choice) else {
-                continue;
-            };
-            let load = &mut load[assignments.experts()[pair as usize] as usize];
-            if *load < capacity {
-                *load += 1;
-                pairs[count] = pair;
-                count += 1;
-            }
-        }
-    }
+    let count = offers.serve(capacity, order, &mut memory, &mut pairs);
     pairs.truncate(count);
-    pairs.sort_unstable();
     pairs
 }
 
+/// What rows ask for: compressed sparse rows.
+#[derive(Clone, Copy)]
+struct Offers<'a> {
+    offsets: &'a [u32],
+    experts: &'a [u32],
+    weights: &'a [Real],
+    num_experts: usize,
+}
+
+impl Offers<'_> {
+    /// Numbers of working memory that [`Offers::serve`] needs.
+    fn memory(self) -> usize {
+        self.experts.len() + self.rows() + self.num_experts
+    }
+
+    fn rows(self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    fn pairs_of(self, row: u32) -> Range<usize> {
+        self.offsets[row as usize] as usize..self.offsets[row as usize + 1] as usize
+    }
+
+    /// Writes the pairs for which their expert has room to the front of `pairs`, ascending, and returns how many.
+    fn serve(
+        self,
+        capacity: usize,
+        order: ServeOrder,
+        memory: &mut [u32],
+        pairs: &mut [u32],
+    ) -> usize {
+        let (choices, memory) = memory.split_at_mut(self.experts.len());
+        let (rows, load) = memory.split_at_mut(self.rows());
+        load.fill(0);
+        self.experts.iter().for_each(|&expert| load[expert as usize] += 1);
+        if load.iter().all(|&load| load as usize <= capacity) {
+            count_up(pairs);
+            return pairs.len();
+        }
+        let by_weight =
+            |a: u32, b: u32| self.weights[b as usize].total_cmp(&self.weights[a as usize]);
+        // Pairs of each row in the order of its choices.
+        count_up(choices);
+        count_up(rows);
+        let mut most = 0;
+        for &row in rows.iter() {
+            let choices = &mut choices[self.pairs_of(row)];
+            choices.sort_unstable_by(|&a, &b| by_weight(a, b).then(a.cmp(&b)));
+            most = most.max(choices.len());
+        }
+        if order == ServeOrder::Priority {
+            let first = |row| choices[self.pairs_of(row)].first();
+            rows.sort_unstable_by(|&a, &b| {
+                let by_first = match (first(a), first(b)) {
+                    (Some(&a), Some(&b)) => by_weight(a, b),
+                    // A row without choices: whenever.
+                    (a, b) => b.is_some().cmp(&a.is_some()),
+                };
+                by_first.then(a.cmp(&b))
+            });
+        }
+        load.fill(0);
+        let mut count = 0;
+        for choice in 0..most {
+            for &row in rows.iter() {
+                let Some(&pair) = choices[self.pairs_of(row)].get(choice) else {
+                    continue;
+                };
+                let load = &mut load[self.experts[pair as usize] as usize];
+                if (*load as usize) < capacity {
+                    *load += 1;
+                    pairs[count] = pair;
+                    count += 1;
+                }
+            }
+        }
+        pairs[..count].sort_unstable();
+        count
+    }
+}
+
 /// 0, 1, 2 and so on.
-fn counted(len: usize) -> Buffer<u32> {
-    let mut numbers = Buffer::unspecified(len);
+fn count_up(numbers: &mut [u32]) {
     numbers.iter_mut().enumerate().for_each(|(i, number)| *number = i as u32);
-    numbers
 }
 
 /// The assignments with these pairs alone.
@@ -297,6 +381,14 @@ struct KeptWeights {
 /// Weights that add up to less are not renormalised.
 const SMALLEST_SUM: Real = 1e-30;
 
+/// Divides the weights of a row by their sum.
+fn divide_by_sum(weights: &mut [Real]) {
+    let sum: Real = weights.iter().sum();
+    if sum >= SMALLEST_SUM {
+        weights.iter_mut().for_each(|w| *w /= sum);
+    }
+}
+
 impl Operator for KeptWeights {
     fn name(&self) -> &'static str {
         "kept_weights"
@@ -308,11 +400,7 @@ impl Operator for KeptWeights {
         if self.renormalise {
             let values = weights.as_mut_slice();
             for row in 0..self.assignments.rows() {
-                let weights = &mut values[self.assignments.pairs_of(row)];
-                let sum: Real = weights.iter().sum();
-                if sum >= SMALLEST_SUM {
-                    weights.iter_mut().for_each(|w| *w /= sum);
-                }
+                divide_by_sum(&mut values[self.assignments.pairs_of(row)]);
             }
         }
         weights
