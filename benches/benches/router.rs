@@ -41,16 +41,21 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             time(id, &*build(id, experts));
         }
         let mut saturated = build("comet", experts);
-        saturated.visit_mut(&mut |name, state| {
-            if let (true, StateMut::Parameter(split)) = (name.contains("split"), state) {
-                let value = split.value_mut();
-                *value = value.map(|w| w * 1e6);
-            }
-        });
+        saturate(&mut *saturated);
         time("comet-saturated", &*saturated);
         time("softmax-of-comet-logits", &*build("softmax", K * (2 * experts - 1)));
     }
     group.finish();
+}
+
+/// Makes every split of COMET's trees decide.
+pub(crate) fn saturate(comet: &mut dyn GateSet) {
+    comet.visit_mut(&mut |name, state| {
+        if let (true, StateMut::Parameter(split)) = (name.contains("split"), state) {
+            let value = split.value_mut();
+            *value = value.map(|w| w * 1e6);
+        }
+    });
 }
 
 fn bench_gates(
