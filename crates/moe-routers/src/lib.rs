@@ -20,6 +20,8 @@
 //! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
 //! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
 //!
+//! [`Router::infer`] routes rows for use, without a tape and without allocating.
+//!
 //! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
 //! batch.
 //!
