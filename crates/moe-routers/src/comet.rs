@@ -89,7 +89,7 @@ impl Comet {
     /// # Shapes
     /// `x` `[B, D]`; the parts are `[B, K, N]`.
     pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
-        let (rule, form) = (self.leaf_rule(), self.entropy_form());
+        let (rule, form) = self.constants();
         let probabilities = self.trees.leaf_probabilities(self.split.row_sparse_logits(x));
         let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
         let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
@@ -97,17 +97,10 @@ impl Comet {
         Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
     }
 
-    fn leaf_rule(&self) -> LeafRule {
+    fn constants(&self) -> (LeafRule, EntropyForm) {
         match self.options.variant {
-            CometVariant::Comet => LeafRule { least: 0.0, epsilon: 1e-8 },
-            CometVariant::Bert => LeafRule { least: 1e-5, epsilon: 1e-6 },
-        }
-    }
-
-    fn entropy_form(&self) -> EntropyForm {
-        match self.options.variant {
-            CometVariant::Comet => EntropyForm::Shifted,
-            CometVariant::Bert => EntropyForm::Floored,
+            CometVariant::Comet => (LeafRule { least: 0.0, epsilon: 1e-8 }, EntropyForm::Shifted),
+            CometVariant::Bert => (LeafRule { least: 1e-5, epsilon: 1e-6 }, EntropyForm::Floored),
         }
     }
 
@@ -177,11 +170,12 @@ impl Router for Comet {
         scratch: &mut Scratch,
     ) -> bool {
         let SoftTrees { trees, leaves, .. } = self.trees;
-        let (splits, cols, rule) = (trees * (leaves - 1), trees * leaves, self.leaf_rule());
+        let (splits, cols) = (trees * (leaves - 1), trees * leaves);
+        let (rule, _) = self.constants();
         let Scratch { logits, hidden: split_logits, line, order: live, .. } = scratch;
         self.split.logits_into(x, split_logits);
         self.leaf.logits_into(x, logits);
-        line.resize((2 * leaves - 1).max(2 * cols), 0.0);
+        line.resize(2 * cols, 0.0);
         live.resize(cols, 0);
         let weights = out.resize(x.rows(), trees, leaves);
         for (row, weights) in weights.chunks_exact_mut(cols).enumerate() {

@@ -109,16 +109,15 @@ impl Operator for LeafProbabilities {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let SoftTrees { trees, leaves, step } = self.0;
+        let SoftTrees { trees, leaves, .. } = self.0;
         let (logits, splits) = (inputs[0], leaves - 1);
         let mut out = Tensor::unspecified([logits.shape()[0], trees, leaves]);
         for_row_blocks(out.as_mut_slice(), trees * leaves, |row, block| {
-            let mut walk = Walk::new(leaves);
+            let mut nodes = Buffer::unspecified(2 * leaves - 1);
             for (tree, out) in block.chunks_exact_mut(leaves).enumerate() {
                 let tree = row * trees + tree;
-                walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
-                walk.reach();
-                self.0.copy_leaves(&walk.nodes, out);
+                let logits = &logits.as_slice()[tree * splits..(tree + 1) * splits];
+                self.0.reach(logits, &mut nodes, out);
             }
         });
         out
