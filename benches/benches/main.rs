@@ -14,6 +14,7 @@ mod optimizer;
 mod pictures;
 mod ratings;
 mod router;
+mod router_infer;
 mod sinkhorn;
 mod telemetry;
 
@@ -32,6 +33,7 @@ fn main() {
     dispatch::bench(&mut criterion);
     combine::bench(&mut criterion);
     router::bench(&mut criterion);
+    router_infer::bench(&mut criterion);
     sinkhorn::bench(&mut criterion);
     optimizer::bench(&mut criterion);
     elementary::bench(&mut criterion);

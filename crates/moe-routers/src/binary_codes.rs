@@ -2,7 +2,7 @@ use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Real, Tensor};
 
-use crate::{SmoothStep, Step};
+use crate::SmoothStep;
 
 /// K selectors that spell the binary code of an expert, most significant bit first: each bit is 1 with the smooth-step
 /// of its logit (Hazimeh and others: DSelect-k, NeurIPS 2021). Codes from N on belong to no expert; their weight is lost.
@@ -20,20 +20,37 @@ impl BinaryCodes {
     }
 
     /// Numbers of the prefixes of codes, in heap order: the empty one, then 0 and 1, then 00, 01, 10, 11, …
-    fn prefixes(self) -> usize {
+    pub(crate) fn prefixes(self) -> usize {
         2 * self.experts.next_power_of_two() - 1
     }
 
-    /// Fills in the steps of all bits and the probability of every prefix.
-    fn spell(self, logits: &[Real], steps: &mut [Step], prefixes: &mut [Real]) {
-        for (step, &logit) in steps.iter_mut().zip(logits) {
-            *step = self.step.at(logit);
-        }
+    /// Fills in the probability of every prefix.
+    fn spell(self, logits: &[Real], prefixes: &mut [Real]) {
         prefixes[0] = 1.0;
-        for i in 0..prefixes.len() / 2 {
-            let step = steps[(i + 1).ilog2() as usize];
-            prefixes[2 * i + 1] = prefixes[i] * step.complement;
-            prefixes[2 * i + 2] = prefixes[i] * step.value;
+        for (bit, &logit) in logits.iter().enumerate() {
+            let step = self.step.at(logit);
+            for i in (1 << bit) - 1..(2 << bit) - 1 {
+                prefixes[2 * i + 1] = prefixes[i] * step.complement;
+                prefixes[2 * i + 2] = prefixes[i] * step.value;
+            }
+        }
+    }
+
+    /// Fills in the weights that every selector gives every expert, for one row; `prefixes` is working memory for
+    /// [`BinaryCodes::prefixes`].
+    ///
+    /// # Shapes
+    /// `logits` `[K bits]`, `weights` `[K, N]`
+    pub(crate) fn weights_of_row(
+        self,
+        logits: &[Real],
+        prefixes: &mut [Real],
+        weights: &mut [Real],
+    ) {
+        let (bits, first) = (self.bits(), prefixes.len() / 2);
+        for (s, weights) in weights.chunks_exact_mut(self.experts).enumerate() {
+            self.spell(&logits[s * bits..(s + 1) * bits], prefixes);
+            weights.copy_from_slice(&prefixes[first..first + self.experts]);
         }
     }
 
@@ -54,16 +71,13 @@ impl Operator for Spell {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let BinaryCodes { selectors, experts, step } = self.0;
-        let (logits, bits, count) = (inputs[0], self.0.bits(), self.0.prefixes());
+        let BinaryCodes { selectors, experts, .. } = self.0;
+        let (logits, cols) = (inputs[0], selectors * experts);
         let mut out = Tensor::unspecified([logits.shape()[0], selectors, experts]);
-        for_row_blocks(out.as_mut_slice(), selectors * experts, |row, block| {
-            let mut steps = vec![step.at(0.0); bits];
-            let mut prefixes = Buffer::unspecified(count);
-            for (s, out) in block.chunks_exact_mut(experts).enumerate() {
-                let at = (row * selectors + s) * bits;
-                self.0.spell(&logits.as_slice()[at..at + bits], &mut steps, &mut prefixes);
-                out.copy_from_slice(&prefixes[count / 2..count / 2 + experts]);
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            let mut prefixes = Buffer::unspecified(self.0.prefixes());
+            for (r, out) in block.chunks_exact_mut(cols).enumerate() {
+                self.0.weights_of_row(logits.row(first + r), &mut prefixes, out);
             }
         });
         out
@@ -81,7 +95,8 @@ impl Operator for Spell {
             for (s, out) in block.chunks_exact_mut(bits).enumerate() {
                 let s = row * selectors + s;
                 let logits = &logits.as_slice()[s * bits..(s + 1) * bits];
-                self.0.spell(logits, &mut steps, &mut prefixes);
+                steps.iter_mut().zip(logits).for_each(|(s, &logit)| *s = step.at(logit));
+                self.0.spell(logits, &mut prefixes);
                 let cotangent = &at.cotangent.as_slice()[s * experts..(s + 1) * experts];
                 below[count / 2..count / 2 + experts].copy_from_slice(cotangent);
                 for i in (0..count / 2).rev() {

@@ -4,21 +4,11 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
 
+use crate::serve::Offers;
 use crate::{
     Cardinality, GateSet, Observed, ParameterSpec, Parameters, Properties, RouterInfo, Routing,
-    TotalWeight, TrainingLength,
+    RoutingBuf, Scratch, ServeOrder, TotalWeight, TrainingLength,
 };
-
-/// Which rows are served first where an expert cannot take all that chose it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServeOrder {
-    /// By position in the batch, as in GShard and the Switch Transformer.
-    Position,
-    /// By a row's largest weight, largest first, of equal ones the earlier: the batch prioritized routing of V-MoE
-    /// (Riquelme and others, 2021, section 4.1). Gates whose rows all have the same largest weight, as `top-k` with
-    /// K = 1, are served by position.
-    Priority,
-}
 
 /// How many rows an expert takes, and which.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -147,6 +137,18 @@ impl GateSet for Capacity {
         routings
     }
 
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
+        self.gates.infer(x, keys, out, scratch);
+        if inference_factor > 0.0 {
+            for out in out {
+                let capacity =
+                    expert_capacity(inference_factor, out.experts().len(), self.num_experts());
+                limit_buf(out, capacity, order, renormalise, &mut scratch.order);
+            }
+        }
+    }
+
     fn properties(&self) -> Vec<Properties> {
         let limited = |properties: Properties| Properties {
             row_wise: false,
@@ -208,6 +210,30 @@ pub fn limit_rows<'t>(
     routing.with_telemetry("dropped", dropped)
 }
 
+/// [`limit_rows`] in place, without a tape; `memory` grows to what it needs.
+fn limit_buf(
+    out: &mut RoutingBuf,
+    capacity: usize,
+    order: ServeOrder,
+    renormalise: bool,
+    memory: &mut Vec<u32>,
+) {
+    let offers = Offers {
+        offsets: out.offsets(),
+        experts: out.experts(),
+        weights: out.weights(),
+        num_experts: out.num_experts(),
+    };
+    let all = out.experts().len();
+    memory.resize(all + offers.memory(), 0);
+    let (pairs, memory) = memory.split_at_mut(all);
+    let count = offers.serve(capacity, order, memory, pairs);
+    out.keep(&pairs[..count]);
+    if renormalise {
+        out.for_rows(|_, _, weights| divide_by_sum(weights));
+    }
+}
+
 /// The pairs for which their expert has room, ascending.
 fn served(
     assignments: &Assignments,
@@ -215,57 +241,17 @@ fn served(
     capacity: usize,
     order: ServeOrder,
 ) -> Buffer<u32> {
-    if assignments.load().iter().all(|&load| load as usize <= capacity) {
-        return counted(assignments.pairs());
-    }
-    let weights = weights.as_slice();
-    let by_weight = |a: u32, b: u32| weights[b as usize].total_cmp(&weights[a as usize]);
-    // Pairs of each row in the order of its choices.
-    let mut choices = counted(assignments.pairs());
-    let mut most = 0;
-    for row in 0..assignments.rows() {
-        let choices = &mut choices[assignments.pairs_of(row)];
-        choices.sort_unstable_by(|&a, &b| by_weight(a, b).then(a.cmp(&b)));
-        most = most.max(choices.len());
-    }
-    let mut rows = counted(assignments.rows());
-    if order == ServeOrder::Priority {
-        let first = |row: u32| choices[assignments.pairs_of(row as usize)].first();
-        rows.sort_unstable_by(|&a, &b| {
-            let by_first = match (first(a), first(b)) {
-                (Some(&a), Some(&b)) => by_weight(a, b),
-                // A row without choices: whenever.
-                (a, b) => b.is_some().cmp(&a.is_some()),
-            };
-            by_first.then(a.cmp(&b))
-        });
-    }
-    let mut load = vec![0; assignments.num_experts()];
+    let offers = Offers {
+        offsets: assignments.offsets(),
+        experts: assignments.experts(),
+        weights: weights.as_slice(),
+        num_experts: assignments.num_experts(),
+    };
+    let mut memory = Buffer::unspecified(offers.memory());
     let mut pairs = Buffer::unspecified(assignments.pairs());
-    let mut count = 0;
-    for choice in 0..most {
-        for &row in rows.iter() {
-            let Some(&pair) = choices[assignments.pairs_of(row as usize)].get(choice) else {
-                continue;
-            };
-            let load = &mut load[assignments.experts()[pair as usize] as usize];
-            if *load < capacity {
-                *load += 1;
-                pairs[count] = pair;
-                count += 1;
-            }
-        }
-    }
+    let count = offers.serve(capacity, order, &mut memory, &mut pairs);
     pairs.truncate(count);
-    pairs.sort_unstable();
     pairs
-}
-
-/// 0, 1, 2 and so on.
-fn counted(len: usize) -> Buffer<u32> {
-    let mut numbers = Buffer::unspecified(len);
-    numbers.iter_mut().enumerate().for_each(|(i, number)| *number = i as u32);
-    numbers
 }
 
 /// The assignments with these pairs alone.
@@ -297,6 +283,14 @@ struct KeptWeights {
 /// Weights that add up to less are not renormalised.
 const SMALLEST_SUM: Real = 1e-30;
 
+/// Divides the weights of a row by their sum.
+fn divide_by_sum(weights: &mut [Real]) {
+    let sum: Real = weights.iter().sum();
+    if sum >= SMALLEST_SUM {
+        weights.iter_mut().for_each(|w| *w /= sum);
+    }
+}
+
 impl Operator for KeptWeights {
     fn name(&self) -> &'static str {
         "kept_weights"
@@ -308,11 +302,7 @@ impl Operator for KeptWeights {
         if self.renormalise {
             let values = weights.as_mut_slice();
             for row in 0..self.assignments.rows() {
-                let weights = &mut values[self.assignments.pairs_of(row)];
-                let sum: Real = weights.iter().sum();
-                if sum >= SMALLEST_SUM {
-                    weights.iter_mut().for_each(|w| *w /= sum);
-                }
+                divide_by_sum(&mut values[self.assignments.pairs_of(row)]);
             }
         }
         weights

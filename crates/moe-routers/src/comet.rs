@@ -1,13 +1,14 @@
 use moe_core::random::chacha;
 use moe_core::tape::Var;
-use moe_core::{Real, Visit, VisitMut, named, named_mut};
+use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::leaf_softmax::{LeafRule, leaf_softmax};
 use crate::part_losses::{EntropyForm, entropy};
+use crate::parts::infer_sum;
 use crate::soft_trees::SoftTrees;
 use crate::{
-    Cardinality, GateLinear, GateSpec, ParameterSpec, Parts, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, SmoothStep, TotalWeight,
+    Cardinality, GateLinear, GateSpec, ParameterSpec, Parts, PartsBuf, Properties, RouteContext,
+    Router, RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, SmoothStep, TotalWeight,
 };
 
 /// The constants of COMET differ between the authors' two code bases.
@@ -88,15 +89,19 @@ impl Comet {
     /// # Shapes
     /// `x` `[B, D]`; the parts are `[B, K, N]`.
     pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
-        let (rule, form) = match self.options.variant {
-            CometVariant::Comet => (LeafRule { least: 0.0, epsilon: 1e-8 }, EntropyForm::Shifted),
-            CometVariant::Bert => (LeafRule { least: 1e-5, epsilon: 1e-6 }, EntropyForm::Floored),
-        };
+        let (rule, form) = self.constants();
         let probabilities = self.trees.leaf_probabilities(self.split.row_sparse_logits(x));
         let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
         let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
         let loss = regularised.then(|| entropy(probabilities, form, self.options.entropy));
         Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
+    }
+
+    fn constants(&self) -> (LeafRule, EntropyForm) {
+        match self.options.variant {
+            CometVariant::Comet => (LeafRule { least: 0.0, epsilon: 1e-8 }, EntropyForm::Shifted),
+            CometVariant::Bert => (LeafRule { least: 1e-5, epsilon: 1e-6 }, EntropyForm::Floored),
+        }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -151,6 +156,37 @@ impl Router for Comet {
 
     fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
         Some(self.parts(cx, x))
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        infer_sum(self, x, keys, out, scratch);
+    }
+
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        _: &[u64],
+        out: &mut PartsBuf,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let SoftTrees { trees, leaves, .. } = self.trees;
+        let (splits, cols) = (trees * (leaves - 1), trees * leaves);
+        let (rule, _) = self.constants();
+        let Scratch { logits, hidden: split_logits, line, order: live, .. } = scratch;
+        self.split.logits_into(x, split_logits);
+        self.leaf.logits_into(x, logits);
+        line.resize(2 * cols, 0.0);
+        live.resize(cols, 0);
+        let weights = out.resize(x.rows(), trees, leaves);
+        for (row, weights) in weights.chunks_exact_mut(cols).enumerate() {
+            let split_logits = &split_logits[row * splits..(row + 1) * splits];
+            for (tree, leaf) in weights.chunks_exact_mut(leaves).enumerate() {
+                let of_tree = tree * (leaves - 1)..(tree + 1) * (leaves - 1);
+                self.trees.reach(&split_logits[of_tree], &mut line[..2 * leaves - 1], leaf);
+            }
+            rule.weigh(&logits[row * cols..(row + 1) * cols], weights, live, line);
+        }
+        true
     }
 
     fn properties(&self) -> Properties {

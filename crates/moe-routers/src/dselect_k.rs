@@ -1,13 +1,15 @@
 use moe_core::kernel::{for_row_blocks, sum_axis};
+use moe_core::ops::softmax;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::binary_codes::BinaryCodes;
 use crate::part_losses::{EntropyForm, entropy, reachability};
+use crate::parts::infer_sum;
 use crate::{
-    Cardinality, GateLinear, GateSpec, ParameterSpec, Parts, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, SmoothStep, TotalWeight,
+    Cardinality, GateLinear, GateSpec, ParameterSpec, Parts, PartsBuf, Properties, RouteContext,
+    Router, RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, SmoothStep, TotalWeight,
 };
 
 /// What a DSelect-k gate can be told.
@@ -166,6 +168,47 @@ impl Router for DSelectK {
         Some(self.parts(cx, x))
     }
 
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        infer_sum(self, x, keys, out, scratch);
+    }
+
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        _: &[u64],
+        out: &mut PartsBuf,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let BinaryCodes { selectors, experts, .. } = self.codes;
+        let Scratch { logits: factors, hidden: code_logits, line: prefixes, .. } = scratch;
+        // A static selection is computed once.
+        let rows = match &self.gate {
+            Gate::PerRow { code, selector } => {
+                code.logits_into(x, code_logits);
+                selector.logits_into(x, factors);
+                x.rows()
+            }
+            Gate::Static { code, selector } => {
+                copy_of(code, code_logits);
+                copy_of(selector, factors);
+                x.rows().min(1)
+            }
+        };
+        softmax(factors, selectors);
+        prefixes.resize(self.codes.prefixes(), 0.0);
+        let (bits, cols) = (selectors * self.codes.bits(), selectors * experts);
+        let weights = out.resize(x.rows(), selectors, experts);
+        for (row, weights) in weights.chunks_exact_mut(cols).take(rows).enumerate() {
+            let code_logits = &code_logits[row * bits..(row + 1) * bits];
+            self.codes.weights_of_row(code_logits, prefixes, weights);
+        }
+        scale_parts(&mut weights[..rows * cols], experts, factors);
+        for row in rows..x.rows() {
+            weights.copy_within(..cols, row * cols);
+        }
+        true
+    }
+
     fn properties(&self) -> Properties {
         Properties {
             cardinality: Cardinality::AtMost(self.num_experts()),
@@ -204,6 +247,21 @@ impl Router for DSelectK {
     }
 }
 
+/// Takes each part, of so many columns, times its factor.
+fn scale_parts(parts: &mut [Real], cols: usize, factors: &[Real]) {
+    for_row_blocks(parts, cols, |first, block| {
+        for (part, factor) in block.chunks_exact_mut(cols).zip(&factors[first..]) {
+            part.iter_mut().for_each(|w| *w *= factor);
+        }
+    });
+}
+
+/// The numbers of a parameter, into memory that is used again.
+fn copy_of(parameter: &Parameter, out: &mut Vec<Real>) {
+    out.clear();
+    out.extend_from_slice(parameter.value().as_slice());
+}
+
 /// Each part times its factor: `[B, K]`, `[B, K, N]` → `[B, K, N]`.
 struct ScaleParts;
 
@@ -213,13 +271,8 @@ impl Operator for ScaleParts {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let (factors, cols) = (inputs[0].as_slice(), inputs[1].cols());
         let mut out = inputs[1].clone();
-        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
-            for (part, factor) in block.chunks_exact_mut(cols).zip(&factors[first..]) {
-                part.iter_mut().for_each(|w| *w *= factor);
-            }
-        });
+        scale_parts(out.as_mut_slice(), inputs[1].cols(), inputs[0].as_slice());
         out
     }
 

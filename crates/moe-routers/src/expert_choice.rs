@@ -1,10 +1,11 @@
 use moe_core::dispatch::Assignments;
+use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::{
     AuxOptions, GateLinear, GateSpec, Observed, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight, expert_capacity,
+    RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight, expert_capacity,
 };
 
 /// How an [`ExpertChoice`] gate routes outside training.
@@ -147,30 +148,42 @@ impl ExpertChoice {
         if rows == 0 {
             return Vec::new();
         }
-        let capacity = expert_capacity(self.options.capacity_factor, rows * self.k, n).min(rows);
-        let mut column = Buffer::unspecified(rows);
-        let mut order = Buffer::unspecified(rows);
-        let last = (0..n).map(|expert| {
-            for (row, (value, number)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
-                (*value, *number) = (p.as_slice()[row * n + expert], row as u32);
-            }
-            let by_probability = |a: &u32, b: &u32| {
-                let by_value = column[*b as usize].total_cmp(&column[*a as usize]);
-                by_value.then(a.cmp(b))
-            };
-            let (_, last, _) = order.select_nth_unstable_by(capacity - 1, by_probability);
-            (column[*last as usize], *last as usize)
-        });
-        last.collect()
+        let (mut column, mut order) = (Buffer::unspecified(rows), Buffer::unspecified(rows));
+        let last = |expert| self.last_of_column(p.as_slice(), n, expert, &mut column, &mut order);
+        (0..n).map(last).collect()
     }
+
+    /// [`ExpertChoice::last_chosen`] of one expert, with working memory for a number of each row.
+    fn last_of_column(
+        &self,
+        p: &[Real],
+        n: usize,
+        expert: usize,
+        column: &mut [Real],
+        order: &mut [u32],
+    ) -> (Real, usize) {
+        let rows = column.len();
+        let capacity = expert_capacity(self.options.capacity_factor, rows * self.k, n).min(rows);
+        for (row, (value, number)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
+            (*value, *number) = (p[row * n + expert], row as u32);
+        }
+        let by_probability = |a: &u32, b: &u32| {
+            let by_value = column[*b as usize].total_cmp(&column[*a as usize]);
+            by_value.then(a.cmp(b))
+        };
+        let (_, last, _) = order.select_nth_unstable_by(capacity - 1, by_probability);
+        (column[*last as usize], *last as usize)
+    }
+}
+
+/// Whether a row with probability p is among those that an expert takes, up to its last one.
+fn is_taken(row: usize, p: Real, (lowest, last_row): (Real, usize)) -> bool {
+    p > lowest || p == lowest && row <= last_row
 }
 
 /// Each expert takes the rows up to its last one.
 fn choose<'t>(p: Var<'t>, last: &[(Real, usize)]) -> Routing<'t> {
-    route_where(p, |row, expert, p| {
-        let (lowest, last_row) = last[expert];
-        p > lowest || p == lowest && row <= last_row
-    })
+    route_where(p, |row, expert, p| is_taken(row, p, last[expert]))
 }
 
 /// The pairs of which `is_chosen(row, expert, probability)` holds, with their probability as weight, if that is not 0.
@@ -216,6 +229,34 @@ impl Router for ExpertChoice {
         }
         let shape = [x.shape()[0], self.num_experts()];
         self.route_with_noise(x, cx.standard_normals("noise", shape))
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        let n = self.num_experts();
+        let Scratch { logits: p, line: column, order, .. } = scratch;
+        self.gate.logits_into(x, p);
+        softmax(p, n);
+        match self.options.inference {
+            ChoiceInference::Threshold => {
+                let thresholds = self.thresholds.as_slice();
+                for p in p.chunks_exact_mut(n) {
+                    let pairs = p.iter_mut().zip(thresholds);
+                    pairs.for_each(|(p, &threshold)| *p = if *p >= threshold { *p } else { 0.0 });
+                }
+            }
+            ChoiceInference::Batch if x.rows() > 0 => {
+                column.resize(x.rows(), 0.0);
+                order.resize(x.rows(), 0);
+                for expert in 0..n {
+                    let last = self.last_of_column(p, n, expert, column, order);
+                    for (row, p) in p.iter_mut().skip(expert).step_by(n).enumerate() {
+                        *p = if is_taken(row, *p, last) { *p } else { 0.0 };
+                    }
+                }
+            }
+            ChoiceInference::Batch => {}
+        }
+        out.set_sparse(p, n);
     }
 
     fn properties(&self) -> Properties {

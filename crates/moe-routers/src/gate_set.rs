@@ -1,8 +1,10 @@
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::infer::inference_pass;
-use crate::{Observed, Parts, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch};
+use crate::scratch::inference_pass;
+use crate::{
+    Observed, Parts, PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch,
+};
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
 pub trait GateSet: Send + Sync {
@@ -39,6 +41,29 @@ pub trait GateSet: Send + Sync {
             let routings = self.route(&inference_pass(keys), tape.constant(x.clone()));
             out.iter_mut().zip(&routings).for_each(|(out, routing)| out.copy_from(routing));
         });
+    }
+
+    /// The parts of each gate for use, as [`Router::infer_parts`] gives them; whether all gates are sums of parts.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys
+    ///
+    /// # Panics
+    /// As `route_parts`.
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        keys: &[u64],
+        out: &mut Vec<PartsBuf>,
+        scratch: &mut Scratch,
+    ) -> bool {
+        scratch.with_tape(|tape| {
+            let parts = self.route_parts(&inference_pass(keys), tape.constant(x.clone()));
+            let Some(parts) = parts else { return false };
+            out.resize_with(parts.len(), PartsBuf::default);
+            out.iter_mut().zip(&parts).for_each(|(out, parts)| out.copy_from(parts));
+            true
+        })
     }
 
     /// What each gate promises.
@@ -118,6 +143,18 @@ impl GateSet for Gates {
         for (router, out) in self.routers.iter().zip(out) {
             router.infer(x, keys, out, scratch);
         }
+    }
+
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        keys: &[u64],
+        out: &mut Vec<PartsBuf>,
+        scratch: &mut Scratch,
+    ) -> bool {
+        out.resize_with(self.num_gates(), PartsBuf::default);
+        let mut gates = self.routers.iter().zip(out);
+        gates.all(|(router, out)| router.infer_parts(x, keys, out, scratch))
     }
 
     fn properties(&self) -> Vec<Properties> {

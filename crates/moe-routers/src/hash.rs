@@ -6,7 +6,7 @@ use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::{
     Cardinality, GateSpec, ParameterSpec, Properties, RouteContext, Router, RouterEntry,
-    RouterInfo, Routing, TotalWeight,
+    RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight,
 };
 
 /// How a [`HashRouter`] allots its buckets to experts before training.
@@ -101,6 +101,12 @@ impl Router for HashRouter {
         experts.iter_mut().zip(keys).for_each(|(expert, &key)| *expert = self.expert_of(key));
         let assignments = Assignments::fixed_from_buffer(self.experts, 1, experts);
         Routing::new(assignments, x.tape().constant(Tensor::full([rows], 1.0)))
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, _: &mut Scratch) {
+        assert_eq!(keys.len(), x.rows(), "hash: one key per row");
+        out.clear(self.experts);
+        keys.iter().for_each(|&key| out.push_row([(self.expert_of(key), 1.0)]));
     }
 
     fn properties(&self) -> Properties {

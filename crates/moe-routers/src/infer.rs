@@ -1,8 +1,8 @@
+use moe_core::Real;
 use moe_core::dispatch::Assignments;
-use moe_core::tape::Tape;
-use moe_core::{Mode, Pass, Real};
 
-use crate::Routing;
+use crate::parts::is_used;
+use crate::{PartsBuf, Routing, top_k_indices};
 
 /// What a router decided for B rows, without a tape: compressed sparse rows in memory that is used again.
 ///
@@ -63,6 +63,12 @@ impl RoutingBuf {
         self.offsets.push(self.experts.len() as u32);
     }
 
+    /// Makes room for so many pairs, so that their number may vary.
+    fn reserve(&mut self, pairs: usize) {
+        self.experts.reserve(pairs);
+        self.weights.reserve(pairs);
+    }
+
     /// Takes over the numbers of a routing.
     pub fn copy_from(&mut self, routing: &Routing<'_>) {
         let Routing { assignments, weights, .. } = routing;
@@ -70,6 +76,105 @@ impl RoutingBuf {
         self.offsets.extend_from_slice(&assignments.offsets()[1..]);
         self.experts.extend_from_slice(assignments.experts());
         self.weights.extend_from_slice(weights.value().as_slice());
+    }
+
+    /// Every expert for each row, with the weights that `fill` leaves, `[B, N]`.
+    pub(crate) fn set_dense(&mut self, num_experts: usize, fill: impl FnOnce(&mut Vec<Real>)) {
+        self.clear(num_experts);
+        fill(&mut self.weights);
+        for row in 1..=self.weights.len() / num_experts {
+            self.experts.extend(0..num_experts as u32);
+            self.offsets.push((row * num_experts) as u32);
+        }
+    }
+
+    /// The K largest of each row of scores, of equal ones the earlier, with the scores as weights.
+    ///
+    /// # Shapes
+    /// `scores` `[B, N]`
+    pub(crate) fn set_largest(&mut self, scores: &[Real], num_experts: usize, k: usize) {
+        self.clear(num_experts);
+        let rows = scores.len() / num_experts;
+        self.experts.resize(rows * k, 0);
+        let chosen = self.experts.chunks_exact_mut(k);
+        for (scores, chosen) in scores.chunks_exact(num_experts).zip(chosen) {
+            top_k_indices(scores, chosen);
+            chosen.sort_unstable();
+        }
+        self.offsets.extend((1..=rows).map(|row| (row * k) as u32));
+        self.gather(scores);
+    }
+
+    /// Takes the weights of the pairs from a matrix.
+    ///
+    /// # Shapes
+    /// `values` `[B, N]`
+    pub(crate) fn gather(&mut self, values: &[Real]) {
+        self.weights.resize(self.experts.len(), 0.0);
+        let n = self.num_experts;
+        self.for_rows(|row, experts, weights| {
+            let values = &values[row * n..(row + 1) * n];
+            for (weight, &expert) in weights.iter_mut().zip(experts) {
+                *weight = values[expert as usize];
+            }
+        });
+    }
+
+    /// The entries of a matrix that are not zero.
+    ///
+    /// # Shapes
+    /// `weights` `[B, N]`
+    pub fn set_sparse(&mut self, weights: &[Real], num_experts: usize) {
+        self.clear(num_experts);
+        self.reserve(weights.len());
+        for row in weights.chunks_exact(num_experts) {
+            let pairs = (0..).zip(row.iter().copied());
+            self.push_row(pairs.filter(|&(_, weight)| weight != 0.0));
+        }
+    }
+
+    /// The sum of the parts, as [`Parts::into_routing`](crate::Parts::into_routing) makes it.
+    pub fn sum_parts(&mut self, parts: &PartsBuf) {
+        self.clear(parts.experts());
+        self.reserve(parts.rows() * parts.experts());
+        for row in 0..parts.rows() {
+            let weights = parts.row(row);
+            let experts = 0..parts.experts();
+            let used = experts.filter(|&expert| is_used(weights, parts.experts(), expert));
+            self.push_row(used.map(|expert| {
+                let of_parts = weights[expert..].iter().step_by(parts.experts());
+                (expert as u32, of_parts.fold(0.0, |sum, weight| sum + weight))
+            }));
+        }
+    }
+
+    /// Forgets all pairs but these.
+    pub(crate) fn keep(&mut self, pairs: &[u32]) {
+        let mut kept = 0;
+        for row in 0..self.rows() {
+            let end = self.offsets[row + 1];
+            while kept < pairs.len() && pairs[kept] < end {
+                let pair = pairs[kept] as usize;
+                (self.experts[kept], self.weights[kept]) = (self.experts[pair], self.weights[pair]);
+                kept += 1;
+            }
+            self.offsets[row + 1] = kept as u32;
+        }
+        self.experts.truncate(kept);
+        self.weights.truncate(kept);
+    }
+
+    /// Calls `f(row, its experts, their weights)` for every row.
+    pub(crate) fn for_rows(&mut self, mut f: impl FnMut(usize, &[u32], &mut [Real])) {
+        for (row, bounds) in self.offsets.windows(2).enumerate() {
+            let pairs = bounds[0] as usize..bounds[1] as usize;
+            f(row, &self.experts[pairs.clone()], &mut self.weights[pairs]);
+        }
+    }
+
+    /// The weights of all pairs.
+    pub(crate) fn weights_mut(&mut self) -> &mut [Real] {
+        &mut self.weights
     }
 
     /// Gives every expert another number: expert e becomes `labels[e]`. Weights move with their experts, unchanged.
@@ -136,36 +241,11 @@ impl RoutingBuf {
     }
 }
 
-/// Working memory of [`Router::infer`](crate::Router::infer), kept by the caller from call to call.
-#[derive(Debug)]
-pub struct Scratch {
-    tape: Tape,
-}
-
-impl Default for Scratch {
-    fn default() -> Self {
-        Scratch { tape: Tape::inference() }
-    }
-}
-
-impl Scratch {
-    /// Calls `f` with an empty tape for inference, and clears it afterwards, so that its buffers go back to the pool.
-    pub fn with_tape<T>(&mut self, f: impl FnOnce(&Tape) -> T) -> T {
-        let result = f(&self.tape);
-        self.tape.clear();
-        result
-    }
-}
-
-/// The pass of rows about which nothing but their keys is known.
-pub(crate) fn inference_pass(keys: &[u64]) -> Pass<'_> {
-    Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use moe_core::Tensor;
+    use moe_core::tape::Tape;
 
     #[test]
     fn rows_are_pushed_and_read() {
@@ -223,16 +303,5 @@ mod tests {
         let mut buf = RoutingBuf::default();
         buf.clear(4);
         buf.push_row([(4, 1.0)]);
-    }
-
-    #[test]
-    fn a_tape_is_empty_again_after_use() {
-        let mut scratch = Scratch::default();
-        let mut rows = Tensor::zeros([1, 4]);
-        let address = rows.as_slice().as_ptr();
-        scratch.with_tape(|tape| tape.constant(rows.clone()).value());
-        // Nobody else holds the buffer, so that writing to it does not copy.
-        rows.as_mut_slice()[0] = 1.0;
-        assert_eq!(rows.as_slice().as_ptr(), address);
     }
 }

@@ -15,6 +15,39 @@ impl LeafRule {
     fn is_live(self, p: Real) -> bool {
         p > 0.0 && p >= self.least
     }
+
+    /// Replaces the probabilities of a row's leaves by their weights; `live` and `numbers` are working memory for one
+    /// and two numbers of each leaf.
+    pub(crate) fn weigh(
+        self,
+        logits: &[Real],
+        row: &mut [Real],
+        live: &mut [u32],
+        numbers: &mut [Real],
+    ) {
+        // Of each live leaf: where it is, its probability, and the exponential of its logit.
+        let (shares, powers) = numbers.split_at_mut(row.len());
+        let mut count = 0;
+        for (i, p) in row.iter().enumerate() {
+            (live[count], shares[count]) = (i as u32, *p);
+            count += usize::from(self.is_live(*p));
+        }
+        row.fill(0.0);
+        let (live, shares, powers) = (&live[..count], &mut shares[..count], &mut powers[..count]);
+        for (power, &i) in powers.iter_mut().zip(live) {
+            *power = logits[i as usize];
+        }
+        let max = powers.iter().copied().fold(Real::NEG_INFINITY, Real::max);
+        powers.iter_mut().for_each(|power| *power = (*power - max).exp());
+        let mut sum = 0.0;
+        for (share, power) in shares.iter_mut().zip(powers) {
+            *share = (*share + self.epsilon) * *power;
+            sum += *share;
+        }
+        for (share, &i) in shares.iter().zip(live) {
+            row[i as usize] = share / sum;
+        }
+    }
 }
 
 /// The softmax of a + ln(p + ε) over the live leaves of all trees of a row, zero at the others.
@@ -33,33 +66,10 @@ impl Operator for LeafSoftmax {
         let mut weights = inputs[1].clone();
         let cols = logits.cols();
         for_row_blocks(weights.as_mut_slice(), cols, |first, block| {
-            // Live leaves of a row: where they are, their probability, and the exponential of their logit.
-            let mut live = Buffer::<u32>::unspecified(cols);
-            let mut shares = Buffer::<Real>::unspecified(cols);
-            let mut powers = Buffer::<Real>::unspecified(cols);
+            let mut live = Buffer::unspecified(cols);
+            let mut numbers = Buffer::unspecified(2 * cols);
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
-                let logits = logits.row(first + r);
-                let mut count = 0;
-                for (i, p) in row.iter().enumerate() {
-                    (live[count], shares[count]) = (i as u32, *p);
-                    count += usize::from(rule.is_live(*p));
-                }
-                row.fill(0.0);
-                let (live, shares, powers) =
-                    (&live[..count], &mut shares[..count], &mut powers[..count]);
-                for (power, &i) in powers.iter_mut().zip(live) {
-                    *power = logits[i as usize];
-                }
-                let max = powers.iter().copied().fold(Real::NEG_INFINITY, Real::max);
-                powers.iter_mut().for_each(|power| *power = (*power - max).exp());
-                let mut sum = 0.0;
-                for (share, power) in shares.iter_mut().zip(powers) {
-                    *share = (*share + rule.epsilon) * *power;
-                    sum += *share;
-                }
-                for (share, &i) in shares.iter().zip(live) {
-                    row[i as usize] = share / sum;
-                }
+                rule.weigh(logits.row(first + r), row, &mut live, &mut numbers);
             }
         });
         weights

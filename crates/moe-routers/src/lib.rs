@@ -20,6 +20,8 @@
 //! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
 //! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
 //!
+//! [`Router::infer`] routes rows for use, without a tape and without allocating.
+//!
 //! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
 //! batch.
 //!
@@ -78,7 +80,9 @@ mod routing;
 mod row_sparse_linear;
 mod sample;
 mod sampled_weights;
+mod scratch;
 mod select;
+mod serve;
 mod smooth_step;
 mod soft_trees;
 mod softmax;
@@ -90,24 +94,26 @@ mod v_moe;
 mod x_moe;
 
 pub use aux_loss::{AuxLoss, AuxOptions};
-pub use capacity::{Capacity, CapacityOptions, ServeOrder, expert_capacity, limit_rows};
+pub use capacity::{Capacity, CapacityOptions, expert_capacity, limit_rows};
 pub use comet::{Comet, CometOptions, CometVariant};
 pub use dselect_k::{DSelectK, DSelectKOptions};
 pub use expert_choice::{ChoiceInference, ExpertChoice, ExpertChoiceOptions};
 pub use gate_linear::GateLinear;
 pub use gate_set::{GateSet, Gates, TrainingLength};
 pub use hash::{HashRouter, HashTable};
-pub use infer::{RoutingBuf, Scratch};
+pub use infer::RoutingBuf;
 pub use moesart::{Inference, Moesart, MoesartOptions};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKOptions};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
-pub use parts::Parts;
+pub use parts::{Parts, PartsBuf};
 pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
 pub use sample::Drawn;
 pub use sampled_weights::Adjustment;
+pub use scratch::Scratch;
 pub use select::{top_k_assignments, top_k_indices};
+pub use serve::ServeOrder;
 pub use smooth_step::{SmoothStep, Step};
 pub use softmax::Softmax;
 pub use switch::{Switch, SwitchOptions};

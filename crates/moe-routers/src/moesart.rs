@@ -1,11 +1,14 @@
+use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, Tensor, Visit, VisitMut};
 
 use crate::sample::{draw, uniforms};
-use crate::sampled_weights::sampled_weights;
+use crate::sampled_weights::{adjusted, sampled_weights, weigh};
+use crate::select::{largest_of_softmax, largest_softmax};
 use crate::{
     Adjustment, AuxOptions, Cardinality, Drawn, GateLinear, GateSpec, ParameterSpec, Properties,
-    RouteContext, Router, RouterEntry, RouterInfo, Routing, TotalWeight, top_k_assignments,
+    RouteContext, Router, RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight,
+    top_k_assignments,
 };
 
 /// Weights of a [`Moesart`] gate outside training.
@@ -201,6 +204,29 @@ impl Router for Moesart {
         self.route_drawn(x, |logits, p| {
             self.draw(logits, p, |row, out| uniforms(philox, row_ids[row], out))
         })
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        let n = self.num_experts();
+        let Scratch { logits, hidden: p, .. } = scratch;
+        self.gate.logits_into(x, logits);
+        if self.is_fallback() {
+            largest_of_softmax(logits, n, self.k, out);
+        } else if self.options.inference == Inference::Softmax {
+            largest_softmax(logits, n, self.k, out);
+        } else {
+            out.set_largest(logits, n, self.k);
+            p.clear();
+            p.extend_from_slice(logits);
+            softmax(p, n);
+            out.for_rows(|row, experts, weights| {
+                let row = row * n..(row + 1) * n;
+                let p = &p[row.clone()];
+                weigh(&logits[row], experts, weights, |pair, v| {
+                    adjusted(v, 1.0, p[experts[pair] as usize])
+                });
+            });
+        }
     }
 
     fn properties(&self) -> Properties {

@@ -3,10 +3,11 @@ use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::aux_loss::{importance_of_weights, load_with_noise};
+use crate::select::largest_softmax;
 use crate::top_k::chosen_softmax;
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight,
+    RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight,
 };
 
 /// Coefficients of a [`NoisyTopK`]'s losses; 0 is none.
@@ -116,6 +117,11 @@ impl Router for NoisyTopK {
         }
         let shape = [x.shape()[0], self.num_experts()];
         self.route_with_noise(x, cx.standard_normals("noise", shape))
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

@@ -1,8 +1,8 @@
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Buffer, Tensor};
+use moe_core::{Buffer, Real, Tensor};
 
-use crate::{AuxLoss, Routing};
+use crate::{AuxLoss, Router, Routing, RoutingBuf, Scratch};
 
 /// A gate that is a sum of K parts before it is added up: COMET's trees, DSelect-k's selectors. A permutation of the
 /// experts may act on each part.
@@ -34,8 +34,7 @@ impl<'t> Parts<'t> {
             for expert in 0..experts {
                 // Written in any case, kept by moving on.
                 chosen[pairs] = expert as u32;
-                let is_used = (0..parts).any(|part| weights[part * experts + expert] != 0.0);
-                pairs += usize::from(is_used);
+                pairs += usize::from(is_used(weights, experts, expert));
             }
             offsets[row + 1] = pairs as u32;
         }
@@ -48,6 +47,89 @@ impl<'t> Parts<'t> {
         routing.aux_losses = self.aux_losses;
         routing
     }
+}
+
+/// Whether some part of a row `[K, N]` gives an expert a weight.
+pub(crate) fn is_used(row: &[Real], experts: usize, expert: usize) -> bool {
+    row[expert..].iter().step_by(experts).any(|&weight| weight != 0.0)
+}
+
+/// The parts of one gate for B rows, without a tape: the weights of [`Parts`] in memory that is used again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartsBuf {
+    parts: usize,
+    experts: usize,
+    weights: Vec<Real>,
+}
+
+impl PartsBuf {
+    /// Makes room for K parts over N experts for each of B rows, and returns their weights, of unspecified value. The
+    /// memory stays.
+    ///
+    /// # Shapes
+    /// → `[B, K, N]`
+    pub fn resize(&mut self, rows: usize, parts: usize, experts: usize) -> &mut [Real] {
+        (self.parts, self.experts) = (parts, experts);
+        self.weights.resize(rows * parts * experts, 0.0);
+        &mut self.weights
+    }
+
+    /// B.
+    pub fn rows(&self) -> usize {
+        self.weights.len() / (self.parts * self.experts).max(1)
+    }
+
+    /// K.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// N.
+    pub fn experts(&self) -> usize {
+        self.experts
+    }
+
+    /// The weights of a row, part by part.
+    ///
+    /// # Shapes
+    /// → `[K, N]`
+    ///
+    /// # Panics
+    /// If there is no such row.
+    pub fn row(&self, row: usize) -> &[Real] {
+        let size = self.parts * self.experts;
+        &self.weights[row * size..(row + 1) * size]
+    }
+
+    /// The weights, writable.
+    ///
+    /// # Shapes
+    /// → `[B, K, N]`
+    pub fn weights_mut(&mut self) -> &mut [Real] {
+        &mut self.weights
+    }
+
+    /// Takes over the numbers of parts.
+    pub fn copy_from(&mut self, parts: &Parts<'_>) {
+        let weights = parts.weights.value();
+        let shape = weights.shape();
+        self.resize(shape[0], shape[1], shape[2]).copy_from_slice(weights.as_slice());
+    }
+}
+
+/// [`Router::infer`] of a router that is a sum of parts.
+pub(crate) fn infer_sum(
+    router: &dyn Router,
+    x: &Tensor,
+    keys: &[u64],
+    out: &mut RoutingBuf,
+    scratch: &mut Scratch,
+) {
+    let mut parts = std::mem::take(&mut scratch.parts);
+    parts.resize_with(parts.len().max(1), PartsBuf::default);
+    assert!(router.infer_parts(x, keys, &mut parts[0], scratch), "the router is a sum of parts");
+    out.sum_parts(&parts[0]);
+    scratch.parts = parts;
 }
 
 /// The sum over the parts at each assigned pair.

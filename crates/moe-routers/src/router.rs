@@ -2,8 +2,8 @@ use moe_core::random::Philox;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
-use crate::infer::inference_pass;
-use crate::{Observed, Parts, Routing, RoutingBuf, Scratch};
+use crate::scratch::inference_pass;
+use crate::{Observed, Parts, PartsBuf, Routing, RoutingBuf, Scratch};
 
 /// Decides which experts each row goes to, and with what weights.
 ///
@@ -37,7 +37,9 @@ pub trait Router: Send + Sync {
 
     /// Routes B rows for use: the numbers of [`Router::route`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape.
     ///
-    /// The default goes through `route`; a router may compute them without allocating.
+    /// The routers of this crate allocate nothing once `out` and `scratch` have grown to the size of the batch (a
+    /// product that is large enough for several threads may, where the calling thread is none of rayon's: a place in
+    /// its queue). The default goes through `route`.
     ///
     /// # Shapes
     /// `x` `[B, D]`, B keys; `out` is for B rows and N experts.
@@ -49,6 +51,28 @@ pub trait Router: Send + Sync {
             let cx = RouteContext { pass: inference_pass(keys), gate: 0 };
             out.copy_from(&self.route(&cx, tape.constant(x.clone())));
         });
+    }
+
+    /// The numbers of [`Router::route_parts`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape; whether there are
+    /// any. A router that is no sum of parts leaves `out` as it is. The default goes through `route_parts`.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys
+    ///
+    /// # Panics
+    /// As `route_parts`.
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        keys: &[u64],
+        out: &mut PartsBuf,
+        scratch: &mut Scratch,
+    ) -> bool {
+        scratch.with_tape(|tape| {
+            let cx = RouteContext { pass: inference_pass(keys), gate: 0 };
+            let parts = self.route_parts(&cx, tape.constant(x.clone()));
+            parts.map(|parts| out.copy_from(&parts)).is_some()
+        })
     }
 
     /// What a user may rely on. The default promises nothing but that rows are routed independently.

@@ -1,4 +1,5 @@
 use moe_core::kernel::{Mat, for_row_blocks, gemm, sum_axis};
+use moe_core::ops::affine;
 use moe_core::tape::{Backward, InputGradients, Operator, RowGradient, Var};
 use moe_core::{Buffer, Tensor};
 
@@ -35,12 +36,7 @@ impl Operator for RowSparseLinear {
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (x, w) = (inputs[0], inputs[1]);
         let mut y = Tensor::unspecified([x.rows(), w.cols()]);
-        if let Some(bias) = inputs.get(2) {
-            for row in y.as_mut_slice().chunks_exact_mut(w.cols().max(1)) {
-                row.copy_from_slice(bias.as_slice());
-            }
-        }
-        gemm(mat(x), mat(w), inputs.len() == 3, y.as_mut_slice());
+        affine(x, w, inputs.get(2).copied(), y.as_mut_slice());
         y
     }
 

@@ -42,6 +42,28 @@ impl SampledWeights {
     }
 }
 
+/// The weights of the experts of a row: v over its sum, where `adjust(pair, e^o)` gives v of each.
+pub(crate) fn weigh(
+    logits: &[Real],
+    experts: &[u32],
+    weights: &mut [Real],
+    adjust: impl Fn(usize, Real) -> Real,
+) {
+    let logits = || experts.iter().map(|&expert| logits[expert as usize]);
+    let max = logits().fold(Real::NEG_INFINITY, Real::max);
+    let mut sum = 0.0;
+    for (pair, (weight, logit)) in weights.iter_mut().zip(logits()).enumerate() {
+        *weight = adjust(pair, (logit - max).exp());
+        sum += *weight;
+    }
+    weights.iter_mut().for_each(|weight| *weight /= sum);
+}
+
+/// v of a drawn expert with probability p, adjusted; `share` is K-1 or, with [`Adjustment::Zero`], 1.
+pub(crate) fn adjusted(v: Real, share: Real, p: Real) -> Real {
+    v / (share * (p + EPSILON))
+}
+
 impl Operator for SampledWeights {
     fn name(&self) -> &'static str {
         "sampled_weights"
@@ -58,19 +80,16 @@ impl Operator for SampledWeights {
         let values = weights.as_mut_slice();
         for row in 0..assignments.rows() {
             let (logits, p) = (inputs[0].row(row), self.probabilities.row(row));
-            let experts = assignments.of_row(row).iter().map(|&e| e as usize);
-            let max = experts.clone().fold(Real::NEG_INFINITY, |max, e| max.max(logits[e]));
-            let pairs = assignments.pairs_of(row);
-            let mut sum = 0.0;
-            for (pair, expert) in pairs.clone().zip(experts) {
-                let mut v = (logits[expert] - max).exp() * counts.map_or(1.0, |c| c[pair]);
-                if self.is_adjusted(row, expert) {
-                    v /= share * (p[expert] + EPSILON);
+            let (experts, pairs) = (assignments.of_row(row), assignments.pairs_of(row));
+            let first = pairs.start;
+            weigh(logits, experts, &mut values[pairs], |pair, v| {
+                let (expert, v) =
+                    (experts[pair] as usize, v * counts.map_or(1.0, |c| c[first + pair]));
+                match self.is_adjusted(row, expert) {
+                    true => adjusted(v, share, p[expert]),
+                    false => v,
                 }
-                values[pair] = v;
-                sum += v;
-            }
-            values[pairs].iter_mut().for_each(|v| *v /= sum);
+            });
         }
         weights
     }

@@ -1,5 +1,8 @@
 use moe_core::dispatch::Assignments;
+use moe_core::ops::softmax;
 use moe_core::{Buffer, Real, Tensor};
+
+use crate::RoutingBuf;
 
 /// The K largest values of every row; of equal values the earlier.
 ///
@@ -33,6 +36,30 @@ pub fn top_k_indices(row: &[Real], chosen: &mut [u32]) {
             chosen[rank] = i as u32;
         }
     }
+}
+
+/// The K largest logits of every row, weighted by their softmax.
+///
+/// # Shapes
+/// `logits` `[B, N]`
+pub(crate) fn largest_softmax(logits: &[Real], experts: usize, k: usize, out: &mut RoutingBuf) {
+    out.set_largest(logits, experts, k);
+    softmax(out.weights_mut(), k);
+}
+
+/// The K largest logits of every row, weighted by the softmax of the whole row, which takes the logits' place.
+///
+/// # Shapes
+/// `logits` `[B, N]`
+pub(crate) fn largest_of_softmax(
+    logits: &mut [Real],
+    experts: usize,
+    k: usize,
+    out: &mut RoutingBuf,
+) {
+    out.set_largest(logits, experts, k);
+    softmax(logits, experts);
+    out.gather(logits);
 }
 
 #[cfg(test)]

@@ -25,6 +25,31 @@ impl SoftTrees {
         logits.tape().apply(LeafProbabilities(self), &[logits])
     }
 
+    /// Fills in the leaf probabilities of one tree on one row; `nodes` is working memory for 2N - 1 numbers. A subtree
+    /// that the row does not reach is not walked.
+    pub(crate) fn reach(self, logits: &[Real], nodes: &mut [Real], leaves: &mut [Real]) {
+        nodes[0] = 1.0;
+        for (i, &logit) in logits.iter().enumerate() {
+            let p = nodes[i];
+            let children = &mut nodes[2 * i + 1..2 * i + 3];
+            if p == 0.0 {
+                children.fill(0.0);
+            } else {
+                let at = self.step.at(logit);
+                children.copy_from_slice(&[p * at.value, p * at.complement]);
+            }
+        }
+        self.copy_leaves(nodes, leaves);
+    }
+
+    /// The leaves among the nodes, from left to right.
+    fn copy_leaves(self, nodes: &[Real], leaves: &mut [Real]) {
+        let (first, splits) = (self.first_leaf(), self.leaves - 1);
+        let (deepest, others) = leaves.split_at_mut(nodes.len() - first);
+        deepest.copy_from_slice(&nodes[first..]);
+        others.copy_from_slice(&nodes[splits..first]);
+    }
+
     /// Node of leaf 0: the first of the deepest level.
     fn first_leaf(self) -> usize {
         (1 << (2 * self.leaves - 1).ilog2()) - 1
@@ -84,18 +109,15 @@ impl Operator for LeafProbabilities {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let SoftTrees { trees, leaves, step } = self.0;
-        let (logits, splits, first) = (inputs[0], leaves - 1, self.0.first_leaf());
+        let SoftTrees { trees, leaves, .. } = self.0;
+        let (logits, splits) = (inputs[0], leaves - 1);
         let mut out = Tensor::unspecified([logits.shape()[0], trees, leaves]);
         for_row_blocks(out.as_mut_slice(), trees * leaves, |row, block| {
-            let mut walk = Walk::new(leaves);
+            let mut nodes = Buffer::unspecified(2 * leaves - 1);
             for (tree, out) in block.chunks_exact_mut(leaves).enumerate() {
                 let tree = row * trees + tree;
-                walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
-                walk.reach();
-                let (deepest, others) = out.split_at_mut(walk.nodes.len() - first);
-                deepest.copy_from_slice(&walk.nodes[first..]);
-                others.copy_from_slice(&walk.nodes[splits..first]);
+                let logits = &logits.as_slice()[tree * splits..(tree + 1) * splits];
+                self.0.reach(logits, &mut nodes, out);
             }
         });
         out

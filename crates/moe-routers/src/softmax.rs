@@ -1,10 +1,11 @@
 use moe_core::dispatch::Assignments;
+use moe_core::ops::softmax;
 use moe_core::tape::Var;
-use moe_core::{Real, Visit, VisitMut};
+use moe_core::{Real, Tensor, Visit, VisitMut};
 
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight,
+    RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight,
 };
 
 /// The dense gate: every row goes to every expert, with the softmax of the gate logits,
@@ -65,6 +66,14 @@ impl Router for Softmax {
             return routing;
         }
         self.aux.add(routing, logits, None, self.k)
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, _: &mut Scratch) {
+        let n = self.num_experts();
+        out.set_dense(n, |weights| {
+            self.gate.logits_into(x, weights);
+            softmax(weights, n);
+        });
     }
 
     fn properties(&self) -> Properties {

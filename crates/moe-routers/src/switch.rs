@@ -1,9 +1,10 @@
 use moe_core::tape::Var;
 use moe_core::{Real, Tensor, Visit, VisitMut};
 
+use crate::select::largest_of_softmax;
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight, Value, top_k_assignments,
+    RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight, Value, top_k_assignments,
 };
 
 /// Settings of a [`Switch`] gate.
@@ -106,6 +107,11 @@ impl Router for Switch {
         }
         let shape = x.shape();
         self.route_with_jitter(x, cx.uniforms("jitter", [shape[0], shape[1]]))
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_of_softmax(&mut scratch.logits, self.num_experts(), 1, out);
     }
 
     fn properties(&self) -> Properties {

@@ -1,9 +1,10 @@
 use moe_core::tape::Var;
-use moe_core::{Real, Visit, VisitMut};
+use moe_core::{Real, Tensor, Visit, VisitMut};
 
+use crate::select::largest_softmax;
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, Properties, RouteContext, Router, RouterEntry,
-    RouterInfo, Routing, TotalWeight, top_k_assignments,
+    RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight, top_k_assignments,
 };
 
 /// The sparse gate: the K largest logits of a row, weighted by their softmax (Shazeer and others, 2017, eq. 3-5,
@@ -68,6 +69,11 @@ impl Router for TopK {
             return routing;
         }
         self.aux.add(routing, logits, None, self.k)
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

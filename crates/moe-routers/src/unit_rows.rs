@@ -13,6 +13,16 @@ pub(crate) fn norm(row: &[Real]) -> Real {
     row.iter().map(|v| v * v).sum::<Real>().sqrt()
 }
 
+/// Divides rows by their norm, or by 1e-12 if that is larger: what [`unit_rows`] computes, without a tape.
+pub(crate) fn scale_to_unit(rows: &mut [Real], cols: usize) {
+    for_row_blocks(rows, cols, |_, block| {
+        for row in block.chunks_exact_mut(cols) {
+            let norm = norm(row).max(SMALLEST_NORM);
+            row.iter_mut().for_each(|v| *v /= norm);
+        }
+    });
+}
+
 impl Operator for UnitRows {
     fn name(&self) -> &'static str {
         "unit_rows"
@@ -21,12 +31,7 @@ impl Operator for UnitRows {
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let mut y = inputs[0].clone();
         let cols = y.cols();
-        for_row_blocks(y.as_mut_slice(), cols, |_, block| {
-            for row in block.chunks_exact_mut(cols) {
-                let norm = norm(row).max(SMALLEST_NORM);
-                row.iter_mut().for_each(|v| *v /= norm);
-            }
-        });
+        scale_to_unit(y.as_mut_slice(), cols);
         y
     }
 

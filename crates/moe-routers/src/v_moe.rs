@@ -2,9 +2,10 @@ use moe_core::tape::Var;
 use moe_core::{Real, Tensor, Visit, VisitMut};
 
 use crate::aux_loss::{load, load_balance_top1};
+use crate::select::largest_of_softmax;
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, ParameterSpec, Properties, RouteContext, Router,
-    RouterEntry, RouterInfo, Routing, TotalWeight, Value, top_k_assignments,
+    RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight, Value, top_k_assignments,
 };
 
 /// Settings of a [`VMoe`] gate; a coefficient of 0 is no loss.
@@ -135,6 +136,11 @@ impl Router for VMoe {
         }
         let logits = self.gate.logits(x);
         self.choose(logits, logits.softmax())
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_of_softmax(&mut scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

@@ -1,13 +1,18 @@
 use moe_core::dispatch::Assignments;
+use moe_core::kernel::vector_math::{Exp, map};
+use moe_core::kernel::{Mat, gemm};
+use moe_core::ops::softmax;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::aux_loss::load_balance_top1;
-use crate::unit_rows::{norm, unit_rows};
+use crate::select::{largest_of_softmax, largest_softmax};
+use crate::unit_rows::{norm, scale_to_unit, unit_rows};
 use crate::{
     AuxOptions, Cardinality, GateLinear, GateSpec, Observed, ParameterSpec, Properties,
-    RouteContext, Router, RouterEntry, RouterInfo, Routing, TotalWeight, top_k_assignments,
+    RouteContext, Router, RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, TotalWeight,
+    top_k_assignments,
 };
 
 /// The logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
@@ -184,6 +189,27 @@ impl XMoe {
         }
     }
 
+    /// [`XMoe::logits`] without a tape, into the scratch's.
+    fn infer_logits(&self, x: &Tensor, scratch: &mut Scratch) {
+        let Scratch { logits, hidden: h, line: embedding, .. } = scratch;
+        self.projection.logits_into(x, h);
+        let (n, width) = (self.num_experts(), self.embedding.value().cols());
+        embedding.clear();
+        embedding.extend_from_slice(self.embedding.value().as_slice());
+        scale_to_unit(embedding, width);
+        if self.log_scale.is_some() {
+            scale_to_unit(h, width);
+        }
+        logits.resize(x.rows() * n, 0.0);
+        let (h, embedding) = (Mat::new(h, x.rows(), width), Mat::new(embedding, n, width));
+        gemm(h, embedding.t(), false, logits);
+        if let Some(log_scale) = &self.log_scale {
+            let mut scale = [log_scale.value().item().clamp(Real::NEG_INFINITY, MAX_LOG_SCALE)];
+            map(Exp, &mut scale);
+            logits.iter_mut().for_each(|logit| *logit *= scale[0]);
+        }
+    }
+
     /// Gives every embedding the length that it has in torchscale.
     fn scale_embedding(&mut self) {
         let embedding = self.embedding.value_mut();
@@ -225,6 +251,20 @@ impl Router for XMoe {
             }
         }
         routing
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        let (options, n) = (&self.options, self.num_experts());
+        self.infer_logits(x, scratch);
+        let logits = &mut scratch.logits;
+        match options.combine {
+            Combine::Dense => out.set_dense(n, |weights| {
+                weights.extend_from_slice(logits);
+                softmax(weights, n);
+            }),
+            Combine::TopK => largest_of_softmax(logits, n, self.k, out),
+            Combine::TopKNormalised => largest_softmax(logits, n, self.k, out),
+        }
     }
 
     fn properties(&self) -> Properties {

@@ -8,6 +8,7 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::{Tape, Var};
 use moe_core::testing::gradcheck;
 use moe_core::{Mode, Real, Tensor, random};
+use moe_routers::conformance::{Options, Subject, infer_equals_route};
 use moe_routers::{
     Cardinality, GateSet, GateSpec, Registry, Routing, ServeOrder, TotalWeight, Value,
     expert_capacity, limit_rows,
@@ -259,6 +260,23 @@ fn the_same_bits_on_any_number_of_threads() {
         for threads in [1, 3] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             assert_eq!(pool.install(run), first, "{id}: {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn without_a_tape_the_same_rows_are_served() {
+    for id in limitable() {
+        for (drop, renormalise) in [("position", false), ("priority", false), ("priority", true)] {
+            let given = [
+                ("inference-capacity-factor", Value::Real(0.6)),
+                ("drop", Value::Text(drop.into())),
+                ("renormalise", Value::Bool(renormalise)),
+            ];
+            let build = |spec: &GateSpec| Ok(build(&id, spec, 2, &given));
+            let subject = Subject { build: &build, options: &Options::default() };
+            infer_equals_route(&subject)
+                .unwrap_or_else(|failure| panic!("{id}, {drop}: {failure}"));
         }
     }
 }

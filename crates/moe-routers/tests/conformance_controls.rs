@@ -11,8 +11,8 @@ use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Mode, Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_routers::conformance::{CHECKS, Options, Report, check_gates, check_router};
 use moe_routers::{
-    AuxLoss, Cardinality, GateLinear, GateSpec, GradientKind, Properties, RouteContext, Router,
-    Routing, RoutingBuf, Scratch, TotalWeight,
+    AuxLoss, Cardinality, DSelectK, DSelectKOptions, GateLinear, GateSpec, GradientKind, Parts,
+    PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch, TotalWeight,
 };
 
 /// What is wrong with a router; the name of the check that must find it.
@@ -382,6 +382,51 @@ fn where_every_step_flips_the_selection_nothing_is_claimed() {
     let report = build(true);
     assert!(report.is_ok() && report.skipped().contains(&"weight_gradients"), "{report}");
     assert!(report.skipped().contains(&"gradients_reach"), "{report}");
+}
+
+/// DSelect-k whose parts for use are a digit off.
+struct OffParts(DSelectK);
+
+impl Router for OffParts {
+    fn num_experts(&self) -> usize {
+        self.0.num_experts()
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        self.0.route(cx, x)
+    }
+
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
+        self.0.route_parts(cx, x)
+    }
+
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        keys: &[u64],
+        out: &mut PartsBuf,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let are_parts = self.0.infer_parts(x, keys, out, scratch);
+        out.weights_mut().iter_mut().for_each(|weight| *weight *= 1.0 + Real::EPSILON);
+        are_parts
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.0.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.0.visit_mut(f);
+    }
+}
+
+#[test]
+fn parts_for_use_are_compared_to_the_bit() {
+    let build = |spec: &GateSpec| OffParts(DSelectK::new(spec, DSelectKOptions::default()));
+    let report = check_router(build, &Options::default());
+    assert_eq!(report.failed(), ["infer_equals_route"], "{report}");
+    assert!(report.to_string().contains("as of `route_parts`"), "{report}");
 }
 
 #[test]

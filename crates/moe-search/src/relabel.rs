@@ -1,10 +1,12 @@
 //! Gates under hard permutations: experts get other numbers, nothing is computed.
 
 use moe_core::dispatch::Assignments;
+use moe_core::kernel::{Mat, gemm};
 use moe_core::tape::Var;
-use moe_core::{Buffer, Mode, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_routers::{
-    Cardinality, GateSet, Observed, Parts, Properties, Routing, RoutingBuf, Scratch, TrainingLength,
+    Cardinality, GateSet, Observed, Parts, PartsBuf, Properties, Routing, RoutingBuf, Scratch,
+    TrainingLength,
 };
 
 use crate::permute_routing;
@@ -211,21 +213,69 @@ pub(crate) fn infer_hard(
     out: &mut Vec<RoutingBuf>,
     scratch: &mut Scratch,
 ) {
+    let of_gate = |gate| &labels.rows[share.of_gate(gate)];
     if let Share::Part(_) = share {
-        out.resize_with(gates.num_gates(), RoutingBuf::default);
-        scratch.with_tape(|tape| {
-            let (mode, row_ids) = (Mode::Infer, keys);
-            let pass = Pass { mode, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None };
-            let x = tape.constant(x.clone());
-            let routings = route_hard(gates, share, labels, &pass, x);
-            out.iter_mut().zip(&routings).for_each(|(out, (routing, _))| out.copy_from(routing));
-        });
-    } else {
-        gates.infer(x, keys, out, scratch);
-        for (gate, out) in out.iter_mut().enumerate() {
-            out.relabel(&labels.rows[share.of_gate(gate).start]);
+        let mut parts = std::mem::take(&mut scratch.parts);
+        let are_parts = gates.infer_parts(x, keys, &mut parts, scratch);
+        if are_parts {
+            out.resize_with(gates.num_gates(), RoutingBuf::default);
+            for (gate, (out, parts)) in out.iter_mut().zip(&mut parts).enumerate() {
+                relabel_parts_buf(parts, of_gate(gate), &mut scratch.line);
+                out.sum_parts(parts);
+            }
+        }
+        scratch.parts = parts;
+        if are_parts {
+            return;
         }
     }
+    gates.infer(x, keys, out, scratch);
+    for (gate, out) in out.iter_mut().enumerate() {
+        match of_gate(gate) {
+            [labels] => out.relabel(labels),
+            several => mix_buf(out, several, scratch),
+        }
+    }
+}
+
+/// [`relabel_parts`] in place; `line` is working memory.
+fn relabel_parts_buf(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<Real>) {
+    assert_eq!(parts.parts(), labels.len(), "permutations for another number of parts");
+    let n = parts.experts();
+    for (i, part) in parts.weights_mut().chunks_exact_mut(n).enumerate() {
+        line.clear();
+        line.extend_from_slice(part);
+        for (&label, &weight) in labels[i % labels.len()].iter().zip(line.iter()) {
+            part[label as usize] = weight;
+        }
+    }
+}
+
+/// [`permute_routing`] with the matrices of these permutations, in place.
+fn mix_buf(out: &mut RoutingBuf, labels: &[Vec<u32>], scratch: &mut Scratch) {
+    let (rows, n) = (out.rows(), out.num_experts());
+    let Scratch { logits: mixed, hidden: dense, line: mean, .. } = scratch;
+    zeros(mean, n * n);
+    for labels in labels {
+        for (row, &label) in mean.chunks_exact_mut(n).zip(labels) {
+            row[label as usize] += 1.0;
+        }
+    }
+    let share = 1.0 / labels.len() as Real;
+    mean.iter_mut().for_each(|count| *count *= share);
+    zeros(dense, rows * n);
+    for (row, dense) in dense.chunks_exact_mut(n).enumerate() {
+        out.row(row).for_each(|(expert, weight)| dense[expert as usize] = weight);
+    }
+    zeros(mixed, rows * n);
+    gemm(Mat::new(dense, rows, n), Mat::new(mean, n, n), false, mixed);
+    out.set_sparse(mixed, n);
+}
+
+/// Makes of a buffer so many zeros.
+fn zeros(buffer: &mut Vec<Real>, len: usize) {
+    buffer.clear();
+    buffer.resize(len, 0.0);
 }
 
 /// What gates promise under hard permutations, given what they promise without.

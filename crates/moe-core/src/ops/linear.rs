@@ -17,6 +17,39 @@ pub(super) fn fill_rows(out: &mut [Real], bias: &[Real]) {
     }
 }
 
+/// y = x W + b, or x W without a bias: what [`Var::linear`] and [`Var::matmul`] compute, without a tape.
+///
+/// # Shapes
+/// `x` `[B, D]`, `weight` `[D, O]`, `bias` `[O]`, `y` B * O elements.
+///
+/// # Panics
+/// If the shapes do not fit.
+pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]) {
+    affine_then(x, weight, bias, None, y);
+}
+
+/// [`affine`], and then `after` on blocks of rows.
+fn affine_then(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: Option<&Tensor>,
+    after: Option<&(dyn Fn(usize, &mut [Real]) + Sync)>,
+    y: &mut [Real],
+) {
+    if let Some(bias) = bias {
+        assert!(
+            x.cols() == weight.rows() && weight.cols() == bias.len(),
+            "linear: input {:?}, weight {:?} and bias {:?} do not fit",
+            x.shape(),
+            weight.shape(),
+            bias.shape()
+        );
+    }
+    let before = bias.map(|bias| move |_, rows: &mut [Real]| fill_rows(rows, bias.as_slice()));
+    let around = Around { before: before.as_ref().map(|before| before as _), after };
+    gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(weight)), around, y);
+}
+
 impl Operator for Linear {
     fn name(&self) -> &'static str {
         "linear"
@@ -24,21 +57,11 @@ impl Operator for Linear {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (x, w, b) = (inputs[0], inputs[1], inputs[2]);
-        assert!(
-            x.cols() == w.rows() && w.cols() == b.len(),
-            "linear: input {:?}, weight {:?} and bias {:?} do not fit",
-            x.shape(),
-            w.shape(),
-            b.shape()
-        );
         let mut y = Tensor::unspecified([x.rows(), w.cols()]);
-        let before = |_, rows: &mut [Real]| fill_rows(rows, b.as_slice());
         let after = self.rectifier.as_ref().map(|rectifier| {
             move |first, rows: &mut [Real]| rectifier.forward(first, rows, w.cols())
         });
-        let around =
-            Around { before: Some(&before), after: after.as_ref().map(|after| after as _) };
-        gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(w)), around, y.as_mut_slice());
+        affine_then(x, w, Some(b), after.as_ref().map(|after| after as _), y.as_mut_slice());
         y
     }
 

@@ -2,7 +2,8 @@
 //!
 //! They are methods of [`Var`](crate::tape::Var). One file per operator or small family; every one is checked
 //! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
-//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)).
+//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)). [`affine`] and [`softmax`](fn@softmax)
+//! are there without a tape too, into memory of the caller.
 
 mod axis;
 mod broadcast;
@@ -23,3 +24,6 @@ mod slice;
 mod softmax;
 mod sparse;
 mod transpose;
+
+pub use linear::affine;
+pub use softmax::softmax;

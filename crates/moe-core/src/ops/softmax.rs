@@ -32,6 +32,17 @@ pub(super) fn softmax_rows(block: &mut [Real], cols: usize, mut f: impl FnMut(us
     }
 }
 
+/// Replaces rows of logits by their softmax: what [`Var::softmax`] computes, without a tape.
+///
+/// # Shapes
+/// `rows` `[B, cols]`
+///
+/// # Panics
+/// If it is not a whole number of rows.
+pub fn softmax(rows: &mut [Real], cols: usize) {
+    for_row_blocks(rows, cols, |_, block| softmax_rows(block, cols, |_, _, _| ()));
+}
+
 /// Replaces the cotangent of a softmax row by the gradient of its logits.
 pub(super) fn softmax_gradient_in_place(weights: &[Real], cotangent: &mut [Real]) {
     let along = dot(weights, cotangent);
@@ -48,7 +59,7 @@ impl Operator for Softmax {
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let cols = inputs[0].cols();
         let mut y = inputs[0].clone();
-        for_row_blocks(y.as_mut_slice(), cols, |_, block| softmax_rows(block, cols, |_, _, _| ()));
+        softmax(y.as_mut_slice(), cols);
         y
     }
 

@@ -1,32 +1,86 @@
 //! Use without a tape.
 
 use moe_core::Mode;
+use moe_core::tape::Tape;
 
-use super::subject::{Call, Decision, Rows, Setting, Size, decide};
+use super::subject::{Call, Decision, Rows, Setting, Size, decide, same_bits};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::{RoutingBuf, Scratch};
+use crate::scratch::inference_pass;
+use crate::{GateSet, PartsBuf, RoutingBuf, Scratch};
 
-/// [`GateSet::infer`](crate::GateSet::infer) gives the numbers of `route` outside training, to the bit: for whole
-/// batches, for row after row if the router is row-wise, for no rows; with buffers that are used again.
+/// [`GateSet::infer`](crate::GateSet::infer) gives the numbers of `route` outside training, to the bit, and
+/// [`GateSet::infer_parts`](crate::GateSet::infer_parts) those of `route_parts`: for whole batches, for seven rows, for
+/// row after row and for no rows; also, if the router allows them, for a single expert, for numbers of experts that are
+/// no power of two, and where kernels run in parallel; with buffers that are used again.
 pub fn infer_equals_route(subject: &Subject<'_>) -> Verdict {
+    let mut memory = Memory::default();
     for at in subject.settings().into_iter().filter(|at| at.mode == Mode::Infer) {
         let gates = subject.gates(at)?;
+        memory.check(&*gates, at, &at.rows())?;
+        memory.check(&*gates, at, &Setting { size: Size { rows: 0, ..at.size }, ..at }.rows())?;
+        memory.check(&*gates, at, &Setting { size: Size { rows: 7, ..at.size }, ..at }.rows())?;
         let rows = at.rows();
-        let (mut out, mut scratch) = (Vec::new(), Scratch::default());
-        let mut check = |rows: &Rows| {
-            gates.infer(&rows.x, &rows.keys, &mut out, &mut scratch);
-            let named = Rows { ids: rows.keys.clone(), ..rows.clone() };
-            let call = Call { mode: Mode::Infer, seed: 0, step: 0, epoch: 0 };
-            compare(&decide(&*gates, &named, call), &out)
-                .map_err(|found| Failure::new(format!("{at}, {} at a time", rows.ids.len()), found))
-        };
-        check(&rows)?;
-        check(&Setting { size: Size { rows: 0, ..at.size }, ..at }.rows())?;
-        if gates.properties().iter().all(|properties| properties.row_wise) {
-            (0..at.size.rows).try_for_each(|row| check(&rows.pick(&[row])))?;
+        (0..at.size.rows).try_for_each(|row| memory.check(&*gates, at, &rows.pick(&[row])))?;
+        let numbers = subject.options.odd_experts.iter().chain([&1]);
+        for &experts in numbers {
+            memory.check_allowed(subject, Setting { size: Size { experts, ..at.size }, ..at })?;
         }
     }
+    let (size, seed) = (subject.options.wide, subject.options.seeds[0]);
+    memory.check_allowed(subject, Setting { size, seed, mode: Mode::Infer })?;
     Ok(Outcome::passed())
+}
+
+/// Used again from gates to gates.
+#[derive(Default)]
+struct Memory {
+    out: Vec<RoutingBuf>,
+    parts: Vec<PartsBuf>,
+    scratch: Scratch,
+}
+
+impl Memory {
+    /// Gates that the router may refuse.
+    fn check_allowed(&mut self, subject: &Subject<'_>, at: Setting) -> Result<(), Failure> {
+        match subject.moved(at.size, at.seed) {
+            Ok(gates) => self.check(&*gates, at, &at.rows()),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn check(&mut self, gates: &dyn GateSet, at: Setting, rows: &Rows) -> Result<(), Failure> {
+        let named = Rows { ids: rows.keys.clone(), ..rows.clone() };
+        let call = Call { mode: Mode::Infer, seed: 0, step: 0, epoch: 0 };
+        gates.infer(&rows.x, &rows.keys, &mut self.out, &mut self.scratch);
+        compare(&decide(gates, &named, call), &self.out)
+            .and_then(|()| self.compare_parts(gates, rows))
+            .map_err(|found| Failure::new(format!("{at}, {} at a time", rows.ids.len()), found))
+    }
+
+    fn compare_parts(&mut self, gates: &dyn GateSet, rows: &Rows) -> Result<(), String> {
+        let tape = Tape::inference();
+        let expected =
+            gates.route_parts(&inference_pass(&rows.keys), tape.constant(rows.x.clone()));
+        let found = gates.infer_parts(&rows.x, &rows.keys, &mut self.parts, &mut self.scratch);
+        let expected = match (expected, found) {
+            (Some(expected), true) => expected,
+            (None, false) => return Ok(()),
+            (expected, _) => {
+                let is = if expected.is_some() { "are" } else { "are not" };
+                return Err(format!("there {is} parts, `infer_parts` says otherwise"));
+            }
+        };
+        for (gate, (expected, found)) in expected.iter().zip(&self.parts).enumerate() {
+            let mut copy = PartsBuf::default();
+            copy.copy_from(expected);
+            if copy != *found {
+                return Err(format!(
+                    "gate {gate}: expected {copy:?} as of `route_parts`, found {found:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn compare(decisions: &[Decision], out: &[RoutingBuf]) -> Result<(), String> {
@@ -44,7 +98,7 @@ fn compare(decisions: &[Decision], out: &[RoutingBuf]) -> Result<(), String> {
         }
         for row in 0..out.rows() {
             let (expected, found) = (decision.row(row), out.row(row).collect::<Vec<_>>());
-            if expected != found {
+            if !same_bits(&expected, &found) {
                 return Err(format!(
                     "gate {gate}, row {row}: expected (expert, weight) {expected:?} as of `route`, found {found:?}"
                 ));

@@ -9,7 +9,7 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, Tensor};
 
 use super::Failure;
-use crate::infer::inference_pass;
+use crate::scratch::inference_pass;
 use crate::{GateSet, GateSpec, Observed, Routing};
 
 /// Sizes of a batch and a gate.
@@ -270,6 +270,12 @@ pub(super) fn observe(gates: &mut dyn GateSet, rows: &Rows, call: Call) {
     gates.after_step(&observed);
 }
 
+/// Whether these are the same experts with the same bits of weight.
+pub(super) fn same_bits(one: &[(u32, Real)], other: &[(u32, Real)]) -> bool {
+    let bits = |&(expert, weight): &(u32, Real)| (expert, weight.to_bits());
+    one.iter().map(bits).eq(other.iter().map(bits))
+}
+
 impl Decision {
     /// The experts of a row and their weights.
     pub(super) fn row(&self, row: usize) -> Vec<(u32, Real)> {
@@ -280,13 +286,7 @@ impl Decision {
 
     /// Whether both route a row to the same experts with the same bits of weight.
     pub(super) fn same_row(&self, row: usize, other: &Decision, other_row: usize) -> bool {
-        let bits = |pairs: Vec<(u32, Real)>| -> Vec<(u32, u64)> {
-            pairs
-                .into_iter()
-                .map(|(expert, weight)| (expert, f64::from(weight).to_bits()))
-                .collect()
-        };
-        bits(self.row(row)) == bits(other.row(other_row))
+        same_bits(&self.row(row), &other.row(other_row))
     }
 
     /// Says where two decisions differ in a bit, if they do.
