@@ -96,6 +96,7 @@ mod model;
 mod model_description;
 mod module;
 mod moe_layer;
+mod one_ahead;
 mod optimizer;
 mod run_dir;
 mod shared_bottom;
