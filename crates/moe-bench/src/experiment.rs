@@ -86,6 +86,16 @@ impl<'r> Experiment<'r> {
         self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
     }
 
+    /// Weight of each task's loss.
+    pub(crate) fn task_weights(&self) -> Vec<Real> {
+        self.train_options(0).expect("checked by `prepare`").task_weights
+    }
+
+    /// What is known of a router of the registry, or of a baseline.
+    pub(crate) fn info(&self, router: &str) -> Result<RouterInfo, RegistryError> {
+        info(self.registry, router)
+    }
+
     /// The model of a router, or of a baseline.
     ///
     /// # Errors

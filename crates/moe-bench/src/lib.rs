@@ -32,6 +32,7 @@
 //! ```
 
 mod args;
+mod card;
 mod cli;
 mod commands;
 mod compare;

@@ -7,7 +7,7 @@
 //! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
 //!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
-//!   [`metrics`].
+//!   [`metrics`] and their [`intervals`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files.
 //!
@@ -85,6 +85,7 @@ mod experts;
 mod gate_health;
 mod gradient_health;
 mod history;
+pub mod intervals;
 mod layer;
 mod layer_experts;
 mod layer_norm;
