@@ -194,7 +194,8 @@ fn without_folders(config: &Config) -> Config {
     let options = &mut config.dataset.options;
     (options.data_dir, options.cache_dir) = (None, None);
     let table = options.table.as_mut().map(|table| &mut table.file);
-    let files = [options.test_file.as_mut(), options.ratings_file.as_mut(), table];
+    let import = config.import.as_mut().map(|import| &mut import.file);
+    let files = [options.test_file.as_mut(), options.ratings_file.as_mut(), table, import];
     for file in files.into_iter().flatten() {
         *file = file.file_name().map(PathBuf::from).unwrap_or_default();
     }

@@ -9,7 +9,7 @@
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
 //!   [`metrics`] and their [`intervals`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
-//!   [`load_weights`]: safetensors files.
+//!   [`load_weights`]: safetensors files; [`import_weights`]: those of another program.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -85,6 +85,7 @@ mod experts;
 mod gate_health;
 mod gradient_health;
 mod history;
+mod import;
 pub mod intervals;
 mod layer;
 mod layer_experts;
@@ -117,6 +118,7 @@ pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use expert_bank::ExpertBank;
 pub use experts::Experts;
 pub use history::{EpochRecord, History, StopReason};
+pub use import::{ImportMap, import_weights};
 pub use layer::Layer;
 pub use layer_experts::LayerExperts;
 pub use layer_norm::LayerNorm;
