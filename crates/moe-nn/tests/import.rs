@@ -138,7 +138,7 @@ proptest! {
         let expected = tensors(&source);
         for (name, tensor) in tensors(&imported) {
             // A file of singles does not hold all of a double.
-            let kept = |&v: &Real| if is_double { v } else { v as f32 as Real };
+            let kept = |&v: &Real| if is_double { v } else { f64::from(v) as f32 as Real };
             let elements: Vec<Real> = expected[&name].as_slice().iter().map(kept).collect();
             prop_assert_eq!(tensor, Tensor::new(*expected[&name].shape(), elements), "{}", name);
         }
