@@ -64,6 +64,9 @@ pub fn auc(auc: f64, positives: usize, negatives: usize) -> Option<Interval> {
 
 #[cfg(test)]
 mod tests {
+    use moe_core::rand::Rng;
+    use moe_core::random::chacha;
+
     use super::*;
 
     fn is_near(found: Option<Interval>, expected: Interval, tolerance: f64) {
@@ -104,5 +107,56 @@ mod tests {
         // One of each class at 1/2: Q terms have no weight, the variance is 1/4.
         is_near(auc(0.5, 1, 1), [0.0, 1.0], 0.0);
         assert_eq!([auc(0.5, 0, 9), auc(0.5, 9, 0), auc(1.0, 9, 9), auc(0.0, 9, 9)], [None; 4]);
+    }
+
+    /// In so many worlds of known truth, the share in which the interval holds it.
+    fn coverage(mut world: impl FnMut(&mut dyn FnMut() -> f64) -> (Option<Interval>, f64)) -> f64 {
+        const WORLDS: usize = 2000;
+        let mut rng = chacha(1, "tests.intervals", 0);
+        let mut exponential = move || -(1.0 - rng.random::<f64>()).ln();
+        let mut is_held = || {
+            let ([low, high], truth) = match world(&mut exponential) {
+                (Some(interval), truth) => (interval, truth),
+                (None, _) => return false,
+            };
+            (low..=high).contains(&truth)
+        };
+        (0..WORLDS).filter(|_| is_held()).count() as f64 / WORLDS as f64
+    }
+
+    #[test]
+    fn they_hold_the_truth_as_often_as_they_say() {
+        // Four standard errors of a share of 0.95 of 2000 are 0.02.
+        let near = 0.93..0.97;
+        let of_mean = coverage(|draw| (mean(&[(); 400].map(|()| draw())), 1.0));
+        // A positive scores three times as high in the mean: it is above a negative with probability 3/4.
+        let of_auc = |positives: usize| {
+            coverage(|draw| {
+                let labels: Vec<bool> = (0..150).map(|row| row < positives).collect();
+                let score = |&label: &bool| draw() * if label { 3.0 } else { 1.0 };
+                let scores: Vec<f64> = labels.iter().map(score).collect();
+                let found = metrics::roc_auc(&scores, &labels).unwrap();
+                (auc(found, positives, 150 - positives), 0.75)
+            })
+        };
+        let of_share = coverage(|draw| {
+            // Above its upper decile.
+            let hits = (0..120).filter(|_| draw() > 10f64.ln()).count();
+            (share(hits as f64 / 120.0, 120), 0.1)
+        });
+        for (name, found) in [
+            ("mean", of_mean),
+            ("auc", of_auc(75)),
+            ("skewed auc", of_auc(30)),
+            ("share", of_share),
+        ] {
+            assert!(near.contains(&found), "{name}: {found}");
+        }
+        // A negative control: intervals for twice as many rows.
+        let narrow = coverage(|draw| {
+            let hits = (0..120).filter(|_| draw() > 10f64.ln()).count();
+            (share(hits as f64 / 120.0, 240), 0.1)
+        });
+        assert!(narrow < 0.9, "{narrow}");
     }
 }
