@@ -9,7 +9,7 @@ use crate::compare::{RunObserver, run_all};
 use crate::out_dir::{OutDir, to_json};
 use crate::output::note;
 use crate::table::{self, Style};
-use crate::{Comparison, Config, Error, Experiment, RunResult};
+use crate::{Comparison, Config, Error, Experiment, RunResult, card};
 
 /// `moe compare`
 pub(crate) fn compare(
@@ -78,6 +78,7 @@ pub(crate) fn train(
     let result = experiment.run(router, seed, model, state, &mut observer)?;
     progress.end_run(&result);
     progress.end();
+    dir.set_card(&card::card(&experiment, &result)?)?;
     dir.finish()?;
     out.write_json("result.json", &result)?;
     note(format_args!("the run is in {}", dir.path().display()));

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
 use moe_data::{LoadOptions, TableOptions};
-use moe_nn::{MixtureDescription, TrainOptions};
+use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,9 @@ pub struct Config {
     pub model: ModelConfig,
     /// `[train]`
     pub train: TrainConfig,
+    /// `[import]`: weights to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportConfig>,
     /// `[run]`
     pub run: RunConfig,
     /// `[routers.ID]`: parameters of routers; see `moe routers`.
@@ -138,6 +141,27 @@ impl Default for ModelConfig {
     }
 }
 
+/// Weights of another program, from which every run starts: what [`import_weights`](moe_nn::import_weights) takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// A safetensors file.
+    pub file: PathBuf,
+    /// As [`ImportMap::linear`].
+    #[serde(default)]
+    pub linear: BTreeMap<String, String>,
+    /// As [`ImportMap::tensors`].
+    #[serde(default)]
+    pub tensors: BTreeMap<String, String>,
+}
+
+impl ImportConfig {
+    /// The map.
+    pub(crate) fn map(&self) -> ImportMap {
+        ImportMap { linear: self.linear.clone(), tensors: self.tensors.clone() }
+    }
+}
+
 /// Which runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -222,6 +246,7 @@ impl Config {
             ("dataset.ratings_file", &options.ratings_file),
             ("dataset.cache_dir", &options.cache_dir),
             ("dataset.table.file", &options.table.as_ref().map(|table| table.file.clone())),
+            ("import.file", &self.import.as_ref().map(|import| import.file.clone())),
         ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
                 return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
@@ -287,6 +312,7 @@ impl Config {
             seed,
             batch_rows: train.batch_rows,
             micro_batch_rows: train.micro_batch_rows,
+            prefetch: train.prefetch.unwrap_or(false),
             epochs: train.epochs,
             patience: train.patience,
             max_seconds: train.max_seconds,

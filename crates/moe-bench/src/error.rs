@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use moe_data::DataError;
-use moe_nn::{ModelError, RunDirError, TrainError};
+use moe_nn::{ModelError, RunDirError, TrainError, WeightsError};
 use moe_routers::RegistryError;
 
 /// Why a command did not do what it was asked.
@@ -33,6 +33,9 @@ pub enum Error {
         /// What differs.
         wrong: String,
     },
+    /// Weights cannot be imported.
+    #[error("import: {0}")]
+    Import(#[from] WeightsError),
     /// Training stopped.
     #[error("router {router}, seed {seed}: {source}")]
     Train {

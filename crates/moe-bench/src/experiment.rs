@@ -6,7 +6,7 @@ use moe_core::batch::BatchSource;
 use moe_data::Dataset;
 use moe_nn::{
     Baseline, Model, ModelDescription, Observer, TrainOptions, TrainState, continue_training,
-    evaluate,
+    evaluate, import_weights,
 };
 use moe_routers::{GateSpec, Registry, RegistryError, RouterInfo, Value};
 
@@ -26,7 +26,7 @@ impl<'r> Experiment<'r> {
     ///
     /// # Errors
     /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for
-    /// an unknown router, the data cannot be loaded, or a baseline is not for such data.
+    /// an unknown router, the data cannot be loaded, a baseline is not for such data, or weights cannot be imported.
     pub fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
         let mut config = config.clone();
         config.validate()?;
@@ -63,6 +63,9 @@ impl<'r> Experiment<'r> {
                     Error::Config(format!("data set {}: {error}", experiment.data.name))
                 })?;
             }
+            if experiment.config.import.is_some() {
+                experiment.start(router, experiment.config.run.first_seed)?;
+            }
         }
         Ok(experiment)
     }
@@ -86,6 +89,16 @@ impl<'r> Experiment<'r> {
         self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
     }
 
+    /// Weight of each task's loss.
+    pub(crate) fn task_weights(&self) -> Vec<Real> {
+        self.train_options(0).expect("checked by `prepare`").task_weights
+    }
+
+    /// What is known of a router of the registry, or of a baseline.
+    pub(crate) fn info(&self, router: &str) -> Result<RouterInfo, RegistryError> {
+        info(self.registry, router)
+    }
+
     /// The model of a router, or of a baseline.
     ///
     /// # Errors
@@ -95,12 +108,16 @@ impl<'r> Experiment<'r> {
         ModelDescription::of(mixture)
     }
 
-    /// The model of `router` with the initial weights of `seed`, and the state before its first epoch.
+    /// The model of `router` with the initial weights of `seed`, or those of `[import]`, and the state before its first
+    /// epoch.
     ///
     /// # Errors
-    /// If the model cannot be built.
+    /// If the model cannot be built or the weights cannot be imported.
     pub fn start(&self, router: &str, seed: u64) -> Result<(Box<dyn Model>, TrainState), Error> {
-        let model = self.description(router)?.build(self.registry, seed)?;
+        let mut model = self.description(router)?.build(self.registry, seed)?;
+        if let Some(import) = &self.config.import {
+            import_weights(&mut *model, &import.file, &import.map())?;
+        }
         let state = TrainState::new(&*model, self.train_options(seed)?.optimizer);
         Ok((model, state))
     }

@@ -32,6 +32,7 @@
 //! ```
 
 mod args;
+mod card;
 mod cli;
 mod commands;
 mod compare;
@@ -50,7 +51,7 @@ mod train_config;
 
 pub use cli::run;
 pub use compare::compare;
-pub use config::{Config, DatasetConfig, ModelConfig, RunConfig};
+pub use config::{Config, DatasetConfig, ImportConfig, ModelConfig, RunConfig};
 pub use error::Error;
 pub use experiment::Experiment;
 pub use progress::Progress;

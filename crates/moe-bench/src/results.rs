@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
 use moe_core::batch::TaskSpec;
 use moe_data::Dataset;
+use moe_nn::intervals::TaskIntervals;
 use moe_nn::{Evaluation, History, TaskMetrics};
 use moe_routers::RoutingStats;
 use moe_routers::telemetry::{GateSummary, Thresholds};
@@ -102,6 +105,8 @@ pub struct TestResult {
     pub loss: f64,
     /// For each task by name, its loss and metrics.
     pub tasks: Map<String, Value>,
+    /// For each task, 95 % intervals of these over the rows of the test part (see [`moe_nn::intervals`]).
+    pub ci95: BTreeMap<String, TaskIntervals>,
 }
 
 impl TestResult {
@@ -111,7 +116,9 @@ impl TestResult {
             let value = serde_json::to_value(metrics).expect("metrics are plain numbers");
             (task.name.clone(), value)
         });
-        TestResult { loss: evaluation.loss, tasks: metrics.collect() }
+        let names = tasks.iter().map(|task| task.name.clone());
+        let ci95 = names.zip(evaluation.intervals.iter().copied()).collect();
+        TestResult { loss: evaluation.loss, tasks: metrics.collect(), ci95 }
     }
 
     /// A metric of a task, if the task has it and it is defined.

@@ -110,6 +110,10 @@ fn a_run_that_is_not_whole_is_refused() {
     place.run(&args("run", &["--epochs", "1"])).succeeded();
     let resume = || place.run(&args("run", &["--epochs", "1", "--resume"]));
     resume().succeeded();
+    let card = place.text("run/model.md");
+    place.write("run/model.md", card.replace("95 %", "99 %"));
+    resume().failed(1, &["run/model.md: has been changed"]);
+    place.write("run/model.md", card);
     let state = place.read("run/state");
     place.write("run/state", &state[..100]);
     resume().failed(1, &["run/state: should have ", "bytes, has 100"]);

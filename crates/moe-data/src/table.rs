@@ -1,7 +1,7 @@
 //! Columnar storage of a whole data set.
 
 use moe_core::batch::{InputSpec, Inputs, Target, TaskSpec};
-use moe_core::{Real, Tensor};
+use moe_core::{Buffer, Real, Tensor};
 
 /// All rows of a data set, column by column. A row's id is its place here.
 pub(crate) struct Table {
@@ -109,12 +109,13 @@ fn gather_dense<T: Copy>(
     values: &[T],
     real: impl Fn(T) -> Real,
 ) -> Tensor {
-    let mut data = Vec::with_capacity(rows.len() * width);
-    for &row in rows {
+    let mut data = Buffer::unspecified(rows.len() * width);
+    for (&row, out) in rows.iter().zip(data.chunks_exact_mut(width.max(1))) {
         let start = row as usize * width;
-        data.extend(values[start..start + width].iter().map(|&v| real(v)));
+        let values = &values[start..start + width];
+        out.iter_mut().zip(values).for_each(|(out, &value)| *out = real(value));
     }
-    Tensor::new([rows.len(), width], data)
+    Tensor::from_buffer([rows.len(), width], data)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use moe_routers::telemetry::{GateStats, GateSummary};
 use moe_routers::{Routing, RoutingStats};
 use serde::{Deserialize, Serialize};
 
+use crate::intervals::{self, TaskIntervals};
 use crate::{Model, metrics};
 
 /// How a model does on a data split, without dropout and with the inference rule of its routers.
@@ -14,6 +15,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// One per task.
     pub tasks: Vec<TaskMetrics>,
+    /// For each task, how sure its metrics are.
+    pub intervals: Vec<TaskIntervals>,
     /// Spread of rows over experts, all gates together; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
     /// How each gate routes.
@@ -97,7 +100,7 @@ pub fn evaluate(
             add_main_experts(routing, main);
         }
     }
-    let tasks: Vec<TaskMetrics> = columns.iter().map(TaskColumn::metrics).collect();
+    let (tasks, intervals): (Vec<_>, Vec<_>) = columns.iter().map(TaskColumn::metrics).unzip();
     let weighted = tasks.iter().zip(task_weights).map(|(task, &w)| f64::from(w) * task.loss());
     Evaluation {
         loss: weighted.sum(),
@@ -105,6 +108,7 @@ pub fn evaluate(
         gates: gates.iter().map(GateStats::summary).collect(),
         main_experts,
         tasks,
+        intervals,
     }
 }
 
@@ -161,18 +165,32 @@ impl TaskColumn {
         }
     }
 
-    fn metrics(&self) -> TaskMetrics {
+    fn metrics(&self) -> (TaskMetrics, TaskIntervals) {
         let predictions = &self.predictions;
+        let of_losses = |losses: &[f64]| {
+            let rows = losses.len();
+            let interval = intervals::mean(losses);
+            (metrics::mean(losses), TaskIntervals { rows, loss: interval, ..Default::default() })
+        };
         match self.kind {
             TaskKind::Binary => {
+                let (loss, intervals) =
+                    of_losses(&metrics::log_losses(predictions, &self.positive));
                 let predicted: Vec<bool> = predictions.iter().map(|&z| z > 0.0).collect();
-                TaskMetrics::Binary {
-                    loss: metrics::log_loss(predictions, &self.positive),
-                    auc: metrics::roc_auc(predictions, &self.positive),
-                    accuracy: metrics::accuracy(&predicted, &self.positive),
-                }
+                let accuracy = metrics::accuracy(&predicted, &self.positive);
+                let auc = metrics::roc_auc(predictions, &self.positive);
+                let positives = self.positive.iter().filter(|&&positive| positive).count();
+                let negatives = self.positive.len() - positives;
+                let intervals = TaskIntervals {
+                    auc: auc.and_then(|auc| intervals::auc(auc, positives, negatives)),
+                    accuracy: intervals::share(accuracy, intervals.rows),
+                    ..intervals
+                };
+                (TaskMetrics::Binary { loss, auc, accuracy }, intervals)
             }
             TaskKind::Multiclass { classes } => {
+                let losses = metrics::cross_entropies(predictions, classes, &self.classes);
+                let (loss, intervals) = of_losses(&losses);
                 let largest = |row: &[f64]| {
                     let best =
                         (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]).then(b.cmp(&a)));
@@ -180,14 +198,15 @@ impl TaskColumn {
                 };
                 let predicted: Vec<u32> =
                     predictions.chunks_exact(classes.max(1)).map(largest).collect();
-                TaskMetrics::Multiclass {
-                    loss: metrics::cross_entropy(predictions, classes, &self.classes),
-                    accuracy: metrics::accuracy(&predicted, &self.classes),
-                }
+                let accuracy = metrics::accuracy(&predicted, &self.classes);
+                let interval = intervals::share(accuracy, intervals.rows);
+                let intervals = TaskIntervals { accuracy: interval, ..intervals };
+                (TaskMetrics::Multiclass { loss, accuracy }, intervals)
             }
             TaskKind::Regression => {
-                let mse = metrics::mse(predictions, &self.values);
-                TaskMetrics::Regression { loss: mse, mse }
+                let (mse, intervals) =
+                    of_losses(&metrics::squared_errors(predictions, &self.values));
+                (TaskMetrics::Regression { loss: mse, mse }, intervals)
             }
         }
     }

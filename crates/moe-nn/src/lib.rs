@@ -7,9 +7,9 @@
 //! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
 //!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
-//!   [`metrics`].
+//!   [`metrics`] and their [`intervals`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
-//!   [`load_weights`]: safetensors files.
+//!   [`load_weights`]: safetensors files; [`import_weights`]: those of another program.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -85,6 +85,8 @@ mod experts;
 mod gate_health;
 mod gradient_health;
 mod history;
+mod import;
+pub mod intervals;
 mod layer;
 mod layer_experts;
 mod layer_norm;
@@ -96,6 +98,7 @@ mod model;
 mod model_description;
 mod module;
 mod moe_layer;
+mod one_ahead;
 mod optimizer;
 mod run_dir;
 mod shared_bottom;
@@ -115,6 +118,7 @@ pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use expert_bank::ExpertBank;
 pub use experts::Experts;
 pub use history::{EpochRecord, History, StopReason};
+pub use import::{ImportMap, import_weights};
 pub use layer::Layer;
 pub use layer_experts::LayerExperts;
 pub use layer_norm::LayerNorm;

@@ -44,9 +44,13 @@ pub fn accuracy<T: PartialEq>(predicted: &[T], actual: &[T]) -> f64 {
 /// # Panics
 /// If the lengths differ.
 pub fn mse(predicted: &[f64], actual: &[f64]) -> f64 {
+    mean(&squared_errors(predicted, actual))
+}
+
+/// The squared error of each row.
+pub(crate) fn squared_errors(predicted: &[f64], actual: &[f64]) -> Vec<f64> {
     assert_eq!(predicted.len(), actual.len(), "one prediction per row");
-    let squares = predicted.iter().zip(actual).map(|(p, a)| (p - a) * (p - a));
-    squares.sum::<f64>() / actual.len().max(1) as f64
+    predicted.iter().zip(actual).map(|(p, a)| (p - a) * (p - a)).collect()
 }
 
 /// Root of the mean squared error; 0 if there are no rows.
@@ -135,11 +139,16 @@ impl<'a, T: Ord> Classes<'a, T> {
 /// # Panics
 /// If the lengths differ.
 pub fn log_loss(logits: &[f64], positive: &[bool]) -> f64 {
+    mean(&log_losses(logits, positive))
+}
+
+/// The binary cross-entropy of each row.
+pub(crate) fn log_losses(logits: &[f64], positive: &[bool]) -> Vec<f64> {
     assert_eq!(logits.len(), positive.len(), "one label per logit");
     let losses = logits.iter().zip(positive).map(|(z, &positive)| {
         z.max(0.0) - if positive { *z } else { 0.0 } + (-z.abs()).exp().ln_1p()
     });
-    losses.sum::<f64>() / logits.len().max(1) as f64
+    losses.collect()
 }
 
 /// Mean cross-entropy of the softmax of rows of `classes` logits; 0 if there are no rows.
@@ -147,13 +156,23 @@ pub fn log_loss(logits: &[f64], positive: &[bool]) -> f64 {
 /// # Panics
 /// If there is not one row of logits per label.
 pub fn cross_entropy(logits: &[f64], classes: usize, labels: &[u32]) -> f64 {
+    mean(&cross_entropies(logits, classes, labels))
+}
+
+/// The cross-entropy of each row.
+pub(crate) fn cross_entropies(logits: &[f64], classes: usize, labels: &[u32]) -> Vec<f64> {
     assert_eq!(logits.len(), classes * labels.len(), "one row of logits per label");
     let losses = logits.chunks_exact(classes.max(1)).zip(labels).map(|(row, &label)| {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|z| (z - max).exp()).sum();
         max + sum.ln() - row[label as usize]
     });
-    losses.sum::<f64>() / labels.len().max(1) as f64
+    losses.collect()
+}
+
+/// The mean; 0 if there are no values.
+pub(crate) fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
 /// Adjusted Rand index of two partitions (Hubert and Arabie, 1985): 1 for the same partition whatever its names,

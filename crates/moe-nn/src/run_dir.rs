@@ -19,6 +19,7 @@ const MANIFEST: &str = "manifest.json";
 const CONFIG: &str = "config.resolved.toml";
 const FEATURES: &str = "features.json";
 const METRICS: &str = "metrics.jsonl";
+const CARD: &str = "model.md";
 const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 
 /// A directory that keeps a training run, so that it can be interrupted at any moment and continued to the same bits.
@@ -29,6 +30,7 @@ const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 /// | `features.json` | how raw rows become inputs, if that is known |
 /// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
 /// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch |
+/// | `model.md` | what to know of the trained model, if that has been said ([`RunDir::set_card`]) |
 /// | `state` | optimiser, history, what is frozen and where rows went (see [`moe_core::envelope`]) |
 /// | `manifest.json` | which files are the run's, with their SHA-256; how long `metrics.jsonl` is; the model |
 ///
@@ -102,6 +104,9 @@ struct Files {
     config: Option<FileEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     features: Option<FileEntry>,
+    /// Of the checkpoint's model: the next checkpoint has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    card: Option<FileEntry>,
     metrics: FileEntry,
     last: FileEntry,
     best: FileEntry,
@@ -147,7 +152,8 @@ impl RunDir {
         fs::create_dir_all(path).map_err(io)?;
         for entry in fs::read_dir(path).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
-            if name == MANIFEST || !is_own(&name.to_string_lossy()) {
+            // There is no card before there is a manifest: this one is somebody else's.
+            if [MANIFEST, CARD].iter().any(|own| name == *own) || !is_own(&name.to_string_lossy()) {
                 return Err(RunDirError::NotEmpty { path: path.into(), found: name });
             }
         }
@@ -200,7 +206,7 @@ impl RunDir {
         let manifest = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
         let dir = RunDir { path: path.into(), manifest };
         let files = &dir.manifest.files;
-        for entry in files.config.iter().chain(&files.features) {
+        for entry in [&files.config, &files.features, &files.card].into_iter().flatten() {
             dir.read(entry)?;
         }
         let metrics = dir.read(&files.metrics)?;
@@ -262,6 +268,7 @@ impl RunDir {
         let is_first = self.manifest.files.last.name.is_empty();
         next.generation += u64::from(!is_first);
         let n = next.generation;
+        next.files.card = None;
         next.files.last = self.write(format!("last-{n}.safetensors"), &last.to_file())?;
         if is_first || history.best_epoch != next.best_epoch {
             next.files.best = self.write(format!("best-{n}.safetensors"), &best.to_file())?;
@@ -280,6 +287,23 @@ impl RunDir {
         let lines = self.read(&self.manifest.files.metrics)?;
         next.files.metrics = self.set_metrics(lines, new_epochs)?;
         (next.epochs, next.best_epoch) = (history.epochs.len(), history.best_epoch);
+        self.put_manifest(next)
+    }
+
+    /// Keeps a text about the model, in Markdown, as `model.md`, until the next checkpoint.
+    ///
+    /// # Errors
+    /// If a file cannot be written; the run is then whole, with the card before or without one.
+    pub fn set_card(&mut self, text: &str) -> Result<(), RunDirError> {
+        let mut next = self.manifest.clone();
+        if next.files.card.as_ref().is_some_and(|entry| entry.sha256 == sha256(text.as_bytes())) {
+            return Ok(());
+        }
+        // A file that the manifest names is not written over.
+        if next.files.card.take().is_some() {
+            self.put_manifest(next.clone())?;
+        }
+        next.files.card = Some(self.write(CARD.into(), text.as_bytes())?);
         self.put_manifest(next)
     }
 
@@ -369,8 +393,10 @@ impl RunDir {
 
     /// Removes files of other checkpoints.
     fn remove_stale(&self) -> Result<(), RunDirError> {
-        let Files { metrics, last, best, state, .. } = &self.manifest.files;
-        let kept = [MANIFEST, CONFIG, FEATURES, &metrics.name, &last.name, &best.name, &state.name];
+        let Files { card, metrics, last, best, state, .. } = &self.manifest.files;
+        let checkpoint = [metrics, last, best, state].into_iter().chain(card);
+        let mut kept = vec![MANIFEST, CONFIG, FEATURES];
+        kept.extend(checkpoint.map(|entry| entry.name.as_str()));
         let remove = || {
             for entry in fs::read_dir(&self.path)? {
                 let entry = entry?;
@@ -399,7 +425,7 @@ fn is_own(name: &str) -> bool {
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
     let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
     match name {
-        MANIFEST | CONFIG | FEATURES | METRICS => true,
+        MANIFEST | CONFIG | FEATURES | METRICS | CARD => true,
         _ if stem.len() < name.len() => number("last") || number("best"),
         _ => number("state"),
     }
@@ -428,6 +454,7 @@ mod tests {
             "config.resolved.toml",
             "features.json",
             "metrics.jsonl",
+            "model.md",
             "last.safetensors",
             "best-12.safetensors",
             "state",

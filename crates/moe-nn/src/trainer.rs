@@ -9,6 +9,7 @@ use moe_routers::{RoutingStats, TrainingLength};
 
 use crate::gate_health::{self, GateHealth};
 use crate::gradient_health::GradientHealth;
+use crate::one_ahead::one_ahead;
 use crate::{
     EpochRecord, Evaluation, History, Model, OptimizerOptions, OtherModule, StepContext, StepError,
     StepReport, StopReason, TrainState, Weights, evaluate, train_step,
@@ -23,6 +24,10 @@ pub struct TrainOptions {
     pub batch_rows: usize,
     /// Rows that are computed at a time, for batches that do not fit into memory (see [`train_step`]).
     pub micro_batch_rows: Option<usize>,
+    /// Whether a thread of its own makes the next batch while the present one is learnt; the result is the same. It is
+    /// for sources whose batches take long to make. From columns in memory a batch is made in a hundredth of a step or
+    /// less, and where all cores learn that is not worth a thread.
+    pub prefetch: bool,
     /// Largest number of epochs.
     pub epochs: usize,
     /// Training stops after so many epochs without a better validation loss.
@@ -42,6 +47,7 @@ impl Default for TrainOptions {
             seed: 0,
             batch_rows: 512,
             micro_batch_rows: None,
+            prefetch: false,
             epochs: 100,
             patience: 25,
             max_seconds: None,
@@ -291,20 +297,39 @@ impl<'a> Epoch<'a> {
         if let Some(passes) = model.fit(source) {
             return Ok(self.fitted(model, source, passes));
         }
-        let order = permutation(source.rows(), self.options.seed, "shuffle", self.number as u64);
-        let batches = order.chunks(self.options.batch_rows.max(1));
+        let TrainOptions { seed, batch_rows, micro_batch_rows, prefetch, .. } = *self.options;
+        let order = permutation(source.rows(), seed, "shuffle", self.number as u64);
+        let at_a_time = micro_batch_rows.unwrap_or(usize::MAX).max(1);
+        let mut batches = order.chunks(batch_rows.max(1)).map(|rows| -> Vec<Batch> {
+            rows.chunks(at_a_time).map(|rows| source.batch(rows)).collect()
+        });
         let steps = batches.len() as u64;
+        let mut learn = |batches: &mut dyn Iterator<Item = Vec<Batch>>| {
+            self.steps(model, batches, source.rows(), steps, observer)
+        };
+        let (loss, mut terms) =
+            if prefetch { one_ahead(batches, learn) } else { learn(&mut batches) }?;
+        terms.iter_mut().for_each(|term| term.1 /= steps as f64);
+        Ok((loss / steps as f64, terms))
+    }
+
+    /// Takes a step on each batch, in its parts; returns the sums of the tasks' loss and of every term of the loss.
+    fn steps(
+        &mut self,
+        model: &mut dyn Model,
+        batches: &mut dyn Iterator<Item = Vec<Batch>>,
+        rows: usize,
+        steps: u64,
+        observer: &mut dyn Observer,
+    ) -> Result<(f64, Vec<(String, f64)>), TrainError> {
         let mut tape = Tape::new();
         let mut loss_sum = 0.0;
         let mut sums: Vec<(String, f64)> = Vec::new();
-        for rows in batches {
-            let at_a_time = self.options.micro_batch_rows.unwrap_or(rows.len()).max(1);
-            let parts: Vec<Batch> = rows.chunks(at_a_time).map(|rows| source.batch(rows)).collect();
+        for parts in batches {
             let StepReport { loss, terms, gradient_norms, decisions } =
                 self.step(&mut tape, model, &parts)?;
             self.gradients.add(&gradient_norms);
-            let memories = &mut self.state.memories;
-            self.gates.add(&parts, &decisions, memories, source.rows());
+            self.gates.add(&parts, &decisions, &mut self.state.memories, rows);
             tracing::debug!(step = self.state.history.steps, loss, "step");
             observer.on_step(self.state.history.steps, steps, loss);
             loss_sum += loss;
@@ -314,8 +339,7 @@ impl<'a> Epoch<'a> {
                 sums.iter_mut().zip(terms).for_each(|(sum, term)| sum.1 += term.1);
             }
         }
-        sums.iter_mut().for_each(|sum| sum.1 /= steps as f64);
-        Ok((loss_sum / steps as f64, sums))
+        Ok((loss_sum, sums))
     }
 
     /// Notes that the model has been fitted in so many passes; returns what [`Epoch::train`] does.

@@ -148,7 +148,8 @@ pub fn load_weights(module: &mut dyn Module, path: &Path) -> Result<(), WeightsE
     weights.put_into(module).map_err(|source| WeightsError::Tensor { path: path.into(), source })
 }
 
-fn read_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
+/// The tensor of a file, in the precision of this build.
+pub(crate) fn read_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
     let shape = view.shape();
     if shape.len() > Shape::MAX_RANK {
         return Err(format!("has {} axes, more than {}", shape.len(), Shape::MAX_RANK));

@@ -7,6 +7,7 @@ use moe_core::batch::{Batch, InputSpec, Inputs, Target, TaskKind};
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut};
+use moe_nn::intervals::{self, TaskIntervals};
 use moe_nn::metrics::{accuracy, adjusted_rand_index, cross_entropy, log_loss, mse, roc_auc};
 use moe_nn::{MixtureDescription, Model, Module, Output, TaskMetrics, evaluate};
 use proptest::prelude::*;
@@ -232,6 +233,19 @@ fn evaluation_by_hand() {
     let expected = binary + 10.0 * multiclass + 100.0 * regression;
     assert_relative_eq!(evaluation.loss, expected, max_relative = 1e-14);
     assert_eq!((evaluation.routing, evaluation.main_experts.len()), (None, 0));
+
+    let [binary, multiclass, regression] = evaluation.intervals[..] else { panic!("three tasks") };
+    let losses = [softplus(-2.0), softplus(1.0), softplus(-2.0)];
+    assert_eq!((binary.rows, binary.auc), (3, None), "no width for an area of 1");
+    let [[low, high], [expected_low, expected_high]] =
+        [binary.loss, intervals::mean(&losses)].map(Option::unwrap);
+    assert_relative_eq!(low, expected_low, max_relative = 1e-12);
+    assert_relative_eq!(high, expected_high, max_relative = 1e-12);
+    for of_task in [binary, multiclass] {
+        assert_eq!((of_task.rows, of_task.accuracy), (3, intervals::share(2.0 / 3.0, 3)));
+    }
+    let of_errors = TaskIntervals { rows: 2, loss: intervals::mean(&[1.0, 4.0]), ..binary };
+    assert_eq!(regression, TaskIntervals { accuracy: None, ..of_errors });
 }
 
 #[test]

@@ -1,18 +1,17 @@
 //! Fifty training steps of the MovieLens model against PyTorch, recorded by `recorded/movielens_steps.py` (which
 //! says how weights, batches and masks are made, and what is stored).
 
+#[path = "common/movielens.rs"]
+mod movielens;
+
 use std::collections::BTreeMap;
 
-use moe_core::batch::{IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
-use moe_core::random::{Philox, unit};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Mixture, MixtureDescription, Model, Module, Optimizer, OptimizerOptions, task_loss};
-use moe_routers::Registry;
+use moe_nn::{Model, Module, Optimizer, OptimizerOptions, task_loss};
+use movielens::{SEED, batch, initial, model, word};
 use serde::Deserialize;
 
-const SEED: u64 = 38;
-const BATCH: u64 = 128;
 const BUCKETS: usize = 64;
 
 #[derive(Deserialize)]
@@ -27,63 +26,6 @@ struct RecordedParameter {
     norm: f64,
     moved: f64,
     sketch: Vec<f64>,
-}
-
-fn word(purpose: &str, index: usize) -> u32 {
-    Philox::new(SEED, purpose, 0).row_block(index as u64 / 4, 0, 0)[index % 4]
-}
-
-fn initial(name: &str, tensor: &Tensor) -> Tensor {
-    let scale = if name.starts_with("encoder") || name.ends_with("bias") {
-        0.05
-    } else if name.contains("gates") {
-        1.0
-    } else {
-        let [.., fan_in, fan_out] = tensor.shape()[..] else { unreachable!("matrices") };
-        (6.0 / (fan_in + fan_out) as f64).sqrt()
-    };
-    let purpose = format!("init.{name}");
-    Tensor::from_fn(*tensor.shape(), |i| {
-        (scale * (2.0 * f64::from(unit(word(&purpose, i))) - 1.0)) as Real
-    })
-}
-
-fn model(dropout: Real) -> Mixture {
-    let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
-    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    let description = MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user", 6040), column("movie", 3952)] },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-        embedding_width: 128,
-        experts: 16,
-        k: 2,
-        expert_hidden_widths: vec![],
-        expert_width: 256,
-        expert_dropout: dropout,
-        head_widths: vec![256],
-        router: "top-k".into(),
-        router_parameters: BTreeMap::new(),
-    };
-    let mut model = description.build(&Registry::standard(), SEED).unwrap();
-    model.visit_mut(&mut |name, mut state| {
-        let tensor = initial(name, state.tensor_mut());
-        *state.tensor_mut() = tensor;
-    });
-    model
-}
-
-/// Inputs, targets and row ids of a step.
-fn batch(step: u64) -> (Vec<u64>, Inputs, [Target; 2]) {
-    let row_ids: Vec<u64> = (step * BATCH..(step + 1) * BATCH).collect();
-    let philox = Philox::new(SEED, "rows", 0);
-    let words: Vec<[u32; 4]> = row_ids.iter().map(|&id| philox.row_block(id, 0, 0)).collect();
-    let users = words.iter().map(|w| w[0] % 6040).collect();
-    let movies = words.iter().map(|w| w[1] % 3952).collect();
-    let watch: Vec<Real> = words.iter().map(|w| (w[2] & 1) as Real).collect();
-    let values = words.iter().map(|w| (1 + w[3] % 5) as Real).collect();
-    let present = watch.iter().map(|&w| w == 1.0).collect();
-    let targets = [Target::Binary(watch), Target::Regression { values, present }];
-    (row_ids, Inputs::Ids(vec![users, movies]), targets)
 }
 
 fn distance(a: impl Iterator<Item = f64>, b: impl Iterator<Item = f64>) -> f64 {
@@ -102,7 +44,7 @@ fn sketch(name: &str, tensor: &Tensor) -> Vec<f64> {
 
 fn repeats(recording: &str, dropout: Real) {
     let recording: Recording = serde_json::from_str(recording).unwrap();
-    let mut model = model(dropout);
+    let mut model = model(2, dropout);
     let mut optimizer = Optimizer::new(OptimizerOptions::default());
     let double = size_of::<Real>() == 8;
 

@@ -54,6 +54,7 @@ fn files_at_rest_have_plain_names() {
     let (_place, path, model) = run(3);
     let (mut dir, state) = RunDir::open(&path).unwrap();
     assert!(names(&path).contains(&"last-3.safetensors".into()), "{:?}", names(&path));
+    dir.set_card("# A model\n").unwrap();
     dir.finish().unwrap();
     let at_rest = [
         "best.safetensors",
@@ -62,6 +63,7 @@ fn files_at_rest_have_plain_names() {
         "last.safetensors",
         "manifest.json",
         "metrics.jsonl",
+        "model.md",
         "state",
     ];
     assert_eq!(names(&path), at_rest);
@@ -76,6 +78,8 @@ fn files_at_rest_have_plain_names() {
     let mut model = build(&description(&source, "top-k"), 9);
     let options = TrainOptions { epochs: 5, ..options(1) };
     continue_training(&mut model, opened, &source, &source, &options, &mut dir).unwrap();
+    assert!(!path.join("model.md").exists(), "the card was that of the model before");
+    dir.set_card("# A better model\n").unwrap();
     dir.finish().unwrap();
     assert_eq!(names(&path), at_rest);
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
@@ -170,9 +174,36 @@ fn a_run_that_has_not_begun_is_begun_anew() {
 }
 
 #[test]
+fn a_card_is_replaced_as_a_whole() {
+    let (_place, path, _) = run(1);
+    let (mut dir, _) = RunDir::open(&path).unwrap();
+    for text in ["# One\n", "# Another one\n", "# Another one\n"] {
+        dir.set_card(text).unwrap();
+        assert_eq!(fs::read_to_string(path.join("model.md")).unwrap(), text);
+        RunDir::open(&path).unwrap();
+    }
+    // Killed after the file and before the manifest: it does not count.
+    let without = path.with_file_name("without");
+    copy(&path, &without);
+    let (mut dir, state) = RunDir::open(&without).unwrap();
+    dir.commit(&state).unwrap();
+    fs::write(without.join("model.md"), "# Hal").unwrap();
+    RunDir::open(&without).unwrap();
+    assert!(!without.join("model.md").exists());
+    // A file of this name in a directory that is no run yet is somebody else's.
+    let other = path.with_file_name("other");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("model.md"), "# Mine\n").unwrap();
+    let error = RunDir::create(&other, RunInfo::default(), &state).unwrap_err();
+    assert!(error.to_string().contains("it holds model.md"), "{error}");
+}
+
+#[test]
 fn every_file_missing_cut_or_changed_is_named() {
     let (place, path, _) = run(2);
-    RunDir::open(&path).unwrap().0.finish().unwrap();
+    let (mut dir, _) = RunDir::open(&path).unwrap();
+    dir.set_card("# A model\n").unwrap();
+    dir.finish().unwrap();
     let damaged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| -> String {
         let copied = tempfile::tempdir_in(place.path()).unwrap();
         copy(&path, copied.path());

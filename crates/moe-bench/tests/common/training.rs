@@ -5,12 +5,13 @@ use sha2::{Digest, Sha256};
 
 use super::{Place, timeless};
 
-pub const FILES: [&str; 7] = [
+pub const FILES: [&str; 8] = [
     "best.safetensors",
     "config.resolved.toml",
     "last.safetensors",
     "manifest.json",
     "metrics.jsonl",
+    "model.md",
     "result.json",
     "state",
 ];
@@ -90,7 +91,7 @@ pub fn check_manifest(place: &Place, out: &str) {
 
 /// Both runs have come to the same end.
 pub fn check_same_end(place: &Place, a: &str, b: &str) {
-    for name in ["best.safetensors", "last.safetensors", "config.resolved.toml"] {
+    for name in ["best.safetensors", "last.safetensors", "config.resolved.toml", "model.md"] {
         assert_eq!(
             place.read(&format!("{a}/{name}")),
             place.read(&format!("{b}/{name}")),

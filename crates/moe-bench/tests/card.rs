@@ -1,0 +1,107 @@
+//! `model.md`, the card of a run: what it says is what the run found, and what it does not say.
+
+mod common;
+
+use std::error::Error;
+use std::path::Path;
+
+use common::training::{args, place};
+use common::{Place, movielens};
+use moe_nn::{ModelDescription, Weights, load_weights};
+use moe_routers::Registry;
+
+/// What the card says a program does, as a program.
+fn load(run: &Path, registry: Registry) -> Result<Weights, Box<dyn Error>> {
+    let manifest = std::fs::read_to_string(run.join("manifest.json"))?;
+    let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
+    let description: ModelDescription = serde_json::from_value(manifest["models"]["best"].clone())?;
+    let mut model = description.build(&registry, 0)?;
+    load_weights(&mut *model, &run.join("best.safetensors"))?;
+    Ok(Weights::of(&*model))
+}
+
+#[test]
+fn it_says_what_the_run_found() {
+    let place = place();
+    place.run(&args("run", &[])).succeeded();
+    let (card, result) = (place.text("run/model.md"), place.json("run/result.json"));
+    let says = |text: &str| assert!(card.contains(text), "{text:?} is not in:\n{card}");
+    says("# top-k on multi-optdigits\n");
+    says("- 300 training, 100 validation, 100 test rows; split with seed 0\n");
+    says("- licence or terms: CC BY 4.0; E. Alpaydin and C. Kaynak");
+    says("- 4 experts, 2 gates, K = 2\n");
+    says(&format!("- {} learnable numbers\n", result["parameters"]));
+    says(&format!(
+        "epochs, {} steps; the weights of epoch {}",
+        result["steps"], result["best_epoch"]
+    ));
+    for task in ["left", "right"] {
+        let accuracy = result["test"]["tasks"][task]["accuracy"].as_f64().unwrap();
+        let interval = &result["test"]["ci95"][task]["accuracy"];
+        let [low, high] = [0, 1].map(|end| interval[end].as_f64().unwrap());
+        assert!(low < accuracy && accuracy < high, "{interval}");
+        says(&format!("| {task} | 100 | accuracy | {accuracy:.4} | {low:.4} to {high:.4} |\n"));
+    }
+    let gate = &result["routing"]["gates"][1];
+    let entropy = gate["load_entropy"].as_f64().unwrap();
+    says(&format!("| 1 | 2.00 | {entropy:.3} | {} |", gate["dead_experts"]));
+    for alarm in result["routing"]["alarms"].as_array().unwrap() {
+        says(alarm["text"].as_str().unwrap());
+    }
+    says(&format!("- moe {}\n", env!("CARGO_PKG_VERSION")));
+    says(&format!("- instruction set: {}", moe_core::kernel::instruction_set()));
+    says("\nrouters = [\"top-k\"]\n");
+}
+
+#[test]
+fn the_model_is_loaded_as_it_says() {
+    let place = place();
+    place.run(&args("run", &["--epochs", "1"])).succeeded();
+    let run = place.path("run");
+    let weights = load(&run, Registry::standard()).unwrap();
+    assert_eq!(weights, Weights::load(&run.join("best.safetensors")).unwrap());
+    let card = place.text("run/model.md");
+    let code = card.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
+    let here: Vec<&str> = include_str!("card.rs").lines().map(str::trim).collect();
+    let is_here = |line: &str| here.contains(&line.trim());
+    assert!(code.lines().count() == 5 && code.lines().all(is_here), "{code}");
+}
+
+#[test]
+fn a_model_without_gates_has_a_card() {
+    let place = place();
+    let run = ["train", "--config", "short.toml", "--router", "shared-bottom", "--out", "run"];
+    place.run(&run).succeeded();
+    let card = place.text("run/model.md");
+    assert!(card.contains("\nThe model has no gates.\n") && !card.contains("gates, K"), "{card}");
+}
+
+/// A run on files, with every option that is a place.
+fn on_files(place: &Place) -> String {
+    place.write("tables/mine.csv", format!("user,movie,watch,rating\n{}", movielens(400)));
+    let place_of =
+        |key: &str, name: &str| format!("dataset.{key}='{}'", place.path(name).display());
+    let set = [
+        place_of("ratings_file", "tables/mine.csv"),
+        place_of("cache_dir", "cache"),
+        place_of("data_dir", "tables"),
+    ];
+    let mut run = vec!["train", "--preset", "smoke", "--dataset", "movielens-csv", "--out", "run"];
+    run.extend(["--router", "top-k", "--set", "dataset.user_column=user", "--set"]);
+    run.extend(["dataset.item_column=movie", "--epochs", "1"]);
+    set.iter().for_each(|set| run.extend(["--set", set]));
+    place.run(&run).succeeded();
+    place.text("run/model.md")
+}
+
+#[test]
+fn it_does_not_say_where_the_files_were() {
+    let place = Place::new();
+    let card = on_files(&place);
+    let folder = place.path("").display().to_string();
+    assert!(place.text("run/config.resolved.toml").contains(&folder), "the test has such paths");
+    assert!(!card.contains(&folder), "{card}");
+    assert!(card.contains("ratings_file = \"mine.csv\"\n"), "{card}");
+    assert!(card.contains("| watch | 80 | auc | "), "{card}");
+    assert!(card.contains("| rating | ") && card.contains(" | mse | "), "{card}");
+}
