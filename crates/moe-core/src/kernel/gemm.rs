@@ -21,14 +21,17 @@ pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.get()
 }
 
+/// A function of a number and some rows of a product.
+pub type RowsFn<'f> = &'f (dyn Fn(usize, &mut [Real]) + Sync);
+
 /// What is done to the rows of a product before and after it, block by block, while they are in the caches.
 #[derive(Clone, Copy, Default)]
 pub struct Around<'f> {
     /// Called with a group and some of its rows; the product is then added to what they hold. Without it they are
     /// overwritten.
-    pub before: Option<&'f (dyn Fn(usize, &mut [Real]) + Sync)>,
+    pub before: Option<RowsFn<'f>>,
     /// Called with the number of the first of some rows, of all groups together, and the rows.
-    pub after: Option<&'f (dyn Fn(usize, &mut [Real]) + Sync)>,
+    pub after: Option<RowsFn<'f>>,
 }
 
 impl std::fmt::Debug for Around<'_> {

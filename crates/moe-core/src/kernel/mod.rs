@@ -15,7 +15,7 @@ mod reduce;
 mod rows;
 pub mod vector_math;
 
-pub use gemm::{Around, gemm, gemm_groups, instruction_set, multiply_adds};
+pub use gemm::{Around, RowsFn, gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
 pub use parallel::{PIECE, ROW_BLOCK, for_pieces, for_row_blocks, for_row_blocks2};
 pub use raw::{Loops, wide};

@@ -1,4 +1,5 @@
 use crate::Tensor;
+use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, Tape, Var};
 
 struct Concat;
@@ -15,13 +16,14 @@ impl Operator for Concat {
         }
         let cols = inputs.iter().map(|input| input.cols()).sum();
         let mut out = Tensor::unspecified([rows, cols]);
-        let mut rest = out.as_mut_slice();
-        for row in 0..rows {
-            for input in inputs {
-                let part = rest.split_off_mut(..input.cols()).expect("widths add up to the row");
-                part.copy_from_slice(input.row(row));
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            for (r, mut row) in block.chunks_exact_mut(cols).enumerate() {
+                for input in inputs {
+                    let part = row.split_off_mut(..input.cols()).expect("widths add up to the row");
+                    part.copy_from_slice(input.row(first + r));
+                }
             }
-        }
+        });
         out
     }
 
@@ -31,10 +33,11 @@ impl Operator for Concat {
             let end = start + input.cols();
             if gradients.wants(i) {
                 let mut part = Tensor::unspecified(*input.shape());
-                let rows = part.as_mut_slice().chunks_exact_mut((end - start).max(1));
-                for (row, out) in rows.enumerate() {
-                    out.copy_from_slice(&at.cotangent.row(row)[start..end]);
-                }
+                for_row_blocks(part.as_mut_slice(), end - start, |first, block| {
+                    for (r, out) in block.chunks_exact_mut(end - start).enumerate() {
+                        out.copy_from_slice(&at.cotangent.row(first + r)[start..end]);
+                    }
+                });
                 gradients.add(i, part);
             }
             start = end;

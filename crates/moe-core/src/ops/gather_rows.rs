@@ -1,3 +1,4 @@
+use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, RowGradient, Var};
 use crate::{Buffer, Tensor};
 
@@ -14,14 +15,16 @@ impl Operator for GatherRows {
         let table = inputs[0];
         let cols = table.cols();
         let mut out = Tensor::unspecified([self.ids.len(), cols]);
-        for (&id, row) in self.ids.iter().zip(out.as_mut_slice().chunks_exact_mut(cols.max(1))) {
-            assert!(
-                (id as usize) < table.rows(),
-                "gather_rows: row {id} of a table of {} rows",
-                table.rows()
-            );
-            row.copy_from_slice(table.row(id as usize));
-        }
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            for (&id, row) in self.ids[first..].iter().zip(block.chunks_exact_mut(cols)) {
+                assert!(
+                    (id as usize) < table.rows(),
+                    "gather_rows: row {id} of a table of {} rows",
+                    table.rows()
+                );
+                row.copy_from_slice(table.row(id as usize));
+            }
+        });
         out
     }
 

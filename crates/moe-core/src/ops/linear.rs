@@ -1,4 +1,4 @@
-use crate::kernel::{Around, gemm_groups, sum_axis};
+use crate::kernel::{Around, RowsFn, gemm_groups, sum_axis};
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
@@ -33,7 +33,7 @@ fn affine_then(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    after: Option<&(dyn Fn(usize, &mut [Real]) + Sync)>,
+    after: Option<RowsFn<'_>>,
     y: &mut [Real],
 ) {
     if let Some(bias) = bias {
