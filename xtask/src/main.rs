@@ -6,6 +6,7 @@ mod layers;
 mod manifest;
 mod miri;
 mod package;
+mod performance;
 mod readme;
 mod required;
 mod run;
@@ -22,6 +23,8 @@ usage: cargo xtask VERB
   ci [STEP...]   run all checks, cheapest first, or only the named ones
   ci --list      list the steps
   layers         check crate graph, manifests and sources (the step `layers` of ci)
+  performance [SCRIPT]
+                 measure peers, and PyTorch with the script if one is given, and rewrite docs/performance.md
   miri           run the tests of the unsafe kernels under miri, if it is installed
 ";
 
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
             Err(error) => return usage(&error.to_string()),
         },
         ["layers"] => structure::check(),
+        ["performance"] => performance::measure(None),
+        ["performance", script] => performance::measure(Some(script)),
         ["miri"] => miri::check().map(|outcome| println!("miri: {outcome}")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
