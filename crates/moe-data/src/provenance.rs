@@ -5,6 +5,7 @@
 pub(crate) struct Provenance {
     pub(crate) downloads: &'static [Download<'static>],
     /// Whether its terms are to be accepted before it is fetched.
+    #[cfg_attr(not(feature = "download"), expect(dead_code, reason = "only fetching asks"))]
     pub(crate) must_accept: bool,
     /// Files of the original distribution and the SHA-256 of their (unpacked) content.
     pub(crate) known: &'static [(&'static str, &'static str)],
