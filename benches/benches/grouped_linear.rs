@@ -1,5 +1,5 @@
 //! The layer of the experts against one product with the weights of all of them side by side, as a dense mixture
-//! computes it. Throughput in FLOP/s: where it is equal, the cost follows the slots.
+//! computes it, and against a product for each expert (`loop`). Throughput in FLOP/s: where it is equal, the cost follows the slots.
 
 use std::sync::Arc;
 
@@ -31,6 +31,22 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             v[0].grouped_linear(v[1], v[2], &plan)
         });
     }
+
+    // Expert by expert, each a product of its own.
+    let k = 2;
+    let plan = ExpertPlan::new(&[&assignments(EXPERTS, k, &mut rng)]);
+    let x = uniform([plan.slots(), INPUTS], &mut rng);
+    let mut inputs = vec![x];
+    inputs.extend((0..EXPERTS).map(|_| uniform([INPUTS, OUTPUTS], &mut rng)));
+    inputs.extend((0..EXPERTS).map(|_| uniform([OUTPUTS], &mut rng)));
+    let parameters = format!("loop-K{k}-N{EXPERTS}");
+    bench_operator(&mut group, &parameters, work(plan.slots()), &inputs, |v| {
+        let outputs = (0..EXPERTS).map(|expert| {
+            let slots = plan.slots_of_expert(expert);
+            v[0].slice(0, slots).linear(v[1 + expert], v[1 + EXPERTS + expert]).sum()
+        });
+        outputs.reduce(|a, b| a + b).expect("there is an expert")
+    });
 
     let x = uniform([ROWS, INPUTS], &mut rng);
     let weight = uniform([INPUTS, EXPERTS * OUTPUTS], &mut rng);

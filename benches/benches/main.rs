@@ -6,6 +6,7 @@
 mod combine;
 mod dispatch;
 mod elementary;
+mod embedding;
 mod gemm;
 mod grouped_linear;
 mod movielens_step;
@@ -37,6 +38,7 @@ fn main() {
     sinkhorn::bench(&mut criterion);
     optimizer::bench(&mut criterion);
     elementary::bench(&mut criterion);
+    embedding::bench(&mut criterion);
     telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
     ratings::bench(&mut criterion);

@@ -109,7 +109,7 @@ fn counterpart(bench: &str, variant: &str) -> Option<&'static str> {
         ("movielens_step", "top-k") => Some("sparse/adam_fused"),
         ("movielens_infer", "top-k/b512") => Some("sparse/b512"),
         ("movielens_infer", "top-k/b1") => Some("sparse/b1"),
-        ("ffn", _) => Some("sparse"),
+        ("ffn", "sparse") => Some("sparse"),
         _ => None,
     }
 }

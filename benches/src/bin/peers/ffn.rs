@@ -3,11 +3,12 @@
 use std::hint::black_box;
 
 use benches::data::{rng, uniform};
+use moe_core::dispatch::Assignments;
 use moe_core::random::chacha;
-use moe_core::tape::Tape;
-use moe_core::{Mode, Pass, Tensor};
+use moe_core::tape::{Tape, Var};
+use moe_core::{Mode, Pass, Real, Tensor};
 use moe_nn::{ExpertBank, MlpOptions, MoeLayer};
-use moe_routers::{GateSpec, Gates, TopK};
+use moe_routers::{GateSpec, Gates, RouteContext, Router, Routing, TopK};
 use serde_json::json;
 
 use crate::limits;
@@ -20,6 +21,51 @@ const ROWS: usize = 2048;
 const WIDTH: usize = 256;
 const HIDDEN: usize = 1024;
 
+/// N and K of a layer with a top-k gate; or of one where half of the rows go to the first expert.
+#[derive(Clone, Copy)]
+struct Shape {
+    experts: usize,
+    k: usize,
+    is_skewed: bool,
+}
+
+impl Shape {
+    fn gate(self) -> Box<dyn Router> {
+        let Shape { experts, k, is_skewed } = self;
+        if is_skewed {
+            return Box::new(Skewed { experts, k });
+        }
+        let spec = GateSpec { inputs: WIDTH, experts, k, seed: 1, gate: 0 };
+        Box::new(TopK::new(&spec, 0.0))
+    }
+}
+
+/// The first expert for every second row, and else the experts in turns.
+struct Skewed {
+    experts: usize,
+    k: usize,
+}
+
+impl Router for Skewed {
+    fn num_experts(&self) -> usize {
+        self.experts
+    }
+
+    fn route<'t>(&self, _: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        let rows = (0..x.shape()[0]).map(|row| {
+            let others = (0..).map(|i| 1 + (row * self.k + i) % (self.experts - 1));
+            let first = (row % 2 == 0).then_some(0);
+            let mut chosen: Vec<u32> =
+                first.into_iter().chain(others).take(self.k).map(|expert| expert as u32).collect();
+            chosen.sort_unstable();
+            chosen
+        });
+        let assignments = Assignments::from_rows(self.experts, rows);
+        let weights = Tensor::full([assignments.pairs()], 1.0 / self.k as Real);
+        Routing::new(assignments, x.tape().constant(weights))
+    }
+}
+
 /// A layer, its input and the gradient of its output.
 struct Layer {
     layer: MoeLayer,
@@ -30,9 +76,8 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(experts: usize, k: usize) -> Self {
-        let spec = GateSpec { inputs: WIDTH, experts, k, seed: 1, gate: 0 };
-        let gates = Gates::new(vec![Box::new(TopK::new(&spec, 0.0))]);
+    fn new(shape: Shape) -> Self {
+        let (gates, experts) = (Gates::new(vec![shape.gate()]), shape.experts);
         let options = MlpOptions { hidden: vec![HIDDEN], ..MlpOptions::default() };
         let bank =
             ExpertBank::new(experts, WIDTH, WIDTH, &options, &mut chacha(1, "init.experts", 0));
@@ -62,19 +107,22 @@ fn flops(k: usize) -> f64 {
     (3 * 2 * 2 * ROWS * k * WIDTH * HIDDEN) as f64
 }
 
-/// The layer with each number of experts, K = 2, in turns with what the machine can do, then with each K.
+/// The layer with each number of experts, K = 2, in turns with what the machine can do; then with each K, and with unequal
+/// loads.
 pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
-    let most = experts.iter().map(|&experts| (experts, 2));
-    let of_16 = [(16, 1), (16, 4), (16, 8)];
-    let shapes: Vec<_> = most.chain(of_16).collect();
-    let mut layers: Vec<_> = shapes.iter().map(|&(n, k)| Layer::new(n, k)).collect();
+    let shape = |experts, k| Shape { experts, k, is_skewed: false };
+    let mut shapes: Vec<_> = experts.iter().map(|&experts| shape(experts, 2)).collect();
+    shapes.extend([1, 4, 8].map(|k| shape(16, k)));
+    shapes.push(Shape { is_skewed: true, ..shape(16, 2) });
+    let mut layers: Vec<_> = shapes.iter().map(|&shape| Layer::new(shape)).collect();
     let mut cases: Vec<Case<'_>> = vec![Box::new(limits::multiply_adds)];
     cases.extend(layers.iter_mut().map(|layer| -> Case<'_> { Box::new(|| layer.run()) }));
     let times = rounds.time(&mut cases);
     let peak = report.threads as f64 * limits::flops() / times[0].median;
-    for ((experts, k), times) in shapes.into_iter().zip(&times[1..]) {
+    for (Shape { experts, k, is_skewed }, times) in shapes.into_iter().zip(&times[1..]) {
         let fields = json!({
-            "tokens": ROWS, "dim": WIDTH, "hidden": HIDDEN, "experts": experts, "k": k, "variant": "sparse",
+            "tokens": ROWS, "dim": WIDTH, "hidden": HIDDEN, "experts": experts, "k": k,
+            "variant": if is_skewed { "sparse, half of the rows to one expert" } else { "sparse" },
             "useful_gflops": rounded(flops(k) / times.median / 1e6),
         });
         report.line("ffn", with(fields, time_fields(*times, flops(k), peak)));
