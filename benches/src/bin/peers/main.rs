@@ -8,6 +8,7 @@
 
 mod ffn;
 mod limits;
+mod memory;
 mod movielens;
 mod report;
 mod timing;
@@ -40,6 +41,8 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
 enum Bench {
+    /// Resident memory of training.
+    Memory,
     /// Multiply-adds and memory.
     Limits,
     /// A training step of the MovieLens model with each router.
@@ -61,6 +64,9 @@ fn main() {
         let pool = pool.expect("the system has threads");
         let report = Report { threads };
         pool.install(|| {
+            if wanted(Bench::Memory) && threads == usize::from(args.threads[0]) {
+                memory::training(&report);
+            }
             if wanted(Bench::Limits) {
                 limits(&report, rounds(1));
             }

@@ -55,15 +55,15 @@ fn variants() -> Vec<Variant> {
 const SATURATED: &str = "comet-saturated";
 
 /// A model that takes a step at each call.
-struct Training {
-    model: Mixture,
+pub(crate) struct Training {
+    pub(crate) model: Mixture,
     optimizer: Optimizer,
     tape: Tape,
     step: u64,
 }
 
 impl Training {
-    fn new((name, router, parameters): &Variant) -> Self {
+    pub(crate) fn new((name, router, parameters): &Variant) -> Self {
         let mut model = movielens::model(router, EXPERTS, parameters);
         if *name == SATURATED {
             movielens::saturate(|f| model.visit_mut(f));
@@ -73,7 +73,7 @@ impl Training {
         Training { model, optimizer: Optimizer::new(options), tape: Tape::new(), step: 0 }
     }
 
-    fn step(&mut self, batches: &[Batch]) -> StepReport {
+    pub(crate) fn step(&mut self, batches: &[Batch]) -> StepReport {
         let tasks = movielens::tasks();
         let task_weights = &[0.5, 0.5];
         let at = StepContext { seed: 1, step: self.step, epoch: 0, tasks: &tasks, task_weights };
