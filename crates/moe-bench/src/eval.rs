@@ -243,17 +243,28 @@ fn sweep(run: &KeptRun<'_>, part: &Split, parameter: SweepKey, models: Vec<Varia
 
 /// What the predictions for a part cost, without the making of batches and metrics.
 fn cost(run: &KeptRun<'_>, model: &dyn Model, part: &Split) -> Cost {
-    let (mut time, mut work) = (Duration::ZERO, 0);
-    for batch in run.batches(part) {
-        let (start, before) = (Instant::now(), kernel::multiply_adds());
-        model.forward(&Tape::inference(), &Pass::inference(&batch), &batch.inputs);
-        work += kernel::multiply_adds() - before;
-        time += start.elapsed();
+    /// A small part is gone through again, so that the fastest time is nobody else's.
+    const LEAST: Duration = Duration::from_millis(50);
+    let once = || {
+        let (mut time, mut work) = (Duration::ZERO, 0);
+        for batch in run.batches(part) {
+            let (start, before) = (Instant::now(), kernel::multiply_adds());
+            model.forward(&Tape::inference(), &Pass::inference(&batch), &batch.inputs);
+            work += kernel::multiply_adds() - before;
+            time += start.elapsed();
+        }
+        (time, work)
+    };
+    let (mut fastest, work) = once();
+    let mut all = fastest;
+    while all < LEAST {
+        let (time, _) = once();
+        (fastest, all) = (fastest.min(time), all + time.max(Duration::from_micros(1)));
     }
     let rows = part.rows() as f64;
     Cost {
         multiply_adds_per_row: work as f64 / rows,
-        seconds_per_thousand_rows: time.as_secs_f64() * 1000.0 / rows,
+        seconds_per_thousand_rows: fastest.as_secs_f64() * 1000.0 / rows,
     }
 }
 

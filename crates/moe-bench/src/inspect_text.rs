@@ -129,9 +129,11 @@ fn of_tree(number: usize, tree: &TreeSummary, style: Style) -> String {
     }
     for (i, line) in tree.leaves.chunks(SPLITS).enumerate() {
         let name = if i == 0 { "leaves" } else { "" };
-        let leaf =
-            |expert: u32, share: f64| format!("{:<14}", format!("{expert}: {}", percent(share)));
-        let cells: Vec<String> = line.iter().map(|l| leaf(l.expert, l.share)).collect();
+        let cells = line.iter().map(|leaf| {
+            let share = if leaf.reached > 0.0 { percent(leaf.share) } else { "-".into() };
+            format!("{:<14}", format!("{}: {share}", leaf.expert))
+        });
+        let cells: Vec<String> = cells.collect();
         let _ = writeln!(text, "  {name:<9} {}", cells.concat().trim_end());
     }
     if style == Style::Markdown {

@@ -116,8 +116,10 @@ impl<'r> KeptRun<'r> {
     ) -> Result<Self, Error> {
         let (dir, state) = RunDir::open_to_read(path)?;
         let wrong = |file: &str, problem: String| Error::OutDir { path: path.join(file), problem };
-        let no_config = || wrong("", "has no configuration, so its data are not known".into());
-        let text = dir.config()?.ok_or_else(no_config)?;
+        let text = dir.config()?.ok_or_else(|| {
+            let problem = "has no configuration, so its data are not known".into();
+            Error::OutDir { path: path.into(), problem }
+        })?;
         let mut config =
             Config::parse(&text).map_err(|problem| wrong("config.resolved.toml", problem))?;
         if data_dir.is_some() {
