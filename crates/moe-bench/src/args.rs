@@ -80,7 +80,8 @@ enum LogLevel {
 /// How results are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Aligned text
+    /// Aligned text; `text` says the same
+    #[value(alias = "text")]
     Table,
     /// One JSON object
     Json,
@@ -125,13 +126,18 @@ impl SharedArgs {
 
     /// A pool with the number of threads asked for.
     pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, Error> {
-        const MOST: usize = 1024;
-        let threads = self.threads.unwrap_or(0);
-        if self.threads == Some(0) || threads > MOST {
-            let text = format!("--threads {threads} is not allowed; it must be from 1 to {MOST}");
-            return Err(Error::Config(text));
-        }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        pool.map_err(|error| Error::Config(format!("--threads {threads}: {error}")))
+        pool(self.threads)
     }
+}
+
+/// A pool with what `--threads` asks for.
+pub(crate) fn pool(threads: Option<usize>) -> Result<rayon::ThreadPool, Error> {
+    const MOST: usize = 1024;
+    let count = threads.unwrap_or(0);
+    if threads == Some(0) || count > MOST {
+        let text = format!("--threads {count} is not allowed; it must be from 1 to {MOST}");
+        return Err(Error::Config(text));
+    }
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
+    pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
 }

@@ -6,6 +6,8 @@ use moe_routers::Registry;
 
 use crate::args::{CompareArgs, TrainArgs};
 use crate::data::{self, DataArgs, FetchArgs};
+use crate::eval::{self, EvalArgs};
+use crate::inspect::{self, InspectArgs};
 use crate::{Error, commands, output};
 
 /// Trains and compares routers for sparse mixtures of experts on CPU.
@@ -22,6 +24,10 @@ enum Command {
     Compare(CompareArgs),
     /// Trains one router and keeps the model
     Train(TrainArgs),
+    /// Tests a model that `moe train` has kept, also with another K
+    Eval(EvalArgs),
+    /// Shows how the gates of a model that `moe train` has kept route rows
+    Inspect(InspectArgs),
     /// Lists the routers with their parameters
     Routers,
     /// Says what data sets there are
@@ -93,6 +99,8 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
             let pool = args.shared.pool()?;
             pool.install(|| commands::train(&config, registry, &args.shared, args.resume))
         }
+        Command::Eval(args) => eval::eval(&args, registry),
+        Command::Inspect(args) => inspect::inspect(&args, registry),
         Command::Routers => Ok(commands::routers(registry)),
         Command::Data(DataCommand::List) => Ok(data::list()),
         Command::Data(DataCommand::Fetch(args)) => data::fetch(&args),

@@ -47,7 +47,8 @@ impl Config {
         config.map_err(|problem| Error::Config(format!("{}: {problem}", path.display())))
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// A configuration from the text of a TOML file, or what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
             // Place and excerpt, then the message.
             let whole = error.to_string();

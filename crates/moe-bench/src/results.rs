@@ -121,6 +121,30 @@ impl TestResult {
         TestResult { loss: evaluation.loss, tasks: metrics.collect(), ci95 }
     }
 
+    /// Every metric of every task with its 95 % interval, as cells: task, rows, metric, value, interval.
+    pub(crate) fn lines(&self) -> Vec<Vec<String>> {
+        let mut lines = Vec::new();
+        for (task, of) in &self.ci95 {
+            for (name, interval) in
+                [("loss", of.loss), ("auc", of.auc), ("accuracy", of.accuracy), ("mse", of.loss)]
+            {
+                if self.tasks[task].get(name).is_none() {
+                    continue;
+                }
+                let value = self.metric(task, name);
+                let interval = interval.map(|[low, high]| format!("{low:.4} to {high:.4}"));
+                lines.push(vec![
+                    task.clone(),
+                    of.rows.to_string(),
+                    name.to_owned(),
+                    value.map_or("-".into(), |value| format!("{value:.4}")),
+                    interval.unwrap_or_else(|| "-".into()),
+                ]);
+            }
+        }
+        lines
+    }
+
     /// A metric of a task, if the task has it and it is defined.
     pub fn metric(&self, task: &str, name: &str) -> Option<f64> {
         self.tasks.get(task)?.get(name)?.as_f64()
@@ -168,6 +192,16 @@ pub struct GateAlarm {
     pub text: String,
 }
 
+impl GateAlarm {
+    /// What looks wrong with a gate.
+    pub(crate) fn all(gate: usize, summary: &GateSummary) -> Vec<GateAlarm> {
+        let alarms = summary.alarms(&Thresholds::default()).into_iter();
+        alarms
+            .map(|alarm| GateAlarm { gate, alarm: alarm.name(), text: alarm.to_string() })
+            .collect()
+    }
+}
+
 impl RoutingResult {
     pub(crate) fn new(
         history: &History,
@@ -187,14 +221,8 @@ impl RoutingResult {
         let mean = |value: &dyn Fn(&GateSummary) -> f64| {
             gates.iter().map(value).sum::<f64>() / gates.len().max(1) as f64
         };
-        let alarms = gates.iter().enumerate().flat_map(|(gate, summary)| {
-            let alarms = summary.alarms(&Thresholds::default()).into_iter();
-            alarms.map(move |alarm| GateAlarm {
-                gate,
-                alarm: alarm.name(),
-                text: alarm.to_string(),
-            })
-        });
+        let alarms = gates.iter().enumerate();
+        let alarms = alarms.flat_map(|(gate, summary)| GateAlarm::all(gate, summary));
         RoutingResult {
             rows_up_to_k: mean(&|gate| gate.share_up_to(k)),
             mutual_information: mean(&|gate| gate.mutual_information),

@@ -61,26 +61,38 @@ pub(crate) fn comparison(comparison: &Comparison, style: Style) -> String {
     mean_column("seconds", |run| run.seconds, 1);
     mean_column("steps/s", |run| run.steps_per_second, 1);
 
-    let mut table = Table::new();
-    table.load_preset(match style {
-        Style::Text => presets::NOTHING,
-        Style::Markdown => presets::ASCII_MARKDOWN,
-    });
-    let heads = columns.iter().map(|(head, _)| head.clone());
-    let heads = std::iter::once("router".to_string()).chain(heads);
-    table.set_header(heads.chain(["vs baseline".to_string()]));
-    for summary in &comparison.summary {
+    let mut heads = vec!["router"];
+    heads.extend(columns.iter().map(|(head, _)| head.as_str()));
+    heads.push("vs baseline");
+    let rows = comparison.summary.iter().map(|summary| {
         let runs: Vec<&RunResult> =
             comparison.runs.iter().filter(|run| run.router == summary.router).collect();
         let mut row = vec![summary.router.clone()];
         row.extend(columns.iter().map(|(_, cell)| cell(&runs)));
         row.push(summary.vs_baseline.as_ref().map_or("baseline".into(), against));
-        table.add_row(row);
-    }
+        row
+    });
+    let table = drawn(style, &heads, rows);
+    format!("{table}\n{}\n{}", legend(comparison), alarms(comparison))
+}
+
+/// A table whose first column is on the left and all others on the right, with a line's end.
+pub(crate) fn drawn(
+    style: Style,
+    heads: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> String {
+    let mut table = Table::new();
+    table.load_preset(match style {
+        Style::Text => presets::NOTHING,
+        Style::Markdown => presets::ASCII_MARKDOWN,
+    });
+    table.set_header(heads);
+    table.add_rows(rows);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    format!("{table}\n\n{}\n{}", legend(comparison), alarms(comparison))
+    format!("{table}\n")
 }
 
 /// A line per kind of alarm: which routers, in how many of their gates.

@@ -104,6 +104,16 @@ impl Mixture {
         assert_eq!(heads.len(), layer.num_gates(), "one head per gate");
         Mixture { encoder, layer, heads }
     }
+
+    /// What makes of inputs the rows that gates and experts see.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
+    }
+
+    /// The gates and the experts.
+    pub fn layer(&self) -> &MoeLayer {
+        &self.layer
+    }
 }
 
 impl Model for Mixture {

@@ -34,6 +34,11 @@ impl MoeLayer {
         self.gates.num_gates()
     }
 
+    /// The gates.
+    pub fn gates(&self) -> &dyn GateSet {
+        &*self.gates
+    }
+
     /// O.
     pub fn outputs(&self) -> usize {
         self.experts.outputs()

@@ -181,12 +181,24 @@ impl RunDir {
         Ok(dir)
     }
 
-    /// The run in `path`, and where it was. Every file is checked against the manifest; what a checkpoint that did not
-    /// come to be has left is removed.
+    /// The run in `path`, and where it was, to be continued. Every file is checked against the manifest; what a
+    /// checkpoint that did not come to be has left is removed.
     ///
     /// # Errors
     /// If it is not the directory of a run of this version and precision, or a file is missing or changed.
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
+        let (dir, state) = Self::open_to_read(path)?;
+        // Lines after the checkpoint are of epochs that will be run again.
+        dir.set_metrics(dir.read(&dir.manifest.files.metrics)?, &[])?;
+        dir.remove_stale()?;
+        Ok((dir, state))
+    }
+
+    /// The run in `path`, and where it is, checked like [`RunDir::open`]. Nothing is written: the run may be in training.
+    ///
+    /// # Errors
+    /// As [`RunDir::open`].
+    pub fn open_to_read(path: &Path) -> Result<(Self, TrainState), RunDirError> {
         let file = path.join(MANIFEST);
         let damaged = |problem: String| RunDirError::Damaged { path: file.clone(), problem };
         let text = match fs::read(&file) {
@@ -209,7 +221,7 @@ impl RunDir {
         for entry in [&files.config, &files.features, &files.card].into_iter().flatten() {
             dir.read(entry)?;
         }
-        let metrics = dir.read(&files.metrics)?;
+        dir.read(&files.metrics)?;
         let weights = |entry: &FileEntry| -> Result<Weights, RunDirError> {
             Ok(Weights::from_file(&dir.file(&entry.name), &dir.read(entry)?)?)
         };
@@ -217,9 +229,6 @@ impl RunDir {
         let state = dir.file(&files.state.name);
         let saved: Saved<'_> = envelope::open(STATE_KIND, &dir.read(&files.state)?)
             .map_err(|problem| EnvelopeError { path: state, problem })?;
-        // Lines after the checkpoint are of epochs that will be run again.
-        dir.set_metrics(metrics, &[])?;
-        dir.remove_stale()?;
         let state = TrainState {
             optimizer: saved.optimizer.into_owned(),
             last,
@@ -234,6 +243,11 @@ impl RunDir {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Description of the model with the weights [`TrainState::best`]; see [`RunInfo::model`].
+    pub fn model(&self) -> &serde_json::Value {
+        &self.manifest.models.best
     }
 
     /// The configuration that the run was created with.

@@ -127,6 +127,10 @@ fn an_unfinished_checkpoint_does_not_count() {
                 let cut = least.max(content.len() / 2);
                 fs::write(path.join(name), &content[..cut]).unwrap();
             }
+            let found = names(&path);
+            let (_, read) = RunDir::open_to_read(&path).unwrap();
+            assert!(read == state, "{whole} {half}");
+            assert_eq!(names(&path), found, "{whole} {half}");
             let (_, opened) = RunDir::open(&path).unwrap();
             assert!(opened == state, "{whole} {half}");
             assert_eq!(names(&path), names(&before), "{whole} {half}");

@@ -7,7 +7,7 @@ use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
 use crate::serve::Offers;
 use crate::{
     Cardinality, GateSet, Observed, ParameterSpec, Parameters, Properties, RouterInfo, Routing,
-    RoutingBuf, Scratch, ServeOrder, TotalWeight, TrainingLength,
+    RoutingBuf, Scratch, ServeOrder, TotalWeight, TrainingLength, TreeWalk,
 };
 
 /// How many rows an expert takes, and which.
@@ -147,6 +147,10 @@ impl GateSet for Capacity {
                 limit_buf(out, capacity, order, renormalise, &mut scratch.order);
             }
         }
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        self.gates.walk_trees(x)
     }
 
     fn properties(&self) -> Vec<Properties> {

@@ -9,6 +9,7 @@ use crate::soft_trees::SoftTrees;
 use crate::{
     Cardinality, GateLinear, GateSpec, ParameterSpec, Parts, PartsBuf, Properties, RouteContext,
     Router, RouterEntry, RouterInfo, Routing, RoutingBuf, Scratch, SmoothStep, TotalWeight,
+    TreeWalk,
 };
 
 /// The constants of COMET differ between the authors' two code bases.
@@ -187,6 +188,18 @@ impl Router for Comet {
             rule.weigh(&logits[row * cols..(row + 1) * cols], weights, live, line);
         }
         true
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<TreeWalk> {
+        let SoftTrees { trees, leaves, .. } = self.trees;
+        let splits = leaves - 1;
+        let mut logits = Vec::new();
+        self.split.logits_into(x, &mut logits);
+        let mut nodes = Tensor::zeros([x.rows(), trees, 2 * leaves - 1]);
+        for (tree, nodes) in nodes.as_mut_slice().chunks_exact_mut(2 * leaves - 1).enumerate() {
+            self.trees.walk(&logits[tree * splits..(tree + 1) * splits], nodes);
+        }
+        Some(TreeWalk { nodes, experts: vec![(0..leaves as u32).collect(); trees] })
     }
 
     fn properties(&self) -> Properties {

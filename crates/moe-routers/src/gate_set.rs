@@ -4,6 +4,7 @@ use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 use crate::scratch::inference_pass;
 use crate::{
     Observed, Parts, PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch,
+    TreeWalk,
 };
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
@@ -64,6 +65,14 @@ pub trait GateSet: Send + Sync {
             out.iter_mut().zip(&parts).for_each(|(out, parts)| out.copy_from(parts));
             true
         })
+    }
+
+    /// How far rows come in the trees of each gate, if all gates decide by soft trees; see [`Router::walk_trees`].
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`
+    fn walk_trees(&self, _x: &Tensor) -> Option<Vec<TreeWalk>> {
+        None
     }
 
     /// What each gate promises.
@@ -155,6 +164,10 @@ impl GateSet for Gates {
         out.resize_with(self.num_gates(), PartsBuf::default);
         let mut gates = self.routers.iter().zip(out);
         gates.all(|(router, out)| router.infer_parts(x, keys, out, scratch))
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        self.routers.iter().map(|router| router.walk_trees(x)).collect()
     }
 
     fn properties(&self) -> Vec<Properties> {

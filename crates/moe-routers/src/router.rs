@@ -3,7 +3,7 @@ use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
 use crate::scratch::inference_pass;
-use crate::{Observed, Parts, PartsBuf, Routing, RoutingBuf, Scratch};
+use crate::{Observed, Parts, PartsBuf, Routing, RoutingBuf, Scratch, TreeWalk};
 
 /// Decides which experts each row goes to, and with what weights.
 ///
@@ -73,6 +73,15 @@ pub trait Router: Send + Sync {
             let parts = self.route_parts(&cx, tape.constant(x.clone()));
             parts.map(|parts| out.copy_from(&parts)).is_some()
         })
+    }
+
+    /// For a gate that decides by soft trees, how far rows come in them, in [`Mode::Infer`](moe_core::Mode::Infer): to
+    /// look at. `None`, the default, for any other gate.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`
+    fn walk_trees(&self, _x: &Tensor) -> Option<TreeWalk> {
+        None
     }
 
     /// What a user may rely on. The default promises nothing but that rows are routed independently.

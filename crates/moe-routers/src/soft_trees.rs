@@ -28,6 +28,12 @@ impl SoftTrees {
     /// Fills in the leaf probabilities of one tree on one row; `nodes` is working memory for 2N - 1 numbers. A subtree
     /// that the row does not reach is not walked.
     pub(crate) fn reach(self, logits: &[Real], nodes: &mut [Real], leaves: &mut [Real]) {
+        self.walk(logits, nodes);
+        self.copy_leaves(nodes, leaves);
+    }
+
+    /// Fills in the probabilities of all 2N - 1 nodes of one tree on one row.
+    pub(crate) fn walk(self, logits: &[Real], nodes: &mut [Real]) {
         nodes[0] = 1.0;
         for (i, &logit) in logits.iter().enumerate() {
             let p = nodes[i];
@@ -39,7 +45,6 @@ impl SoftTrees {
                 children.copy_from_slice(&[p * at.value, p * at.complement]);
             }
         }
-        self.copy_leaves(nodes, leaves);
     }
 
     /// The leaves among the nodes, from left to right.

@@ -7,7 +7,8 @@ use common::{DOUBLE, cases, rng, route, rows};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, Tensor, random};
 use moe_routers::{
-    Comet, CometOptions, CometVariant, GateSet, GateSpec, Gates, RouteContext, SmoothStep,
+    Comet, CometOptions, CometVariant, GateSet, GateSpec, Gates, RouteContext, Router, SmoothStep,
+    TreeWalk,
 };
 use proptest::prelude::*;
 
@@ -143,5 +144,56 @@ fn trees_can_be_had_one_by_one() {
         let (row, expert) = (i / 5, i % 5);
         let sum: Real = (0..3).map(|tree| weights.as_slice()[(row * 3 + tree) * 5 + expert]).sum();
         assert_eq!(weight, sum);
+    }
+}
+
+/// A gate with weights of unit scale, some of whose splits are saturated.
+fn undecided(experts: usize, k: usize) -> Comet {
+    let spec = GateSpec { inputs: 3, experts, k, seed: 1, gate: 0 };
+    let mut gate = Comet::new(&spec, CometOptions { gamma: 2.0, ..CometOptions::default() });
+    let mut rng = rng(7, 1);
+    gate.visit_mut(&mut |_, mut state| {
+        let tensor = state.tensor_mut();
+        *tensor = random::uniform(*tensor.shape(), 1.0, &mut rng);
+    });
+    gate
+}
+
+#[test]
+fn a_walk_has_the_nodes_that_rows_reach() {
+    for experts in [1, 2, 5, 8, 11] {
+        let (k, count) = (2, 20);
+        let gate = undecided(experts, k);
+        let ids: Vec<u64> = (0..count as u64).collect();
+        let x = rows(count, 3, 1.0, 5);
+        let walk = gate.walk_trees(&x).expect("it has trees");
+        assert_eq!(walk.nodes.shape()[..], [count, k, 2 * experts - 1]);
+        assert_eq!(walk.experts, vec![(0..experts as u32).collect::<Vec<_>>(); k]);
+        let tape = Tape::inference();
+        let pass = moe_core::Pass {
+            mode: Mode::Infer,
+            seed: 1,
+            step: 0,
+            epoch: 0,
+            row_ids: &ids,
+            keys: &ids,
+            experts: None,
+        };
+        let parts = gate.parts(&RouteContext { pass, gate: 0 }, tape.constant(x));
+        let weights = parts.weights.value();
+        let trees = walk.nodes.as_slice().chunks_exact(2 * experts - 1);
+        let mut saturated = 0;
+        for (nodes, weights) in trees.zip(weights.as_slice().chunks_exact(experts)) {
+            assert_eq!(nodes[0], 1.0);
+            for split in 0..experts - 1 {
+                let below = nodes[2 * split + 1] + nodes[2 * split + 2];
+                assert_abs_diff_eq!(below, nodes[split], epsilon = 8.0 * Real::EPSILON);
+            }
+            for (leaf, node) in TreeWalk::leaf_nodes(experts).enumerate() {
+                assert_eq!(nodes[node] > 0.0, weights[leaf] > 0.0, "leaf {leaf}");
+                saturated += usize::from(nodes[node] == 0.0);
+            }
+        }
+        assert!(experts < 5 || saturated > 0, "nothing to tell apart");
     }
 }

@@ -6,7 +6,7 @@ use moe_core::tape::Var;
 use moe_core::{Buffer, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_routers::{
     Cardinality, GateSet, Observed, Parts, PartsBuf, Properties, Routing, RoutingBuf, Scratch,
-    TrainingLength,
+    TrainingLength, TreeWalk,
 };
 
 use crate::permute_routing;
@@ -238,6 +238,20 @@ pub(crate) fn infer_hard(
     }
 }
 
+/// [`GateSet::walk_trees`] under hard permutations.
+pub(crate) fn walk_hard(
+    gates: &dyn GateSet,
+    share: Share,
+    labels: &Labels,
+    x: &Tensor,
+) -> Option<Vec<TreeWalk>> {
+    let mut walks = gates.walk_trees(x)?;
+    for (gate, walk) in walks.iter_mut().enumerate() {
+        walk.relabel(&labels.rows[share.of_gate(gate)]);
+    }
+    Some(walks)
+}
+
 /// [`relabel_parts`] in place; `line` is working memory.
 fn relabel_parts_buf(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<Real>) {
     assert_eq!(parts.parts(), labels.len(), "permutations for another number of parts");
@@ -360,6 +374,10 @@ impl GateSet for Relabelled {
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
         infer_hard(&*self.gates, self.share, &self.labels, (x, keys), out, scratch);
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        walk_hard(&*self.gates, self.share, &self.labels, x)
     }
 
     fn properties(&self) -> Vec<Properties> {

@@ -3,13 +3,14 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_routers::{
     AuxLoss, Cardinality, GateSet, GradientKind, Observed, Properties, Routing, RoutingBuf,
-    Scratch, TotalWeight, TrainingLength,
+    Scratch, TotalWeight, TrainingLength, TreeWalk,
 };
 
 use crate::entropy::hard_entropy;
 use crate::permute::drop_small;
 use crate::relabel::{
     Labels, hard_properties, infer_hard, load_of_parts, observe_own, own_observed, route_hard,
+    walk_hard,
 };
 use crate::{
     Learning, Relabelled, SearchOptions, SoftCall, gumbel, permutation_entropy, permute_parts,
@@ -221,6 +222,10 @@ impl GateSet for Searched {
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
         infer_hard(&*self.gates, self.options.share, &self.rounded, (x, keys), out, scratch);
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        walk_hard(&*self.gates, self.options.share, &self.rounded, x)
     }
 
     /// While the permutation is learnt, a row may go to all experts. Its gradient is exact also then, but below a

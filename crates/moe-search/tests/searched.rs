@@ -155,6 +155,28 @@ fn folded_equals_unfolded_to_the_bit() {
 }
 
 #[test]
+fn the_experts_at_the_leaves_have_their_other_numbers() {
+    let x = rows(ROWS, D, 1.0, 1000);
+    assert!(learnt("top-k", 6, Share::All).walk_trees(&x).is_none());
+    for share in SHARES {
+        let searched = learnt("comet", 6, share);
+        let walks = searched.walk_trees(&x).expect("it has trees");
+        let labels = searched.permutations().to_vec();
+        for (gate, walk) in walks.iter().enumerate() {
+            for (tree, experts) in walk.experts.iter().enumerate() {
+                let label = match share {
+                    Share::All => 0,
+                    Share::Gate => gate,
+                    Share::Part(parts) => gate * parts + tree,
+                };
+                assert_eq!(*experts, labels[label], "{share:?}");
+            }
+        }
+        assert_eq!(searched.fold().walk_trees(&x), Some(walks), "{share:?}");
+    }
+}
+
+#[test]
 fn the_identity_folds_to_the_gates_themselves() {
     let folded = Searched::new(gates("top-k", 4), options(Share::All, 4), 3).fold();
     let names = |gates: &dyn GateSet| parameters(gates).into_keys().collect::<Vec<_>>();

@@ -27,12 +27,14 @@ mod consistency;
 mod frequent_sets;
 mod gate_stats;
 mod load;
+mod tree_stats;
 
 pub use alarm::{Alarm, Thresholds};
 pub use co_occurrence::CoOccurrence;
 pub use consistency::Consistency;
 pub use gate_stats::{DROPPED, GateStats, GateSummary, weight_difference};
 pub use load::RoutingStats;
+pub use tree_stats::{LeafSummary, SplitSummary, TreeStats, TreeSummary};
 
 /// The hash of a set of ascending experts; never 0.
 fn set_hash(experts: &[u32]) -> u64 {
