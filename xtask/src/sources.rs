@@ -12,6 +12,7 @@ use crate::workspace::Workspace;
 const UNSAFE_FILES: [&str; 4] = [
     "crates/moe-core/src/kernel/raw.rs",
     "crates/moe-core/src/kernel/raw/lanes.rs",
+    "crates/moe-core/src/kernel/raw/pack.rs",
     "crates/moe-nn/tests/allocation.rs",
     "crates/moe-routers/tests/common/counting.rs",
 ];

@@ -50,7 +50,7 @@ fn check_contract(object: &Value) {
             "best_epoch epochs k num_experts parameters router routing seconds seed steps \
              steps_per_second test val_loss",
         ),
-        ("runs/*/test", "loss tasks"),
+        ("runs/*/test", "ci95 loss tasks"),
         ("summary/*", "router runs test_loss vs_baseline"),
         ("summary/*/test_loss", "mean stderr"),
     ] {
