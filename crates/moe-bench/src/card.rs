@@ -14,12 +14,10 @@ use moe_routers::RouterInfo;
 use crate::{Config, Error, Experiment, RunResult};
 
 /// How a program loads the model, with a registry that has its router.
-const LOAD: &str = r#"let manifest = std::fs::read_to_string(run.join("manifest.json"))?;
-let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
-let description: ModelDescription = serde_json::from_value(manifest["models"]["best"].clone())?;
-let mut model = description.build(&registry, 0)?;
-load_weights(&mut *model, &run.join("best.safetensors"))?;
-"#;
+const LOAD: &str = "let predictor = Predictor::load(run, &registry)?;
+let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
+";
 
 /// The card of the run that gave `result`.
 pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<String, Error> {
