@@ -13,7 +13,7 @@ use moe_routers::RouterInfo;
 
 use crate::{Config, Error, Experiment, RunResult};
 
-/// How a program loads the model, with a registry that has its router.
+/// How a program loads the model and predicts with it, given a registry that has its router.
 const LOAD: &str = "let predictor = Predictor::load(run, &registry)?;
 let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
 predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
@@ -38,9 +38,10 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
     );
     let _ = write!(
         text,
-        "\n## How to load it\n\nWith `moe-nn`, from this directory as `run`, and a registry that has the router:\n\n\
-         ```rust\n{LOAD}```\n\nThe weights are in safetensors files, which PyTorch reads too; `docs/weights.md` of the \
-         sources says what their names mean.\n"
+        "\n## How to load it\n\nWith `moe-nn`, from this directory as `run`, a registry that has the router, and the \
+         inputs and keys of some rows:\n\n```rust\n{LOAD}```\n\n`out` then has logits and values (`raw`), or \
+         probabilities (`probabilities`). The weights are in safetensors files, which PyTorch \
+         reads too; `docs/weights.md` of the sources says what their names mean.\n"
     );
     let _ = write!(
         text,
