@@ -13,6 +13,7 @@ mod movielens_step;
 mod operator;
 mod optimizer;
 mod pictures;
+mod predictor;
 mod ratings;
 mod router;
 mod router_infer;
@@ -41,6 +42,7 @@ fn main() {
     embedding::bench(&mut criterion);
     telemetry::bench(&mut criterion);
     movielens_step::bench(&mut criterion);
+    predictor::bench(&mut criterion);
     ratings::bench(&mut criterion);
     pictures::bench(&mut criterion);
     criterion.final_summary();

@@ -4,7 +4,7 @@ use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, Task
 use moe_core::rand::Rng;
 use moe_core::{StateMut, VisitMut};
 
-use moe_nn::{Mixture, MixtureDescription};
+use moe_nn::{Mixture, MixtureDescription, Predictor};
 use moe_routers::{Registry, Value};
 use moe_search::with_search;
 
@@ -14,6 +14,11 @@ use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
 pub const K: usize = 2;
 /// Name and vocabulary of each column of ids.
 const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
+
+fn input() -> InputSpec {
+    let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
+    InputSpec::Ids { columns: COLUMNS.map(column).to_vec() }
+}
 
 /// The two tasks.
 pub fn tasks() -> Vec<TaskSpec> {
@@ -26,9 +31,8 @@ pub fn tasks() -> Vec<TaskSpec> {
 /// # Panics
 /// If the router is unknown or does not have these parameters.
 pub fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mixture {
-    let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
     let description = MixtureDescription {
-        input: InputSpec::Ids { columns: COLUMNS.map(column).to_vec() },
+        input: input(),
         tasks: tasks(),
         embedding_width: 128,
         experts,
@@ -41,6 +45,28 @@ pub fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mi
         router_parameters: parameters.iter().cloned().collect(),
     };
     description.build(&with_search(Registry::standard()), 1).expect("the router is known")
+}
+
+/// The same with a router's default parameters, for use.
+///
+/// # Panics
+/// If the router is unknown.
+pub fn predictor(router: &str, experts: usize) -> Predictor {
+    Predictor::of(Box::new(model(router, experts, &[])), input(), tasks())
+}
+
+/// The first rows of a batch, without targets.
+///
+/// # Panics
+/// If there are fewer.
+pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
+    let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
+    Batch {
+        row_ids: batch.row_ids[..rows].to_vec(),
+        keys: batch.keys[..rows].to_vec(),
+        inputs: Inputs::Ids(columns.iter().map(|ids| ids[..rows].to_vec()).collect()),
+        targets: vec![],
+    }
 }
 
 /// [`ROWS`] rows, others for another `number`.

@@ -13,13 +13,11 @@ use moe_routers::RouterInfo;
 
 use crate::{Config, Error, Experiment, RunResult};
 
-/// How a program loads the model, with a registry that has its router.
-const LOAD: &str = r#"let manifest = std::fs::read_to_string(run.join("manifest.json"))?;
-let manifest: serde_json::Value = serde_json::from_str(&manifest)?;
-let description: ModelDescription = serde_json::from_value(manifest["models"]["best"].clone())?;
-let mut model = description.build(&registry, 0)?;
-load_weights(&mut *model, &run.join("best.safetensors"))?;
-"#;
+/// How a program loads the model and predicts with it, given a registry that has its router.
+const LOAD: &str = "let predictor = Predictor::load(run, &registry)?;
+let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
+";
 
 /// The card of the run that gave `result`.
 pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<String, Error> {
@@ -40,9 +38,10 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
     );
     let _ = write!(
         text,
-        "\n## How to load it\n\nWith `moe-nn`, from this directory as `run`, and a registry that has the router:\n\n\
-         ```rust\n{LOAD}```\n\nThe weights are in safetensors files, which PyTorch reads too; `docs/weights.md` of the \
-         sources says what their names mean.\n"
+        "\n## How to load it\n\nWith `moe-nn`, from this directory as `run`, a registry that has the router, and the \
+         inputs and keys of some rows:\n\n```rust\n{LOAD}```\n\n`out` then has logits and values (`raw`), or \
+         probabilities (`probabilities`). The weights are in safetensors files, which PyTorch \
+         reads too; `docs/weights.md` of the sources says what their names mean.\n"
     );
     let _ = write!(
         text,

@@ -127,9 +127,7 @@ impl<'r> KeptRun<'r> {
         }
         // What the run started from is in its weights.
         config.import = None;
-        let description = ModelDescription::deserialize(dir.model()).map_err(|error| {
-            wrong("manifest.json", format!("describes a model that is not known: {error}"))
-        })?;
+        let description = dir.best_model()?;
         let experiment = Experiment::prepare(&config, registry)?;
         let seed = config.run.first_seed;
         let run = KeptRun { path: path.into(), seed, state, description, experiment, registry };

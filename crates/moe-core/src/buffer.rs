@@ -94,6 +94,15 @@ impl<T: Pooled> Buffer<T> {
         buffer
     }
 
+    /// Makes it `len` elements of unspecified value, in the memory that it has if they fit. If not, the next power of two
+    /// is taken, so that lengths that vary a little soon fit.
+    pub fn resize(&mut self, len: usize) {
+        if len > self.data.len() {
+            *self = Buffer::unspecified(len.next_power_of_two());
+        }
+        self.len = len;
+    }
+
     /// Forgets the elements from `len` on.
     ///
     /// # Panics

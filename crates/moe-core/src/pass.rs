@@ -45,6 +45,11 @@ impl<'a> Pass<'a> {
         Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
     }
 
+    /// The pass of using a model on rows of which nothing but their keys is known.
+    pub fn of_keys(keys: &'a [u64]) -> Self {
+        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
+    }
+
     /// Whether this pass learns.
     pub fn is_training(&self) -> bool {
         self.mode == Mode::Train

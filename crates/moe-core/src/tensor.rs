@@ -155,6 +155,17 @@ impl Tensor {
         Tensor::from_buffer(shape, Buffer::unspecified(shape.size()))
     }
 
+    /// Takes another shape, with elements of unspecified value: in the memory that it has, if they fit and no other tensor
+    /// shares it.
+    pub fn resize(&mut self, shape: impl Into<Shape>) {
+        let shape = shape.into();
+        match Arc::get_mut(&mut self.data) {
+            Some(buffer) => buffer.resize(shape.size()),
+            None => self.data = Arc::new(Buffer::unspecified(shape.size())),
+        }
+        self.shape = shape;
+    }
+
     /// All elements zero.
     pub fn zeros(shape: impl Into<Shape>) -> Self {
         Tensor::full(shape, 0.0)
@@ -275,6 +286,13 @@ impl Tensor {
     }
 }
 
+/// No elements.
+impl Default for Tensor {
+    fn default() -> Self {
+        Tensor::zeros([0])
+    }
+}
+
 impl fmt::Debug for Tensor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const SHOWN: usize = 8;
@@ -306,6 +324,23 @@ mod tests {
         assert_eq!(&t.shape()[..], [3, 2]);
         assert_eq!(t.as_slice(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
         assert_eq!(t.to_array(), a.t().into_dyn());
+    }
+
+    #[test]
+    fn memory_is_used_again_where_it_fits_and_is_not_shared() {
+        for most in [12, 6000] {
+            let mut a = Tensor::default();
+            a.resize([most / 2, 2]);
+            let place = a.as_slice().as_ptr();
+            a.resize([1, 3]);
+            assert_eq!((&a.shape()[..], a.len(), a.as_slice().as_ptr()), (&[1, 3][..], 3, place));
+            a.resize([most]);
+            assert_eq!((a.len(), a.as_slice().as_ptr()), (most, place));
+            let b = a.clone();
+            a.resize([2]);
+            assert_eq!((a.len(), b.len()), (2, most));
+            assert_ne!(a.as_slice().as_ptr(), b.as_slice().as_ptr());
+        }
     }
 
     #[test]

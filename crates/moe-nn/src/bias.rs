@@ -1,11 +1,12 @@
 use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+use moe_core::kernel::add;
 use moe_core::tape::{Tape, Var};
 use moe_core::{
     Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Model, ModelError, Module, Output};
+use crate::{Model, ModelError, ModelScratch, Module, Output};
 
 /// Everything needed to build a [`Bias`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,29 @@ impl Model for Bias {
             biases.fold(tape.parameter(&task.mean), |sum, bias| sum + bias)
         });
         Output { predictions: predictions.collect(), routings: Vec::new() }
+    }
+
+    fn infer(
+        &self,
+        inputs: &Inputs,
+        _keys: &[u64],
+        out: &mut Vec<Tensor>,
+        _scratch: &mut ModelScratch,
+    ) {
+        let ids = two_columns(inputs);
+        let rows = ids[0].len();
+        assert_eq!(ids[1].len(), rows, "numbers of rows differ");
+        out.resize_with(self.tasks.len(), Tensor::default);
+        for (task, out) in self.tasks.iter().zip(out) {
+            let mean = task.mean.value().as_slice();
+            out.resize([rows, mean.len()]);
+            for (row, out) in out.as_mut_slice().chunks_exact_mut(mean.len().max(1)).enumerate() {
+                out.copy_from_slice(mean);
+                for ((_, table), ids) in task.columns.iter().zip(ids) {
+                    add(out, table.value().row(ids[row] as usize));
+                }
+            }
+        }
     }
 
     fn fit(&mut self, source: &dyn BatchSource) -> Option<u64> {

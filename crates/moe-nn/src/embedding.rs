@@ -1,7 +1,7 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut};
+use moe_core::{Parameter, Real, StateMut, StateRef, Visit, VisitMut};
 
 use crate::Module;
 
@@ -25,6 +25,14 @@ impl Embedding {
     /// If an id is not below the vocabulary.
     pub fn forward<'t>(&self, tape: &'t Tape, ids: &[u32]) -> Var<'t> {
         tape.parameter(&self.weight).gather_rows(ids)
+    }
+
+    /// The vector of an id.
+    ///
+    /// # Panics
+    /// If it is not below the vocabulary.
+    pub(crate) fn vector(&self, id: u32) -> &[Real] {
+        self.weight.value().row(id as usize)
     }
 
     /// The score of every id for each row: x Wᵀ with the table W, which is so tied to its use in

@@ -1,7 +1,8 @@
 use moe_core::batch::{InputSpec, Inputs};
+use moe_core::kernel::for_row_blocks;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::{Embedding, Module};
 
@@ -80,6 +81,49 @@ impl Encoder {
             }
             _ => panic!("the inputs are not of the kind that the model was made for"),
         }
+    }
+
+    /// The numbers of [`Encoder::forward`] without a tape: the inputs themselves, or `out`.
+    ///
+    /// # Shapes
+    /// B rows → `[B, D]`
+    ///
+    /// # Panics
+    /// As `forward`.
+    pub fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
+        let (columns, ids, numbers) = match (self, inputs) {
+            (Encoder::Dense { width }, Inputs::Dense(x)) => {
+                assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
+                return x;
+            }
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                (columns, ids, None)
+            }
+            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
+                assert_eq!(dense.cols(), *dense_width, "the model takes {dense_width} numbers");
+                (columns, ids, Some(dense))
+            }
+            _ => panic!("the inputs are not of the kind that the model was made for"),
+        };
+        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+        let rows = ids.first().map_or(0, Vec::len);
+        let even = ids.iter().all(|ids| ids.len() == rows);
+        assert!(even && numbers.is_none_or(|x| x.rows() == rows), "numbers of rows differ");
+        let cols = self.outputs();
+        out.resize([rows, cols]);
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            for (r, mut rest) in block.chunks_exact_mut(cols).enumerate() {
+                let mut put = |part: &[Real]| {
+                    let place = rest.split_off_mut(..part.len());
+                    place.expect("widths add up to the row").copy_from_slice(part);
+                };
+                for ((_, table), ids) in columns.iter().zip(ids) {
+                    put(table.vector(ids[first + r]));
+                }
+                numbers.into_iter().for_each(|x| put(x.row(first + r)));
+            }
+        });
+        out
     }
 }
 

@@ -94,3 +94,78 @@ pub enum RunDirError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
+
+/// Why a model cannot be made ready for use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PredictorError {
+    /// The run cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunDirError),
+    /// The model cannot be built.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The weights are not those of the model.
+    #[error(transparent)]
+    Weights(#[from] OtherModule),
+    /// That of a run directory cannot.
+    #[error("{}: {source}", path.display())]
+    InRun {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: Box<PredictorError>,
+    },
+}
+
+/// Why a model cannot take these inputs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// Ids where numbers are needed, or the other way round.
+    #[error("the model takes {needed}, not {found}")]
+    Kind {
+        /// What it takes.
+        needed: &'static str,
+        /// What there is.
+        found: &'static str,
+    },
+    /// Too many or too few columns of ids.
+    #[error("the model takes {needed} columns of ids, not {found}")]
+    Columns {
+        /// How many it takes.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Too many or too few numbers.
+    #[error("the model takes {needed} numbers a row, not {found}")]
+    Width {
+        /// How many it takes.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// Not as many keys, ids of a column or rows of numbers as there should be.
+    #[error("{what}: {found} rows, where there are {needed} keys")]
+    Rows {
+        /// Of what.
+        what: String,
+        /// Number of keys.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// An id that the model has not learnt of.
+    #[error("row {row}: {column} {id} is not below {vocabulary}")]
+    Id {
+        /// Name of the column.
+        column: String,
+        /// The row, from 0.
+        row: usize,
+        /// The id.
+        id: u32,
+        /// All ids are below this.
+        vocabulary: usize,
+    },
+}

@@ -5,11 +5,12 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
 use moe_core::{
-    Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
+    Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut, ops,
 };
 
 use crate::mlp::Stage;
-use crate::{Experts, MlpOptions, Module};
+use crate::scratch::chain;
+use crate::{ExpertScratch, Experts, MlpOptions, Module};
 
 /// N experts that are multi-layer perceptrons of one form, their weights stacked, so that each layer of all experts
 /// is one product by groups. The feed-forward experts of a transformer, and with an activation at the end those of
@@ -80,6 +81,28 @@ impl Experts for ExpertBank {
             stage.grouped_linear(&pass, x, layer.leaves(x.tape()), plan)
         })
     }
+
+    fn infer(
+        &self,
+        x: &Tensor,
+        _keys: &[u64],
+        plan: &Arc<ExpertPlan>,
+        out: &mut Tensor,
+        scratch: &mut ExpertScratch,
+    ) {
+        assert_eq!(x.rows(), plan.rows(), "the plan is for another number of rows");
+        // A single row goes to its experts as it is.
+        let gathered = usize::from(plan.rows() != 1);
+        let hidden = scratch.hidden.each_mut();
+        chain(gathered + self.stages.len(), x, hidden, out, |i, x, out| {
+            if i < gathered {
+                out.resize([plan.slots(), x.cols()]);
+                return ops::gather_slots(x, plan, out.as_mut_slice());
+            }
+            let layer = self.hidden.get(i - gathered).unwrap_or(&self.last);
+            self.stages[i - gathered].grouped_affine(x, layer.values(), plan, out);
+        });
+    }
 }
 
 impl Module for ExpertBank {
@@ -110,6 +133,11 @@ impl StackedLinear {
     /// Weight and bias on a tape.
     fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
+    }
+
+    /// Weight and bias.
+    fn values(&self) -> [&Tensor; 2] {
+        [self.weight.value(), self.bias.value()]
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

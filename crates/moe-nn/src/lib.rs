@@ -10,6 +10,7 @@
 //!   [`metrics`] and their [`intervals`].
 //! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files; [`import_weights`]: those of another program.
+//! * [`Predictor`]: a trained model for use, without a tape.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -100,7 +101,10 @@ mod module;
 mod moe_layer;
 mod one_ahead;
 mod optimizer;
+mod predictions;
+mod predictor;
 mod run_dir;
+mod scratch;
 mod shared_bottom;
 mod step;
 mod task_loss;
@@ -113,7 +117,7 @@ pub use bias::{Bias, BiasDescription};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
-pub use error::{ModelError, RunDirError, WeightsError};
+pub use error::{InputError, ModelError, PredictorError, RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use expert_bank::ExpertBank;
 pub use experts::Experts;
@@ -133,7 +137,10 @@ pub use optimizer::{
     Clipping, Decay, GradientNorms, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
     Rule, Schedule,
 };
+pub use predictions::Predictions;
+pub use predictor::Predictor;
 pub use run_dir::{RunDir, RunInfo};
+pub use scratch::{ExpertScratch, LayerScratch, ModelScratch};
 pub use shared_bottom::{SharedBottom, SharedBottomDescription};
 pub use step::{Decision, StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;

@@ -27,6 +27,11 @@ impl Linear {
     pub(crate) fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
+
+    /// Weight and bias.
+    pub(crate) fn values(&self) -> [&Tensor; 2] {
+        [self.weight.value(), self.bias.value()]
+    }
 }
 
 impl Layer for Linear {

@@ -3,12 +3,13 @@ use std::collections::BTreeMap;
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
 use moe_routers::{GateSpec, Observed, Registry, RegistryError, TrainingLength, Value};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Activation, Encoder, ExpertBank, Layer, Mlp, MlpOptions, Model, Module, MoeLayer, Output,
+    Activation, Encoder, ExpertBank, Layer, Mlp, MlpOptions, Model, ModelScratch, Module, MoeLayer,
+    Output,
 };
 
 /// Everything needed to build a [`Mixture`], apart from a seed.
@@ -123,6 +124,22 @@ impl Model for Mixture {
         let heads = self.heads.iter().zip(outputs);
         let predictions = heads.map(|(head, x)| head.forward(pass, x)).collect();
         Output { predictions, routings }
+    }
+
+    fn infer(
+        &self,
+        inputs: &Inputs,
+        keys: &[u64],
+        out: &mut Vec<Tensor>,
+        scratch: &mut ModelScratch,
+    ) {
+        let ModelScratch { rows, mixed, layer, .. } = scratch;
+        self.layer.infer(self.encoder.infer(inputs, rows), keys, layer);
+        out.resize_with(self.heads.len(), Tensor::default);
+        for (gate, (head, out)) in self.heads.iter().zip(out).enumerate() {
+            layer.combine(gate, mixed);
+            head.infer(mixed, out, &mut layer.work.hidden);
+        }
     }
 
     fn begin_training(&mut self, length: TrainingLength) {

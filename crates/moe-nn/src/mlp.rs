@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
+use moe_core::kernel::vector_math::{Gelu, Sigmoid, Softplus, Tanh, map};
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::Var;
-use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut, ops};
 
+use crate::scratch::chain;
 use crate::{Dropout, Layer, Linear, Module};
 
 /// A function of each element between linear maps.
@@ -36,6 +38,18 @@ impl Activation {
             Activation::Sigmoid => x.sigmoid(),
             Activation::Softplus => x.softplus(),
             Activation::Tanh => x.tanh(),
+        }
+    }
+
+    /// Replaces every value by the function's: the numbers of [`Activation::apply`] without a tape.
+    pub fn map(self, values: &mut [Real]) {
+        match self {
+            Activation::Identity => {}
+            Activation::Gelu => map(Gelu, values),
+            Activation::Relu => ops::relu(values),
+            Activation::Sigmoid => map(Sigmoid, values),
+            Activation::Softplus => map(Softplus, values),
+            Activation::Tanh => map(Tanh, values),
         }
     }
 }
@@ -131,6 +145,26 @@ impl Stage {
             other => self.dropout.forward(pass, other.apply(x.grouped_linear(weight, bias, plan))),
         }
     }
+
+    /// The numbers of [`Stage::linear`] in use, without a tape.
+    fn affine(&self, x: &Tensor, [weight, bias]: [&Tensor; 2], out: &mut Tensor) {
+        out.resize([x.rows(), weight.cols()]);
+        let after = |_, rows: &mut [Real]| self.activation.map(rows);
+        ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
+    }
+
+    /// The numbers of [`Stage::grouped_linear`] in use, without a tape.
+    pub(crate) fn grouped_affine(
+        &self,
+        x: &Tensor,
+        [weight, bias]: [&Tensor; 2],
+        plan: &ExpertPlan,
+        out: &mut Tensor,
+    ) {
+        out.resize([plan.slots(), weight.cols()]);
+        let after = |_, rows: &mut [Real]| self.activation.map(rows);
+        ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
+    }
 }
 
 /// A multi-layer perceptron: linear maps, each followed by an activation and dropout.
@@ -158,6 +192,19 @@ impl Mlp {
         let widths = options.widths(inputs, outputs).into_iter();
         let layers = widths.map(|[inputs, outputs]| Linear::new(inputs, outputs, rng)).collect();
         Mlp { layers, stages: options.stages() }
+    }
+
+    /// The numbers of [`Layer::forward`] in use, without a tape, into memory that is used again.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]` → `out` `[B, O]`
+    ///
+    /// # Panics
+    /// As `forward`.
+    pub fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
+        chain(self.layers.len(), x, hidden.each_mut(), out, |i, x, out| {
+            self.stages[i].affine(x, self.layers[i].values(), out);
+        });
     }
 }
 

@@ -1,14 +1,40 @@
-use moe_core::Pass;
 use moe_core::batch::{BatchSource, Inputs};
 use moe_core::tape::{Tape, Var};
+use moe_core::{Pass, Tensor};
 use moe_routers::{Observed, Routing, TrainingLength};
 
-use crate::Module;
+use crate::{ModelScratch, Module};
 
 /// What the trainer trains: from inputs to one prediction per task.
 pub trait Model: Module {
     /// Predicts all tasks for B rows.
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t>;
+
+    /// Predicts all tasks for B rows for use, one matrix in `out` for each: the numbers of [`Model::forward`] in
+    /// [`Mode::Infer`](moe_core::Mode::Infer). The default goes through `forward` and a tape; the models of this crate use
+    /// none. Once `out` and `scratch` have grown they then allocate nothing for a single row, and for a batch nothing where
+    /// the calling thread is one of rayon's, if gates and experts have an `infer` of their own.
+    ///
+    /// # Shapes
+    /// B rows, B keys → for each task `[B, outputs of the task]`
+    ///
+    /// # Panics
+    /// As `forward`.
+    fn infer(
+        &self,
+        inputs: &Inputs,
+        keys: &[u64],
+        out: &mut Vec<Tensor>,
+        scratch: &mut ModelScratch,
+    ) {
+        scratch.layer.work.routing.with_tape(|tape| {
+            let output = self.forward(tape, &Pass::of_keys(keys), inputs);
+            out.resize_with(output.predictions.len(), Tensor::default);
+            for (out, prediction) in out.iter_mut().zip(&output.predictions) {
+                *out = prediction.value();
+            }
+        });
+    }
 
     /// Called before the first training step, and again when training continues, with the longest that it can be.
     fn begin_training(&mut self, _length: TrainingLength) {}

@@ -1,3 +1,4 @@
+use moe_core::batch::{InputSpec, TaskSpec};
 use moe_routers::{GateSpec, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +44,24 @@ impl ModelDescription {
                 tasks: mixture.tasks,
             }),
         })
+    }
+
+    /// What the model is given.
+    pub fn input(&self) -> &InputSpec {
+        match self {
+            ModelDescription::Mixture(MixtureDescription { input, .. })
+            | ModelDescription::SharedBottom(SharedBottomDescription { input, .. })
+            | ModelDescription::Bias(BiasDescription { input, .. }) => input,
+        }
+    }
+
+    /// What it predicts.
+    pub fn tasks(&self) -> &[TaskSpec] {
+        match self {
+            ModelDescription::Mixture(MixtureDescription { tasks, .. })
+            | ModelDescription::SharedBottom(SharedBottomDescription { tasks, .. })
+            | ModelDescription::Bias(BiasDescription { tasks, .. }) => tasks,
+        }
     }
 
     /// The model with the initial weights of `seed`.

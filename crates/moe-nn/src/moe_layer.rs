@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::tape::Var;
-use moe_core::{Pass, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 use moe_routers::{GateSet, Observed, Routing, TrainingLength};
 
-use crate::{Experts, Module};
+use crate::{Experts, LayerScratch, Module};
 
 /// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in
 /// multi-task learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed once for a row,
@@ -59,6 +59,21 @@ impl MoeLayer {
             .map(|(gate, r)| slots.combine(r.weights, &r.assignments, &plan, gate))
             .collect();
         (outputs, routings)
+    }
+
+    /// Routes B rows and computes their experts for use, with the numbers of [`MoeLayer::forward`] in
+    /// [`Mode::Infer`](moe_core::Mode::Infer), but without a tape. [`LayerScratch::combine`] then gives the output of a
+    /// gate.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys
+    pub fn infer(&self, x: &Tensor, keys: &[u64], scratch: &mut LayerScratch) {
+        let LayerScratch { routings, plan, slots, work } = scratch;
+        self.gates.infer(x, keys, routings, &mut work.routing);
+        Arc::make_mut(plan).rebuild(self.gates.num_experts(), routings.len(), |gate| {
+            (routings[gate].offsets(), routings[gate].experts())
+        });
+        self.experts.infer(x, keys, plan, slots, work);
     }
 
     /// Tells the gates how long training can be.

@@ -11,7 +11,9 @@ use moe_routers::telemetry::Consistency;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{EpochRecord, History, Observer, Optimizer, RunDirError, TrainState, Weights};
+use crate::{
+    EpochRecord, History, ModelDescription, Observer, Optimizer, RunDirError, TrainState, Weights,
+};
 
 /// Version of the manifest and of what it names.
 const FORMAT: u32 = 1;
@@ -187,18 +189,26 @@ impl RunDir {
     /// # Errors
     /// If it is not the directory of a run of this version and precision, or a file is missing or changed.
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
-        let (dir, state) = Self::open_to_read(path)?;
+        let dir = RunDir::at(path)?;
+        let (state, metrics) = dir.content()?;
         // Lines after the checkpoint are of epochs that will be run again.
-        dir.set_metrics(dir.read(&dir.manifest.files.metrics)?, &[])?;
+        dir.set_metrics(metrics, &[])?;
         dir.remove_stale()?;
         Ok((dir, state))
     }
 
-    /// The run in `path`, and where it is, checked like [`RunDir::open`]. Nothing is written: the run may be in training.
+    /// The run in `path`, and where it was, to be looked at: as [`RunDir::open`], but nothing in the directory is changed.
     ///
     /// # Errors
-    /// As [`RunDir::open`].
+    /// As `open`; also where a run in progress has put another checkpoint in the place of the one being read.
     pub fn open_to_read(path: &Path) -> Result<(Self, TrainState), RunDirError> {
+        let dir = RunDir::at(path)?;
+        let (state, _) = dir.content()?;
+        Ok((dir, state))
+    }
+
+    /// The run in `path`, of which the manifest has been read.
+    fn at(path: &Path) -> Result<Self, RunDirError> {
         let file = path.join(MANIFEST);
         let damaged = |problem: String| RunDirError::Damaged { path: file.clone(), problem };
         let text = match fs::read(&file) {
@@ -216,18 +226,22 @@ impl RunDir {
             return Err(damaged(problem));
         }
         let manifest = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
-        let dir = RunDir { path: path.into(), manifest };
-        let files = &dir.manifest.files;
+        Ok(RunDir { path: path.into(), manifest })
+    }
+
+    /// What its files hold, all of them checked: where the run was, and `metrics.jsonl`.
+    fn content(&self) -> Result<(TrainState, Vec<u8>), RunDirError> {
+        let files = &self.manifest.files;
         for entry in [&files.config, &files.features, &files.card].into_iter().flatten() {
-            dir.read(entry)?;
+            self.read_file(entry)?;
         }
-        dir.read(&files.metrics)?;
+        let metrics = self.read_file(&files.metrics)?;
         let weights = |entry: &FileEntry| -> Result<Weights, RunDirError> {
-            Ok(Weights::from_file(&dir.file(&entry.name), &dir.read(entry)?)?)
+            Ok(Weights::from_file(&self.file(&entry.name), &self.read_file(entry)?)?)
         };
         let (last, best) = (weights(&files.last)?, weights(&files.best)?);
-        let state = dir.file(&files.state.name);
-        let saved: Saved<'_> = envelope::open(STATE_KIND, &dir.read(&files.state)?)
+        let state = self.file(&files.state.name);
+        let saved: Saved<'_> = envelope::open(STATE_KIND, &self.read_file(&files.state)?)
             .map_err(|problem| EnvelopeError { path: state, problem })?;
         let state = TrainState {
             optimizer: saved.optimizer.into_owned(),
@@ -237,17 +251,24 @@ impl RunDir {
             memories: saved.memories.into_owned(),
             history: saved.history.into_owned(),
         };
-        Ok((dir, state))
+        Ok((state, metrics))
+    }
+
+    /// Description of the model of the best weights; see [`RunInfo::model`].
+    ///
+    /// # Errors
+    /// If it is not a [`ModelDescription`].
+    pub fn best_model(&self) -> Result<ModelDescription, RunDirError> {
+        let model = &self.manifest.models.best;
+        ModelDescription::deserialize(model).map_err(|error| RunDirError::Damaged {
+            path: self.file(MANIFEST),
+            problem: format!("does not describe a model: {error}"),
+        })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Description of the model with the weights [`TrainState::best`]; see [`RunInfo::model`].
-    pub fn model(&self) -> &serde_json::Value {
-        &self.manifest.models.best
     }
 
     /// The configuration that the run was created with.
@@ -268,7 +289,7 @@ impl RunDir {
 
     fn text(&self, entry: &Option<FileEntry>) -> Result<Option<String>, RunDirError> {
         let Some(entry) = entry else { return Ok(None) };
-        let bytes = self.read(entry)?;
+        let bytes = self.read_file(entry)?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
@@ -298,7 +319,7 @@ impl RunDir {
             .map_err(|problem| EnvelopeError { path: self.file(&name), problem })?;
         next.files.state = self.write(name, &saved)?;
         let new_epochs = history.epochs.get(next.epochs..).unwrap_or_default();
-        let lines = self.read(&self.manifest.files.metrics)?;
+        let lines = self.read_file(&self.manifest.files.metrics)?;
         next.files.metrics = self.set_metrics(lines, new_epochs)?;
         (next.epochs, next.best_epoch) = (history.epochs.len(), history.best_epoch);
         self.put_manifest(next)
@@ -332,7 +353,7 @@ impl RunDir {
             [(last, "last.safetensors"), (best, "best.safetensors"), (state, "state")]
         {
             if entry.name != name {
-                *entry = self.write(name.into(), &self.read(entry)?)?;
+                *entry = self.write(name.into(), &self.read_file(entry)?)?;
             }
         }
         self.put_manifest(next)
@@ -353,7 +374,7 @@ impl RunDir {
     }
 
     /// The content of a file, as the manifest has it.
-    fn read(&self, entry: &FileEntry) -> Result<Vec<u8>, RunDirError> {
+    fn read_file(&self, entry: &FileEntry) -> Result<Vec<u8>, RunDirError> {
         let path = self.file(&entry.name);
         let damaged =
             |problem: &str| RunDirError::Damaged { path: path.clone(), problem: problem.into() };

@@ -1,12 +1,13 @@
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
 use serde::{Deserialize, Serialize};
 
 use crate::mixture::heads;
 use crate::{
-    Activation, Encoder, Layer, MixtureDescription, Mlp, MlpOptions, Model, Module, Output,
+    Activation, Encoder, Layer, MixtureDescription, Mlp, MlpOptions, Model, ModelScratch, Module,
+    Output,
 };
 
 /// Everything needed to build a [`SharedBottom`], apart from a seed.
@@ -121,6 +122,22 @@ impl Model for SharedBottom {
         let shared = self.bottom.forward(pass, self.encoder.forward(tape, inputs));
         let predictions = self.heads.iter().map(|head| head.forward(pass, shared)).collect();
         Output { predictions, routings: Vec::new() }
+    }
+
+    fn infer(
+        &self,
+        inputs: &Inputs,
+        _keys: &[u64],
+        out: &mut Vec<Tensor>,
+        scratch: &mut ModelScratch,
+    ) {
+        let ModelScratch { rows, mixed, layer, .. } = scratch;
+        let hidden = &mut layer.work.hidden;
+        self.bottom.infer(self.encoder.infer(inputs, rows), mixed, hidden);
+        out.resize_with(self.heads.len(), Tensor::default);
+        for (head, out) in self.heads.iter().zip(out) {
+            head.infer(mixed, out, hidden);
+        }
     }
 }
 

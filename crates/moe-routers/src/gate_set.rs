@@ -1,7 +1,6 @@
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::scratch::inference_pass;
 use crate::{
     Observed, Parts, PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch,
     TreeWalk,
@@ -39,7 +38,7 @@ pub trait GateSet: Send + Sync {
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
         out.resize_with(self.num_gates(), RoutingBuf::default);
         scratch.with_tape(|tape| {
-            let routings = self.route(&inference_pass(keys), tape.constant(x.clone()));
+            let routings = self.route(&Pass::of_keys(keys), tape.constant(x.clone()));
             out.iter_mut().zip(&routings).for_each(|(out, routing)| out.copy_from(routing));
         });
     }
@@ -59,7 +58,7 @@ pub trait GateSet: Send + Sync {
         scratch: &mut Scratch,
     ) -> bool {
         scratch.with_tape(|tape| {
-            let parts = self.route_parts(&inference_pass(keys), tape.constant(x.clone()));
+            let parts = self.route_parts(&Pass::of_keys(keys), tape.constant(x.clone()));
             let Some(parts) = parts else { return false };
             out.resize_with(parts.len(), PartsBuf::default);
             out.iter_mut().zip(&parts).for_each(|(out, parts)| out.copy_from(parts));

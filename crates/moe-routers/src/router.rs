@@ -2,7 +2,6 @@ use moe_core::random::Philox;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
-use crate::scratch::inference_pass;
 use crate::{Observed, Parts, PartsBuf, Routing, RoutingBuf, Scratch, TreeWalk};
 
 /// Decides which experts each row goes to, and with what weights.
@@ -48,7 +47,7 @@ pub trait Router: Send + Sync {
     /// As `route`.
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
         scratch.with_tape(|tape| {
-            let cx = RouteContext { pass: inference_pass(keys), gate: 0 };
+            let cx = RouteContext { pass: Pass::of_keys(keys), gate: 0 };
             out.copy_from(&self.route(&cx, tape.constant(x.clone())));
         });
     }
@@ -69,7 +68,7 @@ pub trait Router: Send + Sync {
         scratch: &mut Scratch,
     ) -> bool {
         scratch.with_tape(|tape| {
-            let cx = RouteContext { pass: inference_pass(keys), gate: 0 };
+            let cx = RouteContext { pass: Pass::of_keys(keys), gate: 0 };
             let parts = self.route_parts(&cx, tape.constant(x.clone()));
             parts.map(|parts| out.copy_from(&parts)).is_some()
         })

@@ -1,5 +1,5 @@
+use moe_core::Real;
 use moe_core::tape::Tape;
-use moe_core::{Mode, Pass, Real};
 
 use crate::PartsBuf;
 
@@ -42,11 +42,6 @@ impl Scratch {
         self.tape.clear();
         result
     }
-}
-
-/// The pass of rows about which nothing but their keys is known.
-pub(crate) fn inference_pass(keys: &[u64]) -> Pass<'_> {
-    Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use moe_core::batch::{Batch, Inputs};
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::tape::Tape;
 use moe_nn::{
-    Mixture, Model, Module, Optimizer, OptimizerOptions, StepContext, StepReport, train_step,
+    Mixture, Model, ModelScratch, Module, Optimizer, OptimizerOptions, Predictions, StepContext,
+    StepReport, train_step,
 };
 use moe_routers::aux_loss::total_loss;
 use moe_routers::{GateSet, GateSpec, Registry, Value};
@@ -177,20 +178,23 @@ impl GatesAlone {
 /// Predictions for a batch and for one row.
 pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
     for router in ["top-k", "comet", "moesart", "softmax"].into_iter().filter(|name| wanted(name)) {
-        let model = movielens::model(router, EXPERTS, &[]);
+        let predictor = movielens::predictor(router, EXPERTS);
         let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
         for rows in [ROWS, 1] {
-            let parts: Vec<Batch> = batches.iter().map(|batch| first_rows(batch, rows)).collect();
-            let slots = slots_in_use(&model, &parts);
-            let mut tape = Tape::inference();
+            let parts: Vec<Batch> =
+                batches.iter().map(|batch| movielens::first_rows(batch, rows)).collect();
+            let slots = slots_in_use(predictor.model(), &parts);
+            let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
             let mut at = 0;
             let mut cases: [Case<'_>; 2] = [
                 Box::new(limits::multiply_adds),
                 Box::new(|| {
                     let part = &parts[at % parts.len()];
                     at += 1;
-                    black_box(model.forward(&tape, &Pass::inference(part), &part.inputs));
-                    tape.clear();
+                    predictor
+                        .predict(&part.inputs, &part.keys, &mut out, &mut scratch)
+                        .expect("the inputs are those of the model");
+                    black_box(&out);
                 }),
             ];
             let times = rounds.time(&mut cases);
@@ -206,17 +210,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
     }
 }
 
-fn first_rows(batch: &Batch, rows: usize) -> Batch {
-    let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
-    Batch {
-        row_ids: batch.row_ids[..rows].to_vec(),
-        keys: batch.keys[..rows].to_vec(),
-        inputs: Inputs::Ids(columns.iter().map(|ids| ids[..rows].to_vec()).collect()),
-        targets: vec![],
-    }
-}
-
-fn slots_in_use(model: &Mixture, batches: &[Batch]) -> f64 {
+fn slots_in_use(model: &dyn Model, batches: &[Batch]) -> f64 {
     let (mut slots, mut rows) = (0, 0);
     for batch in batches {
         let tape = Tape::inference();

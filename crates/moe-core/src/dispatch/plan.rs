@@ -26,34 +26,75 @@ pub struct ExpertPlan {
     pair_slots: Vec<Buffer<u32>>,
 }
 
+/// For no rows and no experts.
+impl Default for ExpertPlan {
+    fn default() -> Self {
+        let none = || Buffer::unspecified(0);
+        let zero = || Buffer::filled(1, 0);
+        ExpertPlan {
+            rows: 0,
+            expert_offsets: zero(),
+            slot_rows: none(),
+            slot_experts: none(),
+            row_offsets: zero(),
+            row_slots: none(),
+            pair_slots: Vec::new(),
+        }
+    }
+}
+
 impl ExpertPlan {
     /// The plan for these gates.
     ///
     /// # Panics
     /// If there is no gate, or the gates differ in rows or experts.
     pub fn new(gates: &[&Assignments]) -> Self {
-        let first = gates.first().expect("a layer has at least one gate");
-        let (rows, num_experts) = (first.rows(), first.num_experts());
-        for gate in gates {
-            assert_eq!(
-                (gate.rows(), gate.num_experts()),
-                (rows, num_experts),
-                "the gates of a layer differ in rows or experts"
-            );
-        }
+        let num_experts = gates.first().expect("a layer has at least one gate").num_experts();
+        assert!(
+            gates.iter().all(|gate| gate.num_experts() == num_experts),
+            "the gates of a layer differ in rows or experts"
+        );
+        let mut plan = ExpertPlan::default();
+        plan.rebuild(num_experts, gates.len(), |gate| {
+            (gates[gate].offsets(), gates[gate].experts())
+        });
+        plan
+    }
 
-        // The union, row by row, experts ascending; and the load of each expert.
-        let most_slots = gates.iter().map(|gate| gate.pairs()).sum();
-        let mut union = Buffer::<u32>::unspecified(most_slots);
-        let mut row_offsets = Buffer::<u32>::filled(rows + 1, 0);
-        let mut expert_offsets = Buffer::<u32>::filled(num_experts + 1, 0);
+    /// Becomes the plan for other gates, in the memory that it has as far as that reaches. `gate(g)` is gate g in
+    /// compressed sparse rows: where each row begins, and the experts of all rows, those of a row ascending.
+    ///
+    /// # Panics
+    /// If there is no gate, or the gates differ in rows or name other experts than N.
+    pub fn rebuild<'a>(
+        &mut self,
+        num_experts: usize,
+        num_gates: usize,
+        gate: impl Fn(usize) -> (&'a [u32], &'a [u32]),
+    ) {
+        assert!(num_gates > 0, "a layer has at least one gate");
+        let ExpertPlan { expert_offsets, slot_rows, slot_experts, row_offsets, row_slots, .. } =
+            self;
+        let rows = gate(0).0.len() - 1;
+        assert!(
+            (0..num_gates).all(|g| gate(g).0.len() == rows + 1),
+            "the gates of a layer differ in rows or experts"
+        );
+
+        // The union, row by row, experts ascending; and, one place further, the load of each expert.
+        let union = &mut *row_slots;
+        union.resize((0..num_gates).map(|g| gate(g).1.len()).sum());
+        row_offsets.resize(rows + 1);
+        row_offsets[0] = 0;
+        expert_offsets.resize(num_experts + 1);
+        expert_offsets.fill(0);
         let mut slots = 0;
         for row in 0..rows {
             let mut end = slots;
-            for gate in gates {
-                let experts = gate.of_row(row);
-                union[end..end + experts.len()].copy_from_slice(experts);
-                end += experts.len();
+            for (offsets, experts) in (0..num_gates).map(&gate) {
+                let of_row = &experts[offsets[row] as usize..offsets[row + 1] as usize];
+                union[end..end + of_row.len()].copy_from_slice(of_row);
+                end += of_row.len();
             }
             union[slots..end].sort_unstable();
             let start = slots;
@@ -68,51 +109,40 @@ impl ExpertPlan {
             }
             row_offsets[row + 1] = slots as u32;
         }
-        for expert in 0..num_experts {
-            expert_offsets[expert + 1] += expert_offsets[expert];
-        }
 
-        // A stable counting sort by expert.
-        let mut next = expert_offsets.clone();
-        let mut slot_rows = Buffer::<u32>::unspecified(slots);
-        let mut slot_experts = Buffer::<u32>::unspecified(slots);
-        let mut row_slots = Buffer::<u32>::unspecified(slots);
+        // A stable counting sort by expert. The offset after an expert's is where its next slot will be, in the end that
+        // of the next expert. The slot of a row takes the place of the expert in the union.
+        let mut first = 0;
+        for next in &mut expert_offsets[1..] {
+            first += std::mem::replace(next, first);
+        }
+        row_slots.resize(slots);
+        slot_rows.resize(slots);
+        slot_experts.resize(slots);
         for row in 0..rows {
             for i in row_offsets[row] as usize..row_offsets[row + 1] as usize {
-                let expert = union[i] as usize;
-                let slot = next[expert];
-                next[expert] += 1;
-                slot_rows[slot as usize] = row as u32;
-                slot_experts[slot as usize] = expert as u32;
-                row_slots[i] = slot;
+                let expert = row_slots[i];
+                let next = &mut expert_offsets[expert as usize + 1];
+                slot_rows[*next as usize] = row as u32;
+                slot_experts[*next as usize] = expert;
+                row_slots[i] = *next;
+                *next += 1;
             }
         }
 
-        let pair_slots = gates
-            .iter()
-            .map(|gate| {
-                let mut pair_slots = Buffer::<u32>::unspecified(gate.pairs());
-                for row in 0..rows {
-                    let mut i = row_offsets[row] as usize;
-                    for pair in gate.pairs_of(row) {
-                        while union[i] != gate.experts()[pair] {
-                            i += 1;
-                        }
-                        pair_slots[pair] = row_slots[i];
-                    }
+        self.rows = rows;
+        self.pair_slots.resize_with(num_gates, || Buffer::unspecified(0));
+        for (pair_slots, (offsets, experts)) in
+            self.pair_slots.iter_mut().zip((0..num_gates).map(&gate))
+        {
+            pair_slots.resize(experts.len());
+            for row in 0..rows {
+                let mut slots = self.row_slots[row_offsets[row] as usize..].iter();
+                for pair in offsets[row] as usize..offsets[row + 1] as usize {
+                    let is_of = |slot: &&u32| self.slot_experts[**slot as usize] == experts[pair];
+                    pair_slots[pair] = *slots.find(is_of).expect("every pair is in the union");
                 }
-                pair_slots
-            })
-            .collect();
-
-        ExpertPlan {
-            rows,
-            expert_offsets,
-            slot_rows,
-            slot_experts,
-            row_offsets,
-            row_slots,
-            pair_slots,
+            }
         }
     }
 
@@ -180,6 +210,28 @@ mod tests {
         assert_eq!(plan.slots_of_expert(2), 3..5);
     }
 
+    #[test]
+    fn no_experts_is_a_plan() {
+        let none = Assignments::fixed(3, 0, vec![]);
+        assert_eq!(ExpertPlan::new(&[&none]).rebuilt(&[&none]), ExpertPlan::new(&[&none]));
+    }
+
+    #[test]
+    #[should_panic(expected = "the gates of a layer differ in rows or experts")]
+    fn gates_have_the_same_rows() {
+        let a = Assignments::fixed(3, 1, vec![2, 0]);
+        ExpertPlan::new(&[&a, &Assignments::fixed(3, 1, vec![2])]);
+    }
+
+    impl ExpertPlan {
+        /// The plan for these gates, in the memory of this one.
+        fn rebuilt(mut self, gates: &[&Assignments]) -> Self {
+            let gate = |g: usize| (gates[g].offsets(), gates[g].experts());
+            self.rebuild(gates[0].num_experts(), gates.len(), gate);
+            self
+        }
+    }
+
     /// Random assignments: each row has any subset of the experts.
     fn gate(rows: usize, num_experts: usize) -> impl Strategy<Value = Assignments> {
         prop::collection::vec(prop::collection::vec(any::<bool>(), num_experts), rows).prop_map(
@@ -196,6 +248,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_plan_rebuilt_is_a_new_plan(
+            (a, b) in (0usize..9, 1usize..6).prop_flat_map(|(rows, n)| (gate(rows, n), gate(rows, n))),
+            c in (0usize..9, 1usize..6).prop_flat_map(|(rows, n)| gate(rows, n)),
+        ) {
+            let (of_two, of_one) = (ExpertPlan::new(&[&a, &b]), ExpertPlan::new(&[&c]));
+            prop_assert_eq!(&of_two.clone().rebuilt(&[&c]), &of_one);
+            prop_assert_eq!(of_one.rebuilt(&[&a, &b]), of_two);
+        }
+
         #[test]
         fn every_pair_has_its_slot_and_every_slot_a_pair(
             (a, b) in (0usize..9, 1usize..6).prop_flat_map(|(rows, n)| (gate(rows, n), gate(rows, n)))

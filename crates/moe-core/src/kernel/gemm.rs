@@ -71,18 +71,19 @@ pub fn gemm_groups<'a>(
     around: Around<'_>,
     c: &mut [Real],
 ) {
-    let (mut work, mut elements) = (0, 0);
+    let (mut work, mut elements, mut pieces) = (0, 0, 0);
     for group in 0..groups {
         let (a, b) = factors(group);
         assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
         assert_eq!(a.rows, rows(group), "rows of group {group}");
         work += a.rows * a.cols * b.cols;
         elements += a.rows * b.cols;
+        pieces += a.rows.div_ceil(MOST_ROWS);
     }
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
     let task = Groups { rows: &rows, factors: &factors, around, isa: Isa::best() };
-    task.run(0..groups, 0, is_worthwhile(work), c);
+    task.run(0..groups, 0, pieces > 1 && is_worthwhile(work), c);
 }
 
 /// The instruction set that products are computed with; results may differ between sets in the last bits.

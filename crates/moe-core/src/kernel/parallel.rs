@@ -27,7 +27,7 @@ pub fn for_pieces(
     piece: usize,
     f: impl Fn(usize, &mut [Real]) + Send + Sync,
 ) {
-    if is_worthwhile(work) {
+    if out.len() > piece && is_worthwhile(work) {
         out.par_chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
     } else {
         out.chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));

@@ -28,8 +28,14 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]
     affine_then(x, weight, bias, None, y);
 }
 
-/// [`affine`], and then `after` on blocks of rows.
-fn affine_then(
+/// [`affine`], and then `after` on blocks of rows, given the number of the first of them.
+///
+/// # Shapes
+/// As `affine`.
+///
+/// # Panics
+/// As `affine`.
+pub fn affine_then(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,

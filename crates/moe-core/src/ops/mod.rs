@@ -2,8 +2,9 @@
 //!
 //! They are methods of [`Var`](crate::tape::Var). One file per operator or small family; every one is checked
 //! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
-//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)). [`affine`] and [`softmax`](fn@softmax)
-//! are there without a tape too, into memory of the caller.
+//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)). What inference needs of them is there
+//! without a tape too, in functions that the operators themselves call: [`affine`], [`softmax`](fn@softmax),
+//! [`grouped_affine`] and so on, into memory of the caller.
 
 mod axis;
 mod broadcast;
@@ -25,5 +26,7 @@ mod softmax;
 mod sparse;
 mod transpose;
 
-pub use linear::affine;
+pub use linear::{affine, affine_then};
+pub use rectifier::relu;
 pub use softmax::softmax;
+pub use sparse::{combine, gather_slots, grouped_affine};

@@ -32,7 +32,7 @@ impl Rectifier {
 
     /// The rows from `first` on, in place.
     pub(super) fn forward(&self, first: usize, rows: &mut [Real], cols: usize) {
-        wide(Relu(rows));
+        relu(rows);
         if let Some(dropout) = &self.dropout {
             for (r, values) in rows.chunks_exact_mut(cols).enumerate() {
                 let row = first + r;
@@ -50,6 +50,11 @@ impl Rectifier {
             wide(Slope { y: &y[first * cols..], gradient, keep });
         });
     }
+}
+
+/// max(x, 0) of every value, in place: what [`Var::relu`](crate::tape::Var::relu) computes, without a tape.
+pub fn relu(values: &mut [Real]) {
+    wide(Relu(values));
 }
 
 struct Relu<'a>(&'a mut [Real]);

@@ -1,11 +1,10 @@
 //! Use without a tape.
 
-use moe_core::Mode;
 use moe_core::tape::Tape;
+use moe_core::{Mode, Pass};
 
 use super::subject::{Call, Decision, Rows, Setting, Size, decide, same_bits};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::scratch::inference_pass;
 use crate::{GateSet, PartsBuf, RoutingBuf, Scratch};
 
 /// [`GateSet::infer`](crate::GateSet::infer) gives the numbers of `route` outside training, to the bit, and
@@ -59,8 +58,7 @@ impl Memory {
 
     fn compare_parts(&mut self, gates: &dyn GateSet, rows: &Rows) -> Result<(), String> {
         let tape = Tape::inference();
-        let expected =
-            gates.route_parts(&inference_pass(&rows.keys), tape.constant(rows.x.clone()));
+        let expected = gates.route_parts(&Pass::of_keys(&rows.keys), tape.constant(rows.x.clone()));
         let found = gates.infer_parts(&rows.x, &rows.keys, &mut self.parts, &mut self.scratch);
         let expected = match (expected, found) {
             (Some(expected), true) => expected,

@@ -9,7 +9,6 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, Tensor};
 
 use super::Failure;
-use crate::scratch::inference_pass;
 use crate::{GateSet, GateSpec, Observed, Routing};
 
 /// Sizes of a batch and a gate.
@@ -233,7 +232,7 @@ pub(super) fn route<'t>(
 ) -> Vec<Routing<'t>> {
     let Call { mode, seed, step, epoch } = call;
     let row_ids = &rows.ids[..];
-    gates.route(&Pass { mode, seed, step, epoch, row_ids, ..inference_pass(&rows.keys) }, x)
+    gates.route(&Pass { mode, seed, step, epoch, row_ids, ..Pass::of_keys(&rows.keys) }, x)
 }
 
 /// What a gate decided, without its tape.

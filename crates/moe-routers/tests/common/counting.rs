@@ -1,5 +1,6 @@
 //! An allocator that counts on all threads, and what routing for use allocates.
 #![allow(unsafe_code)]
+#![allow(dead_code)] // each suite uses its part
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// Allocations so far.
+pub(crate) fn so_far() -> u64 {
+    ALLOCATIONS.load(Ordering::Relaxed)
+}
+
 /// Allocations of ten calls of `infer` with so many rows of so many inputs, after one.
 pub(crate) fn allocations(gates: &dyn GateSet, inputs: usize, rows: usize) -> u64 {
     let (mut out, mut scratch) = (Vec::new(), Scratch::default());
@@ -49,12 +55,12 @@ pub(crate) fn allocations(gates: &dyn GateSet, inputs: usize, rows: usize) -> u6
     let mut before = 0;
     for call in 0..11 {
         if call == 1 {
-            before = ALLOCATIONS.load(Ordering::Relaxed);
+            before = so_far();
         }
         gates.infer(&x, &keys, &mut out, &mut scratch);
         // Other rows.
         keys.iter_mut().for_each(|key| *key += 1);
         x.as_mut_slice().rotate_right(1);
     }
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    so_far() - before
 }

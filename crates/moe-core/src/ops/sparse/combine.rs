@@ -3,13 +3,45 @@ use std::sync::Arc;
 use crate::dispatch::{Assignments, ExpertPlan};
 use crate::kernel::{ROW_BLOCK, add_scaled, dot, for_pieces, for_row_blocks, set_scaled};
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Tensor};
+use crate::{Buffer, Real, Tensor};
 
 struct Combine {
     plan: Arc<ExpertPlan>,
     gate: usize,
     /// First pair of each row of the gate.
     offsets: Arc<Buffer<u32>>,
+}
+
+/// For each row, the weighted sum of its experts' outputs: what [`Var::combine`] computes, without a tape. `offsets` has the
+/// first pair of each row and the number of pairs, `pair_slots` the slot of each pair.
+///
+/// # Shapes
+/// `slots` `[S, O]`, `weights` `[pairs]`, `offsets` B + 1 numbers, `pair_slots` one per pair, `out` B * O elements.
+///
+/// # Panics
+/// If the sizes do not fit.
+pub fn combine(
+    slots: &Tensor,
+    weights: &[Real],
+    offsets: &[u32],
+    pair_slots: &[u32],
+    out: &mut [Real],
+) {
+    let cols = slots.cols();
+    assert_eq!(weights.len(), pair_slots.len(), "combine: one weight per pair");
+    assert_eq!(out.len(), (offsets.len() - 1) * cols, "combine: elements of the output");
+    for_row_blocks(out, cols, |first, block| {
+        for (r, out) in block.chunks_exact_mut(cols).enumerate() {
+            let bounds = &offsets[first + r..first + r + 2];
+            let mut pairs = bounds[0] as usize..bounds[1] as usize;
+            let slot = |pair: usize| slots.row(pair_slots[pair] as usize);
+            match pairs.next() {
+                Some(pair) => set_scaled(out, weights[pair], slot(pair)),
+                None => out.fill(0.0),
+            }
+            pairs.for_each(|pair| add_scaled(out, weights[pair], slot(pair)));
+        }
+    });
 }
 
 impl Operator for Combine {
@@ -19,21 +51,8 @@ impl Operator for Combine {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (slots, weights) = (inputs[0], inputs[1].as_slice());
-        let cols = slots.cols();
-        let pair_slots = self.plan.pair_slots(self.gate);
-        let mut out = Tensor::unspecified([self.plan.rows(), cols]);
-        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
-            for (r, out) in block.chunks_exact_mut(cols).enumerate() {
-                let bounds = &self.offsets[first + r..first + r + 2];
-                let mut pairs = bounds[0] as usize..bounds[1] as usize;
-                let slot = |pair: usize| slots.row(pair_slots[pair] as usize);
-                match pairs.next() {
-                    Some(pair) => set_scaled(out, weights[pair], slot(pair)),
-                    None => out.fill(0.0),
-                }
-                pairs.for_each(|pair| add_scaled(out, weights[pair], slot(pair)));
-            }
-        });
+        let mut out = Tensor::unspecified([self.plan.rows(), slots.cols()]);
+        combine(slots, weights, &self.offsets, self.plan.pair_slots(self.gate), out.as_mut_slice());
         out
     }
 

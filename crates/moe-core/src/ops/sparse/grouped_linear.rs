@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::dispatch::ExpertPlan;
-use crate::kernel::{Around, Mat, for_pieces, gemm_groups, sum_axis};
+use crate::kernel::{Around, Mat, RowsFn, for_pieces, gemm_groups, sum_axis};
 use crate::ops::linear::fill_rows;
 use crate::ops::rectifier::Rectifier;
 use crate::random::DropoutDraws;
@@ -13,19 +13,73 @@ struct GroupedLinear {
     rectifier: Option<Rectifier>,
 }
 
-impl GroupedLinear {
-    /// The slots of an expert as a matrix.
-    fn slots<'a>(&self, tensor: &'a Tensor, expert: usize) -> Mat<'a> {
-        let (range, cols) = (self.plan.slots_of_expert(expert), tensor.cols());
-        Mat::new(&tensor.as_slice()[range.start * cols..range.end * cols], range.len(), cols)
-    }
+/// The slots of an expert as a matrix.
+fn slots<'a>(plan: &ExpertPlan, tensor: &'a Tensor, expert: usize) -> Mat<'a> {
+    let (range, cols) = (plan.slots_of_expert(expert), tensor.cols());
+    Mat::new(&tensor.as_slice()[range.start * cols..range.end * cols], range.len(), cols)
+}
 
-    /// The weight matrix of an expert.
-    fn weight<'a>(&self, weight: &'a Tensor, expert: usize) -> Mat<'a> {
-        let (inputs, outputs) = (weight.shape()[1], weight.shape()[2]);
-        let size = inputs * outputs;
-        Mat::new(&weight.as_slice()[expert * size..(expert + 1) * size], inputs, outputs)
+/// The weight matrix of an expert.
+fn of_expert(weight: &Tensor, expert: usize) -> Mat<'_> {
+    let (inputs, outputs) = (weight.shape()[1], weight.shape()[2]);
+    let size = inputs * outputs;
+    Mat::new(&weight.as_slice()[expert * size..(expert + 1) * size], inputs, outputs)
+}
+
+/// x W + b of every slot with the weights of its expert, and then `after` on blocks of rows, given the number of the first
+/// slot: what [`Var::grouped_linear`] computes, without a tape.
+///
+/// The slots of a plan for one row are computed one after the other on the calling thread; x may then be that row alone.
+///
+/// # Shapes
+/// `x` `[S, D]`, `weight` `[N, D, O]`, `bias` `[N, O]`, `y` S * O elements.
+///
+/// # Panics
+/// If the shapes do not fit each other and the plan.
+pub fn grouped_affine(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    plan: &ExpertPlan,
+    after: Option<RowsFn<'_>>,
+    y: &mut [Real],
+) {
+    let is_one_row = plan.rows() == 1;
+    assert!(
+        weight.shape().rank() == 3
+            && weight.shape()[0] == plan.num_experts()
+            && weight.shape()[1] == x.cols()
+            && bias.shape()[..] == [weight.shape()[0], weight.shape()[2]]
+            && (x.rows() == plan.slots() || is_one_row && x.rows() == 1),
+        "grouped_linear: slots {:?}, weight {:?} and bias {:?} do not fit {} slots of {} experts",
+        x.shape(),
+        weight.shape(),
+        bias.shape(),
+        plan.slots(),
+        plan.num_experts()
+    );
+    if is_one_row {
+        let cols = weight.cols();
+        assert_eq!(y.len(), plan.slots() * cols, "grouped_linear: elements of the output");
+        for (slot, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
+            let expert = plan.slot_experts()[slot] as usize;
+            let row = Mat::new(x.row(if x.rows() == 1 { 0 } else { slot }), 1, x.cols());
+            let before = |_, row: &mut [Real]| fill_rows(row, bias.row(expert));
+            let after = after.map(|after| move |_, row: &mut [Real]| after(slot, row));
+            let after = after.as_ref().map(|after| after as _);
+            let around = Around { before: Some(&before), after };
+            gemm_groups(1, |_| 1, |_| (row, of_expert(weight, expert)), around, y);
+        }
+        return;
     }
+    let before = |expert, rows: &mut [Real]| fill_rows(rows, bias.row(expert));
+    gemm_groups(
+        plan.num_experts(),
+        |e| plan.slots_of_expert(e).len(),
+        |e| (slots(plan, x, e), of_expert(weight, e)),
+        Around { before: Some(&before), after },
+        y,
+    );
 }
 
 impl Operator for GroupedLinear {
@@ -35,35 +89,13 @@ impl Operator for GroupedLinear {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (x, w, b) = (inputs[0], inputs[1], inputs[2]);
-        let plan = &self.plan;
-        assert!(
-            w.shape().rank() == 3
-                && w.shape()[0] == plan.num_experts()
-                && w.shape()[1] == x.cols()
-                && b.shape()[..] == [w.shape()[0], w.shape()[2]]
-                && x.rows() == plan.slots(),
-            "grouped_linear: slots {:?}, weight {:?} and bias {:?} do not fit {} slots of {} experts",
-            x.shape(),
-            w.shape(),
-            b.shape(),
-            plan.slots(),
-            plan.num_experts()
-        );
         let outputs = w.cols();
-        let mut y = Tensor::unspecified([plan.slots(), outputs]);
-        let before = |expert, rows: &mut [Real]| fill_rows(rows, b.row(expert));
+        let mut y = Tensor::unspecified([self.plan.slots(), outputs]);
         let after = self.rectifier.as_ref().map(|rectifier| {
             move |first, rows: &mut [Real]| rectifier.forward(first, rows, outputs)
         });
-        let around =
-            Around { before: Some(&before), after: after.as_ref().map(|after| after as _) };
-        gemm_groups(
-            plan.num_experts(),
-            |e| plan.slots_of_expert(e).len(),
-            |e| (self.slots(x, e), self.weight(w, e)),
-            around,
-            y.as_mut_slice(),
-        );
+        let after = after.as_ref().map(|after| after as _);
+        grouped_affine(x, w, b, &self.plan, after, y.as_mut_slice());
         y
     }
 
@@ -79,13 +111,13 @@ impl Operator for GroupedLinear {
         if gradients.wants(0) {
             let mut dx = Tensor::unspecified(*x.shape());
             let rows = |e| plan.slots_of_expert(e).len();
-            let factors = |e| (self.slots(dy, e), self.weight(w, e).t());
+            let factors = |e| (slots(plan, dy, e), of_expert(w, e).t());
             gemm_groups(experts, rows, factors, Around::default(), dx.as_mut_slice());
             gradients.add(0, dx);
         }
         if gradients.wants(1) {
             let mut dw = Tensor::unspecified(*w.shape());
-            let factors = |e| (self.slots(x, e).t(), self.slots(dy, e));
+            let factors = |e| (slots(plan, x, e).t(), slots(plan, dy, e));
             gemm_groups(experts, |_| x.cols(), factors, Around::default(), dw.as_mut_slice());
             gradients.add(1, dw);
         }
@@ -94,8 +126,8 @@ impl Operator for GroupedLinear {
             let outputs = b.cols();
             for_pieces(dy.len(), db.as_mut_slice(), outputs.max(1), |expert, sum| {
                 let slots = plan.slots_of_expert(expert);
-                let of_expert = &dy.as_slice()[slots.start * outputs..slots.end * outputs];
-                sum_axis(of_expert, slots.len(), outputs, sum);
+                let of_slots = &dy.as_slice()[slots.start * outputs..slots.end * outputs];
+                sum_axis(of_slots, slots.len(), outputs, sum);
             });
             gradients.add(2, db);
         }

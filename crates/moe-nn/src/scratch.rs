@@ -1,0 +1,82 @@
+//! Memory that inference without a tape uses again from call to call.
+
+use std::sync::Arc;
+
+use moe_core::batch::Inputs;
+use moe_core::dispatch::ExpertPlan;
+use moe_core::{Tensor, ops};
+use moe_routers::RoutingBuf;
+
+/// Working memory of [`Model::infer`](crate::Model::infer), kept by the caller from call to call, for any model. What a
+/// call leaves in it means nothing.
+#[derive(Debug, Default)]
+pub struct ModelScratch {
+    /// The inputs of a single row.
+    pub(crate) row: Option<Inputs>,
+    /// `[B, D]`: what the encoder makes of the inputs.
+    pub(crate) rows: Tensor,
+    /// `[B, O]`: what one head is given.
+    pub(crate) mixed: Tensor,
+    pub(crate) layer: LayerScratch,
+}
+
+/// Working memory and result of [`MoeLayer::infer`](crate::MoeLayer::infer).
+#[derive(Debug, Default)]
+pub struct LayerScratch {
+    /// Of each gate.
+    pub(crate) routings: Vec<RoutingBuf>,
+    pub(crate) plan: Arc<ExpertPlan>,
+    /// `[S, O]`
+    pub(crate) slots: Tensor,
+    pub(crate) work: ExpertScratch,
+}
+
+impl LayerScratch {
+    /// What each gate decided.
+    pub fn routings(&self) -> &[RoutingBuf] {
+        &self.routings
+    }
+
+    /// Makes `out` what the layer gives for a gate.
+    ///
+    /// # Shapes
+    /// → `[B, O]`
+    ///
+    /// # Panics
+    /// If there is no such gate.
+    pub fn combine(&self, gate: usize, out: &mut Tensor) {
+        let (routing, slots) = (&self.routings[gate], &self.slots);
+        out.resize([routing.rows(), slots.cols()]);
+        let pair_slots = self.plan.pair_slots(gate);
+        ops::combine(slots, routing.weights(), routing.offsets(), pair_slots, out.as_mut_slice());
+    }
+}
+
+/// Working memory of [`Experts::infer`](crate::Experts::infer). What a call leaves in it means nothing.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct ExpertScratch {
+    /// Of hidden layers.
+    pub hidden: [Tensor; 2],
+    /// Of the gates; experts without an `infer` of their own use its tape.
+    pub routing: moe_routers::Scratch,
+}
+
+/// Takes `x` through `steps` steps (at least one), each from its input to its output, the last one to `out`.
+pub(crate) fn chain(
+    steps: usize,
+    x: &Tensor,
+    [mut from, mut to]: [&mut Tensor; 2],
+    out: &mut Tensor,
+    step: impl Fn(usize, &Tensor, &mut Tensor),
+) {
+    for i in 0..steps {
+        let input = if i == 0 { x } else { &*from };
+        if i + 1 == steps {
+            step(i, input, out);
+        } else {
+            step(i, input, to);
+            std::mem::swap(&mut from, &mut to);
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Prediction allocates nothing once its memory has grown: every router of the registry, a row at a time, and batches on
+//! all threads of a pool.
+
+#[path = "../../moe-routers/tests/common/counting.rs"]
+mod counting;
+
+use counting::so_far;
+use moe_core::batch::{IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
+use moe_core::random::{Philox, chacha, uniform};
+use moe_core::tape::Tape;
+use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
+use moe_nn::{
+    MixtureDescription, Model, ModelDescription, ModelScratch, Module, Output, Predictions,
+    Predictor,
+};
+use moe_routers::Registry;
+
+/// Different rows, each predicted once before and once while allocations are counted.
+const ROWS: usize = 64;
+
+fn input(mixed: bool) -> InputSpec {
+    let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
+    let columns = vec![column("user", 90), column("film", 70)];
+    if mixed { InputSpec::Mixed { columns, width: 3 } } else { InputSpec::Ids { columns } }
+}
+
+/// So wide that products of one row are worth several threads, were they cut.
+fn description(router: &str, mixed: bool) -> ModelDescription {
+    let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
+    let mixture = MixtureDescription {
+        input: input(mixed),
+        tasks: vec![
+            task("rating", TaskKind::Regression),
+            task("watch", TaskKind::Binary),
+            task("genre", TaskKind::Multiclass { classes: 5 }),
+        ],
+        embedding_width: 128,
+        experts: 12,
+        k: 2,
+        expert_hidden_widths: if mixed { vec![140] } else { vec![] },
+        expert_width: 160,
+        expert_dropout: 0.5,
+        head_widths: vec![220],
+        router: router.into(),
+        router_parameters: Default::default(),
+    };
+    ModelDescription::of(mixture).expect("the parameters are allowed")
+}
+
+fn model(router: &str, mixed: bool) -> Box<dyn Model> {
+    let description = description(router, mixed);
+    let mut model = description.build(&Registry::standard(), 1).expect("the router is known");
+    // Away from zero biases and from splits that are all soft.
+    let mut rng = chacha(2, "parameters", 0);
+    model.visit_mut(&mut |_, state| {
+        if let StateMut::Parameter(parameter) = state {
+            let value = parameter.value_mut();
+            value.add_assign(&uniform(*value.shape(), 0.1, &mut rng));
+        }
+    });
+    model
+}
+
+fn predictor(model: Box<dyn Model>, mixed: bool) -> Predictor {
+    let description = description("top-k", mixed);
+    Predictor::of(model, description.input().clone(), description.tasks().to_vec())
+}
+
+fn id(row: usize, column: u32) -> u32 {
+    Philox::new(1, "rows", 0).row_block(row as u64, column, 0)[0] % 70
+}
+
+/// Allocations of a second pass over the rows, one at a time.
+fn of_rows(predictor: &Predictor) -> u64 {
+    let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+    let mut shown = Vec::new();
+    let mut before = 0;
+    for pass in 0..2 {
+        if pass == 1 {
+            before = so_far();
+        }
+        for row in 0..ROWS {
+            let (ids, numbers) = ([id(row, 0), id(row, 1)], [row as Real, 1.0, -2.0]);
+            let numbers = &numbers[..predictor.input().dense_width()];
+            let key = ids[0].into();
+            predictor.predict_row(&ids, numbers, key, &mut out, &mut scratch).expect("such a row");
+            for task in 0..out.num_tasks() {
+                out.probabilities(task, &mut shown);
+            }
+        }
+    }
+    so_far() - before
+}
+
+/// Allocations of batches of these sizes after the largest of them.
+fn of_batches(predictor: &Predictor, sizes: &[usize]) -> u64 {
+    let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+    let batch = |rows: usize| {
+        let ids = (0..2).map(|column| (0..rows).map(|row| id(row, column)).collect()).collect();
+        let dense = Tensor::from_fn([rows, 3], |i| (i % 7) as Real);
+        let inputs = match predictor.input().dense_width() {
+            0 => Inputs::Ids(ids),
+            _ => Inputs::Mixed { ids, dense },
+        };
+        (inputs, (0..rows as u64).collect::<Vec<_>>())
+    };
+    let batches: Vec<_> = sizes.iter().map(|&rows| batch(rows)).collect();
+    let mut before = 0;
+    for pass in 0..3 {
+        if pass == 1 {
+            before = so_far();
+        }
+        for (inputs, keys) in &batches {
+            predictor.predict(inputs, keys, &mut out, &mut scratch).expect("such rows");
+        }
+    }
+    so_far() - before
+}
+
+/// A model that has no `infer` of its own.
+struct OnTape(Box<dyn Model>);
+
+impl Module for OnTape {
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.0.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.0.visit_mut(f);
+    }
+}
+
+impl Model for OnTape {
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        self.0.forward(tape, pass, inputs)
+    }
+}
+
+fn main() {
+    // Threads that are still starting allocate.
+    rayon::broadcast(|_| ());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
+    let registry = Registry::standard();
+    let routers = registry.entries().iter().map(|entry| entry.info().id.as_str());
+    for router in routers.chain(["shared-bottom", "bias"]) {
+        for mixed in [false, true] {
+            if mixed && router == "bias" {
+                continue;
+            }
+            let predictor = predictor(model(router, mixed), mixed);
+            assert_eq!(of_rows(&predictor), 0, "{router}, a row at a time");
+            // Every thread takes its working memory with its first products.
+            pool.broadcast(|_| of_batches(&predictor, &[100]));
+            let found = pool.install(|| of_batches(&predictor, &[512, 1, 300, 7]));
+            assert_eq!(found, 0, "{router}, batches on two threads");
+        }
+    }
+    // What goes through a tape is seen.
+    let on_tape = predictor(Box::new(OnTape(model("top-k", false))), false);
+    assert!(of_rows(&on_tape) >= 10 * ROWS as u64);
+}
