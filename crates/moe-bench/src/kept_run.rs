@@ -7,7 +7,7 @@ use moe_core::batch::{Batch, BatchSource};
 use moe_data::{FeatureSchema, Split};
 use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, evaluate};
 use moe_routers::Registry;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::args::{Format, pool};
 use crate::{Config, Error, Experiment};
