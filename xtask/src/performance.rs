@@ -42,7 +42,7 @@ pub(crate) fn measure(script: Option<&str>) -> Result<()> {
     let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} lacks {END}"))?;
     let (mut ours, mut torch) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
-        let peers = ["run", "--release", "-p", "benches", "--bin", "peers", "--"];
+        let peers = ["run", "--release", "-p", "benches", "--bin", "peers", "--", "--rounds", "4"];
         println!("$ {}", run::line(&peers, &[]));
         ours.read(&run::cargo_stdout(&peers)?)?;
         for (bench, threads) in [("movielens", "1"), ("movielens", "2"), ("ffn", "1"), ("ffn", "2")]
