@@ -104,6 +104,7 @@ mod optimizer;
 mod predictions;
 mod predictor;
 mod run_dir;
+mod run_manifest;
 mod scratch;
 mod shared_bottom;
 mod step;

@@ -9,19 +9,15 @@ use moe_core::envelope::{self, EnvelopeError, Kind};
 use moe_core::files::{replace_file, write_synced};
 use moe_routers::telemetry::Consistency;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
+use crate::run_manifest::{
+    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, Models, is_own,
+    sha256,
+};
 use crate::{
     EpochRecord, History, ModelDescription, Observer, Optimizer, RunDirError, TrainState, Weights,
 };
 
-/// Version of the manifest and of what it names.
-const FORMAT: u32 = 1;
-const MANIFEST: &str = "manifest.json";
-const CONFIG: &str = "config.resolved.toml";
-const FEATURES: &str = "features.json";
-const METRICS: &str = "metrics.jsonl";
-const CARD: &str = "model.md";
 const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 
 /// A directory that keeps a training run, so that it can be interrupted at any moment and continued to the same bits.
@@ -75,58 +71,6 @@ pub struct RunInfo {
     pub model: serde_json::Value,
     /// Seed of initial weights, shuffles and draws.
     pub seed: u64,
-}
-
-/// `manifest.json`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Manifest {
-    format: u32,
-    /// Number of the checkpoint.
-    generation: u64,
-    epochs: usize,
-    best_epoch: usize,
-    seed: u64,
-    /// What products were computed with; results may differ between instruction sets in the last bits.
-    instruction_set: String,
-    /// Descriptions of the models whose weights these are.
-    models: Models,
-    files: Files,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Models {
-    last: serde_json::Value,
-    best: serde_json::Value,
-}
-
-/// The files of a checkpoint.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Files {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    config: Option<FileEntry>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    features: Option<FileEntry>,
-    /// Of the checkpoint's model: the next checkpoint has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    card: Option<FileEntry>,
-    metrics: FileEntry,
-    last: FileEntry,
-    best: FileEntry,
-    state: FileEntry,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct FileEntry {
-    name: String,
-    /// Of `metrics.jsonl`, which may have grown since: those that belong to the checkpoint.
-    bytes: u64,
-    sha256: String,
-}
-
-impl FileEntry {
-    fn of(name: String, content: &[u8]) -> Self {
-        FileEntry { name, bytes: content.len() as u64, sha256: sha256(content) }
-    }
 }
 
 /// What `state` holds.
@@ -451,63 +395,5 @@ impl RunDir {
 impl Observer for RunDir {
     fn on_epoch(&mut self, _record: &EpochRecord, state: &TrainState) -> Result<(), String> {
         self.commit(state).map_err(|error| error.to_string())
-    }
-}
-
-/// Whether a run directory makes files of this name.
-fn is_own(name: &str) -> bool {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
-    let stem = name.strip_suffix(".safetensors").unwrap_or(name);
-    let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
-    match name {
-        MANIFEST | CONFIG | FEATURES | METRICS | CARD => true,
-        _ if stem.len() < name.len() => number("last") || number("best"),
-        _ => number("state"),
-    }
-}
-
-/// Nothing, or a dash and a number.
-fn is_checkpoint(suffix: &str) -> bool {
-    let digits = suffix.strip_prefix('-').unwrap_or("0");
-    let is_dashed = suffix.is_empty() || suffix.starts_with('-');
-    is_dashed && !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-}
-
-fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_own_files_are_known() {
-        for name in [
-            "manifest.json",
-            "manifest.json.partial",
-            "config.resolved.toml",
-            "features.json",
-            "metrics.jsonl",
-            "model.md",
-            "last.safetensors",
-            "best-12.safetensors",
-            "state",
-            "state-0",
-        ] {
-            assert!(is_own(name), "{name}");
-        }
-        for name in [
-            "result.json",
-            "last",
-            "best-x.safetensors",
-            "state-",
-            "state12",
-            "state.safetensors",
-            "last-1.safetensors.bak",
-            "notes.txt",
-        ] {
-            assert!(!is_own(name), "{name}");
-        }
     }
 }
