@@ -44,21 +44,7 @@ pub fn set_scaled(out: &mut [Real], factor: Real, x: &[Real]) {
     wide(SetScaled { out, factor, x });
 }
 
-struct Add<'a> {
-    out: &'a mut [Real],
-    x: &'a [Real],
-}
-
-impl Loops for Add<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.out.iter_mut().zip(self.x).for_each(|(out, x)| *out += x);
-    }
-}
-
 /// `out += x`, as far as the shorter one reaches.
 pub fn add(out: &mut [Real], x: &[Real]) {
-    wide(Add { out, x });
+    add_scaled(out, 1.0, x);
 }
