@@ -11,10 +11,8 @@ use moe_core::dispatch::Assignments;
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
 use moe_core::{Real, Tensor};
-use moe_routers::{Parts, Routing};
-use moe_search::{
-    permutation_entropy, permute_parts, relabel_routing, round_permutation, sinkhorn,
-};
+use moe_routers::{Parts, Routing, relabel_routing};
+use moe_search::{permutation_entropy, permute_parts, round_permutation, sinkhorn};
 
 use crate::operator::bench_operator;
 

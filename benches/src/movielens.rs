@@ -43,6 +43,7 @@ pub fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mi
         head_widths: vec![256],
         router: router.into(),
         router_parameters: parameters.iter().cloned().collect(),
+        relabelled: None,
     };
     description.build(&with_search(Registry::standard()), 1).expect("the router is known")
 }

@@ -56,19 +56,21 @@ pub(crate) fn train(
     let config = experiment.config();
     let (router, seed) = (&config.run.routers[0], config.run.first_seed);
     let (model, start) = experiment.start(router, seed)?;
+    let description = experiment.description(router)?;
     let info = RunInfo {
         config: Some(config.to_toml()),
         features: experiment.data().schema().map(to_json),
-        model: serde_json::to_value(experiment.description(router)?).expect("text keys"),
+        model: serde_json::to_value(&description).expect("text keys"),
+        fold: description.fold(registry)?,
         seed,
     };
-    let (out, (mut dir, state)) = match args.out.as_deref().filter(|_| resume) {
-        Some(path) => (OutDir::existing(path), continued(path, info, start)?),
+    let (mut dir, state) = match args.out.as_deref().filter(|_| resume) {
+        Some(path) => continued(path, info, start)?,
         None => {
             let name = format!("train-{}-{router}", config.dataset.name);
             let out = OutDir::create(args.out.as_deref(), &name)?;
             let dir = RunDir::create(out.path(), info, &start)?;
-            (out, (dir, start))
+            (dir, start)
         }
     };
     let mut progress = args.progress.start();
@@ -80,7 +82,7 @@ pub(crate) fn train(
     progress.end();
     dir.set_card(&card::card(&experiment, &result)?)?;
     dir.finish()?;
-    out.write_json("result.json", &result)?;
+    dir.set_result(&(to_json(&result) + "\n"))?;
     note(format_args!("the run is in {}", dir.path().display()));
     let style = match args.format {
         Format::Json => return Ok(to_json(&result) + "\n"),

@@ -281,6 +281,7 @@ impl Config {
             head_widths: model.head_widths.clone(),
             router: router.into(),
             router_parameters: self.routers.get(router).cloned().unwrap_or_default(),
+            relabelled: None,
         }
     }
 

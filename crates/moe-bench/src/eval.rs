@@ -9,8 +9,8 @@ use moe_core::batch::BatchSource;
 use moe_core::tape::Tape;
 use moe_core::{Pass, kernel};
 use moe_data::Split;
-use moe_nn::{Model, ModelDescription};
-use moe_routers::{Registry, RegistryError, Value};
+use moe_nn::{Model, ModelDescription, OverrideError, Overrides, Predictor, PredictorError};
+use moe_routers::{Registry, Value};
 use serde::Serialize;
 
 use crate::Error;
@@ -33,7 +33,7 @@ pub(crate) struct EvalArgs {
 #[derive(Clone, Debug, PartialEq)]
 struct SweepRequest {
     key: SweepKey,
-    values: Vec<Value>,
+    values: Vec<(Value, Overrides)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -44,9 +44,6 @@ enum SweepKey {
 }
 
 impl SweepKey {
-    /// The parameter that a capacity is set with.
-    const CAPACITY: &str = "inference-capacity-factor";
-
     fn name(self) -> &'static str {
         match self {
             SweepKey::K => "k",
@@ -65,22 +62,33 @@ impl FromStr for SweepRequest {
             "capacity" => SweepKey::Capacity,
             _ => return Err(format!("\"{key}\" cannot be swept; k and capacity can")),
         };
-        let value = |text: &str| {
-            let value = match key {
-                SweepKey::K => text.parse().ok().filter(|k| *k > 0).map(Value::Int),
-                SweepKey::Capacity => {
-                    text.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0).map(Value::Real)
+        let value = |text: &str| -> Result<_, String> {
+            Ok(match key {
+                SweepKey::K => {
+                    let k = text.parse().ok().filter(|k| *k > 0);
+                    let k = k.ok_or_else(|| not_allowed(text, "a whole number from 1"))?;
+                    let overrides = Overrides { k: Some(k), ..Overrides::default() };
+                    (Value::Int(k as i64), overrides)
                 }
-            };
-            let allowed = match key {
-                SweepKey::K => "a whole number from 1",
-                SweepKey::Capacity => "a number from 0, which is no limit",
-            };
-            value.ok_or_else(|| format!("\"{text}\" is not allowed; it must be {allowed}"))
+                SweepKey::Capacity => {
+                    let factor = text.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0);
+                    let allowed = "a number from 0, which is no limit";
+                    let factor = factor.ok_or_else(|| not_allowed(text, allowed))?;
+                    let overrides = Overrides {
+                        inference_capacity_factor: Some(factor),
+                        ..Overrides::default()
+                    };
+                    (Value::Real(factor), overrides)
+                }
+            })
         };
         let values = values.split(',').map(|text| value(text.trim()));
         Ok(SweepRequest { key, values: values.collect::<Result<_, _>>()? })
     }
+}
+
+fn not_allowed(text: &str, allowed: &str) -> String {
+    format!("\"{text}\" is not allowed; it must be {allowed}")
 }
 
 /// What `--format json` prints: the object `test` of a run's result, and more.
@@ -156,74 +164,36 @@ pub(crate) fn eval(args: &EvalArgs, registry: &Registry) -> Result<String, Error
 }
 
 /// A value, whether it is the model's own, and the model with it.
-type Variant = (Value, bool, Box<dyn Model>);
+type Variant = (Value, bool, Predictor);
 
 /// The run's weights in a model for each value.
 fn models(run: &KeptRun<'_>, request: &SweepRequest) -> Result<(SweepKey, Vec<Variant>), Error> {
-    let models = request.values.iter().map(|value| {
-        let refused = |problem: String| {
+    let models = request.values.iter().map(|(value, overrides)| {
+        let (own, model) = with(run, overrides).map_err(|problem| {
             Error::Config(format!("--sweep {}={value}: {problem}", request.key.name()))
-        };
-        let (own, model) = with(run, request.key, value).map_err(refused)?;
+        })?;
         Ok((value.clone(), own, model))
     });
     Ok((request.key, models.collect::<Result<_, Error>>()?))
 }
 
-/// The model with one value, and whether that is its own; else why there is none.
-fn with(run: &KeptRun<'_>, key: SweepKey, value: &Value) -> Result<(bool, Box<dyn Model>), String> {
-    let ModelDescription::Mixture(own) = &run.description else {
-        return Err("the model has no router".into());
+/// The model with one value, and whether that is its own.
+fn with(run: &KeptRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
+    let (own, registry) = (&run.description, run.registry);
+    let predictor = Predictor::with_overrides(own, &run.weights, overrides, registry)?;
+    let resolved = |model: &ModelDescription| -> Result<_, OverrideError> {
+        let ModelDescription::Mixture(model) = model else { return Ok(None) };
+        let info = registry.get(&model.router)?.info();
+        Ok(Some((model.k, info.parameters(&model.router_parameters)?)))
     };
-    let router = &own.router;
-    let info = run.registry.get(router).map_err(|error| error.to_string())?.info();
-    let parameters = info.parameters(&own.router_parameters).map_err(|error| error.to_string())?;
-    let mut model = own.clone();
-    match (key, value) {
-        (SweepKey::K, _) if !info.uses_k => {
-            return Err(format!("router {router} does not use K, so there is nothing to change"));
-        }
-        (SweepKey::K, Value::Int(k)) => model.k = usize::try_from(*k).unwrap_or(usize::MAX),
-        _ => {
-            if !info.parameters.iter().any(|spec| spec.name == SweepKey::CAPACITY) {
-                return Err(format!("router {router} has no parameter {}", SweepKey::CAPACITY));
-            }
-            model.router_parameters.insert(SweepKey::CAPACITY.into(), value.clone());
-        }
-    }
-    let is_own = match key {
-        SweepKey::K => model.k == own.k,
-        SweepKey::Capacity => {
-            parameters.values().any(|(name, own)| name == SweepKey::CAPACITY && own == value)
-        }
-    };
-    let has_thresholds = router.trim_end_matches('+') == "expert-choice"
-        && parameters.text("inference") == "threshold";
-    if key == SweepKey::K && has_thresholds && !is_own {
-        return Err(format!(
-            "K is part of what router {router} has learnt, its thresholds (K = {}), and cannot be swept",
-            own.k
-        ));
-    }
-    let mut model = model.build(run.registry, 0).map_err(|error| match error {
-        // Parameters are those of the run.
-        RegistryError::BadK { router, k, least, experts, .. } => {
-            RegistryError::BadK { router, k, least, experts, switch: None }.to_string()
-        }
-        error => error.to_string(),
-    })?;
-    run.state.best().put_into(&mut model).map_err(|wrong| {
-        format!(
-            "K is part of the weights of router {router} (K = {}) and cannot be swept: {wrong}",
-            own.k
-        )
-    })?;
-    Ok((is_own, Box::new(model)))
+    let is_own = resolved(own)? == resolved(&own.with_overrides(overrides, registry)?)?;
+    Ok((is_own, predictor))
 }
 
 fn sweep(run: &KeptRun<'_>, part: &Split, parameter: SweepKey, models: Vec<Variant>) -> Sweep {
-    let line = |(value, own, model): Variant| {
-        let evaluation = run.evaluate(&*model, part);
+    let line = |(value, own, predictor): Variant| {
+        let model = predictor.model();
+        let evaluation = run.evaluate(model, part);
         let gates = &evaluation.gates;
         let dropped = gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64;
         let stats = evaluation.routing.as_ref().expect("a mixture has gates");
@@ -235,7 +205,7 @@ fn sweep(run: &KeptRun<'_>, part: &Split, parameter: SweepKey, models: Vec<Varia
             load_entropy: stats.load_entropy(),
             dead_experts: stats.dead_experts(),
             dropped,
-            cost: cost(run, &*model, part),
+            cost: cost(run, model, part),
         }
     };
     Sweep { parameter, values: models.into_iter().map(line).collect() }

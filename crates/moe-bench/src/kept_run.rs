@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use moe_core::batch::{Batch, BatchSource};
 use moe_data::{FeatureSchema, Split};
-use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, evaluate};
+use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, Weights, evaluate};
 use moe_routers::Registry;
 use serde::Serialize;
 
@@ -87,6 +87,8 @@ pub(crate) struct KeptRun<'r> {
     path: PathBuf,
     seed: u64,
     pub(crate) state: TrainState,
+    /// Those of the description.
+    pub(crate) weights: Weights,
     pub(crate) description: ModelDescription,
     pub(crate) experiment: Experiment<'r>,
     pub(crate) registry: &'r Registry,
@@ -130,7 +132,9 @@ impl<'r> KeptRun<'r> {
         let description = dir.best_model()?;
         let experiment = Experiment::prepare(&config, registry)?;
         let seed = config.run.first_seed;
-        let run = KeptRun { path: path.into(), seed, state, description, experiment, registry };
+        let weights = dir.best_weights(&state);
+        let path = path.into();
+        let run = KeptRun { path, seed, state, weights, description, experiment, registry };
         run.check_data(dir.features()?.as_deref())?;
         Ok(run)
     }
@@ -188,7 +192,7 @@ impl<'r> KeptRun<'r> {
 
     /// Puts the best weights into a model of the run's own description.
     pub(crate) fn load(&self, model: &mut dyn Model) -> Result<(), Error> {
-        self.state.best().put_into(model).map_err(|wrong| {
+        self.weights.put_into(model).map_err(|wrong| {
             let problem = format!("its weights do not fit its model: {wrong}");
             Error::OutDir { path: self.path.clone(), problem }
         })

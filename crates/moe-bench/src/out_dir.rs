@@ -51,11 +51,6 @@ impl OutDir {
         unreachable!("there is always a free name")
     }
 
-    /// A directory that is there.
-    pub(crate) fn existing(path: &Path) -> Self {
-        OutDir { path: path.into() }
-    }
-
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

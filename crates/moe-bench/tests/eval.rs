@@ -154,9 +154,9 @@ fn sweeps_that_are_not_allowed() {
         ("softmax", "k=1", "router softmax does not use K"),
         ("switch", "k=1", "router switch does not use K"),
         ("hash", "k=1", "router hash does not use K"),
-        ("comet", "k=1", "K is part of the weights of router comet (K = 2) and cannot be swept"),
+        ("comet", "k=1", "K is part of the weights of router comet (K = 2) and cannot be changed"),
         ("dselect-k", "k=1", "K is part of the weights of router dselect-k (K = 2)"),
-        ("expert-choice", "k=1", "its thresholds (K = 2), and cannot be swept"),
+        ("expert-choice", "k=1", "its thresholds (K = 2), and cannot be changed"),
         ("comet", "capacity=1", "router comet has no parameter inference-capacity-factor"),
         ("single", "k=1", "the model has no router"),
     ] {

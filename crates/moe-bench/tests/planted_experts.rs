@@ -38,6 +38,7 @@ fn trained(data: &Dataset, router: &str, parameters: &[(&str, f64)]) -> (Mixture
         head_widths: vec![],
         router: router.into(),
         router_parameters: parameters.collect::<BTreeMap<_, _>>(),
+        relabelled: None,
     };
     let options = TrainOptions {
         seed: 1,

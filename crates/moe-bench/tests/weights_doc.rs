@@ -24,6 +24,7 @@ fn description(router: &str) -> MixtureDescription {
         head_widths: vec![31],
         router: router.into(),
         router_parameters: Default::default(),
+        relabelled: None,
     }
 }
 

@@ -95,6 +95,54 @@ pub enum RunDirError {
     Weights(#[from] WeightsError),
 }
 
+/// Why a trained model cannot be used with these [`Overrides`](crate::Overrides).
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverrideError {
+    /// It is no mixture.
+    #[error("the model has no router")]
+    NoRouter,
+    /// Its router does not use K.
+    #[error("router {router} does not use K, so there is nothing to change")]
+    NoK {
+        /// The router.
+        router: String,
+    },
+    /// Its router cannot be limited.
+    #[error("router {router} has no parameter {parameter}")]
+    NoParameter {
+        /// The router.
+        router: String,
+        /// What it would need.
+        parameter: &'static str,
+    },
+    /// Thresholds are for one K.
+    #[error(
+        "K is part of what router {router} has learnt, its thresholds (K = {k}), and cannot be changed"
+    )]
+    Learnt {
+        /// The router.
+        router: String,
+        /// The K that it was trained with.
+        k: usize,
+    },
+    /// There are weights for each of the K.
+    #[error(
+        "K is part of the weights of router {router} (K = {k}) and cannot be changed: {source}"
+    )]
+    InWeights {
+        /// The router.
+        router: String,
+        /// The K that it was trained with.
+        k: usize,
+        /// A tensor that does not fit.
+        source: OtherModule,
+    },
+    /// The router is unknown, or the value is not allowed.
+    #[error(transparent)]
+    Router(#[from] RegistryError),
+}
+
 /// Why a model cannot be made ready for use.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +156,9 @@ pub enum PredictorError {
     /// The weights are not those of the model.
     #[error(transparent)]
     Weights(#[from] OtherModule),
+    /// It cannot be used so.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
     /// That of a run directory cannot.
     #[error("{}: {source}", path.display())]
     InRun {

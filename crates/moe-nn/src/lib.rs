@@ -57,6 +57,7 @@
 //!     head_widths: vec![],
 //!     router: "top-k".into(),
 //!     router_parameters: Default::default(),
+//!     relabelled: None,
 //! };
 //! let mut model = description.build(&Registry::standard(), 1)?;
 //! let options = TrainOptions {
@@ -101,6 +102,7 @@ mod module;
 mod moe_layer;
 mod one_ahead;
 mod optimizer;
+mod overrides;
 mod predictions;
 mod predictor;
 mod run_dir;
@@ -118,7 +120,7 @@ pub use bias::{Bias, BiasDescription};
 pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use encoder::Encoder;
-pub use error::{InputError, ModelError, PredictorError, RunDirError, WeightsError};
+pub use error::{InputError, ModelError, OverrideError, PredictorError, RunDirError, WeightsError};
 pub use evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use expert_bank::ExpertBank;
 pub use experts::Experts;
@@ -131,13 +133,14 @@ pub use linear::Linear;
 pub use mixture::{Mixture, MixtureDescription};
 pub use mlp::{Activation, Mlp, MlpOptions};
 pub use model::{Model, Output};
-pub use model_description::ModelDescription;
+pub use model_description::{Fold, ModelDescription};
 pub use module::Module;
 pub use moe_layer::MoeLayer;
 pub use optimizer::{
     Clipping, Decay, GradientNorms, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
     Rule, Schedule,
 };
+pub use overrides::Overrides;
 pub use predictions::Predictions;
 pub use predictor::Predictor;
 pub use run_dir::{RunDir, RunInfo};

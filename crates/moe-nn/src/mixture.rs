@@ -4,7 +4,9 @@ use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
-use moe_routers::{GateSpec, Observed, Registry, RegistryError, TrainingLength, Value};
+use moe_routers::{
+    GateSpec, Observed, Registry, RegistryError, Relabelled, Share, TrainingLength, Value,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -40,6 +42,11 @@ pub struct MixtureDescription {
     /// The router's parameters; defaults for those not named.
     #[serde(default)]
     pub router_parameters: BTreeMap<String, Value>,
+    /// If a search has given the experts other numbers: which gates have which ([`ModelDescription::fold`]).
+    ///
+    /// [`ModelDescription::fold`]: crate::ModelDescription::fold
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relabelled: Option<Share>,
 }
 
 impl MixtureDescription {
@@ -53,7 +60,10 @@ impl MixtureDescription {
             Encoder::new(&self.input, self.embedding_width, &mut chacha(seed, "init.encoder", 0));
         let spec =
             GateSpec { inputs: encoder.outputs(), experts: self.experts, k: self.k, seed, gate: 0 };
-        let gates = entry.build(&spec, self.tasks.len(), &self.router_parameters)?;
+        let mut gates = entry.build(&spec, self.tasks.len(), &self.router_parameters)?;
+        if let Some(share) = self.relabelled {
+            gates = Box::new(Relabelled::identity(gates, share));
+        }
         let expert = MlpOptions {
             hidden: self.expert_hidden_widths.clone(),
             output_activation: Activation::Relu,

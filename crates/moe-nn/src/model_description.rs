@@ -18,6 +18,15 @@ pub enum ModelDescription {
     Bias(BiasDescription),
 }
 
+/// What [`ModelDescription::fold`] makes of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fold {
+    /// The folded model.
+    pub model: ModelDescription,
+    /// Names of the tensors that it has not.
+    pub dropped: Vec<String>,
+}
+
 impl ModelDescription {
     /// What the id of `mixture`'s router names: the [`Baseline`] with this id for the same inputs and tasks, if there
     /// is one, else the mixture.
@@ -62,6 +71,26 @@ impl ModelDescription {
             | ModelDescription::SharedBottom(SharedBottomDescription { tasks, .. })
             | ModelDescription::Bias(BiasDescription { tasks, .. }) => tasks,
         }
+    }
+
+    /// The model without what only its training needs; `None` if it is that already. Its predictions are the same, to the
+    /// bit.
+    ///
+    /// # Errors
+    /// If the router is unknown, or one of its parameters is not allowed.
+    pub fn fold(&self, registry: &Registry) -> Result<Option<Fold>, RegistryError> {
+        let ModelDescription::Mixture(mixture) = self else { return Ok(None) };
+        let entry = registry.get(&mixture.router)?;
+        let folded = entry.fold(mixture.k, &mixture.router_parameters)?;
+        Ok(folded.map(|folded| Fold {
+            model: ModelDescription::Mixture(MixtureDescription {
+                router: folded.router,
+                router_parameters: folded.parameters,
+                relabelled: Some(folded.share),
+                ..mixture.clone()
+            }),
+            dropped: folded.dropped.iter().map(|name| format!("layer.gates.{name}")).collect(),
+        }))
     }
 
     /// The model with the initial weights of `seed`.

@@ -5,7 +5,8 @@ use moe_core::{Real, Tensor};
 use moe_routers::Registry;
 
 use crate::{
-    InputError, Model, ModelDescription, ModelScratch, Predictions, PredictorError, RunDir, Weights,
+    InputError, Model, ModelDescription, ModelScratch, OverrideError, Overrides, Predictions,
+    PredictorError, RunDir, Weights,
 };
 
 /// A trained model for use: one call predicts a batch or a single row, into memory of the caller that is used again.
@@ -41,6 +42,7 @@ use crate::{
 /// #     head_widths: vec![],
 /// #     router: "comet".into(),
 /// #     router_parameters: Default::default(),
+/// #     relabelled: None,
 /// # });
 /// # let model = description.build(&Registry::standard(), 1)?;
 /// # let state = TrainState::new(&*model, OptimizerOptions::default());
@@ -80,8 +82,21 @@ impl Predictor {
     /// As [`RunDir::open_to_read`], with the name of the file that is missing, cut or changed; if the run does not say what its
     /// model is, or the model cannot be built or is not that of the weights.
     pub fn load(path: &Path, registry: &Registry) -> Result<Self, PredictorError> {
+        Self::load_with(path, &Overrides::default(), registry)
+    }
+
+    /// [`Predictor::load`] with another K or capacity.
+    ///
+    /// # Errors
+    /// As `load`, and as [`Predictor::with_overrides`].
+    pub fn load_with(
+        path: &Path,
+        overrides: &Overrides,
+        registry: &Registry,
+    ) -> Result<Self, PredictorError> {
         let (run, state) = RunDir::open_to_read(path)?;
-        Self::new(&run.best_model()?, state.best(), registry)
+        let (model, weights) = (run.best_model()?, run.best_weights(&state));
+        Self::with_overrides(&model, &weights, overrides, registry)
             .map_err(|source| PredictorError::InRun { path: path.into(), source: source.into() })
     }
 
@@ -97,6 +112,28 @@ impl Predictor {
         let mut model = description.build(registry, 0)?;
         weights.put_into(&mut *model)?;
         Ok(Self::of(model, description.input().clone(), description.tasks().to_vec()))
+    }
+
+    /// [`Predictor::new`] with another K or capacity than the model was trained with.
+    ///
+    /// # Errors
+    /// As `new`, and if the model cannot be used so ([`ModelDescription::with_overrides`]), also because there are weights
+    /// for each of the K.
+    pub fn with_overrides(
+        description: &ModelDescription,
+        weights: &Weights,
+        overrides: &Overrides,
+        registry: &Registry,
+    ) -> Result<Self, PredictorError> {
+        let changed = description.with_overrides(overrides, registry)?;
+        Self::new(&changed, weights, registry).map_err(|error| match (error, description) {
+            (PredictorError::Weights(source), ModelDescription::Mixture(own))
+                if overrides.k.is_some_and(|k| k != own.k) =>
+            {
+                OverrideError::InWeights { router: own.router.clone(), k: own.k, source }.into()
+            }
+            (error, _) => error,
+        })
     }
 
     /// Any model, with what it is given and what it predicts.

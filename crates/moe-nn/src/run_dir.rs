@@ -11,11 +11,12 @@ use moe_routers::telemetry::Consistency;
 use serde::{Deserialize, Serialize};
 
 use crate::run_manifest::{
-    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, Models, is_own,
-    sha256,
+    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, Models, RESULT,
+    is_own, sha256,
 };
 use crate::{
-    EpochRecord, History, ModelDescription, Observer, Optimizer, RunDirError, TrainState, Weights,
+    EpochRecord, Fold, History, ModelDescription, Observer, Optimizer, RunDirError, TrainState,
+    Weights,
 };
 
 const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
@@ -27,10 +28,12 @@ const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
 /// | `config.resolved.toml` | the configuration, if there is one |
 /// | `features.json` | how raw rows become inputs, if that is known |
 /// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
-/// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch |
+/// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch; the best are folded if the model can be ([`RunInfo::fold`]) |
+/// | `learning.safetensors` | what folding has left out of the best weights |
 /// | `model.md` | what to know of the trained model, if that has been said ([`RunDir::set_card`]) |
+/// | `result.json` | what came out, if that has been said ([`RunDir::set_result`]) |
 /// | `state` | optimiser, history, what is frozen and where rows went (see [`moe_core::envelope`]) |
-/// | `manifest.json` | which files are the run's, with their SHA-256; how long `metrics.jsonl` is; the model |
+/// | `manifest.json` | which files are the run's, with their SHA-256 and its own; how long `metrics.jsonl` is; the model |
 ///
 /// A checkpoint is written under new names (`last-12.safetensors`), synced, and comes to be when the new manifest takes
 /// the place of the old one. Until then the earlier checkpoint is whole. [`RunDir::finish`] gives the files the names
@@ -69,6 +72,8 @@ pub struct RunInfo {
     pub features: Option<String>,
     /// Description of the model, such as a [`ModelDescription`](crate::ModelDescription) as JSON.
     pub model: serde_json::Value,
+    /// The model that the best weights are kept for, if not the same: one without what only training needs.
+    pub fold: Option<Fold>,
     /// Seed of initial weights, shuffles and draws.
     pub seed: u64,
 }
@@ -98,12 +103,20 @@ impl RunDir {
         fs::create_dir_all(path).map_err(io)?;
         for entry in fs::read_dir(path).map_err(io)? {
             let name = entry.map_err(io)?.file_name();
-            // There is no card before there is a manifest: this one is somebody else's.
-            if [MANIFEST, CARD].iter().any(|own| name == *own) || !is_own(&name.to_string_lossy()) {
+            // There is no card or result before there is a manifest: this one is somebody else's.
+            if [MANIFEST, CARD, RESULT].iter().any(|own| name == *own)
+                || !is_own(&name.to_string_lossy())
+            {
                 return Err(RunDirError::NotEmpty { path: path.into(), found: name });
             }
         }
-        let RunInfo { config, features, model, seed } = info;
+        let RunInfo { config, features, model, fold, seed } = info;
+        let (best, folded) = match fold {
+            Some(Fold { model, dropped }) => {
+                (serde_json::to_value(model).expect("a description has text keys"), dropped)
+            }
+            None => (model.clone(), Vec::new()),
+        };
         let mut dir = RunDir {
             path: path.into(),
             manifest: Manifest {
@@ -113,8 +126,9 @@ impl RunDir {
                 best_epoch: 0,
                 seed,
                 instruction_set: moe_core::kernel::instruction_set().into(),
-                models: Models { last: model.clone(), best: model },
+                models: Models { last: model, best, folded },
                 files: Files::default(),
+                sha256: String::new(),
             },
         };
         let keep = |name: &str, text: Option<String>| {
@@ -155,35 +169,34 @@ impl RunDir {
     fn at(path: &Path) -> Result<Self, RunDirError> {
         let file = path.join(MANIFEST);
         let damaged = |problem: String| RunDirError::Damaged { path: file.clone(), problem };
-        let text = match fs::read(&file) {
+        let text = match fs::read_to_string(&file) {
             Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                return Err(damaged("is not a text".into()));
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Err(RunDirError::NotARun { path: path.into(), missing: MANIFEST });
             }
             Err(source) => return Err(RunDirError::Io { path: file, source }),
         };
-        let json: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        if json["format"] != FORMAT {
-            let found = &json["format"];
-            let problem = format!("is of format {found}, this program reads format {FORMAT}");
-            return Err(damaged(problem));
-        }
-        let manifest = serde_json::from_value(json).map_err(|error| damaged(error.to_string()))?;
-        Ok(RunDir { path: path.into(), manifest })
+        Ok(RunDir { path: path.into(), manifest: Manifest::from_text(&text).map_err(damaged)? })
     }
 
     /// What its files hold, all of them checked: where the run was, and `metrics.jsonl`.
     fn content(&self) -> Result<(TrainState, Vec<u8>), RunDirError> {
         let files = &self.manifest.files;
-        for entry in [&files.config, &files.features, &files.card].into_iter().flatten() {
+        let texts = [&files.config, &files.features, &files.card, &files.result];
+        for entry in texts.into_iter().flatten() {
             self.read_file(entry)?;
         }
         let metrics = self.read_file(&files.metrics)?;
         let weights = |entry: &FileEntry| -> Result<Weights, RunDirError> {
             Ok(Weights::from_file(&self.file(&entry.name), &self.read_file(entry)?)?)
         };
-        let (last, best) = (weights(&files.last)?, weights(&files.best)?);
+        let (last, mut best) = (weights(&files.last)?, weights(&files.best)?);
+        if let Some(entry) = &files.learning {
+            best.extend(weights(entry)?);
+        }
         let state = self.file(&files.state.name);
         let saved: Saved<'_> = envelope::open(STATE_KIND, &self.read_file(&files.state)?)
             .map_err(|problem| EnvelopeError { path: state, problem })?;
@@ -198,7 +211,14 @@ impl RunDir {
         Ok((state, metrics))
     }
 
-    /// Description of the model of the best weights; see [`RunInfo::model`].
+    /// The best weights of `state`, which is this run's, as they are kept: those of [`RunDir::best_model`].
+    pub fn best_weights(&self, state: &TrainState) -> Weights {
+        let mut best = state.best().clone();
+        best.split_off(&self.manifest.models.folded);
+        best
+    }
+
+    /// Description of the model of the best weights; see [`RunInfo::model`] and [`RunInfo::fold`].
     ///
     /// # Errors
     /// If it is not a [`ModelDescription`].
@@ -247,10 +267,16 @@ impl RunDir {
         let is_first = self.manifest.files.last.name.is_empty();
         next.generation += u64::from(!is_first);
         let n = next.generation;
-        next.files.card = None;
+        (next.files.card, next.files.result) = (None, None);
         next.files.last = self.write(format!("last-{n}.safetensors"), &last.to_file())?;
         if is_first || history.best_epoch != next.best_epoch {
+            let mut best = best.clone();
+            let learning = best.split_off(&next.models.folded);
             next.files.best = self.write(format!("best-{n}.safetensors"), &best.to_file())?;
+            if !next.models.folded.is_empty() {
+                let name = format!("learning-{n}.safetensors");
+                next.files.learning = Some(self.write(name, &learning.to_file())?);
+            }
         }
         let saved = Saved {
             optimizer: Cow::Borrowed(&state.optimizer),
@@ -274,15 +300,33 @@ impl RunDir {
     /// # Errors
     /// If a file cannot be written; the run is then whole, with the card before or without one.
     pub fn set_card(&mut self, text: &str) -> Result<(), RunDirError> {
+        self.set_text(CARD, |files| &mut files.card, text)
+    }
+
+    /// Keeps what came out, as JSON, as `result.json`, until the next checkpoint.
+    ///
+    /// # Errors
+    /// As [`RunDir::set_card`].
+    pub fn set_result(&mut self, json: &str) -> Result<(), RunDirError> {
+        self.set_text(RESULT, |files| &mut files.result, json)
+    }
+
+    fn set_text(
+        &mut self,
+        name: &str,
+        entry: fn(&mut Files) -> &mut Option<FileEntry>,
+        text: &str,
+    ) -> Result<(), RunDirError> {
         let mut next = self.manifest.clone();
-        if next.files.card.as_ref().is_some_and(|entry| entry.sha256 == sha256(text.as_bytes())) {
+        let found = entry(&mut next.files).take();
+        if found.as_ref().is_some_and(|found| found.sha256 == sha256(text.as_bytes())) {
             return Ok(());
         }
         // A file that the manifest names is not written over.
-        if next.files.card.take().is_some() {
+        if found.is_some() {
             self.put_manifest(next.clone())?;
         }
-        next.files.card = Some(self.write(CARD.into(), text.as_bytes())?);
+        *entry(&mut next.files) = Some(self.write(name.into(), text.as_bytes())?);
         self.put_manifest(next)
     }
 
@@ -292,10 +336,10 @@ impl RunDir {
     /// If a file cannot be written; the run is then as it was.
     pub fn finish(&mut self) -> Result<(), RunDirError> {
         let mut next = self.manifest.clone();
-        let Files { last, best, state, .. } = &mut next.files;
-        for (entry, name) in
-            [(last, "last.safetensors"), (best, "best.safetensors"), (state, "state")]
-        {
+        let Files { last, best, learning, state, .. } = &mut next.files;
+        let learning = learning.as_mut().map(|entry| (entry, "learning.safetensors"));
+        let entries = [(last, "last.safetensors"), (best, "best.safetensors"), (state, "state")];
+        for (entry, name) in entries.into_iter().chain(learning) {
             if entry.name != name {
                 *entry = self.write(name.into(), &self.read_file(entry)?)?;
             }
@@ -364,7 +408,7 @@ impl RunDir {
 
     /// The commit: what `next` names is the run from now on.
     fn put_manifest(&mut self, next: Manifest) -> Result<(), RunDirError> {
-        let text = serde_json::to_string_pretty(&next).expect("a manifest has text keys") + "\n";
+        let text = next.to_text();
         replace_file(&self.file(MANIFEST), text.as_bytes()).map_err(self.error(MANIFEST))?;
         self.manifest = next;
         self.remove_stale()
@@ -372,8 +416,9 @@ impl RunDir {
 
     /// Removes files of other checkpoints.
     fn remove_stale(&self) -> Result<(), RunDirError> {
-        let Files { card, metrics, last, best, state, .. } = &self.manifest.files;
-        let checkpoint = [metrics, last, best, state].into_iter().chain(card);
+        let Files { card, result, metrics, last, best, learning, state, .. } = &self.manifest.files;
+        let optional = [card, result, learning].into_iter().flatten();
+        let checkpoint = [metrics, last, best, state].into_iter().chain(optional);
         let mut kept = vec![MANIFEST, CONFIG, FEATURES];
         kept.extend(checkpoint.map(|entry| entry.name.as_str()));
         let remove = || {

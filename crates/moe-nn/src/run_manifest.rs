@@ -10,6 +10,7 @@ pub(crate) const CONFIG: &str = "config.resolved.toml";
 pub(crate) const FEATURES: &str = "features.json";
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const CARD: &str = "model.md";
+pub(crate) const RESULT: &str = "result.json";
 
 /// `manifest.json`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,12 +26,53 @@ pub(crate) struct Manifest {
     /// Descriptions of the models whose weights these are.
     pub(crate) models: Models,
     pub(crate) files: Files,
+    /// Of this file, with zeros in its place; empty in runs of earlier versions.
+    #[serde(default)]
+    pub(crate) sha256: String,
+}
+
+impl Manifest {
+    /// The content of its file.
+    pub(crate) fn to_text(&self) -> String {
+        let zeros = "0".repeat(64);
+        let zeroed = Manifest { sha256: zeros.clone(), ..self.clone() };
+        let text = serde_json::to_string_pretty(&zeroed).expect("a manifest has text keys") + "\n";
+        with_last(&text, &zeros, &sha256(text.as_bytes()))
+    }
+
+    /// The manifest of a file, else what is wrong with it.
+    pub(crate) fn from_text(text: &str) -> Result<Self, String> {
+        let json: serde_json::Value =
+            serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let found = &json["format"];
+        if found != FORMAT {
+            return Err(format!("is of format {found}, this program reads format {FORMAT}"));
+        }
+        let manifest: Manifest = serde_json::from_value(json).map_err(|error| error.to_string())?;
+        let digest = &manifest.sha256;
+        let zeroed = with_last(text, digest, &"0".repeat(digest.len()));
+        if !digest.is_empty() && sha256(zeroed.as_bytes()) != *digest {
+            return Err("has been changed: its SHA-256 is not the one that it says".into());
+        }
+        Ok(manifest)
+    }
+}
+
+/// The text with another word in the place of the last of these.
+fn with_last(text: &str, word: &str, other: &str) -> String {
+    match text.rsplit_once(word) {
+        Some((before, after)) => format!("{before}{other}{after}"),
+        None => text.into(),
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Models {
     pub(crate) last: serde_json::Value,
     pub(crate) best: serde_json::Value,
+    /// Names of the tensors of the model of the last weights that the model of the best ones, which is folded, has not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) folded: Vec<String>,
 }
 
 /// The files of a checkpoint.
@@ -43,9 +85,15 @@ pub(crate) struct Files {
     /// Of the checkpoint's model: the next checkpoint has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) card: Option<FileEntry>,
+    /// As the card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<FileEntry>,
     pub(crate) metrics: FileEntry,
     pub(crate) last: FileEntry,
     pub(crate) best: FileEntry,
+    /// The tensors of [`Models::folded`], as they were with the best weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) learning: Option<FileEntry>,
     pub(crate) state: FileEntry,
 }
 
@@ -69,8 +117,8 @@ pub(crate) fn is_own(name: &str) -> bool {
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
     let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
     match name {
-        MANIFEST | CONFIG | FEATURES | METRICS | CARD => true,
-        _ if stem.len() < name.len() => number("last") || number("best"),
+        MANIFEST | CONFIG | FEATURES | METRICS | CARD | RESULT => true,
+        _ if stem.len() < name.len() => ["last", "best", "learning"].into_iter().any(number),
         _ => number("state"),
     }
 }
@@ -101,13 +149,15 @@ mod tests {
             "model.md",
             "last.safetensors",
             "best-12.safetensors",
+            "learning-12.safetensors",
+            "result.json",
             "state",
             "state-0",
         ] {
             assert!(is_own(name), "{name}");
         }
         for name in [
-            "result.json",
+            "results.json",
             "last",
             "best-x.safetensors",
             "state-",

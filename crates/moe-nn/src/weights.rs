@@ -41,6 +41,17 @@ impl Weights {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Takes out the tensors of these names.
+    pub(crate) fn split_off(&mut self, names: &[String]) -> Self {
+        let taken = names.iter().filter_map(|name| self.tensors.remove_entry(name));
+        Weights { tensors: taken.collect() }
+    }
+
+    /// Puts in those of `others`.
+    pub(crate) fn extend(&mut self, others: Weights) {
+        self.tensors.extend(others.tensors);
+    }
+
     /// Whether they are those of a module like this one.
     ///
     /// # Errors

@@ -142,6 +142,7 @@ fn description(router: &str, expert_hidden_widths: &[usize]) -> MixtureDescripti
         head_widths: vec![256],
         router: router.into(),
         router_parameters: Default::default(),
+        relabelled: None,
     }
 }
 

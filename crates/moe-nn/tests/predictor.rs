@@ -15,8 +15,8 @@ use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
 use moe_nn::{
     Activation, Encoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
     MixtureDescription, Mlp, MlpOptions, Model, ModelDescription, ModelScratch, Module, MoeLayer,
-    Output, Predictions, Predictor, RunDir, RunInfo, TaskMetrics, TrainState, Weights, evaluate,
-    metrics,
+    Output, Overrides, Predictions, Predictor, RunDir, RunInfo, TaskMetrics, TrainState, Weights,
+    evaluate, metrics,
 };
 use moe_routers::{GateSpec, Registry, Value};
 
@@ -377,13 +377,57 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     assert_eq!(out.rows(), 1);
 }
 
+/// Another K with the same weights is the model that has that K; what cannot be is said.
+#[test]
+fn another_k_or_capacity() {
+    let source = common::ids(3, 30);
+    let batch = common::first_rows(&source, 30);
+    let of = |router: &str, k| {
+        ModelDescription::Mixture(moe_nn::MixtureDescription { k, ..description(&source, router) })
+    };
+    let registry = Registry::standard();
+    let weights = |model: &ModelDescription| Weights::of(&*model.build(&registry, 5).unwrap());
+    let mut memory = Memories::default();
+    let top_k = of("top-k", 2);
+    let with = |model: &ModelDescription, overrides| {
+        Predictor::with_overrides(model, &weights(model), &overrides, &registry)
+    };
+    let k = |k| Overrides { k: Some(k), ..Overrides::default() };
+    let capacity =
+        |factor| Overrides { inference_capacity_factor: Some(factor), ..Overrides::default() };
+    let mut all = Vec::new();
+    for (overrides, own) in [(k(1), of("top-k", 1)), (k(3), of("top-k", 3)), (k(2), top_k.clone())]
+    {
+        let expected = Predictor::new(&own, &weights(&top_k), &registry).unwrap();
+        let predictor = with(&top_k, overrides).unwrap();
+        all.push(predict(&predictor, &batch, &mut memory));
+        assert_eq!(all.last(), Some(&predict(&expected, &batch, &mut memory)));
+    }
+    let tight = predict(&with(&top_k, capacity(0.2)).unwrap(), &batch, &mut memory);
+    assert!(all[0] != all[1] && all[0] != all[2] && tight != all[2]);
+    for (router, overrides, says) in [
+        ("top-k", k(5), "router top-k: k = 5 is not allowed with 4 experts; k must be from 1 to 4"),
+        ("softmax", k(1), "router softmax does not use K, so there is nothing to change"),
+        ("comet", k(1), "K is part of the weights of router comet (K = 2) and cannot be changed: "),
+        ("comet", capacity(1.0), "router comet has no parameter inference-capacity-factor"),
+        ("top-k", capacity(-1.0), "router top-k: inference-capacity-factor = -1 is not allowed"),
+    ] {
+        let error = with(&of(router, 2), overrides).unwrap_err().to_string();
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
 /// A run of one model, finished, with every file that a run can have.
 fn run(path: &Path, source: &Memory, model: serde_json::Value) -> Box<dyn Model> {
     let mut model_of = common::build_any(&description(source, "comet"), 1);
     shift(&mut *model_of);
     let state = TrainState::new(&*model_of, options(1).optimizer);
-    let info =
-        RunInfo { config: Some("[train]\n".into()), features: Some("{}".into()), model, seed: 1 };
+    let info = RunInfo {
+        config: Some("[train]\n".into()),
+        features: Some("{}".into()),
+        model,
+        ..RunInfo::default()
+    };
     let mut dir = RunDir::create(path, info, &state).unwrap();
     dir.set_card("# A model\n").unwrap();
     dir.finish().unwrap();

@@ -43,6 +43,7 @@ fn description(router: &str, mixed: bool) -> ModelDescription {
         head_widths: vec![220],
         router: router.into(),
         router_parameters: Default::default(),
+        relabelled: None,
     };
     ModelDescription::of(mixture).expect("the parameters are allowed")
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use common::{build, description, options};
 use moe_nn::{
-    Mixture, RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights, continue_training,
-    evaluate, load_weights,
+    Fold, Mixture, ModelDescription, RunDir, RunDirError, RunInfo, TrainOptions, TrainState,
+    Weights, continue_training, evaluate, load_weights,
 };
 use tempfile::TempDir;
 
@@ -16,15 +16,25 @@ const FEATURES: &str = "{\"ids\":[]}";
 
 /// A run of so many epochs, not finished.
 fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
+    run_folded(epochs, false)
+}
+
+/// Such a run; if `fold`, one whose best weights are kept without a tensor.
+fn run_folded(epochs: usize, fold: bool) -> (TempDir, PathBuf, Mixture) {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
     let source = common::ids(1, 40);
     let description = description(&source, "top-k");
     let mut model = build(&description, 1);
+    let folded = Fold {
+        model: ModelDescription::Mixture(description.clone()),
+        dropped: vec!["layer.experts.bias".into(), "none.of.this.name".into()],
+    };
     let info = RunInfo {
         config: Some("[train]\nepochs = 4\n".into()),
         features: Some(FEATURES.into()),
         model: serde_json::to_value(&description).unwrap(),
+        fold: fold.then_some(folded),
         seed: 1,
     };
     let state = TrainState::new(&model, options(1).optimizer);
@@ -150,6 +160,29 @@ fn an_unfinished_checkpoint_does_not_count() {
     assert_eq!(names(&path), names(&after));
 }
 
+/// The best weights are kept without what folding drops, and are whole again for training that goes on.
+#[test]
+fn best_weights_are_kept_folded() {
+    let (_place, path, model) = run_folded(3, true);
+    let (_unfolded, plain, _) = run(3);
+    let (_, expected) = RunDir::open(&plain).unwrap();
+    for finished in [false, true] {
+        let (mut dir, state) = RunDir::open(&path).unwrap();
+        assert_eq!((state.best(), state.last()), (expected.best(), expected.last()));
+        assert_eq!(state.best(), &Weights::of(&model));
+        let kept = dir.best_weights(&state);
+        let missing = kept.check(&model).unwrap_err();
+        assert_eq!(missing.to_string(), "tensor \"layer.experts.bias\" is missing");
+        let of_epoch = format!("best-{}.safetensors", state.history().best_epoch);
+        let file = if finished { "best.safetensors" } else { &of_epoch };
+        assert_eq!(Weights::load(&path.join(file)).unwrap(), kept);
+        dir.finish().unwrap();
+        assert!(path.join("learning.safetensors").exists());
+    }
+    let (dir, state) = RunDir::open(&plain).unwrap();
+    assert_eq!(&dir.best_weights(&state), state.best());
+}
+
 #[test]
 fn a_run_that_has_not_begun_is_begun_anew() {
     let place = tempfile::tempdir().unwrap();
@@ -204,10 +237,12 @@ fn a_card_is_replaced_as_a_whole() {
 
 #[test]
 fn every_file_missing_cut_or_changed_is_named() {
-    let (place, path, _) = run(2);
+    let (place, path, _) = run_folded(2, true);
     let (mut dir, _) = RunDir::open(&path).unwrap();
     dir.set_card("# A model\n").unwrap();
+    dir.set_result("{}\n").unwrap();
     dir.finish().unwrap();
+    assert_eq!(names(&path).len(), 10, "{:?}", names(&path));
     let damaged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| -> String {
         let copied = tempfile::tempdir_in(place.path()).unwrap();
         copy(&path, copied.path());
@@ -234,6 +269,13 @@ fn every_file_missing_cut_or_changed_is_named() {
                 *content = text.replace("\"format\": 1", "\"format\": 7").into_bytes();
             });
             assert!(format.contains("is of format 7, this program reads format 1"), "{format}");
+            // What is still a manifest, but another one.
+            let changed = damaged(&name, &|content| {
+                let text = String::from_utf8(content.clone()).unwrap();
+                *content = text.replace("\"seed\": 1", "\"seed\": 2").into_bytes();
+            });
+            assert!(changed.contains("SHA-256"), "{changed}");
+            damaged(&name, &|content| content[0] = 0xff);
         } else {
             let changed = damaged(&name, &|content| {
                 let middle = content.len() / 2;

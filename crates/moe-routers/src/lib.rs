@@ -23,7 +23,8 @@
 //! [`Router::infer`] routes rows for use, without a tape and without allocating.
 //!
 //! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
-//! batch.
+//! batch. [`Relabelled`] gives the experts of gates other numbers, as a search for a permutation (crate `moe-search`)
+//! leaves them.
 //!
 //! # A router of your own
 //! One required method besides the number of experts:
@@ -75,6 +76,8 @@ mod parameters;
 mod part_losses;
 mod parts;
 mod registry;
+mod relabelled;
+mod relabelling;
 mod router;
 mod routing;
 mod row_sparse_linear;
@@ -107,7 +110,9 @@ pub use moesart::{Inference, Moesart, MoesartOptions};
 pub use noisy_top_k::{NoisyTopK, NoisyTopKOptions};
 pub use parameters::{ParameterSpec, Parameters, Range, Value};
 pub use parts::{Parts, PartsBuf};
-pub use registry::{GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
+pub use registry::{Folded, GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
+pub use relabelled::Relabelled;
+pub use relabelling::{Relabelling, Share, relabel_routing};
 pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
 pub use routing::{Observed, Routing};
 pub use sample::Drawn;

@@ -19,6 +19,22 @@ pub struct Parts<'t> {
 }
 
 impl<'t> Parts<'t> {
+    /// Rows of each expert: those to which some part gives it a weight.
+    ///
+    /// # Shapes
+    /// → `[N]`
+    pub fn load(&self) -> Vec<u32> {
+        let weights = self.weights.value();
+        let (parts, n) = (weights.shape()[1], weights.cols());
+        let mut load = vec![0; n];
+        for row in weights.as_slice().chunks_exact((parts * n).max(1)) {
+            for (expert, load) in load.iter_mut().enumerate() {
+                *load += u32::from(is_used(row, n, expert));
+            }
+        }
+        load
+    }
+
     /// The sum of the parts. An expert that no part gives a weight is not assigned.
     pub fn into_routing(self) -> Routing<'t> {
         let weights = self.weights.value();

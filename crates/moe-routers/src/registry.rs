@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     CapacityOptions, Comet, DSelectK, ExpertChoice, GateSet, Gates, HashRouter, Moesart, NoisyTopK,
-    ParameterSpec, Parameters, Router, Softmax, Switch, TopK, VMoe, Value, XMoe,
+    ParameterSpec, Parameters, Router, Share, Softmax, Switch, TopK, VMoe, Value, XMoe,
 };
 
 /// What one gate is built for.
@@ -120,12 +120,28 @@ impl RouterInfo {
 }
 
 type Build = dyn Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync;
+type Fold = dyn Fn(usize, &BTreeMap<String, Value>, &Parameters) -> Folded + Send + Sync;
+
+/// What is left of a router with a search once that is over: a plain router whose experts have other numbers
+/// ([`Relabelled`](crate::Relabelled)), with the same decisions outside of training, to the bit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded {
+    /// The plain router.
+    pub router: String,
+    /// Its parameters.
+    pub parameters: BTreeMap<String, Value>,
+    /// Which gates have which numbers.
+    pub share: Share,
+    /// Names in the state of the gates that are left out.
+    pub dropped: &'static [&'static str],
+}
 
 /// A router that the registry can build.
 #[derive(Clone)]
 pub struct RouterEntry {
     info: RouterInfo,
     build: Arc<Build>,
+    fold: Option<Arc<Fold>>,
 }
 
 impl RouterEntry {
@@ -145,7 +161,7 @@ impl RouterEntry {
         info: RouterInfo,
         build: impl Fn(&GateSpec, usize, &Parameters) -> Box<dyn GateSet> + Send + Sync + 'static,
     ) -> Self {
-        RouterEntry { info, build: Arc::new(build) }
+        RouterEntry { info, build: Arc::new(build), fold: None }
     }
 
     /// The same router with the parameters of [`CapacityOptions`] besides its own, which limit the rows of an expert.
@@ -168,6 +184,27 @@ impl RouterEntry {
         Self::gate_set(info, move |first, gates, parameters| {
             wrap(build(first, gates, parameters), first, parameters)
         })
+    }
+
+    /// The same router, which can be folded: `fold(K, parameters as given, parameters with defaults)`.
+    pub fn folded_by(
+        self,
+        fold: impl Fn(usize, &BTreeMap<String, Value>, &Parameters) -> Folded + Send + Sync + 'static,
+    ) -> Self {
+        RouterEntry { fold: Some(Arc::new(fold)), ..self }
+    }
+
+    /// What is left of the router with this K and these parameters when training is over; `None` if that is itself.
+    ///
+    /// # Errors
+    /// If a parameter is unknown or out of its range.
+    pub fn fold(
+        &self,
+        k: usize,
+        given: &BTreeMap<String, Value>,
+    ) -> Result<Option<Folded>, RegistryError> {
+        let parameters = self.info.parameters(given)?;
+        Ok(self.fold.as_ref().map(|fold| fold(k, given, &parameters)))
     }
 
     /// What is known of the router.

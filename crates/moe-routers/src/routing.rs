@@ -48,6 +48,25 @@ impl Observed {
         self.load.iter_mut().zip(&other.load).for_each(|(load, other)| *load += other);
         self.rows = rows;
     }
+
+    /// Adds the load of a gate's own experts, as shares of the rows: for gates inside of something that gives their
+    /// experts other numbers, and then takes them back with [`Observed::own`].
+    pub fn push_own(&mut self, own_load: &[u32]) {
+        let rows = self.rows.max(1) as Real;
+        self.values.extend(own_load.iter().map(|&load| load as Real / rows));
+    }
+
+    /// What [`Observed::push_own`] was called with: the gate's own load and values, of N experts, where `tail` more
+    /// values have been added since.
+    ///
+    /// # Panics
+    /// If there are not so many values.
+    pub fn own(&self, experts: usize, tail: usize) -> Observed {
+        let values = &self.values[..self.values.len() - tail];
+        let (values, shares) = values.split_at(values.len() - experts);
+        let load = shares.iter().map(|&share| (share * self.rows as Real).round() as u32);
+        Observed { rows: self.rows, load: load.collect(), values: values.to_vec() }
+    }
 }
 
 impl<'t> Routing<'t> {

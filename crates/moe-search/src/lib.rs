@@ -5,7 +5,8 @@
 //! and learns a permutation of their experts with them: soft at first, by the [`sinkhorn`] operator at a falling
 //! temperature ([`Schedule`]), then rounded ([`round_permutation`]) and fixed. [`with_search`] adds R+ for every router R
 //! of a registry. [`Searched::fold`] gives plain gates with the same outputs. [`swap_search`] looks for a permutation by
-//! trying swaps instead. Axis letters are those of [`moe_core`]; **M** is the number of permutations ([`Share`]).
+//! trying swaps instead. Axis letters are those of [`moe_core`]; **M** is the number of permutations
+//! ([`Share`](moe_routers::Share)).
 //!
 //! ```
 //! use moe_core::tape::Tape;
@@ -54,7 +55,6 @@ mod normalise;
 mod options;
 mod permute;
 mod registry;
-mod relabel;
 mod rounding;
 mod schedule;
 mod searched;
@@ -65,7 +65,6 @@ pub use entropy::permutation_entropy;
 pub use options::SearchOptions;
 pub use permute::{permute_parts, permute_routing};
 pub use registry::with_search;
-pub use relabel::{Relabelled, Share, relabel_routing};
 pub use rounding::{NotFinite, round_permutation};
 pub use schedule::{Learning, Schedule, SoftCall};
 pub use searched::Searched;

@@ -2,19 +2,15 @@ use moe_core::random::{chacha, uniform, unit};
 use moe_core::tape::{Tape, Var};
 use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_routers::{
-    AuxLoss, Cardinality, GateSet, GradientKind, Observed, Properties, Routing, RoutingBuf,
-    Scratch, TotalWeight, TrainingLength, TreeWalk,
+    AuxLoss, Cardinality, GateSet, GradientKind, Observed, Properties, Relabelled, Relabelling,
+    Routing, RoutingBuf, Scratch, TotalWeight, TrainingLength, TreeWalk,
 };
 
 use crate::entropy::hard_entropy;
 use crate::permute::drop_small;
-use crate::relabel::{
-    Labels, hard_properties, infer_hard, load_of_parts, observe_own, own_observed, route_hard,
-    walk_hard,
-};
 use crate::{
-    Learning, Relabelled, SearchOptions, SoftCall, gumbel, permutation_entropy, permute_parts,
-    permute_routing, round_permutation, sinkhorn,
+    Learning, SearchOptions, SoftCall, gumbel, permutation_entropy, permute_parts, permute_routing,
+    round_permutation, sinkhorn,
 };
 
 /// Gates with a permutation of their experts that is learnt with them (COMET, KDD 2023, "permutation-based local
@@ -33,14 +29,14 @@ use crate::{
 /// # State
 /// Besides that of the gates: the parameter `permutation.log_alpha` `[M, N, N]`, frozen once it is learnt, and the buffers
 /// `permutation.calls` (training steps taken, and of how many it is learnt, -1 if not known yet), `permutation.soft`
-/// `[M, N, N]` (the last soft matrices) and `permutation.rounded` `[M, N]`. M is [`Share::count`](crate::Share::count).
+/// `[M, N, N]` (the last soft matrices) and `permutation.rounded` `[M, N]`. M is [`Share::count`](moe_routers::Share::count).
 pub struct Searched {
     gates: Box<dyn GateSet>,
     options: SearchOptions,
     log_alpha: Parameter,
     calls: Tensor,
     soft: Tensor,
-    rounded: Labels,
+    rounded: Relabelling,
 }
 
 /// A count in single precision ends here.
@@ -50,6 +46,10 @@ const MOST_STEPS: u64 = 1 << 24;
 const INITIAL: f64 = 0.05;
 
 impl Searched {
+    /// State that only learning needs.
+    pub(crate) const DROPPED: [&str; 3] =
+        ["permutation.log_alpha", "permutation.calls", "permutation.soft"];
+
     /// These gates with a permutation to be learnt; `seed` is that of the run, for initial logits.
     ///
     /// # Panics
@@ -62,13 +62,14 @@ impl Searched {
             Learning::Steps(steps) => steps.min(MOST_STEPS) as Real,
             _ => -1.0,
         };
+        let rounded = Relabelling::identity(options.share, gates.num_gates(), n);
         Searched {
             gates,
             options,
             log_alpha: Parameter::new(uniform([count, n, n], INITIAL, &mut rng)),
             calls: Tensor::new([2], vec![0.0, length]),
             soft: Tensor::zeros([count, n, n]),
-            rounded: Labels::identity(count, n),
+            rounded,
         }
     }
 
@@ -82,7 +83,7 @@ impl Searched {
 
     /// The rounded permutations: expert e of the gates has the `e`-th number.
     pub fn permutations(&self) -> &[Vec<u32>] {
-        self.rounded.rows()
+        self.rounded.permutations()
     }
 
     /// Plain gates with the same outputs, to the bit, as these outside of training: the gates themselves if the
@@ -91,7 +92,7 @@ impl Searched {
         if self.rounded.is_identity() {
             return self.gates;
         }
-        let permutations = self.rounded.rows().to_vec();
+        let permutations = self.rounded.permutations().to_vec();
         Box::new(Relabelled::new(self.gates, self.options.share, permutations))
     }
 
@@ -136,13 +137,8 @@ impl Searched {
         sinkhorn(tape.parameter(&self.log_alpha), temperature, call.iterations, noise)
     }
 
-    /// The routings under soft matrices, and the load of each gate's own experts.
-    fn route_soft<'t>(
-        &self,
-        pass: &Pass<'_>,
-        x: Var<'t>,
-        soft: Var<'t>,
-    ) -> Vec<(Routing<'t>, Vec<u32>)> {
+    /// The routings under soft matrices.
+    fn route_soft<'t>(&self, pass: &Pass<'_>, x: Var<'t>, soft: Var<'t>) -> Vec<Routing<'t>> {
         let kept = match self.options.threshold {
             0.0 => soft,
             threshold => drop_small(soft, threshold),
@@ -150,8 +146,10 @@ impl Searched {
         let of_gate = |gate| kept.slice(0, self.options.share.of_gate(gate));
         if let Some(parts) = self.gates.route_parts(pass, x) {
             let parts = parts.into_iter().enumerate().map(|(gate, parts)| {
-                let load = load_of_parts(&parts);
-                (permute_parts(parts, of_gate(gate)), load)
+                let load = parts.load();
+                let mut routing = permute_parts(parts, of_gate(gate));
+                routing.observed.push_own(&load);
+                routing
             });
             return parts.collect();
         }
@@ -160,7 +158,9 @@ impl Searched {
         let routings = routings.map(|(gate, (routing, properties))| {
             let load = routing.observed.load.clone();
             let renormalise = properties.total_weight == TotalWeight::One;
-            (permute_routing(routing, of_gate(gate), renormalise), load)
+            let mut routing = permute_routing(routing, of_gate(gate), renormalise);
+            routing.observed.push_own(&load);
+            routing
         });
         routings.collect()
     }
@@ -171,7 +171,7 @@ impl Searched {
         let rounded = soft.chunks_exact(n * n).map(|matrix| round_permutation(matrix, n));
         if let Ok(rounded) = rounded.collect() {
             self.soft.as_mut_slice().copy_from_slice(soft);
-            self.rounded = Labels::new(rounded);
+            self.rounded.set(rounded);
         }
     }
 
@@ -194,15 +194,10 @@ impl GateSet for Searched {
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
         let call = self.soft_call(pass);
         let soft = call.map(|call| self.soften(x.tape(), pass, call));
-        let routings = match soft {
+        let mut routings = match soft {
             Some(soft) => self.route_soft(pass, x, soft),
-            None => route_hard(&*self.gates, self.options.share, &self.rounded, pass, x),
+            None => self.rounded.route(&*self.gates, pass, x),
         };
-        let observing = routings.into_iter().map(|(mut routing, own_load)| {
-            observe_own(&mut routing.observed, &own_load);
-            routing
-        });
-        let mut routings: Vec<_> = observing.collect();
         let first = &mut routings[0];
         if let Some(soft) = soft {
             first.observed.values.extend_from_slice(soft.value().as_slice());
@@ -221,17 +216,17 @@ impl GateSet for Searched {
     }
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        infer_hard(&*self.gates, self.options.share, &self.rounded, (x, keys), out, scratch);
+        self.rounded.infer(&*self.gates, (x, keys), out, scratch);
     }
 
     fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
-        walk_hard(&*self.gates, self.options.share, &self.rounded, x)
+        self.rounded.walk_trees(&*self.gates, x)
     }
 
     /// While the permutation is learnt, a row may go to all experts. Its gradient is exact also then, but below a
     /// temperature of 0.1 finite differences of any step that they could be taken with do not apply.
     fn properties(&self) -> Vec<Properties> {
-        let hard = hard_properties(&*self.gates, self.options.share);
+        let hard = self.rounded.properties(&*self.gates);
         if self.is_learnt() {
             return hard;
         }
@@ -281,9 +276,10 @@ impl GateSet for Searched {
         }
         self.calls.as_mut_slice()[0] += 1.0;
         self.freeze_if_learnt();
-        let own = observed.iter().enumerate().map(|(gate, observed)| {
-            own_observed(observed, n, if gate == 0 { first_tail } else { 0 })
-        });
+        let own = observed
+            .iter()
+            .enumerate()
+            .map(|(gate, observed)| observed.own(n, if gate == 0 { first_tail } else { 0 }));
         let own: Vec<_> = own.collect();
         self.gates.after_step(&own);
     }

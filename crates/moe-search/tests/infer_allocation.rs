@@ -9,8 +9,10 @@ use counting::allocations;
 use moe_core::random::permutation;
 use moe_core::tape::Var;
 use moe_core::{Pass, Visit, VisitMut};
-use moe_routers::{GateSet, GateSpec, Observed, Properties, Registry, Routing, Value};
-use moe_search::{Relabelled, Share, with_search};
+use moe_routers::{
+    GateSet, GateSpec, Observed, Properties, Registry, Relabelled, Routing, Share, Value,
+};
+use moe_search::with_search;
 
 const D: usize = 24;
 /// So few that no product is worth several threads: those that are still starting allocate.

@@ -6,8 +6,8 @@ use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::random::{chacha, permutation, uniform};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_routers::{GateSet, GateSpec, Gates, HashRouter, HashTable, Router};
-use moe_search::{Relabelled, Share, SwapResult, swap_search};
+use moe_routers::{GateSet, GateSpec, Gates, HashRouter, HashTable, Relabelled, Router, Share};
+use moe_search::{SwapResult, swap_search};
 use proptest::prelude::*;
 
 const D: usize = 6;

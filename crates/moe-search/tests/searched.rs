@@ -10,10 +10,10 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::{Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, StateRef, Tensor};
 use moe_routers::{
-    Cardinality, GateSet, GateSpec, Gates, Observed, RouteContext, Router, Routing, Scratch,
-    TotalWeight, TrainingLength, Value,
+    Cardinality, GateSet, GateSpec, Gates, Observed, Relabelled, RouteContext, Router, Routing,
+    Scratch, Share, TotalWeight, TrainingLength, Value, relabel_routing,
 };
-use moe_search::{Learning, Relabelled, Schedule, SearchOptions, Searched, Share, relabel_routing};
+use moe_search::{Learning, Schedule, SearchOptions, Searched};
 use proptest::prelude::*;
 
 const D: usize = 5;

@@ -39,6 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             head_widths: vec![],
             router: "top-k".into(),
             router_parameters: Default::default(),
+            relabelled: None,
         };
         let mut model = description.build(&Registry::standard(), 1)?;
         train(&mut model, &data.train, &data.val, &options, &mut ())?;

@@ -13,8 +13,8 @@ use moe_nn::{
     ExpertBank, MlpOptions, Model, Module, MoeLayer, OptimizerOptions, Output, TrainOptions,
     evaluate, task_loss, train,
 };
-use moe_routers::{GateSet, GateSpec, Observed, Registry, TrainingLength};
-use moe_search::{Learning, Relabelled, Schedule, SearchOptions, Searched, Share, swap_search};
+use moe_routers::{GateSet, GateSpec, Observed, Registry, Relabelled, Share, TrainingLength};
+use moe_search::{Learning, Schedule, SearchOptions, Searched, swap_search};
 
 use planted::{EXPERTS, Planted, WIDTH};
 

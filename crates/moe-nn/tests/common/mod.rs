@@ -152,6 +152,7 @@ pub(crate) fn description(source: &Memory, router: &str) -> MixtureDescription {
         head_widths: vec![6],
         router: router.into(),
         router_parameters: BTreeMap::new(),
+        relabelled: None,
     }
 }
 

@@ -47,6 +47,7 @@ pub(crate) fn model(k: usize, dropout: Real) -> Mixture {
         head_widths: vec![256],
         router: "top-k".into(),
         router_parameters: BTreeMap::new(),
+        relabelled: None,
     };
     let mut model = description.build(&Registry::standard(), SEED).unwrap();
     model.visit_mut(&mut |name, mut state| {

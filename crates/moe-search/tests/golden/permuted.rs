@@ -3,10 +3,8 @@
 use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, Tensor};
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{GateSet, GateSpec, Observed, Routing, Value};
-use moe_search::{
-    Learning, Relabelled, SearchOptions, Searched, Share, permute_parts, permute_routing,
-};
+use moe_routers::{GateSet, GateSpec, Observed, Relabelled, Routing, Share, Value};
+use moe_search::{Learning, SearchOptions, Searched, permute_parts, permute_routing};
 use serde_json::Value as Json;
 
 use crate::common::{self, build};
