@@ -57,7 +57,7 @@ pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
 /// `c_g = a_g b_g` for groups g, in one parallel region, where the `c_g` stand one after the other in `c`.
 ///
 /// `rows(g)` is the number of rows of group g, `factors(g)` its `a` and `b`; all `b` have the same number of columns.
-/// A group is cut into pieces of a fixed number of rows, so that unequal groups still fill all cores.
+/// A group is cut into pieces of rows, so that unequal groups still fill all cores; how never shows in the result.
 ///
 /// # Shapes
 /// `a_g` `[rows(g), k_g]`, `b_g` `[k_g, n]`, `c` n times the sum of all rows.
@@ -71,19 +71,29 @@ pub fn gemm_groups<'a>(
     around: Around<'_>,
     c: &mut [Real],
 ) {
-    let (mut work, mut elements, mut pieces) = (0, 0, 0);
+    let (mut work, mut elements, mut all_rows) = (0, 0, 0);
     for group in 0..groups {
         let (a, b) = factors(group);
         assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
         assert_eq!(a.rows, rows(group), "rows of group {group}");
         work += a.rows * a.cols * b.cols;
         elements += a.rows * b.cols;
-        pieces += a.rows.div_ceil(MOST_ROWS);
+        all_rows += a.rows;
     }
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
-    let task = Groups { rows: &rows, factors: &factors, around, isa: Isa::best() };
-    task.run(0..groups, 0, pieces > 1 && is_worthwhile(work), c);
+    let in_parallel = is_worthwhile(work);
+    let piece = if in_parallel { rows_of_piece(all_rows) } else { MOST_ROWS };
+    let task = Groups { rows: &rows, factors: &factors, around, isa: Isa::best(), piece };
+    task.run(0..groups, 0, in_parallel, c);
+}
+
+/// Pieces are long, so that what is copied for one pays, and as many as the threads need to end at the same time.
+fn rows_of_piece(all_rows: usize) -> usize {
+    const PIECES_PER_THREAD: usize = 4;
+    const LEAST_ROWS: usize = 64;
+    let pieces = PIECES_PER_THREAD * rayon::current_num_threads();
+    all_rows.div_ceil(pieces).next_multiple_of(LEAST_ROWS).min(MOST_ROWS)
 }
 
 /// The instruction set that products are computed with; results may differ between sets in the last bits.
@@ -103,6 +113,8 @@ struct Groups<'f, R, F> {
     factors: &'f F,
     around: Around<'f>,
     isa: Isa,
+    /// Rows of a piece.
+    piece: usize,
 }
 
 impl<'a, R, F> Groups<'_, R, F>
@@ -131,7 +143,7 @@ where
                 return;
             }
             let block = |(i, c): (usize, &mut [Real])| {
-                let start = i * MOST_ROWS;
+                let start = i * self.piece;
                 if let Some(before) = self.around.before {
                     before(group, c);
                 }
@@ -142,9 +154,9 @@ where
                 }
             };
             if in_parallel {
-                c.par_chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(block);
+                c.par_chunks_mut(self.piece * b.cols).enumerate().for_each(block);
             } else {
-                c.chunks_mut(MOST_ROWS * b.cols).enumerate().for_each(block);
+                c.chunks_mut(self.piece * b.cols).enumerate().for_each(block);
             }
         }
     }

@@ -3,8 +3,9 @@
 //!
 //! A tile of `c`, a few rows by a few vector registers, is held in registers while the inner dimension is walked
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
-//! product is cut into tiles never shows in the result. `a` is read where it stands, `b` where its rows are
-//! contiguous, else from a packed panel.
+//! product is cut into tiles never shows in the result. Both factors are copied first, so that tiles read them from one
+//! place to the next: `b` as panels of a few registers, `a` as strips of a few rows. Where there are too few rows or
+//! columns for that to pay they are read where they stand, if they can be.
 #![allow(unsafe_code)]
 
 mod lanes;
@@ -18,16 +19,12 @@ use super::mat::Mat;
 #[cfg(target_arch = "x86_64")]
 use lanes::x86;
 use lanes::{Lanes, Portable};
-use pack::pack;
+use pack::{pack_panel, pack_strips};
 
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
-const INNER_BLOCK: usize = 128;
+const INNER_BLOCK: usize = 256;
 
-/// Distance of the rows of `b` up to which a panel is read where it stands: those of farther ones share few sets of the
-/// caches.
-const NEAR: usize = 512;
-
-/// Below so many rows of `c` copying a panel does not pay.
+/// Below so many rows of `c` copying the factors does not pay.
 const FEW_ROWS: usize = 32;
 
 /// Instruction sets that there are kernels for.
@@ -66,6 +63,8 @@ struct Tile {
     a: *const Real,
     a_row: usize,
     a_col: usize,
+    /// From the first row of a strip to that of the next.
+    a_strip: usize,
     b: *const Real,
     b_row: usize,
     c: *mut Real,
@@ -111,17 +110,18 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(t: Tile) {
     }
 }
 
-/// All rows of a column panel, `ROWS` at a time, the rest in smaller tiles.
+/// All rows of a column panel, a strip of `ROWS` at a time, the rest in smaller tiles.
 ///
 /// # Safety
-/// As [`tile`], for `rows` rows.
+/// As [`tile`], for `rows` rows, of which those of each strip begin at a multiple of `a_strip`.
 #[inline(always)]
 unsafe fn column<L: Lanes, const ROWS: usize, const VECTORS: usize>(rows: usize, t: Tile) {
     let mut row = 0;
     while row < rows {
         // SAFETY: `row` is below `rows`, and so are the rows of each tile chosen.
         unsafe {
-            let at = Tile { a: t.a.add(row * t.a_row), c: t.c.add(row * t.c_row), ..t };
+            let a = t.a.add(row / ROWS * t.a_strip + row % ROWS * t.a_row);
+            let at = Tile { a, c: t.c.add(row * t.c_row), ..t };
             row += match rows - row {
                 rest if rest >= ROWS => {
                     tile::<L, ROWS, VECTORS>(at);
@@ -145,15 +145,18 @@ unsafe fn column<L: Lanes, const ROWS: usize, const VECTORS: usize>(rows: usize,
 }
 
 thread_local! {
-    /// A packed panel, and the tiles of `c` that are narrower than a panel.
+    /// A packed panel, the tiles of `c` that are narrower than a panel, and packed strips.
     static SCRATCH: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
 }
 
 /// Widest panel of any instruction set, in numbers.
 const MOST_COLUMNS: usize = 192 / size_of::<Real>();
 
-/// Most rows of `c` in one call.
-pub(super) const MOST_ROWS: usize = 128;
+/// Most rows of `c` in one call: with [`INNER_BLOCK`], strips that stay in the second-level cache.
+pub(super) const MOST_ROWS: usize = 512;
+
+/// At least the rows of a strip of any instruction set.
+const MOST_STRIP: usize = 8;
 
 /// `c = a b`, or `c += a b`, over panels of `VECTORS` registers.
 ///
@@ -168,10 +171,17 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     scratch: &mut [Real],
 ) {
     let (rows, inner, cols) = (a.rows, a.cols, b.cols);
-    let (panel, narrow) = scratch.split_at_mut(INNER_BLOCK * MOST_COLUMNS);
+    let (panel, rest) = scratch.split_at_mut(INNER_BLOCK * MOST_COLUMNS);
+    let (narrow, strips) = rest.split_at_mut(MOST_ROWS * MOST_COLUMNS);
+    let are_many = rows >= FEW_ROWS;
+    let in_strips = are_many && cols > VECTORS * L::WIDTH;
     for start in (0..inner).step_by(INNER_BLOCK) {
         let block = INNER_BLOCK.min(inner - start);
         let accumulate = accumulate || start > 0;
+        if in_strips {
+            // SAFETY: as for this function.
+            unsafe { pack_strips::<L, ROWS>(a, start..start + block, strips) };
+        }
         let mut first = 0;
         while first < cols {
             // The last panel is as narrow as its columns allow, but for one register they are shared between two.
@@ -181,22 +191,30 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
             };
             let width = vectors * L::WIDTH;
             let used = width.min(cols - first);
-            let is_near = b.row_stride <= NEAR || rows < FEW_ROWS;
-            let in_place = b.col_stride == 1 && used == width && is_near;
+            let in_place = b.col_stride == 1 && used == width && !are_many;
             if !in_place {
+                let rows = start..start + block;
                 // SAFETY: as for this function.
-                unsafe { pack::<L>(b, start..start + block, first..first + used, width, panel) };
+                unsafe { pack_panel::<L>(b, rows, first..first + used, width, panel) };
             }
             if used < width && accumulate {
                 for (i, row) in narrow.chunks_exact_mut(width).take(rows).enumerate() {
                     row[..used].copy_from_slice(&c[i * cols + first..][..used]);
                 }
             }
-            // SAFETY: `a` has `rows` rows and at least `start + block` columns (checked). `b` is either read in place,
-            // where `block` rows of `width` contiguous columns exist from (start, first), or from the panel, which
-            // holds `block * width` numbers. `c` holds `rows * cols` numbers and the panel's columns lie inside;
+            // SAFETY: `a` is either read in place, where it has `rows` rows and at least `start + block` columns (checked),
+            // or from the strips, of which there are as many as `rows` need, `ROWS * block` numbers each. `b` is either
+            // read in place, where `block` rows of `width` contiguous columns exist from (start, first), or from the
+            // panel, which holds `block * width` numbers. `c` holds `rows * cols` numbers and the panel's columns lie inside;
             // `narrow` holds MOST_ROWS * MOST_COLUMNS, and there are at most MOST_ROWS rows.
             unsafe {
+                let (a, a_row, a_col, a_strip) = match in_strips {
+                    true => (strips.as_ptr(), 1, ROWS, ROWS * block),
+                    false => {
+                        let from = a.data.as_ptr().add(start * a.col_stride);
+                        (from, a.row_stride, a.col_stride, ROWS * a.row_stride)
+                    }
+                };
                 let (b, b_row) = match in_place {
                     true => (b.data.as_ptr().add(start * b.row_stride + first), b.row_stride),
                     false => (panel.as_ptr(), width),
@@ -205,17 +223,8 @@ unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                     true => (c.as_mut_ptr().add(first), cols),
                     false => (narrow.as_mut_ptr(), width),
                 };
-                let tile = Tile {
-                    inner: block,
-                    a: a.data.as_ptr().add(start * a.col_stride),
-                    a_row: a.row_stride,
-                    a_col: a.col_stride,
-                    b,
-                    b_row,
-                    c,
-                    c_row,
-                    accumulate,
-                };
+                let tile =
+                    Tile { inner: block, a, a_row, a_col, a_strip, b, b_row, c, c_row, accumulate };
                 match vectors {
                     1 => column::<L, ROWS, 1>(rows, tile),
                     2 => column::<L, ROWS, 2>(rows, tile),
@@ -242,14 +251,15 @@ pub(super) fn product(isa: Isa, a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mu
     assert!(a.rows <= MOST_ROWS, "{a:?} has more than {MOST_ROWS} rows");
     a.check();
     b.check();
-    if b.rows * b.cols > LARGE {
+    if isa == Isa::Portable && b.rows * b.cols > LARGE {
         return product_of_large(a, b, accumulate, c);
     }
     if a.cols == 0 && !accumulate {
         c.fill(0.0);
     }
     SCRATCH.with_borrow_mut(|scratch| {
-        let size = (INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS;
+        let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
+        let size = (INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
         let scratch = scratch.get_or_insert_with(|| Buffer::unspecified(size));
         // SAFETY: the shapes have been checked; an `Isa` other than `Portable` comes from `available`, which asked
         // the processor.
@@ -265,7 +275,8 @@ pub(super) fn product(isa: Isa, a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mu
     });
 }
 
-/// Elements of `b` beyond which it does not stay in a second-level cache, and matrixmultiply's blocking wins.
+/// Elements of `b` beyond which matrixmultiply computes a product that there is no kernel of ours for: it has some for
+/// other processors.
 const LARGE: usize = 1 << 18;
 
 #[cfg(not(feature = "f64"))]
@@ -416,7 +427,14 @@ mod tests {
     /// Small enough for miri. The numbers are short, so every sum is exact in any order.
     #[test]
     fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
-        for (m, k, n) in [(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)] {
+        let mut shapes =
+            vec![(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)];
+        shapes.extend([(35, 20, 51), (33, 258, 9)]);
+        if !cfg!(miri) {
+            // Several panels and blocks of strips, and one that the portable kernel hands over.
+            shapes.extend([(70, 300, 100), (MOST_ROWS, 9, 65), (2, 513, 520)]);
+        }
+        for (m, k, n) in shapes {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
             let a_turned: Vec<Real> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
             let b_turned: Vec<Real> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();

@@ -1,4 +1,4 @@
-//! Panels of the right factor of a product, copied so that their rows are contiguous.
+//! Parts of the factors of a product, copied in the order in which tiles read them.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ use super::lanes::{Lanes, SQUARE};
 /// # Safety
 /// The instruction set of `L` is enabled in the caller.
 #[inline(always)]
-pub(super) unsafe fn pack<L: Lanes>(
+pub(super) unsafe fn pack_panel<L: Lanes>(
     b: Mat<'_>,
     rows: Range<usize>,
     cols: Range<usize>,
@@ -56,6 +56,53 @@ pub(super) unsafe fn pack<L: Lanes>(
         for row in row..rows.end {
             let out = &mut panel[(row - rows.start) * width + to..][..count];
             out.iter_mut().enumerate().for_each(|(j, out)| *out = at(row, first + j));
+        }
+    }
+}
+
+/// Copies all rows of some columns of `a` as strips of `ROWS` rows, column by column: what is beyond the last row is of
+/// unspecified value.
+///
+/// # Safety
+/// The instruction set of `L` is enabled in the caller.
+#[inline(always)]
+pub(super) unsafe fn pack_strips<L: Lanes, const ROWS: usize>(
+    a: Mat<'_>,
+    cols: Range<usize>,
+    strips: &mut [Real],
+) {
+    let count = cols.len();
+    if a.row_stride == 1 {
+        // Along the rows of a matrix that stands transposed.
+        for (i, col) in cols.enumerate() {
+            let from = &a.data[col * a.col_stride..][..a.rows];
+            let whole = from.as_chunks::<ROWS>();
+            for (strip, rows) in whole.0.iter().enumerate() {
+                strips[(strip * count + i) * ROWS..][..ROWS].copy_from_slice(rows);
+            }
+            let last = &mut strips[(whole.0.len() * count + i) * ROWS..][..whole.1.len()];
+            last.copy_from_slice(whole.1);
+        }
+        return;
+    }
+    for (strip, first) in (0..a.rows).step_by(ROWS).enumerate() {
+        let out = &mut strips[strip * count * ROWS..][..count * ROWS];
+        let height = ROWS.min(a.rows - first);
+        let mut done = 0;
+        while ROWS == SQUARE && height == ROWS && a.col_stride == 1 && done + SQUARE <= count {
+            let from = &a.data[first * a.row_stride + cols.start + done..];
+            let from = &from[..(SQUARE - 1) * a.row_stride + SQUARE];
+            let out = &mut out[done * ROWS..][..SQUARE * ROWS];
+            // SAFETY: both slices reach to the end of their last of `SQUARE` rows; the caller vouches for the
+            // instruction set.
+            unsafe { L::transpose(from.as_ptr(), a.row_stride, out.as_mut_ptr(), ROWS) };
+            done += SQUARE;
+        }
+        for row in 0..height {
+            let from = (first + row) * a.row_stride;
+            for i in done..count {
+                out[i * ROWS + row] = a.data[from + (cols.start + i) * a.col_stride];
+            }
         }
     }
 }
