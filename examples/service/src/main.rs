@@ -61,9 +61,9 @@ struct Args {
     /// How long a body may take to arrive (else 408), and a prediction to be made (else 503)
     #[arg(long, default_value_t = 10_000)]
     request_timeout_ms: u64,
-    /// How long the head of a request may take to arrive, and a connection may be idle
+    /// How long a connection is kept without the whole head of a request, or while nobody takes its answer
     #[arg(long, default_value_t = 10_000)]
-    header_timeout_ms: u64,
+    connection_timeout_ms: u64,
     /// Connections at a time; further ones wait to be accepted
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     max_connections: usize,
@@ -117,7 +117,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         time: Duration::from_millis(args.request_timeout_ms),
     };
     let options = ServerOptions {
-        header_timeout: Duration::from_millis(args.header_timeout_ms),
+        connection_timeout: Duration::from_millis(args.connection_timeout_ms),
         max_connections: args.max_connections,
         shutdown_timeout: Duration::from_millis(args.shutdown_timeout_ms),
         connections: metrics.connections.clone(),

@@ -14,11 +14,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
-    /// For the head of a request to arrive, and for a connection to be idle.
-    pub(crate) header_timeout: Duration,
+    /// For the whole head of a request to arrive, and for some of an answer to be taken.
+    pub(crate) connection_timeout: Duration,
     pub(crate) max_connections: usize,
     /// For requests in flight to finish at the end.
     pub(crate) shutdown_timeout: Duration,
@@ -41,13 +42,16 @@ pub(crate) async fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let service = TowerToHyperService::new(app);
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(options.header_timeout);
+    http.timer(TokioTimer::new()).header_read_timeout(options.connection_timeout);
     let open = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let start = |stream: TcpStream, place: OwnedSemaphorePermit| {
         // Without it an answer may wait for the client's acknowledgement of the one before.
         let _ = stream.set_nodelay(true);
-        let connection = http.serve_connection(TokioIo::new(stream), service.clone());
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(options.connection_timeout));
+        let stream = TokioIo::new(Box::pin(stream));
+        let connection = http.serve_connection(stream, service.clone());
         let connection = graceful.watch(connection);
         let count = options.connections.clone();
         count.inc();

@@ -122,7 +122,7 @@ fn a_body_far_too_long_is_refused_in_words() {
 #[test]
 fn slow_clients_are_told_or_cut_off_and_others_are_served() {
     let (run, data) = runs::restaurant("top-k");
-    let args = ["--request-timeout-ms", "1500", "--header-timeout-ms", "1500"];
+    let args = ["--request-timeout-ms", "1500", "--connection-timeout-ms", "1500"];
     let service = Service::start(&run.path, &args);
     let good = body(&raw_rows(&data, 0..2));
     let stopped = |text: &str| {
@@ -151,6 +151,18 @@ fn slow_clients_are_told_or_cut_off_and_others_are_served() {
     }
     common::wait(|| service.metric("moe_connections") == 1.0);
     assert_eq!(service.predict(&good).status, 200);
+}
+
+#[test]
+fn a_client_that_takes_no_answers_is_cut_off() {
+    let (run, data) = runs::restaurant("top-k");
+    let service = Service::start(&run.path, &["--connection-timeout-ms", "500"]);
+    let mut deaf = service.connect();
+    // Until its answers fill what the system keeps for it, and it is not read from any more.
+    let requests = b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n".repeat(1000);
+    while deaf.write_all(&requests).is_ok() {}
+    common::wait(|| service.metric("moe_connections") == 1.0);
+    assert_eq!(service.predict(&body(&raw_rows(&data, 0..1))).status, 200);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The program as its users run it: started on a free port, asked over TCP.
 #![allow(dead_code)] // each suite uses its part
 
-pub mod runs;
+pub(crate) mod runs;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -13,26 +13,26 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Far longer than anything takes, also on a machine that is busy.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
 
 /// A running service, which ends with this value.
-pub struct Service {
+pub(crate) struct Service {
     child: Child,
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 /// The answer to a request.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     /// In lower case.
-    pub head: String,
-    pub body: String,
+    pub(crate) head: String,
+    pub(crate) body: String,
 }
 
 impl Service {
-    pub fn start(run: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(run: &Path, args: &[&str]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_moe-service"))
             .arg(run)
             .args(["--listen", "127.0.0.1:0", "--threads", "2"])
@@ -48,48 +48,54 @@ impl Service {
     }
 
     /// A connection that gives up after a long time.
-    pub fn connect(&self) -> TcpStream {
+    pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(LONG)).unwrap();
         stream.set_write_timeout(Some(LONG)).unwrap();
         stream
     }
 
-    pub fn request(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Answer {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Answer {
         let mut stream = self.connect();
         stream.write_all(head(method, path, content_type, body.len()).as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         answer(stream)
     }
 
-    pub fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, "", b"")
     }
 
     /// `POST /predict`
-    pub fn predict(&self, body: &str) -> Answer {
+    pub(crate) fn predict(&self, body: &str) -> Answer {
         self.request("POST", "/predict", "application/json", body.as_bytes())
     }
 
     /// A number of `GET /metrics`; 0 if it is not there yet.
-    pub fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").body;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |number| number.parse().unwrap())
     }
 
     /// Waits until so many rows wait or are in work.
-    pub fn wait_for_rows(&self, rows: f64) {
+    pub(crate) fn wait_for_rows(&self, rows: f64) {
         wait(|| self.metric("moe_queue_rows") == rows);
     }
 
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let line = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
     }
 
     /// How it ended, and what it said on stderr.
-    pub fn wait(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
         let end = Instant::now() + LONG;
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -112,12 +118,12 @@ impl Drop for Service {
 }
 
 impl Answer {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect(&self.body)
     }
 }
 
-pub fn head(method: &str, path: &str, content_type: &str, length: usize) -> String {
+pub(crate) fn head(method: &str, path: &str, content_type: &str, length: usize) -> String {
     format!(
         "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: {content_type}\r\n\
          content-length: {length}\r\nconnection: close\r\n\r\n"
@@ -125,7 +131,7 @@ pub fn head(method: &str, path: &str, content_type: &str, length: usize) -> Stri
 }
 
 /// What comes until the connection ends.
-pub fn answer(mut stream: TcpStream) -> Answer {
+pub(crate) fn answer(mut stream: TcpStream) -> Answer {
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").expect(&text);
@@ -133,7 +139,7 @@ pub fn answer(mut stream: TcpStream) -> Answer {
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
 }
 
-pub fn wait(mut done: impl FnMut() -> bool) {
+pub(crate) fn wait(mut done: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !done() {
         assert!(Instant::now() < end, "it does not come to be");

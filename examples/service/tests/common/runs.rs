@@ -13,10 +13,10 @@ use moe_routers::Registry;
 use tempfile::TempDir;
 
 /// A run in a folder that goes with this value.
-pub struct Run {
+pub(crate) struct Run {
     _place: TempDir,
-    pub path: PathBuf,
-    pub predictor: Predictor,
+    pub(crate) path: PathBuf,
+    pub(crate) predictor: Predictor,
 }
 
 fn registry() -> Registry {
@@ -24,7 +24,7 @@ fn registry() -> Registry {
 }
 
 /// A small mixture for such inputs and tasks.
-pub fn description(router: &str, input: InputSpec, tasks: &[TaskSpec]) -> ModelDescription {
+pub(crate) fn description(router: &str, input: InputSpec, tasks: &[TaskSpec]) -> ModelDescription {
     ModelDescription::Mixture(MixtureDescription {
         input,
         tasks: tasks.to_vec(),
@@ -59,17 +59,17 @@ impl Run {
     }
 
     /// With initial weights.
-    pub fn untrained(description: &ModelDescription, features: Option<&str>) -> Self {
+    pub(crate) fn untrained(description: &ModelDescription, features: Option<&str>) -> Self {
         Run::new(description, features.map(str::to_owned), |_, _, _| {})
     }
 
     /// What the predictor gives for rows of the original data, asked alone.
-    pub fn expected(&self, schema: &FeatureSchema, rows: &[Vec<String>]) -> Vec<Vec<Real>> {
+    pub(crate) fn expected(&self, schema: &FeatureSchema, rows: &[Vec<String>]) -> Vec<Vec<Real>> {
         self.expected_of(&schema.encoder().encode(rows).unwrap(), rows.len())
     }
 
     /// The same for inputs, by task.
-    pub fn expected_of(&self, inputs: &Inputs, rows: usize) -> Vec<Vec<Real>> {
+    pub(crate) fn expected_of(&self, inputs: &Inputs, rows: usize) -> Vec<Vec<Real>> {
         let keys = match inputs {
             Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => {
                 ids[0].iter().map(|&id| u64::from(id)).collect()
@@ -89,7 +89,7 @@ impl Run {
 }
 
 /// Marks that users gave to places, and a mixture trained on them.
-pub fn restaurant(router: &str) -> (Run, Dataset) {
+pub(crate) fn restaurant(router: &str) -> (Run, Dataset) {
     let data = moe_data::load("restaurant", &LoadOptions::default()).unwrap();
     let features = serde_json::to_string(data.schema().unwrap()).unwrap();
     let options = TrainOptions {
@@ -108,7 +108,7 @@ pub fn restaurant(router: &str) -> (Run, Dataset) {
 }
 
 /// Rows of the test part as they stood in the original data.
-pub fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Vec<String>> {
+pub(crate) fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Vec<String>> {
     let schema = data.schema().unwrap();
     let rows: Vec<u32> = rows.into_iter().map(|row| (row % data.test.rows()) as u32).collect();
     let Inputs::Ids(ids) = data.test.batch(&rows).inputs else { panic!("ids") };
@@ -119,22 +119,23 @@ pub fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Ve
 }
 
 /// The body that asks for rows of users and places.
-pub fn body(rows: &[Vec<String>]) -> String {
+pub(crate) fn body(rows: &[Vec<String>]) -> String {
     let row = |row: &Vec<String>| serde_json::json!({"user": row[0], "place": row[1]});
     serde_json::json!({ "rows": rows.iter().map(row).collect::<Vec<_>>() }).to_string()
 }
 
-pub fn task(name: &str, kind: TaskKind) -> TaskSpec {
+pub(crate) fn task(name: &str, kind: TaskKind) -> TaskSpec {
     TaskSpec { name: name.into(), kind }
 }
 
-pub fn column(name: &str, vocabulary: usize) -> IdColumn {
+pub(crate) fn column(name: &str, vocabulary: usize) -> IdColumn {
     IdColumn { name: name.into(), vocabulary }
 }
 
 /// The numbers that follow `"key":` in a text, rounded once.
-pub fn numbers(text: &str, key: &str) -> Vec<Real> {
-    let parts = text.split(&format!("\"{key}\":")).skip(1);
+pub(crate) fn numbers(text: &str, key: &str) -> Vec<Real> {
+    let key = format!("\"{key}\":");
+    let parts = text.split(&key).skip(1);
     let list = parts.flat_map(|part| {
         let end = part.find(if part.starts_with('[') { ']' } else { '}' }).unwrap();
         part[..end].trim_start_matches('[').split(',')
@@ -142,7 +143,7 @@ pub fn numbers(text: &str, key: &str) -> Vec<Real> {
     list.map(|number| number.parse().expect(number)).collect()
 }
 
-pub fn bits(values: impl IntoIterator<Item = Real>) -> Vec<u64> {
+pub(crate) fn bits(values: impl IntoIterator<Item = Real>) -> Vec<u64> {
     #[allow(clippy::unnecessary_cast)] // not where `Real` is f32
     values.into_iter().map(|value| (value as f64).to_bits()).collect()
 }
