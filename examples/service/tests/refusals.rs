@@ -87,7 +87,8 @@ fn every_wrong_request_has_its_status_and_says_why() {
         assert!(unknown.body.contains(word), "no {word:?} in {}", unknown.body);
     }
     let counted = |labels: &str| service.metric(&format!("moe_requests_total{{{labels}}}"));
-    let of_status = |status| cases.iter().filter(|case| case.1 == "/predict" && case.4 == status);
+    let of_status =
+        |status| cases.iter().filter(move |case| case.1 == "/predict" && case.4 == status);
     for status in [200, 400, 405, 413, 415] {
         let labels = format!("path=\"/predict\",status=\"{status}\"");
         assert_eq!(counted(&labels), of_status(status).count() as f64, "{status}");
