@@ -1,0 +1,230 @@
+//! Concurrent requests in one call of the model.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use moe_core::batch::{InputSpec, Inputs};
+use moe_core::{Real, Tensor};
+use moe_nn::{ModelScratch, Predictions};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use crate::metrics::Metrics;
+use crate::model::Served;
+
+#[derive(Clone, Debug)]
+pub(crate) struct BatcherOptions {
+    /// Threads that predict.
+    pub(crate) threads: usize,
+    /// No request is added to a batch that has so many rows.
+    pub(crate) max_rows: usize,
+    /// How long a batch with room waits for more.
+    pub(crate) max_wait: Duration,
+    /// Rows that may wait or be in work.
+    pub(crate) queue_rows: usize,
+}
+
+/// Threads that predict what requests bring, several requests at a time.
+#[derive(Debug)]
+pub(crate) struct Batcher {
+    jobs: Sender<Job>,
+    room: Arc<Semaphore>,
+    queue_rows: usize,
+    metrics: Arc<Metrics>,
+}
+
+/// Why a request is not predicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too many rows wait.
+    Full,
+    /// The model failed.
+    Failed,
+}
+
+/// The inputs of a request, and where its predictions go.
+struct Job {
+    inputs: Inputs,
+    rows: usize,
+    answer: oneshot::Sender<Vec<Vec<Real>>>,
+    /// Given back when the job is gone.
+    _room: OwnedSemaphorePermit,
+}
+
+impl Batcher {
+    pub(crate) fn start(
+        served: Arc<Served>,
+        metrics: Arc<Metrics>,
+        options: &BatcherOptions,
+    ) -> io::Result<Self> {
+        let (jobs, queue) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for i in 0..options.threads {
+            let worker = Worker {
+                served: Arc::clone(&served),
+                metrics: Arc::clone(&metrics),
+                queue: Arc::clone(&queue),
+                max_rows: if served.row_wise { options.max_rows } else { 1 },
+                max_wait: options.max_wait,
+            };
+            thread::Builder::new().name(format!("predict-{i}")).spawn(move || worker.run())?;
+        }
+        let room = Arc::new(Semaphore::new(options.queue_rows));
+        Ok(Batcher { jobs, room, queue_rows: options.queue_rows, metrics })
+    }
+
+    /// Predicts `rows` rows: by task what `Predictions::probabilities` gives.
+    pub(crate) async fn predict(
+        &self,
+        inputs: Inputs,
+        rows: usize,
+    ) -> Result<Vec<Vec<Real>>, Refusal> {
+        let permits = u32::try_from(rows).map_err(|_| Refusal::Full)?;
+        let room = Arc::clone(&self.room).try_acquire_many_owned(permits);
+        let room = room.map_err(|_| Refusal::Full)?;
+        let (answer, predicted) = oneshot::channel();
+        let job = Job { inputs, rows, answer, _room: room };
+        self.jobs.send(job).map_err(|_| Refusal::Failed)?;
+        predicted.await.map_err(|_| Refusal::Failed)
+    }
+
+    /// Brings the length of the queue up to date in the metrics.
+    pub(crate) fn observe(&self) {
+        let rows = self.queue_rows - self.room.available_permits();
+        self.metrics.queue_rows.set(rows as i64);
+    }
+}
+
+/// A thread that predicts.
+struct Worker {
+    served: Arc<Served>,
+    metrics: Arc<Metrics>,
+    queue: Arc<Mutex<Receiver<Job>>>,
+    max_rows: usize,
+    max_wait: Duration,
+}
+
+impl Worker {
+    /// Until nothing can come any more. A panic costs the batch in work, whose requests are told.
+    fn run(self) {
+        // A batch stays on its thread: beside other batches that is the cheapest way.
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
+        let _alone = alone.expect("this thread is in no other pool");
+        while catch_unwind(AssertUnwindSafe(|| self.predict_batches())).is_err() {}
+    }
+
+    fn predict_batches(&self) {
+        let predictor = &self.served.predictor;
+        let mut jobs = Vec::new();
+        let mut batch = Batch::of(predictor.input());
+        let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+        let mut values = Vec::new();
+        while self.collect(&mut jobs) {
+            batch.fill(&jobs);
+            let result = predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
+            result.expect("rows were checked as they were read");
+            self.metrics.batch_rows.observe(batch.keys.len() as f64);
+            let mut answers: Vec<Vec<Vec<Real>>> = vec![Vec::new(); jobs.len()];
+            for task in 0..out.num_tasks() {
+                out.probabilities(task, &mut values);
+                let width = predictor.tasks()[task].kind.outputs();
+                let mut rest = &values[..];
+                for (job, answer) in jobs.iter().zip(&mut answers) {
+                    let (own, others) = rest.split_at(job.rows * width);
+                    answer.push(own.to_vec());
+                    rest = others;
+                }
+            }
+            for (job, answer) in jobs.drain(..).zip(answers) {
+                // Nobody may be there any more.
+                let _ = job.answer.send(answer);
+            }
+        }
+    }
+
+    /// Takes what is waiting, once there is something. Whether there can be any.
+    fn collect(&self, jobs: &mut Vec<Job>) -> bool {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = 0;
+        let mut end = None;
+        while rows < self.max_rows {
+            let next = match end {
+                None => queue.recv().ok(),
+                Some(end) => queue.recv_timeout(Instant::duration_since(&end, Instant::now())).ok(),
+            };
+            let Some(job) = next else { break };
+            // Its client may have gone.
+            if job.answer.is_closed() {
+                continue;
+            }
+            end = end.or_else(|| Some(Instant::now() + self.max_wait));
+            rows += job.rows;
+            jobs.push(job);
+        }
+        !jobs.is_empty()
+    }
+}
+
+/// The inputs of several requests, in memory that is used again.
+struct Batch {
+    inputs: Inputs,
+    keys: Vec<u64>,
+}
+
+impl Batch {
+    fn of(input: &InputSpec) -> Self {
+        let ids = || vec![Vec::new(); input.id_columns().len()];
+        let inputs = match input {
+            InputSpec::Dense { .. } => Inputs::Dense(Tensor::default()),
+            InputSpec::Ids { .. } => Inputs::Ids(ids()),
+            InputSpec::Mixed { .. } => Inputs::Mixed { ids: ids(), dense: Tensor::default() },
+        };
+        Batch { inputs, keys: Vec::new() }
+    }
+
+    /// The rows of all jobs, one after the other. The key of a row is its first id, as in training.
+    fn fill(&mut self, jobs: &[Job]) {
+        let rows = jobs.iter().map(|job| job.rows).sum();
+        let (ids, dense): (&mut [Vec<u32>], _) = match &mut self.inputs {
+            Inputs::Dense(x) => (&mut [], Some(x)),
+            Inputs::Ids(ids) => (ids, None),
+            Inputs::Mixed { ids, dense } => (ids, Some(dense)),
+        };
+        for (column, to) in ids.iter_mut().enumerate() {
+            to.clear();
+            jobs.iter().for_each(|job| to.extend_from_slice(&ids_of(&job.inputs)[column]));
+        }
+        if let Some(x) = dense {
+            let width = jobs.first().and_then(|job| dense_of(&job.inputs)).map_or(0, Tensor::cols);
+            x.resize([rows, width]);
+            let mut rest = x.as_mut_slice();
+            for from in jobs.iter().filter_map(|job| dense_of(&job.inputs)) {
+                let (own, others) = rest.split_at_mut(from.len());
+                own.copy_from_slice(from.as_slice());
+                rest = others;
+            }
+        }
+        self.keys.clear();
+        match ids.first() {
+            Some(first) => self.keys.extend(first.iter().map(|&id| u64::from(id))),
+            None => self.keys.resize(rows, 0),
+        }
+    }
+}
+
+fn ids_of(inputs: &Inputs) -> &[Vec<u32>] {
+    match inputs {
+        Inputs::Dense(_) => &[],
+        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
+    }
+}
+
+fn dense_of(inputs: &Inputs) -> Option<&Tensor> {
+    match inputs {
+        Inputs::Ids(_) => None,
+        Inputs::Dense(dense) | Inputs::Mixed { dense, .. } => Some(dense),
+    }
+}

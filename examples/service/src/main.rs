@@ -1,0 +1,139 @@
+//! `moe-service`: a kept run behind HTTP.
+//!
+//! A request's rows become inputs of the model on the thread that read it (`rows.rs`), so that a bad request fails alone.
+//! `Batcher` puts the inputs of concurrent requests together for one call of `Predictor::predict`. `routes.rs` is what
+//! clients see, `server.rs` takes connections and ends in an orderly way.
+
+mod answer;
+mod batcher;
+mod metrics;
+mod model;
+mod problem;
+mod routes;
+mod rows;
+mod server;
+
+use std::error::Error;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
+use tokio::net::TcpListener;
+
+use crate::batcher::{Batcher, BatcherOptions};
+use crate::metrics::Metrics;
+use crate::model::Served;
+use crate::routes::{App, RequestLimits};
+use crate::server::ServerOptions;
+
+/// Serves a kept run over HTTP
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Directory of the run
+    run: PathBuf,
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Threads that predict, each a batch of its own [default: all]
+    #[arg(long, value_parser = at_least_one)]
+    threads: Option<usize>,
+    /// No request is added to a batch that has so many rows
+    #[arg(long, default_value_t = 512, value_parser = at_least_one)]
+    max_batch: usize,
+    /// How long a batch with room waits for more requests; with 0 it takes those that are there
+    #[arg(long, default_value_t = 0)]
+    max_wait_us: u64,
+    /// Rows that may wait or be in work; a request above that is answered 503
+    #[arg(long, default_value_t = 4096, value_parser = at_least_one)]
+    queue: usize,
+    /// Longest body of a request
+    #[arg(long, default_value_t = 1 << 20, value_parser = at_least_one)]
+    max_body_bytes: usize,
+    /// Most rows of a request
+    #[arg(long, default_value_t = 1024, value_parser = at_least_one)]
+    max_rows_per_request: usize,
+    /// How long a body may take to arrive (else 408), and a prediction to be made (else 503)
+    #[arg(long, default_value_t = 10_000)]
+    request_timeout_ms: u64,
+    /// How long a connection is kept without the whole head of a request, or while nobody takes its answer
+    #[arg(long, default_value_t = 10_000)]
+    connection_timeout_ms: u64,
+    /// Connections at a time; further ones wait to be accepted
+    #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
+    max_connections: usize,
+    /// How long requests in flight may take to finish after SIGTERM or SIGINT
+    #[arg(long, default_value_t = 30_000)]
+    shutdown_timeout_ms: u64,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("it must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("a whole number is needed".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if args.max_rows_per_request > args.queue {
+        let (rows, queue) = (args.max_rows_per_request, args.queue);
+        let text =
+            format!("--queue {queue} cannot hold a request; --max-rows-per-request is {rows}");
+        Args::command().error(ErrorKind::ValueValidation, text).exit();
+    }
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let served = Arc::new(Served::load(&args.run)?);
+    let metrics = Arc::new(Metrics::new());
+    let threads = match args.threads {
+        Some(threads) => threads,
+        None => std::thread::available_parallelism()?.get(),
+    };
+    let options = BatcherOptions {
+        threads,
+        max_rows: args.max_batch,
+        max_wait: Duration::from_micros(args.max_wait_us),
+        queue_rows: args.queue,
+    };
+    let batcher = Batcher::start(Arc::clone(&served), Arc::clone(&metrics), &options)?;
+    let limits = RequestLimits {
+        body_bytes: args.max_body_bytes,
+        rows: args.max_rows_per_request,
+        time: Duration::from_millis(args.request_timeout_ms),
+    };
+    let options = ServerOptions {
+        connection_timeout: Duration::from_millis(args.connection_timeout_ms),
+        max_connections: args.max_connections,
+        shutdown_timeout: Duration::from_millis(args.shutdown_timeout_ms),
+        connections: metrics.connections.clone(),
+    };
+    let app = routes::router(App { served, batcher, metrics, limits });
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let stop = server::signals()?;
+        let listener = TcpListener::bind(args.listen)
+            .await
+            .map_err(|error| format!("cannot listen on {}: {error}", args.listen))?;
+        println!("listening on http://{}", listener.local_addr()?);
+        std::io::stdout().flush()?;
+        server::serve(listener, app, &options, stop).await
+    });
+    // Connections that did not finish in time are dropped.
+    runtime.shutdown_background();
+    result
+}

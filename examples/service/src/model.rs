@@ -1,0 +1,124 @@
+use std::error::Error;
+use std::path::Path;
+
+use moe_core::batch::{TaskKind, TaskSpec};
+use moe_data::{FeatureSchema, Unknown};
+use moe_nn::{ModelDescription, Predictor, RunDir};
+use moe_routers::Registry;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::rows::RowReader;
+
+/// A kept run in use.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) predictor: Predictor,
+    /// Makes inputs of a request's rows.
+    pub(crate) reader: RowReader,
+    /// By task: what its classes are called, if they have names.
+    pub(crate) class_names: Vec<Option<Vec<String>>>,
+    /// Whether what is predicted for a row does not depend on the rows beside it.
+    pub(crate) row_wise: bool,
+    /// What `GET /model` says.
+    pub(crate) about: Value,
+}
+
+impl Served {
+    /// The best weights of the run in `path`, whose files are checked.
+    pub(crate) fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
+        let registry = moe_search::with_search(Registry::standard());
+        let (dir, state) = RunDir::open_to_read(path)?;
+        let description = dir.best_model()?;
+        let in_run = |problem: String| format!("{}: {problem}", path.display());
+        let predictor = Predictor::new(&description, state.best(), &registry)
+            .map_err(|error| in_run(error.to_string()))?;
+        let (router, row_wise) = match &description {
+            ModelDescription::Mixture(mixture) => {
+                let gates = mixture.build(&registry, 0)?;
+                let promised = gates.layer().gates().properties();
+                (mixture.router.as_str(), promised.iter().all(|gate| gate.row_wise))
+            }
+            ModelDescription::SharedBottom(_) => ("shared-bottom", true),
+            ModelDescription::Bias(_) => ("bias", true),
+        };
+
+        let schema: Option<FeatureSchema> = match dir.features()? {
+            Some(text) => Some(
+                serde_json::from_str(&text)
+                    .map_err(|error| in_run(format!("features.json is no schema: {error}")))?,
+            ),
+            None => None,
+        };
+        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+            return Err(in_run("features.json is not for the inputs of the model".into()).into());
+        }
+        let names = |task: &TaskSpec| {
+            let names = schema.as_ref()?.classes.get(&task.name)?;
+            Some(names.names().map(str::to_owned).collect())
+        };
+        let class_names: Vec<Option<Vec<String>>> = predictor.tasks().iter().map(names).collect();
+        let about = json!({
+            "router": router,
+            "epoch": state.history().best_epoch,
+            "parameters": predictor.model().parameter_count(),
+            "columns": columns(&predictor, schema.as_ref()),
+            "tasks": predictor.tasks().iter().zip(&class_names).map(about_task).collect::<Vec<_>>(),
+        });
+        let reader = match schema {
+            // It is read from until the process ends.
+            Some(schema) => RowReader::of_schema(Box::leak(Box::new(schema))),
+            None => RowReader::of_inputs(predictor.input().clone()),
+        };
+        Ok(Served { predictor, reader, class_names, row_wise, about })
+    }
+}
+
+/// A field of a row, as `GET /model` says it.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum Column<'a> {
+    /// A name that has an id.
+    Id { name: &'a str, names: usize, unknown: Unknown },
+    /// An id itself.
+    PlainId { name: &'a str, ids: usize },
+    /// A number.
+    Number { name: &'a str },
+    /// One of these.
+    Category { name: &'a str, categories: Vec<&'a str> },
+    /// A list of numbers.
+    Numbers { name: &'a str, width: usize },
+}
+
+fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> Vec<Column<'a>> {
+    let Some(schema) = schema else {
+        let input = predictor.input();
+        let ids = input.id_columns().iter();
+        let ids = ids.map(|id| Column::PlainId { name: &id.name, ids: id.vocabulary });
+        let width = input.dense_width();
+        let dense = (width > 0).then_some(Column::Numbers { name: crate::rows::DENSE, width });
+        return ids.chain(dense).collect();
+    };
+    let ids = schema.ids.iter().map(|column| Column::Id {
+        name: &column.name,
+        names: column.vocabulary.len(),
+        unknown: column.unknown,
+    });
+    let numbers = schema.numbers.iter().map(|column| Column::Number { name: &column.name });
+    let categories = schema.categories.iter().map(|column| Column::Category {
+        name: &column.name,
+        categories: column.vocabulary.names().collect(),
+    });
+    ids.chain(numbers).chain(categories).collect()
+}
+
+fn about_task((task, names): (&TaskSpec, &Option<Vec<String>>)) -> Value {
+    let mut about = json!({ "name": task.name, "kind": task.kind.name() });
+    if let TaskKind::Multiclass { classes } = task.kind {
+        about["classes"] = match names {
+            Some(names) => json!(names),
+            None => json!((0..classes).collect::<Vec<_>>()),
+        };
+    }
+    about
+}

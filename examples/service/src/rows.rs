@@ -1,0 +1,157 @@
+//! The rows of a request, and the inputs they become.
+
+use moe_core::batch::{IdColumn, InputSpec, Inputs};
+use moe_core::{Real, Tensor};
+use moe_data::{FeatureSchema, RowEncoder};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// The body of `POST /predict`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RequestRows {
+    pub(crate) rows: Vec<Row>,
+}
+
+type Row = Map<String, Value>;
+
+/// The field with the dense inputs of a model that has no feature schema.
+pub(crate) const DENSE: &str = "x";
+
+/// Makes inputs of rows.
+#[derive(Debug)]
+pub(crate) struct RowReader {
+    /// The fields of a row, in order.
+    fields: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// As in the original data.
+    Schema(RowEncoder<'static>),
+    /// As the model takes them.
+    Inputs(InputSpec),
+}
+
+impl RowReader {
+    /// For rows of the original data.
+    pub(crate) fn of_schema(schema: &'static FeatureSchema) -> Self {
+        let fields = schema.columns().map(str::to_owned).collect();
+        RowReader { fields, kind: Kind::Schema(schema.encoder()) }
+    }
+
+    /// For ids and numbers as the model takes them, where nothing is known of the original data.
+    pub(crate) fn of_inputs(input: InputSpec) -> Self {
+        let mut fields: Vec<String> =
+            input.id_columns().iter().map(|column| column.name.clone()).collect();
+        if input.dense_width() > 0 {
+            fields.push(DENSE.to_owned());
+        }
+        RowReader { fields, kind: Kind::Inputs(input) }
+    }
+
+    /// The inputs for these rows.
+    ///
+    /// # Errors
+    /// What is wrong in which field of which row, and what is allowed.
+    pub(crate) fn read(&self, rows: &[Row]) -> Result<Inputs, String> {
+        rows.iter().enumerate().try_for_each(|(i, row)| self.check_fields(i, row))?;
+        match &self.kind {
+            Kind::Schema(encoder) => {
+                let texts = rows.iter().enumerate().map(|(i, row)| {
+                    let texts = self.fields.iter().map(|field| text(i, field, &row[field]));
+                    texts.collect::<Result<Vec<_>, _>>()
+                });
+                let texts = texts.collect::<Result<Vec<_>, _>>()?;
+                encoder.encode(&texts).map_err(|error| error.to_string())
+            }
+            Kind::Inputs(input) => inputs(input, rows),
+        }
+    }
+
+    /// Whether the row has the fields that it should, and no others.
+    fn check_fields(&self, i: usize, row: &Row) -> Result<(), String> {
+        let all = || self.fields.join(", ");
+        if let Some(missing) = self.fields.iter().find(|field| !row.contains_key(*field)) {
+            return Err(format!("row {i}: the column {missing:?} is missing; needed: {}", all()));
+        }
+        if let Some(unknown) = row.keys().find(|field| !self.fields.contains(field)) {
+            return Err(format!("row {i}: the column {unknown:?} is unknown; allowed: {}", all()));
+        }
+        Ok(())
+    }
+}
+
+/// The text of a field, as it would stand in a table.
+fn text(i: usize, field: &str, value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Null => Ok(String::new()),
+        other => Err(format!(
+            "row {i}, {field}: {} is not allowed; a text, a number or null",
+            short(other)
+        )),
+    }
+}
+
+fn inputs(input: &InputSpec, rows: &[Row]) -> Result<Inputs, String> {
+    let ids = || -> Result<Vec<Vec<u32>>, String> {
+        let ids = |column| rows.iter().enumerate().map(move |(i, row)| id(i, column, row));
+        input.id_columns().iter().map(|column| ids(column).collect()).collect()
+    };
+    let dense = || -> Result<Tensor, String> {
+        let width = input.dense_width();
+        let mut x = Tensor::unspecified([rows.len(), width]);
+        for (i, (row, x)) in rows.iter().zip(x.as_mut_slice().chunks_exact_mut(width)).enumerate() {
+            read_numbers(i, &row[DENSE], x)?;
+        }
+        Ok(x)
+    };
+    Ok(match input {
+        InputSpec::Dense { .. } => Inputs::Dense(dense()?),
+        InputSpec::Ids { .. } => Inputs::Ids(ids()?),
+        InputSpec::Mixed { .. } => Inputs::Mixed { ids: ids()?, dense: dense()? },
+    })
+}
+
+fn id(i: usize, column: &IdColumn, row: &Row) -> Result<u32, String> {
+    let IdColumn { name, vocabulary } = column;
+    let value = &row[name];
+    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+    id.filter(|&id| (id as usize) < *vocabulary).ok_or_else(|| {
+        format!(
+            "row {i}, {name}: {} is not allowed; a whole number below {vocabulary}",
+            short(value)
+        )
+    })
+}
+
+fn read_numbers(i: usize, value: &Value, x: &mut [Real]) -> Result<(), String> {
+    let width = x.len();
+    let wrong =
+        |found: String| format!("row {i}, {DENSE}: {found}; allowed: a list of {width} numbers");
+    let Value::Array(numbers) = value else {
+        return Err(wrong(format!("{} is no list", short(value))));
+    };
+    if numbers.len() != width {
+        return Err(wrong(format!("{} numbers", numbers.len())));
+    }
+    for (x, value) in x.iter_mut().zip(numbers) {
+        let number = value.as_f64().map(|number| number as Real);
+        *x = number
+            .filter(|number| number.is_finite())
+            .ok_or_else(|| wrong(format!("{} is no number of its range", short(value))))?;
+    }
+    Ok(())
+}
+
+/// A value for a message, whatever it is.
+fn short(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "a list".into(),
+        Value::Object(_) => "an object".into(),
+        other => other.to_string(),
+    }
+}
