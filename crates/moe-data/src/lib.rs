@@ -43,7 +43,8 @@
 //! * [`LoadOptions`]: the seed, where files are, and the sizes of sets that are made on the spot.
 //! * [`Dataset`] and [`Split`]: what comes out; a split is a
 //!   [`BatchSource`](moe_core::batch::BatchSource) over columns that the three parts share.
-//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it.
+//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it, and [`RowReader`]
+//!   reads such rows from CSV or JSON lines.
 //! * [`TableOptions`]: what the columns of a table of one's own mean.
 //! * [`Stats`]: what a set is made of; [`Entry::facts`] and [`Entry::check_files`]: what the original has.
 //! * `Entry::fetch` (feature `download`): files from where they are published.
@@ -113,6 +114,7 @@ mod capped;
 mod catalog;
 #[cfg(feature = "celeba")]
 mod celeba;
+mod csv_rows;
 mod data_dir;
 mod dataset;
 mod dialect;
@@ -123,6 +125,8 @@ mod fetch;
 mod fields;
 mod idx;
 mod jester;
+mod json_rows;
+mod lines;
 mod mat;
 mod mnist;
 mod movielens;
@@ -143,6 +147,8 @@ mod rating_set;
 mod ratings;
 mod record;
 mod restaurant;
+mod row_encoder;
+mod row_reader;
 mod rows;
 mod schema;
 mod split;
@@ -162,7 +168,9 @@ pub use error::DataError;
 pub use fetch::{FetchError, FetchOptions, FetchProgress};
 pub use options::LoadOptions;
 pub use provenance::Download;
-pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, RowEncoder, Unknown};
+pub use row_encoder::{EncodedRows, RowEncoder};
+pub use row_reader::{RawField, RowFormat, RowReader};
+pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
 pub use stats::{Stats, TaskStats};
 pub use table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
 pub use vocabulary::Vocabulary;
