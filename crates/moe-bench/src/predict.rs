@@ -23,19 +23,22 @@ const REPORTED: u64 = 20;
 /// Between two lines about how far it is.
 const BETWEEN: Duration = Duration::from_secs(10);
 
-/// One line of output for each good row, in the order of the input. Its columns are the number of the input's line (`line`),
-/// or with --keep these fields as they were, and then for each task TASK:
-///
-/// - yes or no: TASK.probability; --raw: TASK.logit
-///
-/// - classes: TASK.class, the most probable one, and TASK.probability.CLASS for each; --raw: TASK.logit.CLASS
-///
-/// - a number: TASK.value
-///
-/// The input needs the columns that the model was trained on, found by name; others are passed over. Where the data of the
-/// run have no feature schema, ids are the whole numbers that the model was given, and its numbers are the columns x0, x1, ….
+/// What `--help` ends with.
+const COLUMNS: &str = "\
+Input: the columns that the model was trained on, found by name; others are passed over. Where the data of the
+run have no feature schema, ids are the whole numbers that the model was given, and its other inputs are the
+columns x0, x1, and so on.
+
+Output: a line for each good row, in the order of the input. First the number of the row's line (line), or with
+--keep these columns as they are; then for each task TASK:
+  yes or no   TASK.probability (with --raw TASK.logit)
+  classes     TASK.class, the most probable one, and for each class TASK.probability.CLASS (or TASK.logit.CLASS)
+  a number    TASK.value
+Numbers have the fewest digits that tell them from all others. A file gets its name when all rows are there; until
+then, and if the call ends early, it is named with .partial at the end.";
+
 #[derive(Debug, Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = COLUMNS)]
 pub(crate) struct PredictArgs {
     /// Directory of the run
     run: PathBuf,
@@ -167,7 +170,8 @@ fn work(args: &PredictArgs, formats: [RowFormat; 2], registry: &Registry) -> Res
         while end.is_none() && (encoded.len() as u64) < args.batch_rows {
             let row = rows.read().and_then(|there| {
                 if there {
-                    let pushed = encoder.push(&rows.fields()[..needed], rows.number(), &mut encoded);
+                    let pushed =
+                        encoder.push(&rows.fields()[..needed], rows.number(), &mut encoded);
                     pushed.map_err(|error| rows.located(error))?;
                 }
                 Ok(there)
@@ -217,7 +221,9 @@ fn work(args: &PredictArgs, formats: [RowFormat; 2], registry: &Registry) -> Res
     }
     let seconds = start.elapsed().as_secs_f64();
     let rate = done as f64 / seconds;
-    note(format_args!("{done} rows predicted, {skipped} skipped, {seconds:.2} s, {rate:.0} rows/s"));
+    note(format_args!(
+        "{done} rows predicted, {skipped} skipped, {seconds:.2} s, {rate:.0} rows/s"
+    ));
     Ok(())
 }
 

@@ -70,7 +70,8 @@ impl Outputs {
         }
         let mut seen = HashSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
-            let text = format!("--keep {}: the output would have two columns {name}", kept.join(","));
+            let text =
+                format!("--keep {}: the output would have two columns {name}", kept.join(","));
             return Err(Error::Config(text));
         }
         Ok(Outputs { kept: kept.len(), classes: all_classes, raw, names })
@@ -152,9 +153,8 @@ impl PredictionsOut {
                 };
                 let values = &values[row * classes.len()..][..classes.len()];
                 // The first of equals.
-                let best = (1..values.len()).fold(0, |best, class| {
-                    if values[class] > values[best] { class } else { best }
-                });
+                let best = (1..values.len())
+                    .fold(0, |best, class| if values[class] > values[best] { class } else { best });
                 sink.text(&classes[best])?;
                 values.iter().try_for_each(|&value| sink.real(value))?;
             }

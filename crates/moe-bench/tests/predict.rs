@@ -45,7 +45,7 @@ fn row(i: usize) -> [String; 7] {
     let job = ["smith", "", "clerk"][i % 3];
     let colour = ["red", "dark green"][i % 2];
     [
-        format!("row {i}, \"so\"\nto say"),
+        format!("row {i}, \"so\" \nto say"),
         format!("u{}", i % 11),
         if i % 5 == 0 { String::new() } else { (20 + i % 37).to_string() },
         job.into(),
@@ -228,7 +228,8 @@ fn bad_rows_stop_or_are_skipped() {
         assert!(whole.stderr.contains(&format!("skipped: rows.csv, {says}")), "{}", whole.stderr);
         assert!(whole.stderr.contains(" rows predicted, 1 skipped, "), "{}", whole.stderr);
         let good = whole.stdout.lines().count() - 1;
-        let begun: String = whole.stdout.lines().take(good).map(|line| format!("{line}\n")).collect();
+        let begun: String =
+            whole.stdout.lines().take(good).map(|line| format!("{line}\n")).collect();
         let ran = predict(&place, "--input rows.csv");
         assert_eq!((ran.status, &ran.stdout), (Some(1), &begun));
         assert!(ran.stderr.contains(&format!("error: rows.csv, {says}")), "{}", ran.stderr);
@@ -249,18 +250,18 @@ fn bad_rows_stop_or_are_skipped() {
 
     let good = |i: usize| format!("{{\"user\":\"u{i}\",\"age\":3,\"job\":\"smith\"}}\n");
     for (bad, says) in [
-        (r#"{"user":"u99","age":3,"job":""}"#, "line 2: field \"user\": \"u99\" is unknown"),
-        (r#"{"user":"u1","age":[3],"job":""}"#, "line 2: field \"age\" is \"[3]\"; allowed: a text"),
-        (r#"{"user":"u1","age":3"#, "line 2, column 20: EOF while parsing an object; allowed: a JSON"),
-        (r#"{"user":"u1","Age":3,"job":""}"#, "line 2: no field \"age\" (did you mean \"Age\"?)"),
-        (r#"{"user":"u1","user":"u2","job":""}"#, "line 2, column 24: a field twice"),
-        ("[1]", "line 2, column 0: invalid type: sequence, expected an object"),
-        ("7 8", "line 2, column"),
+        (r#"{"user":"u99","age":3,"job":""}"#, ": field \"user\": \"u99\" is unknown"),
+        (r#"{"user":"u1","age":[3],"job":""}"#, ": field \"age\" is \"[3]\"; allowed: a text"),
+        (r#"{"user":"u1","age":3"#, ", column 20: EOF while parsing an object; allowed: a JSON"),
+        (r#"{"user":"u1","Age":3,"job":""}"#, ": no field \"age\" (did you mean \"Age\"?)"),
+        (r#"{"user":"u1","user":"u2","job":""}"#, ": a field twice; allowed: a JSON object"),
+        ("[1]", ": invalid type: sequence, expected an object"),
+        ("{} 8", ": trailing characters"),
     ] {
-        let says = says.replace(", column 0", "");
         place.write("rows.jsonl", [good(0), format!("{bad}\n"), good(2)].concat());
         let ran = predict(&place, "--input rows.jsonl --bad-rows skip").succeeded();
-        assert!(ran.stderr.contains(&format!("skipped: rows.jsonl, {says}")), "{}", ran.stderr);
+        assert!(ran.stderr.contains("skipped: rows.jsonl, line 2"), "{}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{says}: {}", ran.stderr);
         let lines: Vec<Value> = objects(&ran).iter().map(|row| row["line"].clone()).collect();
         assert_eq!(lines, [1, 3]);
         assert_eq!(predict(&place, "--input rows.jsonl").status, Some(1));
@@ -304,7 +305,11 @@ fn what_is_wrong_is_said() {
             ("run --input few.csv --bad-rows skip", 1, &["few.csv, line 1: no column \"user\""]),
             ("run --input twice.csv", 1, &["two columns \"age\" in the header; allowed: one"]),
             ("run --input nothing.csv", 1, &["nothing.csv, line 1: the file holds no rows"]),
-            ("run --input rows.csv --keep usr", 1, &["no column \"usr\"", "did you mean \"user\"?"]),
+            (
+                "run --input rows.csv --keep usr",
+                1,
+                &["no column \"usr\"", "did you mean \"user\"?"],
+            ),
             ("run --input rows.csv --keep age,age", 2, &["would have two columns age"]),
             ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),
             ("run --input rows.csv --threads 0", 2, &["--threads 0 is not allowed"]),
@@ -335,7 +340,8 @@ fn a_run_without_a_schema() {
         let data = moe_data::load("synthetic", &config.dataset.options).unwrap();
         let batch = data.train.batch(&(0..50).collect::<Vec<_>>());
         let Inputs::Dense(x) = &batch.inputs else { panic!("numbers") };
-        let line = |row: &[Real]| row.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(",");
+        let line =
+            |row: &[Real]| row.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(",");
         let header = (0..x.cols()).map(|i| format!("x{i}")).collect::<Vec<_>>().join(",");
         let rows: Vec<String> = (0..50).map(|i| line(x.row(i))).collect();
         place.write("rows.csv", format!("{header}\n{}\n", rows.join("\n")));
@@ -369,7 +375,8 @@ fn ids_without_a_schema() {
     fs::remove_dir_all(place.path("data")).unwrap();
     place.write("rows.jsonl", "{\"user\":3,\"movie\":\"4\"}\n{\"user\":99999999,\"movie\":4}\n");
     let ran = predict(&place, "--input rows.jsonl --bad-rows skip --keep user,movie").succeeded();
-    let allowed = "line 2: field \"user\": \"99999999\" is not an id; allowed: a whole number from 0";
+    let allowed =
+        "line 2: field \"user\": \"99999999\" is not an id; allowed: a whole number from 0";
     assert!(ran.stderr.contains(allowed), "{}", ran.stderr);
     let object = &objects(&ran)[0];
     assert_eq!((&object["user"], &object["movie"]), (&3.into(), &"4".into()));

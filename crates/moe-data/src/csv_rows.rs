@@ -37,7 +37,8 @@ impl Default for CsvRows {
 impl CsvRows {
     /// Reads the names of the columns, and finds those that are wanted.
     pub(crate) fn header(&mut self, lines: &mut Lines, wanted: &[String]) -> Result<(), NoRow> {
-        let allowed = || format!("one column of each name, {}", shown(wanted.join(", ").as_bytes()));
+        let allowed =
+            || format!("one column of each name, {}", shown(wanted.join(", ").as_bytes()));
         if !self.record(lines, &mut 0)? {
             let problem = "the file holds no rows";
             return Err(BadRow::whole(problem, "a header with the names of the columns").into());

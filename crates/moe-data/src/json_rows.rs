@@ -47,7 +47,7 @@ impl JsonRows {
             }
         }
         self.seen.fill(false);
-        let mut parser = serde_json::Deserializer::from_slice(&lines.text);
+        let mut parser = serde_json::Deserializer::from_slice(lines.text.trim_ascii_end());
         let object = Object { rows: self, fields };
         parser.deserialize_map(object).and_then(|()| parser.end()).map_err(|error| {
             let text = error.to_string();
@@ -60,11 +60,8 @@ impl JsonRows {
         }
         let nested = |field: &RawField| field.is_bare && field.text.starts_with(['[', '{']);
         if let Some(place) = fields.iter().position(nested) {
-            let problem = format!(
-                "field {:?} is {}",
-                self.name(place),
-                shown(fields[place].text.as_bytes())
-            );
+            let problem =
+                format!("field {:?} is {}", self.name(place), shown(fields[place].text.as_bytes()));
             return Err(BadRow::whole(problem, "a text or a number").into());
         }
         Ok(true)

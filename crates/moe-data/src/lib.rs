@@ -58,7 +58,9 @@
 //! its rating; for each of them one pair is drawn that the same user has not rated (option `negatives`), with `watch` 0
 //! and no rating. A user who has rated more than half of the items gets all the others. Users and items are numbered
 //! without gaps in the order of their first appearance. A tenth of the rows is cut off for testing (`test_share`),
-//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`.
+//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`. A model of such
+//! a set knows all its users and items and no others; with `unknown = "shared"` it knows those that the train part has, and
+//! all others share the last id.
 //!
 //! What was made so from files is kept in a checked file `ID.prepared`: in the folder `cache_dir`; without that option,
 //! beside the ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or

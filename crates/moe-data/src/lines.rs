@@ -115,6 +115,9 @@ mod tests {
         assert_eq!((lines.read().unwrap(), lines.text.len()), (Found::TooLong, MOST_ROW + 1));
         lines.skip_line().unwrap();
         lines.text.clear();
-        assert_eq!((lines.read().unwrap(), &lines.text[..], lines.count), (Found::Line, &b"z\n"[..], 3));
+        assert_eq!(
+            (lines.read().unwrap(), &lines.text[..], lines.count),
+            (Found::Line, &b"z\n"[..], 3)
+        );
     }
 }

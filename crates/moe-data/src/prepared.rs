@@ -12,7 +12,8 @@ use crate::options::in_range;
 use crate::ratings::Ratings;
 use crate::table::{Column, Features, Table};
 use crate::{
-    DataError, Dataset, FeatureSchema, IdFeature, LoadOptions, Unknown, Vocabulary, negatives, split,
+    DataError, Dataset, FeatureSchema, IdFeature, LoadOptions, Unknown, Vocabulary, negatives,
+    split,
 };
 
 /// The most rows: what fits into 4 GB of columns.

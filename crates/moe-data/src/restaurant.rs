@@ -38,9 +38,10 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let [val, test] = split::cut(rest, 50, options.seed, "restaurant test");
 
     let names = [("user", users.into_names()), ("place", places.into_names())];
-    let columns = names.into_iter().zip(&mut ids).map(|((name, names), ids)| {
-        IdFeature::of(name, names, options.unknown, ids, &train)
-    });
+    let columns = names
+        .into_iter()
+        .zip(&mut ids)
+        .map(|((name, names), ids)| IdFeature::of(name, names, options.unknown, ids, &train));
     let schema = FeatureSchema { ids: columns.collect(), ..FeatureSchema::default() };
     let table = Table {
         input: schema.input(),
