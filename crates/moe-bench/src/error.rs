@@ -64,7 +64,7 @@ pub enum Error {
     #[error("{source}; {}", before(*rows, place.as_deref()))]
     Stopped {
         /// What is wrong, and where.
-        source: DataError,
+        source: Box<DataError>,
         /// Rows before it, which were predicted.
         rows: u64,
         /// The unfinished file with their predictions, unless these went to stdout.

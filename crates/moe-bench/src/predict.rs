@@ -216,7 +216,7 @@ fn work(args: &PredictArgs, formats: [RowFormat; 2], registry: &Registry) -> Res
         Ok(()) => out.finish()?,
         Err(source) => {
             let place = out.leave()?;
-            return Err(Error::Stopped { source, rows: done, place });
+            return Err(Error::Stopped { source: source.into(), rows: done, place });
         }
     }
     let seconds = start.elapsed().as_secs_f64();

@@ -249,8 +249,8 @@ impl Write for Destination {
 
 /// Writes rows, cell by cell.
 enum Sink {
-    Csv(csv::Writer<Destination>, String),
-    JsonLines(JsonLines),
+    Csv(Box<csv::Writer<Destination>>, String),
+    JsonLines(Box<JsonLines>),
 }
 
 struct JsonLines {
@@ -267,7 +267,7 @@ impl Sink {
             RowFormat::Csv => {
                 let mut to = csv::Writer::from_writer(to);
                 to.write_record(names)?;
-                Ok(Sink::Csv(to, String::new()))
+                Ok(Sink::Csv(to.into(), String::new()))
             }
             RowFormat::JsonLines => {
                 let quoted = |name: &String| serde_json::to_string(name).expect("it is text");
@@ -275,7 +275,7 @@ impl Sink {
                     format!("{}{}:", if place == 0 { "{" } else { "," }, quoted(name))
                 });
                 let (to, before) = (BufWriter::with_capacity(64 << 10, to), before.collect());
-                Ok(Sink::JsonLines(JsonLines { to, before, next: 0 }))
+                Ok(Sink::JsonLines(Box::new(JsonLines { to, before, next: 0 })))
             }
         }
     }

@@ -47,7 +47,7 @@ fn row(i: usize) -> [String; 7] {
     [
         format!("row {i}, \"so\" \nto say"),
         format!("u{}", i % 11),
-        if i % 5 == 0 { String::new() } else { (20 + i % 37).to_string() },
+        if i.is_multiple_of(5) { String::new() } else { (20 + i % 37).to_string() },
         job.into(),
         (i % 2).to_string(),
         (i % 5).to_string(),

@@ -81,7 +81,7 @@ pub struct RowReader {
 }
 
 enum Format {
-    Csv(CsvRows),
+    Csv(Box<CsvRows>),
     JsonLines(JsonRows),
 }
 
@@ -164,7 +164,7 @@ impl RowReader {
         };
         reader.format = match format {
             RowFormat::Csv => {
-                let mut csv = CsvRows::default();
+                let mut csv = Box::<CsvRows>::default();
                 let header = csv.header(&mut reader.lines, &reader.columns);
                 reader.line = reader.lines.count.max(1);
                 header.map_err(|no_row| reader.error(no_row))?;
