@@ -8,6 +8,7 @@ use crate::args::{CompareArgs, TrainArgs};
 use crate::data::{self, DataArgs, FetchArgs};
 use crate::eval::{self, EvalArgs};
 use crate::inspect::{self, InspectArgs};
+use crate::predict::{self, PredictArgs};
 use crate::{Error, commands, output};
 
 /// Trains and compares routers for sparse mixtures of experts on CPU.
@@ -28,6 +29,8 @@ enum Command {
     Eval(EvalArgs),
     /// Shows how the gates of a model that `moe train` has kept route rows
     Inspect(InspectArgs),
+    /// Predicts rows of a file with a model that `moe train` has kept
+    Predict(PredictArgs),
     /// Lists the routers with their parameters
     Routers,
     /// Says what data sets there are
@@ -101,6 +104,7 @@ fn execute(command: Command, registry: &Registry) -> Result<String, Error> {
         }
         Command::Eval(args) => eval::eval(&args, registry),
         Command::Inspect(args) => inspect::inspect(&args, registry),
+        Command::Predict(args) => predict::predict(&args, registry),
         Command::Routers => Ok(commands::routers(registry)),
         Command::Data(DataCommand::List) => Ok(data::list()),
         Command::Data(DataCommand::Fetch(args)) => data::fetch(&args),

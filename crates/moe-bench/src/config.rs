@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
-use moe_data::{LoadOptions, TableOptions};
+use moe_data::{LoadOptions, TableOptions, Unknown};
 use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
@@ -63,6 +63,7 @@ struct DatasetKeys {
     negatives: Option<usize>,
     test_share: Option<f64>,
     val_share: Option<f64>,
+    unknown: Option<Unknown>,
     cache: Option<bool>,
     cache_dir: Option<PathBuf>,
     train_rows: Option<usize>,
@@ -92,6 +93,7 @@ impl From<DatasetKeys> for DatasetConfig {
                 negatives: keys.negatives,
                 test_share: keys.test_share,
                 val_share: keys.val_share,
+                unknown: keys.unknown,
                 cache: keys.cache,
                 cache_dir: keys.cache_dir,
                 train_rows: keys.train_rows,

@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use moe_data::DataError;
 use moe_nn::{ModelError, RunDirError, TrainError, WeightsError};
@@ -57,6 +57,19 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A trained model cannot be used.
+    #[error(transparent)]
+    Predictor(#[from] moe_nn::PredictorError),
+    /// Rows could not be read to their end.
+    #[error("{source}; {}", before(*rows, place.as_deref()))]
+    Stopped {
+        /// What is wrong, and where.
+        source: Box<DataError>,
+        /// Rows before it, which were predicted.
+        rows: u64,
+        /// The unfinished file with their predictions, unless these went to stdout.
+        place: Option<PathBuf>,
+    },
     /// A directory for results is not what it should be.
     #[error("{}: {problem}", path.display())]
     OutDir {
@@ -65,6 +78,11 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+}
+
+fn before(rows: u64, place: Option<&Path>) -> String {
+    let place = place.map_or_else(String::new, |place| format!(", in {}", place.display()));
+    format!("the {rows} good rows before it were predicted{place}")
 }
 
 impl Error {

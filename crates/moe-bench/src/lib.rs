@@ -48,6 +48,8 @@ mod inspect_text;
 mod kept_run;
 mod out_dir;
 mod output;
+mod predict;
+mod predictions_out;
 mod progress;
 mod results;
 mod statistics;

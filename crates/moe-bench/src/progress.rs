@@ -30,7 +30,7 @@ impl Progress for () {}
 pub(crate) enum ProgressKind {
     /// A bar on a terminal, lines elsewhere.
     Auto,
-    /// A line per epoch.
+    /// A line per epoch, or now and then.
     Plain,
     /// Nothing.
     None,

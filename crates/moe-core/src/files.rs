@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` so that a reader, also after a crash, finds either the old file or the new one whole:
 /// written under another name, synced, renamed.
@@ -10,18 +10,79 @@ use std::path::Path;
 /// # Errors
 /// If the file cannot be written; the old one is then untouched.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".partial");
-    let partial = path.with_file_name(name);
-    let write = || {
-        write_synced(&partial, bytes)?;
-        fs::rename(&partial, path)
-    };
-    write().inspect_err(|_| {
-        // The error that matters is the first one.
-        let _ = fs::remove_file(&partial);
-    })?;
-    sync_folder(path)
+    let mut file = PartialFile::create(path)?;
+    file.write_all(bytes).inspect_err(|_| file.remove())?;
+    file.commit()
+}
+
+/// A file that is written piece by piece under another name, its own with `.partial`, until [`PartialFile::commit`] puts it
+/// in the place of what is there. Without that it stays as it is.
+///
+/// ```
+/// use std::io::Write;
+/// use moe_core::files::PartialFile;
+///
+/// # let path = std::env::temp_dir().join(format!("moe-core-doc-{}.csv", std::process::id()));
+/// let mut file = PartialFile::create(&path)?;
+/// file.write_all(b"1,2\n")?;
+/// assert!(!path.exists() && file.partial().exists());
+/// file.write_all(b"3,4\n")?;
+/// file.commit()?;
+/// assert_eq!(std::fs::read(&path)?, b"1,2\n3,4\n");
+/// # std::fs::remove_file(&path)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct PartialFile {
+    file: fs::File,
+    partial: PathBuf,
+    path: PathBuf,
+}
+
+impl PartialFile {
+    /// Begins what will be the file `path`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut name = path.file_name().unwrap_or_default().to_os_string();
+        name.push(".partial");
+        let partial = path.with_file_name(name);
+        Ok(PartialFile { file: fs::File::create(&partial)?, partial, path: path.into() })
+    }
+
+    /// The name until it is committed.
+    pub fn partial(&self) -> &Path {
+        &self.partial
+    }
+
+    /// Waits until all is on the disk, and gives the file its name.
+    ///
+    /// # Errors
+    /// If that fails; what was written is then gone, and what was there under the name is untouched.
+    pub fn commit(self) -> io::Result<()> {
+        let rename = || {
+            self.file.sync_all()?;
+            fs::rename(&self.partial, &self.path)
+        };
+        rename().inspect_err(|_| self.remove())?;
+        sync_folder(&self.path)
+    }
+
+    /// The error that matters is the one before.
+    fn remove(&self) {
+        let _ = fs::remove_file(&self.partial);
+    }
+}
+
+impl Write for PartialFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Writes `bytes` to `path`, over what is there, and waits until they are on the disk.

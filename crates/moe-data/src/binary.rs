@@ -14,13 +14,21 @@ use crate::capped::too_early;
 pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The content of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
-pub(crate) fn open_unpacked(path: &Path) -> Result<Box<dyn Read>, DataError> {
-    let mut file = BufReader::with_capacity(64 << 10, File::open(path).map_err(unreadable(path))?);
+pub(crate) fn open_unpacked(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
+    let file = BufReader::with_capacity(64 << 10, File::open(path).map_err(unreadable(path))?);
+    unpacked(file, path)
+}
+
+/// [`open_unpacked`] of what `path` names.
+pub(crate) fn unpacked(
+    mut from: impl BufRead + Send + 'static,
+    path: &Path,
+) -> Result<Box<dyn Read + Send>, DataError> {
     let packed = path.extension().is_some_and(|ending| ending == "gz")
-        || file.fill_buf().map_err(unreadable(path))?.starts_with(&GZIP);
+        || from.fill_buf().map_err(unreadable(path))?.starts_with(&GZIP);
     Ok(match packed {
-        true => Box::new(MultiGzDecoder::new(file)),
-        false => Box::new(file),
+        true => Box::new(MultiGzDecoder::new(from)),
+        false => Box::new(from),
     })
 }
 

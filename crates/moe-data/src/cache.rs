@@ -98,12 +98,13 @@ impl Cache {
             }
         };
         let explicit = options.cache_dir.is_some();
-        // Where data and cache are does not matter for what is in them.
+        // Where data and cache are does not matter for what is in them, and all names are.
         let options = LoadOptions {
             data_dir: None,
             ratings_file: None,
             cache: None,
             cache_dir: None,
+            unknown: None,
             ..options.clone()
         };
         let stamps = paths.iter().map(|path| {

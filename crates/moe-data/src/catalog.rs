@@ -121,7 +121,7 @@ static CATALOG: &[Entry] = &[
         terms: "CC BY 4.0; R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin, \
                 UCI Machine Learning Repository",
         defaults: &LoadOptions::NONE,
-        takes: &[],
+        takes: &["unknown"],
         load: restaurant::load,
     },
     Entry {

@@ -54,12 +54,6 @@ impl Dataset {
         })
     }
 
-    /// The same with the names of all columns of ids.
-    pub(crate) fn named<const N: usize>(self, vocabularies: [Vocabulary; N]) -> Self {
-        let schema = FeatureSchema::of_ids(self.input.id_columns(), vocabularies);
-        self.with_schema(schema)
-    }
-
     pub(crate) fn with_schema(self, schema: FeatureSchema) -> Self {
         Dataset { schema: Some(Arc::new(schema)), ..self }
     }

@@ -43,7 +43,8 @@
 //! * [`LoadOptions`]: the seed, where files are, and the sizes of sets that are made on the spot.
 //! * [`Dataset`] and [`Split`]: what comes out; a split is a
 //!   [`BatchSource`](moe_core::batch::BatchSource) over columns that the three parts share.
-//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it.
+//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it, and [`RowReader`]
+//!   reads such rows from CSV or JSON lines.
 //! * [`TableOptions`]: what the columns of a table of one's own mean.
 //! * [`Stats`]: what a set is made of; [`Entry::facts`] and [`Entry::check_files`]: what the original has.
 //! * `Entry::fetch` (feature `download`): files from where they are published.
@@ -57,7 +58,9 @@
 //! its rating; for each of them one pair is drawn that the same user has not rated (option `negatives`), with `watch` 0
 //! and no rating. A user who has rated more than half of the items gets all the others. Users and items are numbered
 //! without gaps in the order of their first appearance. A tenth of the rows is cut off for testing (`test_share`),
-//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`.
+//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`. A model of such
+//! a set knows all its users and items and no others; with `unknown = "shared"` it knows those that the train part has, and
+//! all others share the last id.
 //!
 //! What was made so from files is kept in a checked file `ID.prepared`: in the folder `cache_dir`; without that option,
 //! beside the ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or
@@ -113,6 +116,7 @@ mod capped;
 mod catalog;
 #[cfg(feature = "celeba")]
 mod celeba;
+mod csv_rows;
 mod data_dir;
 mod dataset;
 mod dialect;
@@ -123,6 +127,8 @@ mod fetch;
 mod fields;
 mod idx;
 mod jester;
+mod json_rows;
+mod lines;
 mod mat;
 mod mnist;
 mod movielens;
@@ -143,6 +149,8 @@ mod rating_set;
 mod ratings;
 mod record;
 mod restaurant;
+mod row_encoder;
+mod row_reader;
 mod rows;
 mod schema;
 mod split;
@@ -162,7 +170,9 @@ pub use error::DataError;
 pub use fetch::{FetchError, FetchOptions, FetchProgress};
 pub use options::LoadOptions;
 pub use provenance::Download;
-pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, RowEncoder, Unknown};
+pub use row_encoder::{EncodedRows, RowEncoder};
+pub use row_reader::{RawField, RowFormat, RowReader};
+pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
 pub use stats::{Stats, TaskStats};
 pub use table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
 pub use vocabulary::Vocabulary;

@@ -106,7 +106,7 @@ pub(crate) static CSV: RatingSet = RatingSet {
     get: "a table of your own; its columns are named by user_column, item_column and rating_column",
     item: "item",
     duplicates: Duplicates::LastCounts,
-    takes: &["ratings_file", "cache_dir", "user_column", "item_column", "rating_column"],
+    takes: &["ratings_file", "cache_dir", "unknown", "user_column", "item_column", "rating_column"],
     read: |source, options, out| {
         let given = [&options.user_column, &options.item_column, &options.rating_column];
         let mut columns = HEADER;

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, TableOptions};
+use crate::{DataError, TableOptions, Unknown};
 
 /// How to load a data set: the seed, where its files are, and sizes of sets that are made on the spot.
 ///
@@ -70,6 +70,11 @@ pub struct LoadOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_share: Option<f64>,
 
+    /// What becomes of names without a row in the train part: with `refuse`, as without the option, all names of the data
+    /// have ids and others are an error; with `shared` they have one in common, the last (sets of ratings, `restaurant`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<Unknown>,
+
     /// Whether the set as it was prepared is kept in a file for the next time (sets of ratings).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<bool>,
@@ -127,6 +132,7 @@ impl LoadOptions {
         negatives: None,
         test_share: None,
         val_share: None,
+        unknown: None,
         cache: None,
         cache_dir: None,
         train_rows: None,
@@ -167,6 +173,7 @@ impl LoadOptions {
             negatives: rules.fill("negatives", &self.negatives, &defaults.negatives)?,
             test_share: rules.fill("test_share", &self.test_share, &defaults.test_share)?,
             val_share: rules.fill("val_share", &self.val_share, &defaults.val_share)?,
+            unknown: rules.fill("unknown", &self.unknown, &defaults.unknown)?,
             cache: rules.fill("cache", &self.cache, &defaults.cache)?,
             cache_dir: rules.fill("cache_dir", &self.cache_dir, &defaults.cache_dir)?,
             train_rows: rules.fill("train_rows", &self.train_rows, &defaults.train_rows)?,
@@ -194,6 +201,7 @@ impl LoadOptions {
             ("negatives", self.negatives.is_some()),
             ("test_share", self.test_share.is_some()),
             ("val_share", self.val_share.is_some()),
+            ("unknown", self.unknown.is_some()),
             ("cache", self.cache.is_some()),
             ("cache_dir", self.cache_dir.is_some()),
             ("train_rows", self.train_rows.is_some()),

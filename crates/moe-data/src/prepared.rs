@@ -6,12 +6,15 @@
 //! `test_share` of the rows is cut off for testing, then `val_share` of the rest for validation, both in proportion
 //! to `watch`.
 
-use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{TaskKind, TaskSpec};
 
 use crate::options::in_range;
 use crate::ratings::Ratings;
 use crate::table::{Column, Features, Table};
-use crate::{DataError, Dataset, LoadOptions, Vocabulary, negatives, split};
+use crate::{
+    DataError, Dataset, FeatureSchema, IdFeature, LoadOptions, Unknown, Vocabulary, negatives,
+    split,
+};
 
 /// The most rows: what fits into 4 GB of columns.
 const MOST_ROWS: usize = 1 << 28;
@@ -82,8 +85,9 @@ impl Prepared {
         self,
         dataset: &'static str,
         item: &str,
+        unknown: Option<Unknown>,
     ) -> Result<Dataset, DataError> {
-        let Prepared { users, items, mut values, parts, user_names, item_names } = self;
+        let Prepared { mut users, mut items, mut values, parts, user_names, item_names } = self;
         let mut sizes = [0; 3];
         parts.iter().for_each(|&part| sizes[usize::from(part)] += 1);
         let mut rows = sizes.map(Vec::with_capacity);
@@ -92,20 +96,21 @@ impl Prepared {
         watch.resize(parts.len(), 0);
         values.resize(parts.len(), f32::NAN);
         drop(parts);
-        let column = |name: &str, names: &Vocabulary| IdColumn {
-            name: name.to_owned(),
-            vocabulary: names.len(),
+        let schema = FeatureSchema {
+            ids: vec![
+                IdFeature::of("user", user_names, unknown, &mut users, &rows[0]),
+                IdFeature::of(item, item_names, unknown, &mut items, &rows[0]),
+            ],
+            ..FeatureSchema::default()
         };
         let task = |name: &str, kind| TaskSpec { name: name.to_owned(), kind };
         let table = Table {
-            input: InputSpec::Ids {
-                columns: vec![column("user", &user_names), column(item, &item_names)],
-            },
+            input: schema.input(),
             tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
             features: Features::Ids(vec![users, items]),
             targets: vec![Column::Binary(watch), Column::Regression(values)],
             planted: None,
         };
-        Ok(Dataset::new(dataset, table, rows)?.named([user_names, item_names]))
+        Ok(Dataset::new(dataset, table, rows)?.with_schema(schema))
     }
 }

@@ -47,7 +47,7 @@ pub(crate) const DEFAULTS: LoadOptions = LoadOptions {
     ..LoadOptions::NONE
 };
 /// Options without a default that all sets of ratings have.
-pub(crate) const TAKES: &[&str] = &["ratings_file", "cache_dir"];
+pub(crate) const TAKES: &[&str] = &["ratings_file", "cache_dir", "unknown"];
 
 /// Where ratings are read from.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ impl RatingSet {
         let sources = self.sources(options)?;
         let cache = Cache::new(self.id, options, &sources)?;
         if let Some(prepared) = cache.as_ref().and_then(Cache::read) {
-            return prepared.into_dataset(self.id, self.item);
+            return prepared.into_dataset(self.id, self.item, options.unknown);
         }
         let mut ratings = Collector::default();
         for source in &sources {
@@ -92,7 +92,7 @@ impl RatingSet {
         if let Some(cache) = cache {
             cache.write(&prepared)?;
         }
-        prepared.into_dataset(self.id, self.item)
+        prepared.into_dataset(self.id, self.item, options.unknown)
     }
 
     /// The files to read, at least one.

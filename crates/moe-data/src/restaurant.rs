@@ -4,12 +4,12 @@
 //! The three marks are regression tasks; every row has all three. The 1,161 rows are cut at random into
 //! train (929), validation (116) and test (116). A row's id is its index in the file.
 
-use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{TaskKind, TaskSpec};
 
 use crate::fields::Fields;
 use crate::table::{Column, Features, Table};
 use crate::vocabulary::Numbering;
-use crate::{DataError, Dataset, LoadOptions, split};
+use crate::{DataError, Dataset, FeatureSchema, IdFeature, LoadOptions, split};
 
 pub(crate) const ID: &str = "restaurant";
 
@@ -37,10 +37,14 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let [train, rest] = split::cut((0..rows as u32).collect(), 20, options.seed, "restaurant");
     let [val, test] = split::cut(rest, 50, options.seed, "restaurant test");
 
-    let column =
-        |name: &str, ids: &Numbering| IdColumn { name: name.into(), vocabulary: ids.len() };
+    let names = [("user", users.into_names()), ("place", places.into_names())];
+    let columns = names
+        .into_iter()
+        .zip(&mut ids)
+        .map(|((name, names), ids)| IdFeature::of(name, names, options.unknown, ids, &train));
+    let schema = FeatureSchema { ids: columns.collect(), ..FeatureSchema::default() };
     let table = Table {
-        input: InputSpec::Ids { columns: vec![column("user", &users), column("place", &places)] },
+        input: schema.input(),
         tasks: TASKS
             .map(|name| TaskSpec { name: name.to_owned(), kind: TaskKind::Regression })
             .to_vec(),
@@ -48,6 +52,5 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         targets: marks.map(Column::Regression).into(),
         planted: None,
     };
-    let data = Dataset::new(ID, table, [train, val, test])?;
-    Ok(data.named([users.into_names(), places.into_names()]))
+    Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
 }

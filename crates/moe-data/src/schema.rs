@@ -1,10 +1,9 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use moe_core::batch::{IdColumn, InputSpec, Inputs};
-use moe_core::{Real, Tensor};
+use moe_core::batch::{IdColumn, InputSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Vocabulary};
+use crate::{RowEncoder, Vocabulary};
 
 /// How rows of the original data become the inputs of a model: what a trained model needs to be asked about new rows.
 ///
@@ -81,6 +80,31 @@ pub struct CategoryFeature {
 }
 
 impl IdFeature {
+    /// The column of `ids`, which are places in `names`. If those without a row in `train` are to share an id, all are
+    /// numbered anew, in the same order.
+    pub(crate) fn of(
+        name: &str,
+        names: Vocabulary,
+        unknown: Option<Unknown>,
+        ids: &mut [u32],
+        train: &[u32],
+    ) -> Self {
+        let unknown = unknown.unwrap_or(Unknown::Refuse);
+        let name = name.to_owned();
+        if unknown == Unknown::Refuse {
+            return IdFeature { name, unknown, vocabulary: names };
+        }
+        let mut is_known = vec![false; names.len()];
+        train.iter().for_each(|&row| is_known[ids[row as usize] as usize] = true);
+        let known = names.names().zip(&is_known).filter(|(_, known)| **known);
+        let vocabulary: Vocabulary = known.map(|(name, _)| name).collect();
+        let mut new = vec![vocabulary.len() as u32; names.len()];
+        let known = (0..names.len()).filter(|&id| is_known[id]);
+        (0..).zip(known).for_each(|(number, id)| new[id] = number);
+        ids.iter_mut().for_each(|id| *id = new[*id as usize]);
+        IdFeature { name, unknown, vocabulary }
+    }
+
     /// Number of ids.
     fn ids(&self) -> usize {
         self.vocabulary.len() + usize::from(self.unknown == Unknown::Shared)
@@ -107,19 +131,6 @@ pub(crate) fn finite(field: &str) -> Option<f64> {
 }
 
 impl FeatureSchema {
-    /// The schema of columns of ids that know only these names.
-    pub(crate) fn of_ids<const N: usize>(
-        columns: &[IdColumn],
-        vocabularies: [Vocabulary; N],
-    ) -> Self {
-        let ids = columns.iter().zip(vocabularies).map(|(column, vocabulary)| IdFeature {
-            name: column.name.clone(),
-            unknown: Unknown::Refuse,
-            vocabulary,
-        });
-        FeatureSchema { ids: ids.collect(), ..FeatureSchema::default() }
-    }
-
     /// The columns that a raw row has, in order: ids, numbers, categories.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let ids = self.ids.iter().map(|column| &column.name);
@@ -150,82 +161,6 @@ impl FeatureSchema {
 
     /// What encodes rows; to be kept for many of them.
     pub fn encoder(&self) -> RowEncoder<'_> {
-        RowEncoder {
-            schema: self,
-            ids: self.ids.iter().map(|column| column.vocabulary.ids()).collect(),
-            categories: self.categories.iter().map(|column| column.vocabulary.ids()).collect(),
-        }
-    }
-}
-
-/// Encodes raw rows as a [`FeatureSchema`] says.
-#[derive(Clone, Debug)]
-pub struct RowEncoder<'a> {
-    schema: &'a FeatureSchema,
-    ids: Vec<HashMap<&'a str, u32>>,
-    categories: Vec<HashMap<&'a str, u32>>,
-}
-
-impl RowEncoder<'_> {
-    /// The inputs for rows with the fields of [`FeatureSchema::columns`].
-    ///
-    /// # Errors
-    /// [`DataError::Field`] with row and column if an id is unknown and that is refused, a number is none, or a row has
-    /// another number of fields.
-    pub fn encode<R: AsRef<[F]>, F: AsRef<str>>(&self, rows: &[R]) -> Result<Inputs, DataError> {
-        let schema = self.schema;
-        let width = schema.width();
-        let mut ids = vec![Vec::with_capacity(rows.len()); schema.ids.len()];
-        let mut values = vec![0.0; rows.len() * width];
-        let names: Vec<&str> = schema.columns().collect();
-        for (row, fields) in rows.iter().enumerate() {
-            let fields = fields.as_ref();
-            let wrong = |column: usize, problem: String, allowed: &str| DataError::Field {
-                row,
-                column: names.get(column).copied().unwrap_or_default().to_owned(),
-                problem,
-                allowed: allowed.to_owned(),
-            };
-            if fields.len() != names.len() {
-                let problem = format!("{} fields", fields.len());
-                return Err(wrong(usize::MAX, problem, &names.join(", ")));
-            }
-            let field = |column: usize| fields[column].as_ref().trim();
-            for (column, (ids, known)) in ids.iter_mut().zip(&self.ids).enumerate() {
-                let feature = &schema.ids[column];
-                let shared = || match feature.unknown {
-                    Unknown::Shared => Some(feature.vocabulary.len() as u32),
-                    Unknown::Refuse => None,
-                };
-                let id = known.get(field(column)).copied().or_else(shared);
-                ids.push(id.ok_or_else(|| {
-                    let problem = format!("{:?} is unknown", field(column));
-                    wrong(column, problem, "a name that was in the training data")
-                })?);
-            }
-            let values = &mut values[row * width..][..width];
-            let first = schema.ids.len();
-            for (number, (feature, value)) in schema.numbers.iter().zip(&mut *values).enumerate() {
-                let column = first + number;
-                let input = feature.input(field(column)).ok_or_else(|| {
-                    let problem = format!("{:?} is not a number", field(column));
-                    wrong(column, problem, "a finite number, or nothing")
-                })?;
-                *value = input as Real;
-            }
-            let (first, mut start) = (first + schema.numbers.len(), schema.numbers.len());
-            for (column, known) in self.categories.iter().enumerate() {
-                if let Some(&category) = known.get(field(first + column)) {
-                    values[start + category as usize] = 1.0;
-                }
-                start += known.len();
-            }
-        }
-        let dense = |values| Tensor::new([rows.len(), width], values);
-        Ok(match schema.input() {
-            InputSpec::Dense { .. } => Inputs::Dense(dense(values)),
-            InputSpec::Ids { .. } => Inputs::Ids(ids),
-            InputSpec::Mixed { .. } => Inputs::Mixed { ids, dense: dense(values) },
-        })
+        RowEncoder::of_schema(self)
     }
 }

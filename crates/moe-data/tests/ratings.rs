@@ -5,9 +5,11 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 
-use common::{check_parts, folder, gzip, rating_rows, same_data, uncached, watched};
-use moe_core::batch::{BatchSource, InputSpec, TaskKind};
-use moe_data::{DataError, Dataset, LoadOptions, load};
+use common::{
+    all, check_parts, folder, gzip, rating_rows, same_data, same_inputs, uncached, watched,
+};
+use moe_core::batch::{BatchSource, InputSpec, Inputs, TaskKind};
+use moe_data::{DataError, Dataset, LoadOptions, Unknown, load};
 
 /// A format: id, folder, original file, what comes before the lines, and a line of user, item and rating.
 struct Format {
@@ -223,6 +225,47 @@ fn options_change_negatives_shares_and_filter() {
         let error = change.unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
     }
+}
+
+/// As a schema that is told to encode new rows does it, and only these names change.
+#[test]
+fn names_outside_the_train_part_can_share_an_id() {
+    let format = format("movielens-latest-small");
+    let dir = folder(format.folder, &[(format.file, format.text().as_bytes())]);
+    let mut options = uncached(dir.path());
+    (options.test_share, options.val_share) = (Some(0.8), Some(0.5));
+    let refused = load(format.id, &options).unwrap();
+    options.unknown = Some(Unknown::Shared);
+    let shared = load(format.id, &options).unwrap();
+    // The names are in the cache, whoever asks.
+    options.cache = Some(true);
+    assert!(same_data(&shared, &load(format.id, &options).unwrap()));
+    let as_is = LoadOptions { unknown: None, ..options.clone() };
+    assert!(same_data(&refused, &load(format.id, &as_is).unwrap()));
+
+    let encoder = shared.schema().unwrap().encoder();
+    let name = |column: usize, id: u32| refused.vocabulary(column).unwrap().name(id).unwrap();
+    let mut unknown = 0;
+    for ((_, was), (part, is)) in refused.parts().into_iter().zip(shared.parts()) {
+        let (was, is) = (all(was), all(is));
+        let old = common::ids(&was);
+        let names = (0..was.rows()).map(|row| [0, 1].map(|column| name(column, old[column][row])));
+        let names: Vec<[&str; 2]> = names.collect();
+        assert!(same_inputs(&encoder.encode(&names).unwrap(), &is.inputs));
+        for (column, ids) in common::ids(&is).iter().enumerate() {
+            let last = shared.vocabulary(column).unwrap().len() as u32;
+            assert_eq!(shared.input.id_columns()[column].vocabulary, last as usize + 1);
+            let count = ids.iter().filter(|id| **id == last).count();
+            assert!(part != "train" || count == 0);
+            unknown += count;
+        }
+    }
+    assert!(unknown > 0, "a name is in the other parts only");
+    let new = encoder.encode(&[["nobody", "nothing"]]).unwrap();
+    let vocabulary = |column| shared.vocabulary(column).unwrap().len() as u32;
+    assert!(same_inputs(&new, &Inputs::Ids(vec![vec![vocabulary(0)], vec![vocabulary(1)]])));
+    let error = refused.schema().unwrap().encoder().encode(&[["nobody", "1"]]).unwrap_err();
+    assert!(error.to_string().contains("\"nobody\" is unknown"));
 }
 
 #[test]

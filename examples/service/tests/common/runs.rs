@@ -37,6 +37,7 @@ pub(crate) fn description(router: &str, input: InputSpec, tasks: &[TaskSpec]) ->
         head_widths: vec![8],
         router: router.into(),
         router_parameters: Default::default(),
+        relabelled: None,
     })
 }
 

@@ -1,0 +1,160 @@
+//! Rows of CSV and JSON lines, one by one: they are what was written, whatever stands between them.
+
+use std::io::{Cursor, Read};
+use std::path::Path;
+
+use moe_core::batch::{IdColumn, InputSpec};
+use moe_data::{DataError, FeatureSchema, RowEncoder, RowFormat, RowReader};
+use proptest::prelude::*;
+
+const COLUMNS: [&str; 3] = ["b", "a", "c"];
+
+/// Bytes that come one by one.
+struct Slow(Cursor<Vec<u8>>);
+
+impl Read for Slow {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let end = buffer.len().min(1);
+        self.0.read(&mut buffer[..end])
+    }
+}
+
+/// The texts of all rows, each with its line; `None` for a bad one.
+fn rows(text: impl Into<Vec<u8>>, format: RowFormat) -> Vec<Option<(u64, [String; 3])>> {
+    let from = Box::new(Slow(Cursor::new(text.into())));
+    let columns = COLUMNS.map(str::to_owned).to_vec();
+    let mut reader = RowReader::new(from, Path::new("file"), format, columns).unwrap();
+    let mut rows = Vec::new();
+    loop {
+        match reader.read() {
+            Ok(false) => return rows,
+            Ok(true) => {
+                let texts = [0, 1, 2].map(|column| reader.fields()[column].text.clone());
+                rows.push(Some((reader.line(), texts)));
+            }
+            Err(DataError::Malformed { line, .. }) => {
+                assert_eq!(line, reader.line());
+                rows.push(None);
+            }
+            Err(error) => panic!("{error}"),
+        }
+        assert_eq!(reader.number() + 1, rows.len() as u64);
+    }
+}
+
+fn texts(rows: Vec<Option<(u64, [String; 3])>>) -> Vec<[String; 3]> {
+    rows.into_iter().map(|row| row.unwrap().1).collect()
+}
+
+proptest! {
+    #[test]
+    fn what_was_written_is_read(
+        fields in prop::collection::vec(prop::array::uniform3("[a\u{e9},\"\n \\\\:{]{1,6}"), 0..8),
+    ) {
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        let mut json = String::from("\n");
+        csv.write_record(["c", "other", "b", "a"]).unwrap();
+        for [b, a, c] in &fields {
+            csv.write_record([c, "x", b, a]).unwrap();
+            let object = serde_json::json!({"a": a, "b": b, "other": {"b": 1}, "c": c});
+            json += &format!("  {object}\r\n");
+        }
+        let csv = csv.into_inner().unwrap();
+        prop_assert_eq!(&texts(rows(csv, RowFormat::Csv)), &fields);
+        prop_assert_eq!(&texts(rows(json, RowFormat::JsonLines)), &fields);
+    }
+
+    /// Whatever a file holds, reading ends, and a good row after it is still read.
+    #[test]
+    fn no_text_does_harm(text in "[a,\"\r\n{}:1\u{0}é]{0,40}") {
+        let good = |found: Vec<Option<(u64, [String; 3])>>| found.into_iter().flatten().count();
+        let json = format!("{text}\n{{\"a\":1,\"b\":2,\"c\":3}}\n");
+        prop_assert_eq!(good(rows(json, RowFormat::JsonLines)), 1);
+        // A stray quote may end in a later one.
+        let csv = format!("a,b,c\n{}\n1,2,3\n", text.replace('"', ""));
+        prop_assert!(good(rows(csv, RowFormat::Csv)) >= 1);
+        let _ = rows(format!("a,b,c\n{text}"), RowFormat::Csv);
+    }
+}
+
+#[test]
+fn after_a_bad_row_comes_the_next_one() {
+    let long = "x".repeat(1 << 20);
+    let text =
+        format!("a,b,c\n1,2,3\n1,2\n1,\"2,3\n1,2,{long}\n1,2,\"4\n\"\n\n5,6,\"7\"\"\"\r\n8,9,0");
+    let found = rows(text, RowFormat::Csv);
+    let row = |line, fields: [&str; 3]| Some((line, fields.map(str::to_owned)));
+    // The quote in line 4 would be closed in line 6, too late: line 5 is read once more.
+    let expected = [
+        row(2, ["2", "1", "3"]),
+        None,
+        None,
+        None,
+        row(6, ["2", "1", "4\n"]),
+        row(9, ["6", "5", "7\""]),
+        row(10, ["9", "8", "0"]),
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn bare_values_stay_bare() {
+    let text = "{\"a\":1.50,\"b\":null,\"c\":\"\\u00e9\\n\"}";
+    let columns = COLUMNS.map(str::to_owned).to_vec();
+    let from = Box::new(text.as_bytes());
+    let mut reader = RowReader::new(from, Path::new("f"), RowFormat::JsonLines, columns).unwrap();
+    assert!(reader.read().unwrap());
+    let fields: Vec<_> = reader.fields().iter().map(|f| (&*f.text, f.is_bare)).collect();
+    assert_eq!(fields, [("", true), ("1.50", true), ("é\n", false)]);
+}
+
+#[test]
+fn names_say_the_format() {
+    for (name, format) in [
+        ("a.csv", Some(RowFormat::Csv)),
+        ("a/b.CSV.GZ", Some(RowFormat::Csv)),
+        ("a.jsonl", Some(RowFormat::JsonLines)),
+        ("a.b.ndjson.gz", Some(RowFormat::JsonLines)),
+        ("a.gz", None),
+        ("csv", None),
+        ("a.csv/b", None),
+    ] {
+        assert_eq!(RowFormat::of_path(Path::new(name)), format, "{name}");
+    }
+}
+
+/// A row that is wrong leaves nothing behind, wherever it is wrong.
+#[test]
+fn a_wrong_row_is_not_there() {
+    let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
+    let mixed = RowEncoder::of_input(&InputSpec::Mixed { columns, width: 2 });
+    assert_eq!(mixed.columns().collect::<Vec<_>>(), ["user", "x0", "x1"]);
+    let mut rows = mixed.rows();
+    mixed.push(&["7", "0.5", "-1e3"], 0, &mut rows).unwrap();
+    for (fields, says) in [
+        (
+            ["10", "0", "0"],
+            "row 1, column user: \"10\" is not an id; allowed: a whole number from 0, below 10",
+        ),
+        (["-1", "0", "0"], "column user: \"-1\""),
+        (["", "0", "0"], "column user: \"\""),
+        (["1", "", "0"], "column x0: \"\" is not a number; allowed: a finite number"),
+        (["1", "0", "NaN"], "column x1: \"NaN\""),
+    ] {
+        let error = mixed.push(&fields, 1, &mut rows).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+        assert_eq!(rows.len(), 1);
+    }
+    mixed.push(&["3", " 4 ", "5"], 1, &mut rows).unwrap();
+    let (inputs, keys) = rows.batch();
+    assert_eq!(keys, [7, 3]);
+    let moe_core::batch::Inputs::Mixed { ids, dense } = inputs else { panic!("ids and numbers") };
+    assert_eq!((&ids[..], dense.as_slice()), (&[vec![7, 3]][..], &[0.5, -1e3, 4.0, 5.0][..]));
+
+    let schema = FeatureSchema {
+        numbers: vec![moe_data::NumberFeature { name: "n".into(), shift: 0.0, scale: 1.0 }],
+        ..FeatureSchema::default()
+    };
+    let error = schema.encoder().encode(&[["1e300"]]).unwrap_err().to_string();
+    assert!(error.contains("\"1e300\" is not a number"), "{error}");
+}
