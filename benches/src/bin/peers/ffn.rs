@@ -11,7 +11,6 @@ use moe_nn::{ExpertBank, MlpOptions, MoeLayer};
 use moe_routers::{GateSpec, Gates, RouteContext, Router, Routing, TopK};
 use serde_json::json;
 
-use crate::limits;
 use crate::report::{Report, rounded, time_fields, with};
 use crate::timing::{Case, Rounds};
 
@@ -107,24 +106,21 @@ fn flops(k: usize) -> f64 {
     (3 * 2 * 2 * ROWS * k * WIDTH * HIDDEN) as f64
 }
 
-/// The layer with each number of experts, K = 2, in turns with what the machine can do; then with each K, and with unequal
-/// loads.
+/// The layer with each number of experts, K = 2; then with each K, and with unequal loads.
 pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
     let shape = |experts, k| Shape { experts, k, is_skewed: false };
     let mut shapes: Vec<_> = experts.iter().map(|&experts| shape(experts, 2)).collect();
     shapes.extend([1, 4, 8].map(|k| shape(16, k)));
     shapes.push(Shape { is_skewed: true, ..shape(16, 2) });
     let mut layers: Vec<_> = shapes.iter().map(|&shape| Layer::new(shape)).collect();
-    let mut cases: Vec<Case<'_>> = vec![Box::new(limits::multiply_adds)];
-    cases.extend(layers.iter_mut().map(|layer| -> Case<'_> { Box::new(|| layer.run()) }));
-    let times = rounds.time(&mut cases);
-    let peak = report.threads as f64 * limits::flops() / times[0].median;
-    for (Shape { experts, k, is_skewed }, times) in shapes.into_iter().zip(&times[1..]) {
+    let cases = layers.iter_mut().map(|layer| -> Case<'_> { Box::new(|| layer.run()) });
+    let times = rounds.time(&mut cases.collect::<Vec<_>>());
+    for (Shape { experts, k, is_skewed }, times) in shapes.into_iter().zip(times) {
         let fields = json!({
             "tokens": ROWS, "dim": WIDTH, "hidden": HIDDEN, "experts": experts, "k": k,
             "variant": if is_skewed { "sparse, half of the rows to one expert" } else { "sparse" },
             "useful_gflops": rounded(flops(k) / times.median / 1e6),
         });
-        report.line("ffn", with(fields, time_fields(*times, flops(k), peak)));
+        report.line("ffn", with(fields, time_fields(times, flops(k))));
     }
 }

@@ -1,6 +1,6 @@
 //! Times of whole layers and steps beside what the machine can do, as JSON lines with the keys of the PyTorch script for
 //! the same measurements. `of_limit` is the time divided by the least that its products can take: their operations by
-//! the multiply-adds per second from registers, measured in turns with it.
+//! the multiply-adds per second from registers, measured just before it.
 //!
 //! ```text
 //! cargo run --release -p benches --bin peers -- --threads 2
@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use report::{Report, rounded};
-use timing::{Case, Rounds};
+use timing::{Rounds, median};
 
 /// Measures this workspace on this machine.
 #[derive(Parser, Debug)]
@@ -87,11 +87,9 @@ fn main() {
 fn limits(report: &Report, rounds: Rounds) {
     let mut arrays = limits::Arrays::new(report.threads);
     let bytes = arrays.bytes();
-    let mut cases: [Case<'_>; 2] =
-        [Box::new(limits::multiply_adds), Box::new(move || arrays.triad())];
-    let times = rounds.time(&mut cases);
-    let gflops = report.threads as f64 * limits::flops() / times[0].median / 1e6;
-    let gigabytes = bytes / times[1].median / 1e6;
+    let times = rounds.time(&mut [Box::new(move || arrays.triad())]);
+    let mut rates: Vec<f64> = (0..rounds.rounds).map(|_| limits::flops_per_second()).collect();
+    let (gflops, gigabytes) = (median(&mut rates) / 1e9, bytes / times[0].median / 1e6);
     let fields = json!({ "gflops": rounded(gflops), "triad_gb_per_s": rounded(gigabytes) });
     report.line("limits", fields);
 }

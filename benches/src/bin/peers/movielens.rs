@@ -17,7 +17,6 @@ use moe_routers::{GateSet, GateSpec, Registry, Value};
 use moe_search::with_search;
 use serde_json::json;
 
-use crate::limits;
 use crate::report::{Report, rounded, time_fields, with};
 use crate::timing::{Case, Rounds};
 
@@ -103,7 +102,7 @@ fn flops(rows: usize, slots_per_row: f64) -> f64 {
     (2 * rows * INPUTS * OUTPUTS) as f64 * (slots_per_row + movielens::tasks().len() as f64)
 }
 
-/// Steps of every router, in turns with what the machine can do.
+/// Steps of every router.
 pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
     let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
     let mut found = Vec::new();
@@ -114,7 +113,7 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
         let mut trainings: Vec<_> = variants.iter().map(Training::new).collect();
         let mut gates: Vec<_> = variants.iter().map(GatesAlone::new).collect();
         let slots: Vec<_> = trainings.iter_mut().map(|t| t.slots_per_row(&batches)).collect();
-        let mut cases: Vec<Case<'_>> = vec![Box::new(limits::multiply_adds)];
+        let mut cases: Vec<Case<'_>> = Vec::new();
         for training in &mut trainings {
             let batches = &batches;
             cases.push(Box::new(move || {
@@ -123,22 +122,20 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
         }
         cases.extend(gates.iter_mut().map(|gates| -> Case<'_> { Box::new(|| gates.run()) }));
         let mut times = rounds.time(&mut cases).into_iter();
-        let limit = times.next().expect("the first case");
-        let peak = report.threads as f64 * limits::flops() / limit.median;
         let (steps, gates): (Vec<_>, Vec<_>) =
             (times.by_ref().take(variants.len()).collect(), times.collect());
         for (i, (name, ..)) in variants.iter().enumerate() {
-            found.push((*name, slots[i], steps[i], gates[i], peak));
+            found.push((*name, slots[i], steps[i], gates[i]));
         }
     }
-    for (name, slots, step, gates, peak) in found {
+    for (name, slots, step, gates) in found {
         let flops = 3.0 * flops(ROWS, slots);
         let fields = json!({
             "batch": ROWS, "experts": EXPERTS, "k": K, "variant": name,
             "slots_per_row": rounded(slots), "steps_per_s": rounded(1e3 / step.median),
             "gates_ms": rounded(gates.median), "gates_share": rounded(gates.median / step.median),
         });
-        report.line("movielens_step", with(fields, time_fields(step, flops, peak)));
+        report.line("movielens_step", with(fields, time_fields(step, flops)));
     }
 }
 
@@ -186,26 +183,19 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
             let slots = slots_in_use(predictor.model(), &parts);
             let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
             let mut at = 0;
-            let mut cases: [Case<'_>; 2] = [
-                Box::new(limits::multiply_adds),
-                Box::new(|| {
-                    let part = &parts[at % parts.len()];
-                    at += 1;
-                    predictor
-                        .predict(&part.inputs, &part.keys, &mut out, &mut scratch)
-                        .expect("the inputs are those of the model");
-                    black_box(&out);
-                }),
-            ];
-            let times = rounds.time(&mut cases);
-            let peak = report.threads as f64 * limits::flops() / times[0].median;
+            let case: Case<'_> = Box::new(|| {
+                let part = &parts[at % parts.len()];
+                at += 1;
+                predictor
+                    .predict(&part.inputs, &part.keys, &mut out, &mut scratch)
+                    .expect("the inputs are those of the model");
+                black_box(&out);
+            });
+            let times = rounds.time(&mut [case]);
             let fields = json!({
                 "experts": EXPERTS, "variant": format!("{router}/b{rows}"), "slots_per_row": rounded(slots),
             });
-            report.line(
-                "movielens_infer",
-                with(fields, time_fields(times[1], flops(rows, slots), peak)),
-            );
+            report.line("movielens_infer", with(fields, time_fields(times[0], flops(rows, slots))));
         }
     }
 }
