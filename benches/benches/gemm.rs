@@ -1,10 +1,11 @@
-//! The GEMM door in the three layouts of a layer: y = x W, dW = xᵀ dy, dx = dy Wᵀ. Throughput in FLOP/s.
+//! The GEMM door in the three layouts of a layer: y = x W, dW = xᵀ dy, dx = dy Wᵀ. Throughput in FLOP/s. First one product
+//! again and again, which finds its factors in the caches; then all experts of a layer in turns, which do not.
 
 use std::hint::black_box;
 
 use benches::data::{rng, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use moe_core::kernel::{Mat, gemm};
+use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
 
 /// Name, rows, inputs and outputs of a layer.
 const SHAPES: [(&str, usize, usize, usize); 5] = [
@@ -35,6 +36,51 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let id = BenchmarkId::new(layout, format!("{name}-{rows}x{inputs}x{outputs}"));
             group.bench_function(id, |bencher| {
                 bencher.iter(|| gemm(black_box(a), black_box(b), false, black_box(&mut c)));
+            });
+        }
+    }
+    group.finish();
+    bench_experts(criterion);
+}
+
+/// The groups of a layer of experts: number of experts, rows of each, inputs and outputs.
+const LAYERS: [(&str, usize, usize, usize, usize); 3] = [
+    ("movielens", 16, 120, 256, 256),
+    ("ffn-up", 8, 512, 256, 1024),
+    ("ffn-down", 8, 512, 1024, 256),
+];
+
+fn bench_experts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("gemm_groups");
+    for (name, experts, rows, inputs, outputs) in LAYERS {
+        let mut rng = rng("gemm_groups");
+        let [x, w, dy] = [[rows, inputs], [inputs, outputs], [rows, outputs]]
+            .map(|[r, c]| uniform([experts, r, c], &mut rng));
+        let of = |tensor: &'static str, expert: usize| {
+            let (all, rows, cols) = match tensor {
+                "x" => (&x, rows, inputs),
+                "w" => (&w, inputs, outputs),
+                _ => (&dy, rows, outputs),
+            };
+            let size = rows * cols;
+            Mat::new(&all.as_slice()[expert * size..][..size], rows, cols)
+        };
+        group.throughput(Throughput::Elements((2 * experts * rows * inputs * outputs) as u64));
+        for (layout, m, n) in
+            [("AB", rows, outputs), ("AtB", inputs, outputs), ("ABt", rows, inputs)]
+        {
+            let factors = |expert: usize| match layout {
+                "AB" => (of("x", expert), of("w", expert)),
+                "AtB" => (of("x", expert).t(), of("dy", expert)),
+                _ => (of("dy", expert), of("w", expert).t()),
+            };
+            let mut c = vec![0.0; experts * m * n];
+            let id =
+                BenchmarkId::new(layout, format!("{name}-{experts}x{rows}x{inputs}x{outputs}"));
+            group.bench_function(id, |bencher| {
+                bencher.iter(|| {
+                    gemm_groups(experts, |_| m, factors, Around::default(), black_box(&mut c));
+                });
             });
         }
     }

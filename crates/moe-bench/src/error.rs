@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use moe_data::DataError;
-use moe_nn::{ModelError, RunDirError, TrainError, WeightsError};
+use moe_nn::{ModelError, PredictorError, RunDirError, TrainError, WeightsError};
 use moe_routers::RegistryError;
 
 /// Why a command did not do what it was asked.
@@ -59,7 +59,7 @@ pub enum Error {
     },
     /// A trained model cannot be used.
     #[error(transparent)]
-    Predictor(#[from] moe_nn::PredictorError),
+    Predictor(#[from] PredictorError),
     /// Rows could not be read to their end.
     #[error("{source}; {}", before(*rows, place.as_deref()))]
     Stopped {
@@ -91,6 +91,11 @@ impl Error {
         match self {
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
+            Error::Predictor(PredictorError::InRun { source, .. })
+                if matches!(**source, PredictorError::Override(_)) =>
+            {
+                2
+            }
             _ => 1,
         }
     }

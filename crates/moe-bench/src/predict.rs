@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use moe_data::{DataError, FeatureSchema, RowEncoder, RowFormat, RowReader};
-use moe_nn::{ModelScratch, Predictions, Predictor, RunDir};
+use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 
 use crate::Error;
@@ -60,6 +60,12 @@ pub(crate) struct PredictArgs {
     /// Logits instead of probabilities
     #[arg(long)]
     raw: bool,
+    /// Another K than the model was trained with; `moe eval --sweep` shows what it costs and gives
+    #[arg(long)]
+    k: Option<usize>,
+    /// An expert takes at most so many times its even share of a batch; 0: no limit [default: as trained]
+    #[arg(long, value_name = "FACTOR")]
+    capacity: Option<f64>,
     /// What becomes of a row that cannot be read
     #[arg(long, value_enum, default_value_t = BadRows::Stop)]
     bad_rows: BadRows,
@@ -141,7 +147,8 @@ pub(crate) fn predict(args: &PredictArgs, registry: &Registry) -> Result<String,
 
 fn work(args: &PredictArgs, formats: [RowFormat; 2], registry: &Registry) -> Result<(), Error> {
     let start = Instant::now();
-    let predictor = Predictor::load(&args.run, registry)?;
+    let overrides = Overrides { k: args.k, inference_capacity_factor: args.capacity };
+    let predictor = Predictor::load_with(&args.run, &overrides, registry)?;
     let schema = schema(&args.run, &predictor)?;
     let encoder = match &schema {
         Some(schema) => schema.encoder(),

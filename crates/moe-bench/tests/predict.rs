@@ -11,7 +11,7 @@ use common::{Place, Ran, check_refused, gzip};
 use moe_core::Real;
 use moe_core::batch::{BatchSource, Inputs};
 use moe_data::FeatureSchema;
-use moe_nn::{ModelScratch, Predictions, Predictor, RunDir};
+use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 use serde_json::Value;
 
@@ -99,6 +99,14 @@ fn real(value: &Value) -> Real {
 
 /// What `Predictor` says of rows of the table.
 fn predictions(place: &Place, rows: std::ops::Range<usize>) -> Predictions {
+    predictions_with(place, rows, &Overrides::default())
+}
+
+fn predictions_with(
+    place: &Place,
+    rows: std::ops::Range<usize>,
+    overrides: &Overrides,
+) -> Predictions {
     let registry = Registry::standard();
     let (dir, _) = RunDir::open_to_read(&place.path("run")).unwrap();
     let schema: FeatureSchema = serde_json::from_str(&dir.features().unwrap().unwrap()).unwrap();
@@ -112,7 +120,7 @@ fn predictions(place: &Place, rows: std::ops::Range<usize>) -> Predictions {
     let Inputs::Mixed { ids, .. } = &inputs else { panic!("ids and numbers") };
     let keys: Vec<u64> = ids[0].iter().map(|&id| id.into()).collect();
     let mut out = Predictions::default();
-    let predictor = Predictor::load(&place.path("run"), &registry).unwrap();
+    let predictor = Predictor::load_with(&place.path("run"), overrides, &registry).unwrap();
     predictor.predict(&inputs, &keys, &mut out, &mut ModelScratch::default()).unwrap();
     out
 }
@@ -179,6 +187,28 @@ fn it_says_what_the_predictor_says_in_both_formats() {
     let lines = predict(&place, "--input rows.csv").succeeded();
     assert!(lines.stdout.starts_with("line,bought.probability,"));
     assert!(lines.stdout.lines().nth(2).unwrap().starts_with("4,"), "a row has two lines");
+}
+
+#[test]
+fn another_k_or_capacity() {
+    let place = table();
+    place.write("rows.jsonl", jsonl(0..60));
+    let values = |more: &str| -> Vec<Real> {
+        let ran = predict(&place, &format!("--input rows.jsonl --raw {more}")).succeeded();
+        objects(&ran).iter().map(|object| real(&object["stars.value"])).collect()
+    };
+    let overrides = |k, inference_capacity_factor| Overrides { k, inference_capacity_factor };
+    let mut all = vec![values("")];
+    for (more, overrides) in
+        [("--k 1", overrides(Some(1), None)), ("--capacity 0.3", overrides(None, Some(0.3)))]
+    {
+        let found = values(more);
+        assert_eq!(found, predictions_with(&place, 0..60, &overrides).raw(1), "{more}");
+        assert!(!all.contains(&found), "{more} changes nothing");
+        all.push(found);
+    }
+    predict(&place, "--input rows.jsonl --k 9")
+        .failed(2, &["run: router top-k: k = 9 is not allowed with 4 experts"]);
 }
 
 #[test]
