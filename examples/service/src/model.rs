@@ -31,7 +31,7 @@ impl Served {
         let (dir, state) = RunDir::open_to_read(path)?;
         let description = dir.best_model()?;
         let in_run = |problem: String| format!("{}: {problem}", path.display());
-        let predictor = Predictor::new(&description, state.best(), &registry)
+        let predictor = Predictor::new(&description, &dir.best_weights(&state), &registry)
             .map_err(|error| in_run(error.to_string()))?;
         let (router, row_wise) = match &description {
             ModelDescription::Mixture(mixture) => {

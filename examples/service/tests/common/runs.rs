@@ -51,7 +51,8 @@ impl Run {
         let path = place.path().join("run");
         let mut model = description.build(&registry(), 5).unwrap();
         let model_json = serde_json::to_value(description).unwrap();
-        let info = RunInfo { features, model: model_json, ..RunInfo::default() };
+        let fold = description.fold(&registry()).unwrap();
+        let info = RunInfo { features, model: model_json, fold, ..RunInfo::default() };
         let state = TrainState::new(&*model, OptimizerOptions::default());
         let mut dir = RunDir::create(&path, info, &state).unwrap();
         train(&mut *model, state, &mut dir);
