@@ -21,6 +21,8 @@ pub(crate) struct BatcherOptions {
     pub(crate) threads: usize,
     /// No request is added to a batch that has so many rows.
     pub(crate) max_rows: usize,
+    /// Most rows of a request.
+    pub(crate) max_request_rows: usize,
     /// How long a batch with room waits for more.
     pub(crate) max_wait: Duration,
     /// Rows that may wait or be in work.
@@ -62,12 +64,14 @@ impl Batcher {
     ) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
+        let max_rows = if served.row_wise { options.max_rows } else { 1 };
         for i in 0..options.threads {
             let worker = Worker {
                 served: Arc::clone(&served),
                 metrics: Arc::clone(&metrics),
                 queue: Arc::clone(&queue),
-                max_rows: if served.row_wise { options.max_rows } else { 1 },
+                max_rows,
+                most_rows: max_rows - 1 + options.max_request_rows,
                 max_wait: options.max_wait,
             };
             thread::Builder::new().name(format!("predict-{i}")).spawn(move || worker.run())?;
@@ -104,6 +108,8 @@ struct Worker {
     metrics: Arc<Metrics>,
     queue: Arc<Mutex<Receiver<Job>>>,
     max_rows: usize,
+    /// Those of the largest batch that there can be.
+    most_rows: usize,
     max_wait: Duration,
 }
 
@@ -113,15 +119,23 @@ impl Worker {
         // A batch stays on its thread: beside other batches that is the cheapest way.
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
         let _alone = alone.expect("this thread is in no other pool");
-        while catch_unwind(AssertUnwindSafe(|| self.predict_batches())).is_err() {}
+        let mut is_new = true;
+        let mut work = || self.predict_batches(std::mem::take(&mut is_new));
+        while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {}
     }
 
-    fn predict_batches(&self) {
+    /// If this is the first time, the largest batch comes first, so that later ones need no more memory.
+    fn predict_batches(&self, is_first: bool) {
         let predictor = &self.served.predictor;
         let mut jobs = Vec::new();
         let mut batch = Batch::of(predictor.input());
         let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
         let mut values = Vec::new();
+        if is_first {
+            batch.fill_with(predictor.input(), self.most_rows);
+            let result = predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
+            result.expect("they are inputs of the model");
+        }
         while self.collect(&mut jobs) {
             batch.fill(&jobs);
             let result = predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
@@ -185,14 +199,24 @@ impl Batch {
         Batch { inputs, keys: Vec::new() }
     }
 
+    /// Any rows, of different ids.
+    fn fill_with(&mut self, input: &InputSpec, rows: usize) {
+        let (ids, dense) = parts(&mut self.inputs);
+        for (column, ids) in input.id_columns().iter().zip(ids) {
+            ids.clear();
+            ids.extend((0..rows).map(|row| (row % column.vocabulary.max(1)) as u32));
+        }
+        if let Some(x) = dense {
+            *x = Tensor::zeros([rows, input.dense_width()]);
+        }
+        self.keys.clear();
+        self.keys.resize(rows, 0);
+    }
+
     /// The rows of all jobs, one after the other. The key of a row is its first id, as in training.
     fn fill(&mut self, jobs: &[Job]) {
         let rows = jobs.iter().map(|job| job.rows).sum();
-        let (ids, dense): (&mut [Vec<u32>], _) = match &mut self.inputs {
-            Inputs::Dense(x) => (&mut [], Some(x)),
-            Inputs::Ids(ids) => (ids, None),
-            Inputs::Mixed { ids, dense } => (ids, Some(dense)),
-        };
+        let (ids, dense) = parts(&mut self.inputs);
         for (column, to) in ids.iter_mut().enumerate() {
             to.clear();
             jobs.iter().for_each(|job| to.extend_from_slice(&ids_of(&job.inputs)[column]));
@@ -212,6 +236,14 @@ impl Batch {
             Some(first) => self.keys.extend(first.iter().map(|&id| u64::from(id))),
             None => self.keys.resize(rows, 0),
         }
+    }
+}
+
+fn parts(inputs: &mut Inputs) -> (&mut [Vec<u32>], Option<&mut Tensor>) {
+    match inputs {
+        Inputs::Dense(x) => (&mut [], Some(x)),
+        Inputs::Ids(ids) => (ids, None),
+        Inputs::Mixed { ids, dense } => (ids, Some(dense)),
     }
 }
 

@@ -107,6 +107,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let options = BatcherOptions {
         threads,
         max_rows: args.max_batch,
+        max_request_rows: args.max_rows_per_request,
         max_wait: Duration::from_micros(args.max_wait_us),
         queue_rows: args.queue,
     };
