@@ -2,9 +2,9 @@
 //! is written with, sums that lose few digits, and elementary functions over slices.
 //!
 //! # Determinism
-//! How work is cut depends on fixed block sizes only, never on the number of rows or threads, and each
-//! output element is one ascending chain of additions (of fixed blocks of them, where the right factor is too large for
-//! the caches), or a binary tree whose shape depends on the number of terms alone. Hence equal bits for any thread count, and a row
+//! The inner dimension of a product is never cut among threads, row-wise work is cut into fixed blocks, and each
+//! output element is one ascending chain of additions (of fixed blocks of them, where matrixmultiply computes the product),
+//! or a binary tree whose shape depends on the number of terms alone. Hence equal bits for any thread count, and a row
 //! of a product does not depend on the other rows.
 
 mod gemm;
