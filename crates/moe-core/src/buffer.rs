@@ -13,6 +13,10 @@ use crate::Real;
 /// Buffers of at most so many bytes are not worth keeping.
 const SMALL: usize = 4096;
 
+/// Elements of large buffers begin at a multiple of so many bytes, a line of the caches: a register that lies in two of
+/// them costs two accesses.
+const ALIGNMENT: usize = 64;
+
 /// Elements of a kept buffer are rounded up to a power of two below this exponent.
 const CLASSES: usize = 40;
 
@@ -62,22 +66,27 @@ impl Pooled for u64 {
 
 /// A slice with an owner: a `Vec` of fixed length that returns to its pool when it is dropped.
 pub struct Buffer<T: Pooled> {
-    /// Longer than `len` if it is of a pool: then its length is the power of two of its class.
+    /// If it is of a pool: the power of two of its class, and what may stand before the first aligned element.
     data: Vec<T>,
+    /// Where the elements begin in `data`.
+    start: usize,
     len: usize,
-    is_pooled: bool,
+    /// The class of its pool, if it is of one.
+    exponent: Option<usize>,
 }
 
 impl<T: Pooled> Buffer<T> {
     /// `len` elements of unspecified value: zeros, or what an earlier buffer left.
     pub fn unspecified(len: usize) -> Self {
         if len * size_of::<T>() <= SMALL {
-            return Buffer { data: vec![T::default(); len], len, is_pooled: false };
+            return Buffer { data: vec![T::default(); len], start: 0, len, exponent: None };
         }
         let exponent = len.next_power_of_two().trailing_zeros() as usize;
         let kept = T::pool().class(exponent).pop();
-        let data = kept.unwrap_or_else(|| vec![T::default(); 1 << exponent]);
-        Buffer { data, len, is_pooled: true }
+        let margin = ALIGNMENT / size_of::<T>();
+        let data = kept.unwrap_or_else(|| vec![T::default(); (1 << exponent) + margin]);
+        let start = data.as_ptr().align_offset(ALIGNMENT).min(margin);
+        Buffer { data, start, len, exponent: Some(exponent) }
     }
 
     /// `len` elements equal to `value`.
@@ -97,7 +106,8 @@ impl<T: Pooled> Buffer<T> {
     /// Makes it `len` elements of unspecified value, in the memory that it has if they fit. If not, the next power of two
     /// is taken, so that lengths that vary a little soon fit.
     pub fn resize(&mut self, len: usize) {
-        if len > self.data.len() {
+        let room = self.exponent.map_or(self.data.len(), |exponent| 1 << exponent);
+        if len > room {
             *self = Buffer::unspecified(len.next_power_of_two());
         }
         self.len = len;
@@ -116,15 +126,14 @@ impl<T: Pooled> Buffer<T> {
 /// Takes the vector over; its memory does not enter the pool.
 impl<T: Pooled> From<Vec<T>> for Buffer<T> {
     fn from(data: Vec<T>) -> Self {
-        Buffer { len: data.len(), data, is_pooled: false }
+        Buffer { start: 0, len: data.len(), data, exponent: None }
     }
 }
 
 impl<T: Pooled> Drop for Buffer<T> {
     fn drop(&mut self) {
-        if self.is_pooled {
-            let data = std::mem::take(&mut self.data);
-            T::pool().class(data.len().trailing_zeros() as usize).push(data);
+        if let Some(exponent) = self.exponent {
+            T::pool().class(exponent).push(std::mem::take(&mut self.data));
         }
     }
 }
@@ -132,13 +141,13 @@ impl<T: Pooled> Drop for Buffer<T> {
 impl<T: Pooled> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        &self.data[..self.len]
+        &self.data[self.start..][..self.len]
     }
 }
 
 impl<T: Pooled> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.data[..self.len]
+        &mut self.data[self.start..][..self.len]
     }
 }
 
