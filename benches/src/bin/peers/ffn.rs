@@ -113,7 +113,8 @@ pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
     shapes.extend([1, 4, 8].map(|k| shape(16, k)));
     shapes.push(Shape { is_skewed: true, ..shape(16, 2) });
     let mut layers: Vec<_> = shapes.iter().map(|&shape| Layer::new(shape)).collect();
-    let cases = layers.iter_mut().map(|layer| -> Case<'_> { Box::new(|| layer.run()) });
+    let cases = layers.iter_mut().zip(&shapes);
+    let cases = cases.map(|(layer, shape)| Case::new(flops(shape.k), || layer.run()));
     let times = rounds.time(&mut cases.collect::<Vec<_>>());
     for (Shape { experts, k, is_skewed }, times) in shapes.into_iter().zip(times) {
         let fields = json!({
@@ -121,6 +122,6 @@ pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
             "variant": if is_skewed { "sparse, half of the rows to one expert" } else { "sparse" },
             "useful_gflops": rounded(flops(k) / times.median / 1e6),
         });
-        report.line("ffn", with(fields, time_fields(times, flops(k))));
+        report.line("ffn", with(fields, time_fields(times)));
     }
 }

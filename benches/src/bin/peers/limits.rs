@@ -12,24 +12,24 @@ fn chains() -> usize {
 
 const MOST_CHAINS: usize = 192;
 
-/// Length of the chains: long beside the time that it takes to wake a thread.
-const LENGTH: usize = 100_000;
+/// Least length of the chains: a millisecond or more, long beside the time that it takes to wake a thread.
+const LEAST_LENGTH: usize = 400_000;
 
-/// What all threads of the pool can do now: the best of a few times.
-pub(crate) fn flops_per_second() -> f64 {
-    const CALLS: usize = 6;
-    let flops = (rayon::current_num_threads() * 2 * chains() * LENGTH) as f64;
-    let once = || {
-        let start = Instant::now();
-        multiply_adds();
-        flops / start.elapsed().as_secs_f64()
-    };
-    (0..CALLS).map(|_| once()).fold(0.0, f64::max)
+/// Seconds that all threads of the pool take at least for so many operations, now.
+///
+/// They are done, or more if they are few, so that what else the machine does slows them as it slows a layer of as many.
+pub(crate) fn seconds(flops: f64) -> f64 {
+    let flops_of_step = (rayon::current_num_threads() * 2 * chains()) as f64;
+    let length = ((flops / flops_of_step) as usize).max(LEAST_LENGTH);
+    let start = Instant::now();
+    multiply_adds(length);
+    start.elapsed().as_secs_f64() * flops / (length as f64 * flops_of_step)
 }
 
 struct MultiplyAdds<const CHAINS: usize> {
     factor: f32,
     term: f32,
+    length: usize,
 }
 
 impl<const CHAINS: usize> Loops for MultiplyAdds<CHAINS> {
@@ -38,7 +38,7 @@ impl<const CHAINS: usize> Loops for MultiplyAdds<CHAINS> {
     #[inline(always)]
     fn run(self) -> Self::Output {
         let mut values = [self.term; CHAINS];
-        for _ in 0..LENGTH {
+        for _ in 0..self.length {
             for value in &mut values {
                 *value = self.factor.mul_add(*value, self.term);
             }
@@ -48,12 +48,13 @@ impl<const CHAINS: usize> Loops for MultiplyAdds<CHAINS> {
 }
 
 /// All chains on every thread of the pool.
-fn multiply_adds() {
+fn multiply_adds(length: usize) {
     rayon::broadcast(|_| {
         let (factor, term) = (black_box(0.5), black_box(1.0));
-        match chains() {
-            MOST_CHAINS => drop(black_box(wide(MultiplyAdds::<MOST_CHAINS> { factor, term }))),
-            _ => drop(black_box(wide(MultiplyAdds::<{ MOST_CHAINS / 2 }> { factor, term }))),
+        if chains() == MOST_CHAINS {
+            black_box(wide(MultiplyAdds::<MOST_CHAINS> { factor, term, length }));
+        } else {
+            black_box(wide(MultiplyAdds::<{ MOST_CHAINS / 2 }> { factor, term, length }));
         }
     });
 }

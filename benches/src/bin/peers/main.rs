@@ -1,6 +1,6 @@
 //! Times of whole layers and steps beside what the machine can do, as JSON lines with the keys of the PyTorch script for
 //! the same measurements. `of_limit` is the time divided by the least that its products can take: their operations by
-//! the multiply-adds per second from registers, measured just before it.
+//! the multiply-adds that the same threads do from registers, measured just before it for as many operations.
 //!
 //! ```text
 //! cargo run --release -p benches --bin peers -- --threads 2
@@ -17,7 +17,7 @@ use clap::{Parser, ValueEnum};
 use serde_json::json;
 
 use report::{Report, rounded};
-use timing::{Rounds, median};
+use timing::{Case, Rounds, median};
 
 /// Measures this workspace on this machine.
 #[derive(Parser, Debug)]
@@ -87,8 +87,10 @@ fn main() {
 fn limits(report: &Report, rounds: Rounds) {
     let mut arrays = limits::Arrays::new(report.threads);
     let bytes = arrays.bytes();
-    let times = rounds.time(&mut [Box::new(move || arrays.triad())]);
-    let mut rates: Vec<f64> = (0..rounds.rounds).map(|_| limits::flops_per_second()).collect();
+    let times = rounds.time(&mut [Case::new(0.0, move || arrays.triad())]);
+    const FLOPS: f64 = 1e9;
+    let rate = |_| FLOPS / limits::seconds(FLOPS);
+    let mut rates: Vec<f64> = (0..rounds.rounds).map(rate).collect();
     let (gflops, gigabytes) = (median(&mut rates) / 1e9, bytes / times[0].median / 1e6);
     let fields = json!({ "gflops": rounded(gflops), "triad_gb_per_s": rounded(gigabytes) });
     report.line("limits", fields);

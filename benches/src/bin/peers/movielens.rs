@@ -102,6 +102,11 @@ fn flops(rows: usize, slots_per_row: f64) -> f64 {
     (2 * rows * INPUTS * OUTPUTS) as f64 * (slots_per_row + movielens::tasks().len() as f64)
 }
 
+/// Operations of a step: forward, and for two gradients.
+fn step_flops(slots_per_row: f64) -> f64 {
+    3.0 * flops(ROWS, slots_per_row)
+}
+
 /// Steps of every router.
 pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
     let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
@@ -114,13 +119,11 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
         let mut gates: Vec<_> = variants.iter().map(GatesAlone::new).collect();
         let slots: Vec<_> = trainings.iter_mut().map(|t| t.slots_per_row(&batches)).collect();
         let mut cases: Vec<Case<'_>> = Vec::new();
-        for training in &mut trainings {
+        for (training, slots) in trainings.iter_mut().zip(&slots) {
             let batches = &batches;
-            cases.push(Box::new(move || {
-                training.step(batches);
-            }));
+            cases.push(Case::new(step_flops(*slots), move || drop(training.step(batches))));
         }
-        cases.extend(gates.iter_mut().map(|gates| -> Case<'_> { Box::new(|| gates.run()) }));
+        cases.extend(gates.iter_mut().map(|gates| Case::new(0.0, || gates.run())));
         let mut times = rounds.time(&mut cases).into_iter();
         let (steps, gates): (Vec<_>, Vec<_>) =
             (times.by_ref().take(variants.len()).collect(), times.collect());
@@ -129,13 +132,12 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
         }
     }
     for (name, slots, step, gates) in found {
-        let flops = 3.0 * flops(ROWS, slots);
         let fields = json!({
             "batch": ROWS, "experts": EXPERTS, "k": K, "variant": name,
             "slots_per_row": rounded(slots), "steps_per_s": rounded(1e3 / step.median),
             "gates_ms": rounded(gates.median), "gates_share": rounded(gates.median / step.median),
         });
-        report.line("movielens_step", with(fields, time_fields(step, flops)));
+        report.line("movielens_step", with(fields, time_fields(step)));
     }
 }
 
@@ -183,7 +185,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
             let slots = slots_in_use(predictor.model(), &parts);
             let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
             let mut at = 0;
-            let case: Case<'_> = Box::new(|| {
+            let case = Case::new(flops(rows, slots), || {
                 let part = &parts[at % parts.len()];
                 at += 1;
                 predictor
@@ -195,7 +197,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
             let fields = json!({
                 "experts": EXPERTS, "variant": format!("{router}/b{rows}"), "slots_per_row": rounded(slots),
             });
-            report.line("movielens_infer", with(fields, time_fields(times[0], flops(rows, slots))));
+            report.line("movielens_infer", with(fields, time_fields(times[0])));
         }
     }
 }

@@ -29,12 +29,12 @@ pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The fields of a time: `of_limit` is how many times the time that `flops` operations can take at least.
-pub(crate) fn time_fields(times: Times, flops: f64) -> Value {
+/// The fields of a time: `of_limit` is how many times the time that its operations can take at least.
+pub(crate) fn time_fields(times: Times) -> Value {
     json!({
         "ms": rounded(times.median),
         "ms_min": rounded(times.least),
-        "of_limit": rounded(times.possible / flops),
+        "of_limit": rounded(times.of_limit),
     })
 }
 

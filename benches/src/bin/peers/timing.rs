@@ -5,15 +5,25 @@ use std::time::Instant;
 use crate::limits;
 
 /// Something to time.
-pub(crate) type Case<'c> = Box<dyn FnMut() + 'c>;
+pub(crate) struct Case<'c> {
+    /// Operations of its products.
+    flops: f64,
+    call: Box<dyn FnMut() + 'c>,
+}
+
+impl<'c> Case<'c> {
+    pub(crate) fn new(flops: f64, call: impl FnMut() + 'c) -> Self {
+        Case { flops, call: Box::new(call) }
+    }
+}
 
 /// Milliseconds of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) median: f64,
     pub(crate) least: f64,
-    /// Operations that the machine could have done from registers in the time of a call, as it was just before.
-    pub(crate) possible: f64,
+    /// The time of the calls of a round by what their operations take at least, measured just before for as many.
+    pub(crate) of_limit: f64,
 }
 
 /// How often the calls are made.
@@ -29,26 +39,26 @@ impl Rounds {
     /// The times of each case, in order.
     pub(crate) fn time(self, cases: &mut [Case<'_>]) -> Vec<Times> {
         for case in cases.iter_mut() {
-            (0..3).for_each(|_| case());
+            (0..3).for_each(|_| (case.call)());
         }
+        let counted = self.block.saturating_sub(1).max(1);
         let mut taken = vec![(Vec::new(), Vec::new()); cases.len()];
         for _ in 0..self.rounds {
-            for (case, (seconds, possible)) in cases.iter_mut().zip(&mut taken) {
-                let rate = limits::flops_per_second();
-                for call in 0..self.block {
+            for (case, (seconds, of_limit)) in cases.iter_mut().zip(&mut taken) {
+                let limit = limits::seconds(case.flops * counted as f64);
+                (counted..self.block).for_each(|_| (case.call)());
+                let times = (0..counted).map(|_| {
                     let start = Instant::now();
-                    case();
-                    let time = start.elapsed().as_secs_f64();
-                    if call > 0 || self.block == 1 {
-                        seconds.push(time);
-                        possible.push(time * rate);
-                    }
-                }
+                    (case.call)();
+                    start.elapsed().as_secs_f64()
+                });
+                seconds.extend(times);
+                of_limit.push(seconds[seconds.len() - counted..].iter().sum::<f64>() / limit);
             }
         }
-        let times = |(mut seconds, mut possible): (Vec<f64>, Vec<f64>)| {
-            let (median, possible) = (median(&mut seconds), median(&mut possible));
-            Times { median: 1e3 * median, least: 1e3 * seconds[0], possible }
+        let times = |(mut seconds, mut of_limit): (Vec<f64>, Vec<f64>)| {
+            let (median, of_limit) = (median(&mut seconds), median(&mut of_limit));
+            Times { median: 1e3 * median, least: 1e3 * seconds[0], of_limit }
         };
         taken.into_iter().map(times).collect()
     }
