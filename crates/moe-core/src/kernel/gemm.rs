@@ -7,7 +7,7 @@ use crate::Real;
 
 use super::mat::Mat;
 use super::parallel::is_worthwhile;
-use super::raw::{self, Isa, MOST_ROWS};
+use super::raw::{self, Isa, MOST_ROWS, Product};
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
@@ -84,9 +84,15 @@ pub fn gemm_groups<'a>(
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
     let in_parallel = is_worthwhile(work);
     let piece = if in_parallel { rows_of_piece(all_rows) } else { MOST_ROWS };
-    let task = Groups { rows: &rows, factors: &factors, around, isa: Isa::best(), piece };
+    let stream =
+        size_of_val(c) >= BEYOND_CACHES && around.before.is_none() && around.after.is_none();
+    let task =
+        Groups { groups, rows: &rows, factors: &factors, around, isa: Isa::best(), piece, stream };
     task.run(0..groups, 0, in_parallel, c);
 }
+
+/// Bytes of a result that the caches cannot be expected to keep until it is read.
+const BEYOND_CACHES: usize = 32 << 20;
 
 /// Pieces are long, so that what is copied for one pays, and as many as the threads need to end at the same time.
 fn rows_of_piece(all_rows: usize) -> usize {
@@ -109,12 +115,14 @@ pub fn instruction_set() -> &'static str {
 
 /// Products that are cut by halves, so that nothing is allocated for the cutting.
 struct Groups<'f, R, F> {
+    groups: usize,
     rows: &'f R,
     factors: &'f F,
     around: Around<'f>,
     isa: Isa,
     /// Rows of a piece.
     piece: usize,
+    stream: bool,
 }
 
 impl<'a, R, F> Groups<'_, R, F>
@@ -147,8 +155,15 @@ where
                 if let Some(before) = self.around.before {
                     before(group, c);
                 }
-                let a = a.row_range(start, c.len() / b.cols);
-                raw::product(self.isa, a, b, self.around.before.is_some(), c);
+                let end = start + c.len() / b.cols;
+                let product = Product {
+                    a: a.row_range(start, end - start),
+                    b,
+                    accumulate: self.around.before.is_some(),
+                    following: self.following(group, end),
+                    stream: self.stream,
+                };
+                raw::product(self.isa, product, c);
                 if let Some(after) = self.around.after {
                     after(first + start, c);
                 }
@@ -159,5 +174,13 @@ where
                 c.chunks_mut(self.piece * b.cols).enumerate().for_each(block);
             }
         }
+    }
+    /// Factors of the piece after the one that ends with row `end` of a group.
+    fn following(&self, group: usize, end: usize) -> Option<(Mat<'a>, Mat<'a>)> {
+        let (group, first) = if end < (self.rows)(group) { (group, end) } else { (group + 1, 0) };
+        (group < self.groups).then(|| {
+            let (a, b) = (self.factors)(group);
+            (a.row_range(first, self.piece.min(a.rows - first)), b)
+        })
     }
 }

@@ -1,25 +1,28 @@
-//! The only module with `unsafe` code: the micro-kernels behind the GEMM door, and a loop compiled for each instruction
-//! set ([`map`]).
+//! The only module with `unsafe` code: the micro-kernels behind the GEMM door, and loops compiled for each instruction
+//! set ([`wide`]).
 //!
 //! A tile of `c`, a few rows by a few vector registers, is held in registers while the inner dimension is walked
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
-//! product is cut into tiles never shows in the result. Both factors are copied first, so that tiles read them from one
+//! product is cut into tiles never shows in the result. Both factors are copied, so that tiles read them from one
 //! place to the next: `b` as panels of a few registers, `a` as strips of a few rows. Where there are too few rows or
 //! columns for that to pay they are read where they stand, if they can be.
 #![allow(unsafe_code)]
 
+mod ahead;
 mod lanes;
 mod pack;
+mod panels;
+mod tile;
 
 use std::cell::RefCell;
 
 use crate::{Buffer, Real};
 
 use super::mat::Mat;
+use lanes::Portable;
 #[cfg(target_arch = "x86_64")]
 use lanes::x86;
-use lanes::{Lanes, Portable};
-use pack::{pack_panel, pack_strips};
+use panels::panels;
 
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
 const INNER_BLOCK: usize = 256;
@@ -56,96 +59,8 @@ impl Isa {
     }
 }
 
-/// Where a tile's operands are.
-#[derive(Clone, Copy)]
-struct Tile {
-    inner: usize,
-    a: *const Real,
-    a_row: usize,
-    a_col: usize,
-    /// From the first row of a strip to that of the next.
-    a_strip: usize,
-    b: *const Real,
-    b_row: usize,
-    c: *mut Real,
-    c_row: usize,
-    accumulate: bool,
-}
-
-/// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = a b`, or `c += a b`.
-///
-/// # Safety
-/// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
-/// from `p * b_row`; `c` for reads and writes of `VECTORS` registers from `i * c_row`, and overlaps neither.
-#[inline(always)]
-unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize>(t: Tile) {
-    let mut sums = [[L::zero(); VECTORS]; ROWS];
-    // SAFETY: every address is one that the caller vouches for.
-    unsafe {
-        if t.accumulate {
-            for i in 0..ROWS {
-                for v in 0..VECTORS {
-                    sums[i][v] = L::load(t.c.add(i * t.c_row + v * L::WIDTH));
-                }
-            }
-        }
-        for p in 0..t.inner {
-            let b = t.b.add(p * t.b_row);
-            let mut row = [L::zero(); VECTORS];
-            for v in 0..VECTORS {
-                row[v] = L::load(b.add(v * L::WIDTH));
-            }
-            for i in 0..ROWS {
-                let factor = L::splat(*t.a.add(i * t.a_row + p * t.a_col));
-                for v in 0..VECTORS {
-                    sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
-                }
-            }
-        }
-        for i in 0..ROWS {
-            for v in 0..VECTORS {
-                L::store(t.c.add(i * t.c_row + v * L::WIDTH), sums[i][v]);
-            }
-        }
-    }
-}
-
-/// All rows of a column panel, a strip of `ROWS` at a time, the rest in smaller tiles.
-///
-/// # Safety
-/// As [`tile`], for `rows` rows, of which those of each strip begin at a multiple of `a_strip`.
-#[inline(always)]
-unsafe fn column<L: Lanes, const ROWS: usize, const VECTORS: usize>(rows: usize, t: Tile) {
-    let mut row = 0;
-    while row < rows {
-        // SAFETY: `row` is below `rows`, and so are the rows of each tile chosen.
-        unsafe {
-            let a = t.a.add(row / ROWS * t.a_strip + row % ROWS * t.a_row);
-            let at = Tile { a, c: t.c.add(row * t.c_row), ..t };
-            row += match rows - row {
-                rest if rest >= ROWS => {
-                    tile::<L, ROWS, VECTORS>(at);
-                    ROWS
-                }
-                4.. => {
-                    tile::<L, 4, VECTORS>(at);
-                    4
-                }
-                2.. => {
-                    tile::<L, 2, VECTORS>(at);
-                    2
-                }
-                _ => {
-                    tile::<L, 1, VECTORS>(at);
-                    1
-                }
-            };
-        }
-    }
-}
-
 thread_local! {
-    /// A packed panel, the tiles of `c` that are narrower than a panel, and packed strips.
+    /// Packed panels, the tiles of `c` that are narrower than a panel, and packed strips.
     static SCRATCH: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
 }
 
@@ -158,94 +73,28 @@ pub(super) const MOST_ROWS: usize = 512;
 /// At least the rows of a strip of any instruction set.
 const MOST_STRIP: usize = 8;
 
-/// `c = a b`, or `c += a b`, over panels of `VECTORS` registers.
-///
-/// # Safety
-/// The instruction set of `L` is enabled in the caller; `a`, `b` and `c` have been checked against each other.
-#[inline(always)]
-unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
-    a: Mat<'_>,
-    b: Mat<'_>,
-    accumulate: bool,
-    c: &mut [Real],
-    scratch: &mut [Real],
-) {
-    let (rows, inner, cols) = (a.rows, a.cols, b.cols);
-    let (panel, rest) = scratch.split_at_mut(INNER_BLOCK * MOST_COLUMNS);
-    let (narrow, strips) = rest.split_at_mut(MOST_ROWS * MOST_COLUMNS);
-    let are_many = rows >= FEW_ROWS;
-    let in_strips = are_many && cols > VECTORS * L::WIDTH;
-    for start in (0..inner).step_by(INNER_BLOCK) {
-        let block = INNER_BLOCK.min(inner - start);
-        let accumulate = accumulate || start > 0;
-        if in_strips {
-            // SAFETY: as for this function.
-            unsafe { pack_strips::<L, ROWS>(a, start..start + block, strips) };
-        }
-        let mut first = 0;
-        while first < cols {
-            // The last panel is as narrow as its columns allow, but for one register they are shared between two.
-            let vectors = match (cols - first).div_ceil(L::WIDTH) {
-                left if left == VECTORS + 1 => left.div_ceil(2),
-                left => left.min(VECTORS),
-            };
-            let width = vectors * L::WIDTH;
-            let used = width.min(cols - first);
-            let in_place = b.col_stride == 1 && used == width && !are_many;
-            if !in_place {
-                let rows = start..start + block;
-                // SAFETY: as for this function.
-                unsafe { pack_panel::<L>(b, rows, first..first + used, width, panel) };
-            }
-            if used < width && accumulate {
-                for (i, row) in narrow.chunks_exact_mut(width).take(rows).enumerate() {
-                    row[..used].copy_from_slice(&c[i * cols + first..][..used]);
-                }
-            }
-            // SAFETY: `a` is either read in place, where it has `rows` rows and at least `start + block` columns (checked),
-            // or from the strips, of which there are as many as `rows` need, `ROWS * block` numbers each. `b` is either
-            // read in place, where `block` rows of `width` contiguous columns exist from (start, first), or from the
-            // panel, which holds `block * width` numbers. `c` holds `rows * cols` numbers and the panel's columns lie inside;
-            // `narrow` holds MOST_ROWS * MOST_COLUMNS, and there are at most MOST_ROWS rows.
-            unsafe {
-                let (a, a_row, a_col, a_strip) = match in_strips {
-                    true => (strips.as_ptr(), 1, ROWS, ROWS * block),
-                    false => {
-                        let from = a.data.as_ptr().add(start * a.col_stride);
-                        (from, a.row_stride, a.col_stride, ROWS * a.row_stride)
-                    }
-                };
-                let (b, b_row) = match in_place {
-                    true => (b.data.as_ptr().add(start * b.row_stride + first), b.row_stride),
-                    false => (panel.as_ptr(), width),
-                };
-                let (c, c_row) = match used == width {
-                    true => (c.as_mut_ptr().add(first), cols),
-                    false => (narrow.as_mut_ptr(), width),
-                };
-                let tile =
-                    Tile { inner: block, a, a_row, a_col, a_strip, b, b_row, c, c_row, accumulate };
-                match vectors {
-                    1 => column::<L, ROWS, 1>(rows, tile),
-                    2 => column::<L, ROWS, 2>(rows, tile),
-                    _ => column::<L, ROWS, VECTORS>(rows, tile),
-                }
-            }
-            if used < width {
-                for (i, row) in narrow.chunks_exact(width).take(rows).enumerate() {
-                    c[i * cols + first..][..used].copy_from_slice(&row[..used]);
-                }
-            }
-            first += used;
-        }
-    }
+/// Panels that are computed together: with the strips, half of what the second-level cache holds.
+const PANELS: usize = 6;
+
+/// `a b`, or what is added to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product<'a> {
+    pub(super) a: Mat<'a>,
+    pub(super) b: Mat<'a>,
+    /// Whether it is added to what there is.
+    pub(super) accumulate: bool,
+    /// Factors of the product that this thread is likely to compute next, which they are brought near for.
+    pub(super) following: Option<(Mat<'a>, Mat<'a>)>,
+    /// Whether the result may go to memory past the caches, which it is too large for.
+    pub(super) stream: bool,
 }
 
-/// `c = a b`, or `c += a b` if `accumulate`; `c` is row-major and contiguous.
+/// Computes a product into `c`, row-major and contiguous.
 ///
 /// # Panics
 /// If the shapes do not agree with each other or with the slices, or `c` has more than [`MOST_ROWS`] rows.
-pub(super) fn product(isa: Isa, a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
+pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
+    let Product { a, b, accumulate, .. } = product;
     assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
     assert_eq!(a.rows * b.cols, c.len(), "{a:?} times {b:?} does not fill {} elements", c.len());
     assert!(a.rows <= MOST_ROWS, "{a:?} has more than {MOST_ROWS} rows");
@@ -259,17 +108,17 @@ pub(super) fn product(isa: Isa, a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mu
     }
     SCRATCH.with_borrow_mut(|scratch| {
         let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
-        let size = (INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
+        let size = (PANELS * INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
         let scratch = scratch.get_or_insert_with(|| Buffer::unspecified(size));
         // SAFETY: the shapes have been checked; an `Isa` other than `Portable` comes from `available`, which asked
         // the processor.
         unsafe {
             match isa {
-                Isa::Portable => panels::<Portable, 4, 2>(a, b, accumulate, c, scratch),
+                Isa::Portable => panels::<Portable, 4, 2>(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => product_avx2(a, b, accumulate, c, scratch),
+                Isa::Avx2 => product_avx2(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => product_avx512(a, b, accumulate, c, scratch),
+                Isa::Avx512 => product_avx512(product, c, scratch),
             }
         }
     });
@@ -303,28 +152,16 @@ fn product_of_large(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn product_avx2(
-    a: Mat<'_>,
-    b: Mat<'_>,
-    accumulate: bool,
-    c: &mut [Real],
-    scratch: &mut [Real],
-) {
+unsafe fn product_avx2(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx2, 6, 2>(a, b, accumulate, c, scratch) }
+    unsafe { panels::<x86::Avx2, 6, 2>(product, c, scratch) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn product_avx512(
-    a: Mat<'_>,
-    b: Mat<'_>,
-    accumulate: bool,
-    c: &mut [Real],
-    scratch: &mut [Real],
-) {
+unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx512, 8, 3>(a, b, accumulate, c, scratch) }
+    unsafe { panels::<x86::Avx512, 8, 3>(product, c, scratch) }
 }
 
 /// Plain loops for [`wide`]. A trait, because a closure is not always compiled into its caller.
@@ -432,7 +269,7 @@ mod tests {
         shapes.extend([(35, 20, 51), (33, 258, 9)]);
         if !cfg!(miri) {
             // Several panels and blocks of strips, and one that the portable kernel hands over.
-            shapes.extend([(70, 300, 100), (MOST_ROWS, 9, 65), (2, 513, 520)]);
+            shapes.extend([(70, 300, 100), (MOST_ROWS, 9, 65), (2, 513, 520), (40, 256, 640)]);
         }
         for (m, k, n) in shapes {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
@@ -442,9 +279,12 @@ mod tests {
             let turned = (Mat::new(&a_turned, k, m).t(), Mat::new(&b_turned, n, k).t());
             for isa in Isa::available() {
                 for (x, y) in [plain, (turned.0, plain.1), (plain.0, turned.1), turned] {
-                    for accumulate in [false, true] {
-                        let mut c = vec![1.0; m * n];
-                        product(isa, x, y, accumulate, &mut c);
+                    // With and without what changes nothing but the time.
+                    for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
+                        let mut c = Buffer::filled(m * n, 1.0);
+                        let stream = !accumulate;
+                        let of = Product { a: x, b: y, accumulate, following, stream };
+                        product(isa, of, &mut c);
                         for (at, &got) in c.iter().enumerate() {
                             let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
                             let expected = terms.sum::<Real>() + Real::from(u8::from(accumulate));
@@ -461,6 +301,7 @@ mod tests {
     fn a_matrix_larger_than_its_slice_is_refused() {
         let data = [0.0; 5];
         let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
-        product(Isa::Portable, a, b, false, &mut [0.0; 2]);
+        let of = Product { a, b, accumulate: false, following: None, stream: false };
+        product(Isa::Portable, of, &mut [0.0; 2]);
     }
 }

@@ -20,6 +20,24 @@ pub(super) trait Lanes {
     /// `to` is valid for writing `WIDTH` numbers.
     unsafe fn store(to: *mut Real, vector: Self::Vector);
 
+    /// Stores past the caches, where that is possible.
+    ///
+    /// # Safety
+    /// `to` is valid for writing `WIDTH` numbers and aligned to the size of a register; [`Lanes::end_stream`] is called
+    /// before anything else reads them.
+    #[inline(always)]
+    unsafe fn stream(to: *mut Real, vector: Self::Vector) {
+        // SAFETY: the caller vouches for more.
+        unsafe { Self::store(to, vector) }
+    }
+
+    /// Waits until what went past the caches has arrived.
+    fn end_stream() {}
+
+    /// Asks for a line of the caches; the address need not be valid.
+    #[inline(always)]
+    fn prefetch(_at: *const Real) {}
+
     /// Writes the transpose of a [`SQUARE`].
     ///
     /// # Safety
@@ -74,6 +92,8 @@ impl Lanes for Portable {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
 
+    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch, _mm_sfence};
+
     use super::{Lanes, Real};
 
     #[cfg(not(feature = "f64"))]
@@ -81,8 +101,9 @@ pub(super) mod x86 {
         pub(super) use std::arch::x86_64::{
             __m256 as V256, __m512 as V512, _mm256_fmadd_ps as fma256, _mm256_loadu_ps as load256,
             _mm256_set1_ps as splat256, _mm256_setzero_ps as zero256, _mm256_storeu_ps as store256,
-            _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512, _mm512_set1_ps as splat512,
-            _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
+            _mm256_stream_ps as stream256, _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512,
+            _mm512_set1_ps as splat512, _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
+            _mm512_stream_ps as stream512,
         };
     }
 
@@ -91,8 +112,9 @@ pub(super) mod x86 {
         pub(super) use std::arch::x86_64::{
             __m256d as V256, __m512d as V512, _mm256_fmadd_pd as fma256,
             _mm256_loadu_pd as load256, _mm256_set1_pd as splat256, _mm256_setzero_pd as zero256,
-            _mm256_storeu_pd as store256, _mm512_fmadd_pd as fma512, _mm512_loadu_pd as load512,
-            _mm512_set1_pd as splat512, _mm512_setzero_pd as zero512, _mm512_storeu_pd as store512,
+            _mm256_storeu_pd as store256, _mm256_stream_pd as stream256, _mm512_fmadd_pd as fma512,
+            _mm512_loadu_pd as load512, _mm512_set1_pd as splat512, _mm512_setzero_pd as zero512,
+            _mm512_storeu_pd as store512, _mm512_stream_pd as stream512,
         };
     }
 
@@ -165,6 +187,21 @@ pub(super) mod x86 {
             // SAFETY: see `zero`; the caller vouches for the numbers.
             unsafe { store256(to, vector) }
         }
+        #[inline(always)]
+        unsafe fn stream(to: *mut Real, vector: V256) {
+            // SAFETY: see `zero`; the caller vouches for the numbers and the alignment.
+            unsafe { stream256(to, vector) }
+        }
+        #[inline(always)]
+        fn end_stream() {
+            // SAFETY: see `zero`.
+            unsafe { _mm_sfence() }
+        }
+        #[inline(always)]
+        fn prefetch(at: *const Real) {
+            // SAFETY: see `zero`; a hint reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+        }
         #[cfg(not(feature = "f64"))]
         #[inline(always)]
         unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -201,6 +238,21 @@ pub(super) mod x86 {
         unsafe fn store(to: *mut Real, vector: V512) {
             // SAFETY: see `zero`; the caller vouches for the numbers.
             unsafe { store512(to, vector) }
+        }
+        #[inline(always)]
+        unsafe fn stream(to: *mut Real, vector: V512) {
+            // SAFETY: see `zero`; the caller vouches for the numbers and the alignment.
+            unsafe { stream512(to, vector) }
+        }
+        #[inline(always)]
+        fn end_stream() {
+            // SAFETY: see `zero`.
+            unsafe { _mm_sfence() }
+        }
+        #[inline(always)]
+        fn prefetch(at: *const Real) {
+            // SAFETY: see `zero`; a hint reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         }
         #[cfg(not(feature = "f64"))]
         #[inline(always)]

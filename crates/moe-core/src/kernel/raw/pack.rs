@@ -25,16 +25,8 @@ pub(super) unsafe fn pack_panel<L: Lanes>(
     }
     if b.col_stride == 1 {
         for (row, out) in rows.zip(panel.chunks_exact_mut(width)) {
-            let from = &b.data[row * b.row_stride + cols.start..][..cols.len()];
-            if cols.len() == width {
-                for at in (0..width).step_by(L::WIDTH) {
-                    // SAFETY: `from` and `out` hold `width` numbers, a whole number of registers; the caller vouches for
-                    // the instruction set.
-                    unsafe { L::store(out.as_mut_ptr().add(at), L::load(from.as_ptr().add(at))) };
-                }
-            } else {
-                out[..cols.len()].copy_from_slice(from);
-            }
+            let from = &b.data[row * b.row_stride + cols.start..];
+            out[..cols.len()].copy_from_slice(&from[..cols.len()]);
         }
         return;
     }

@@ -1,0 +1,119 @@
+//! A part of `c` that is held in registers.
+
+use crate::Real;
+
+use super::ahead::Ahead;
+use super::lanes::Lanes;
+
+/// Where a tile's operands are.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    pub(super) inner: usize,
+    pub(super) a: *const Real,
+    pub(super) a_row: usize,
+    pub(super) a_col: usize,
+    pub(super) b: *const Real,
+    pub(super) b_row: usize,
+    /// Where the rows of `b` are copied to in passing, one after the other; nowhere if null.
+    pub(super) copy: *mut Real,
+    pub(super) c: *mut Real,
+    pub(super) c_row: usize,
+    pub(super) accumulate: bool,
+    /// Whether `c` goes to memory past the caches.
+    pub(super) stream: bool,
+}
+
+/// Steps of the inner dimension from one request for what is read later to the next.
+const STEPS: usize = 16;
+
+/// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = a b`, or `c += a b`.
+///
+/// # Safety
+/// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
+/// from `p * b_row`; `c` for reads and writes of `VECTORS` registers from `i * c_row`, and overlaps neither. If `COPY`,
+/// `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
+/// is aligned to its size.
+#[inline(always)]
+unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
+    t: Tile,
+    ahead: &mut Ahead,
+) {
+    let mut sums = [[L::zero(); VECTORS]; ROWS];
+    // SAFETY: every address is one that the caller vouches for.
+    unsafe {
+        if t.accumulate {
+            for i in 0..ROWS {
+                for v in 0..VECTORS {
+                    sums[i][v] = L::load(t.c.add(i * t.c_row + v * L::WIDTH));
+                }
+            }
+        }
+        let mut from = 0;
+        while from < t.inner {
+            let to = t.inner.min(from + STEPS);
+            ahead.request::<L>();
+            for p in from..to {
+                let b = t.b.add(p * t.b_row);
+                let mut row = [L::zero(); VECTORS];
+                for v in 0..VECTORS {
+                    row[v] = L::load(b.add(v * L::WIDTH));
+                    if COPY {
+                        L::store(t.copy.add((p * VECTORS + v) * L::WIDTH), row[v]);
+                    }
+                }
+                for i in 0..ROWS {
+                    let factor = L::splat(*t.a.add(i * t.a_row + p * t.a_col));
+                    for v in 0..VECTORS {
+                        sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
+                    }
+                }
+            }
+            from = to;
+        }
+        for i in 0..ROWS {
+            for v in 0..VECTORS {
+                let c = t.c.add(i * t.c_row + v * L::WIDTH);
+                if t.stream { L::stream(c, sums[i][v]) } else { L::store(c, sums[i][v]) }
+            }
+        }
+    }
+}
+
+/// At most `ROWS` rows of `VECTORS` registers, in smaller tiles if they are fewer.
+///
+/// # Safety
+/// As [`tile`], for `rows` rows; if `copy` is not null there are `ROWS` of them.
+#[inline(always)]
+pub(super) unsafe fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    rows: usize,
+    t: Tile,
+    ahead: &mut Ahead,
+) {
+    // SAFETY: `done` and the rows of each tile chosen are no more than `rows` together.
+    unsafe {
+        if rows == ROWS {
+            return match t.copy.is_null() {
+                true => tile::<L, ROWS, VECTORS, false>(t, ahead),
+                false => tile::<L, ROWS, VECTORS, true>(t, ahead),
+            };
+        }
+        let mut done = 0;
+        while done < rows {
+            let at = Tile { a: t.a.add(done * t.a_row), c: t.c.add(done * t.c_row), ..t };
+            done += match rows - done {
+                4.. => {
+                    tile::<L, 4, VECTORS, false>(at, ahead);
+                    4
+                }
+                2.. => {
+                    tile::<L, 2, VECTORS, false>(at, ahead);
+                    2
+                }
+                _ => {
+                    tile::<L, 1, VECTORS, false>(at, ahead);
+                    1
+                }
+            };
+        }
+    }
+}
