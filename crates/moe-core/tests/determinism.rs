@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
-use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
-use moe_core::random::{DrawRows, Philox};
+use moe_core::kernel::{Around, Mat, Start, gemm, gemm_groups};
+use moe_core::random::{DrawRows, DropoutDraws, Philox};
 use moe_core::tape::{Tape, Var};
-use moe_core::{Real, Tensor};
+use moe_core::{Real, Shape, Tensor};
 
 /// A router, a layer with two gates, a hidden layer and a loss.
 struct Model {
@@ -275,4 +275,57 @@ fn a_product_does_not_depend_on_its_group() {
         assert_same_bits(here, &alone, "in a group and alone");
         rest = after;
     }
+}
+
+/// What a product begins with and what follows it, in the pass of the product and by themselves: few rows and many, several
+/// blocks of the inner dimension and none, several groups of columns of which the last is whole or not.
+#[test]
+fn what_is_around_a_product_does_not_depend_on_the_pass() {
+    let mut rng = rng(6, 0);
+    for [m, k, n] in
+        [[40, 300, 640], [40, 20, 701], [5, 30, 640], [5, 30, 331], [40, 0, 301], [9, 2, 1]]
+    {
+        let (a, b) = (uniform([m, k], &mut rng), uniform([k, n], &mut rng));
+        let bias = uniform([n], &mut rng);
+        let (a, b) = (Mat::new(a.as_slice(), m, k), Mat::new(b.as_slice(), k, n));
+        let after = |row: usize, first: usize, values: &mut [Real]| {
+            for (i, value) in values.iter_mut().enumerate() {
+                *value = 2.0 * *value + (row * n + first + i) as Real;
+            }
+        };
+        let mut expected = Tensor::zeros([m, n]);
+        expected
+            .as_mut_slice()
+            .chunks_exact_mut(n)
+            .for_each(|c| c.copy_from_slice(bias.as_slice()));
+        gemm(a, b, true, expected.as_mut_slice());
+        expected
+            .as_mut_slice()
+            .chunks_exact_mut(n)
+            .enumerate()
+            .for_each(|(row, c)| after(row, 0, c));
+        let start = |_| Start::Row(bias.as_slice());
+        let around = Around { start: Some(&start), after: Some(&after) };
+        let mut together = vec![Real::NAN; m * n];
+        gemm_groups(1, |_| m, |_| (a, b), around, &mut together);
+        assert_same_bits(&together, expected.as_slice(), &format!("{m} by {k} by {n}"));
+    }
+}
+
+/// Columns that are computed at different times drop what whole rows drop.
+#[test]
+fn wide_rows_drop_the_same_in_one_pass() {
+    let mut rng = rng(7, 0);
+    let (rows, inputs, outputs) = (40, 9, 700);
+    let [x, w, b] = [[rows, inputs].into(), [inputs, outputs].into(), Shape::from([outputs])]
+        .map(|shape| uniform(shape, &mut rng));
+    let ids = row_ids(rows);
+    let names = DrawRows { row_ids: &ids, experts: None };
+    let philox = Philox::new(3, "dropout", 0);
+    let tape = Tape::new();
+    let [x, w, b] = [x, w, b].map(|value| tape.constant(value));
+    let apart = x.linear(w, b).relu().dropout(0.3, philox, names).value();
+    let draws = DropoutDraws { rate: 0.3, philox, rows: names };
+    let together = x.linear_relu(w, b, Some(draws)).value();
+    assert_same_bits(together.as_slice(), apart.as_slice(), "one pass");
 }

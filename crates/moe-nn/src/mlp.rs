@@ -149,7 +149,7 @@ impl Stage {
     /// The numbers of [`Stage::linear`] in use, without a tape.
     fn affine(&self, x: &Tensor, [weight, bias]: [&Tensor; 2], out: &mut Tensor) {
         out.resize([x.rows(), weight.cols()]);
-        let after = |_, rows: &mut [Real]| self.activation.map(rows);
+        let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
     }
 
@@ -162,7 +162,7 @@ impl Stage {
         out: &mut Tensor,
     ) {
         out.resize([plan.slots(), weight.cols()]);
-        let after = |_, rows: &mut [Real]| self.activation.map(rows);
+        let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
     }
 }

@@ -7,7 +7,7 @@ use crate::Real;
 
 use super::mat::Mat;
 use super::parallel::is_worthwhile;
-use super::raw::{self, Isa, MOST_ROWS, Product};
+use super::raw::{self, Isa, MOST_ROWS, Product, Start};
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
@@ -21,23 +21,22 @@ pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.get()
 }
 
-/// A function of a number and some rows of a product.
-pub type RowsFn<'f> = &'f (dyn Fn(usize, &mut [Real]) + Sync);
+/// A function of a row, of all groups together, the first of some of its columns, and the numbers there.
+pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 
-/// What is done to the rows of a product before and after it, block by block, while they are in the caches.
+/// What is done to the numbers of a product before and after it, while they are in registers and caches.
 #[derive(Clone, Copy, Default)]
 pub struct Around<'f> {
-    /// Called with a group and some of its rows; the product is then added to what they hold. Without it they are
-    /// overwritten.
-    pub before: Option<RowsFn<'f>>,
-    /// Called with the number of the first of some rows, of all groups together, and the rows.
-    pub after: Option<RowsFn<'f>>,
+    /// What the product of a group is added to; nothing if there is no such function.
+    pub start: Option<&'f (dyn Fn(usize) -> Start<'f> + Sync)>,
+    /// Called once with every number.
+    pub after: Option<RowFn<'f>>,
 }
 
 impl std::fmt::Debug for Around<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (before, after) = (self.before.is_some(), self.after.is_some());
-        write!(f, "Around {{ before: {before}, after: {after} }}")
+        let (start, after) = (self.start.is_some(), self.after.is_some());
+        write!(f, "Around {{ start: {start}, after: {after} }}")
     }
 }
 
@@ -49,8 +48,8 @@ impl std::fmt::Debug for Around<'_> {
 /// # Panics
 /// If the shapes do not agree.
 pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
-    let nothing = |_, _: &mut [Real]| {};
-    let around = Around { before: if accumulate { Some(&nothing) } else { None }, after: None };
+    let start = if accumulate { Start::Present } else { Start::Zero };
+    let around = Around { start: Some(&|_| start), after: None };
     gemm_groups(1, |_| a.rows, |_| (a, b), around, c);
 }
 
@@ -84,8 +83,7 @@ pub fn gemm_groups<'a>(
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
     let in_parallel = is_worthwhile(work);
     let piece = if in_parallel { rows_of_piece(all_rows) } else { MOST_ROWS };
-    let stream =
-        size_of_val(c) >= BEYOND_CACHES && around.before.is_none() && around.after.is_none();
+    let stream = size_of_val(c) >= BEYOND_CACHES && around.after.is_none();
     let task =
         Groups { groups, rows: &rows, factors: &factors, around, isa: Isa::best(), piece, stream };
     task.run(0..groups, 0, in_parallel, c);
@@ -114,18 +112,18 @@ pub fn instruction_set() -> &'static str {
 }
 
 /// Products that are cut by halves, so that nothing is allocated for the cutting.
-struct Groups<'f, R, F> {
+struct Groups<'f, 's, R, F> {
     groups: usize,
     rows: &'f R,
     factors: &'f F,
-    around: Around<'f>,
+    around: Around<'s>,
     isa: Isa,
     /// Rows of a piece.
     piece: usize,
     stream: bool,
 }
 
-impl<'a, R, F> Groups<'_, R, F>
+impl<'a, R, F> Groups<'_, '_, R, F>
 where
     R: Fn(usize) -> usize + Sync,
     F: Fn(usize) -> (Mat<'a>, Mat<'a>) + Sync,
@@ -152,21 +150,19 @@ where
             }
             let block = |(i, c): (usize, &mut [Real])| {
                 let start = i * self.piece;
-                if let Some(before) = self.around.before {
-                    before(group, c);
-                }
                 let end = start + c.len() / b.cols;
+                let after = self.around.after.map(|after| {
+                    move |row, col, c: &mut [Real]| after(first + start + row, col, c)
+                });
                 let product = Product {
                     a: a.row_range(start, end - start),
                     b,
-                    accumulate: self.around.before.is_some(),
+                    start: self.around.start.map_or(Start::Zero, |of_group| of_group(group)),
+                    after: after.as_ref().map(|after| after as _),
                     following: self.following(group, end),
                     stream: self.stream,
                 };
                 raw::product(self.isa, product, c);
-                if let Some(after) = self.around.after {
-                    after(first + start, c);
-                }
             };
             if in_parallel {
                 c.par_chunks_mut(self.piece * b.cols).enumerate().for_each(block);
@@ -175,6 +171,7 @@ where
             }
         }
     }
+
     /// Factors of the piece after the one that ends with row `end` of a group.
     fn following(&self, group: usize, end: usize) -> Option<(Mat<'a>, Mat<'a>)> {
         let (group, first) = if end < (self.rows)(group) { (group, end) } else { (group + 1, 0) };

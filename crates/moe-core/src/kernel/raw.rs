@@ -18,6 +18,7 @@ use std::cell::RefCell;
 
 use crate::{Buffer, Real};
 
+use super::gemm::RowFn;
 use super::mat::Mat;
 use lanes::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -76,13 +77,25 @@ const MOST_STRIP: usize = 8;
 /// Panels that are computed together: with the strips, half of what the second-level cache holds.
 const PANELS: usize = 6;
 
-/// `a b`, or what is added to it.
+/// What the sums of a product begin with.
 #[derive(Clone, Copy, Debug)]
+pub enum Start<'a> {
+    /// 0.
+    Zero,
+    /// What there is.
+    Present,
+    /// The same numbers in every row, one for each column.
+    Row(&'a [Real]),
+}
+
+/// `c = start + a b`, and what follows.
+#[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     pub(super) a: Mat<'a>,
     pub(super) b: Mat<'a>,
-    /// Whether it is added to what there is.
-    pub(super) accumulate: bool,
+    pub(super) start: Start<'a>,
+    /// Called with parts of rows that are done: the row, the first column, and the numbers.
+    pub(super) after: Option<RowFn<'a>>,
     /// Factors of the product that this thread is likely to compute next, which they are brought near for.
     pub(super) following: Option<(Mat<'a>, Mat<'a>)>,
     /// Whether the result may go to memory past the caches, which it is too large for.
@@ -94,17 +107,17 @@ pub(super) struct Product<'a> {
 /// # Panics
 /// If the shapes do not agree with each other or with the slices, or `c` has more than [`MOST_ROWS`] rows.
 pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
-    let Product { a, b, accumulate, .. } = product;
+    let Product { a, b, .. } = product;
     assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
     assert_eq!(a.rows * b.cols, c.len(), "{a:?} times {b:?} does not fill {} elements", c.len());
     assert!(a.rows <= MOST_ROWS, "{a:?} has more than {MOST_ROWS} rows");
+    if let Start::Row(row) = product.start {
+        assert_eq!(row.len(), b.cols, "the row that {a:?} times {b:?} is added to");
+    }
     a.check();
     b.check();
-    if isa == Isa::Portable && b.rows * b.cols > LARGE {
-        return product_of_large(a, b, accumulate, c);
-    }
-    if a.cols == 0 && !accumulate {
-        c.fill(0.0);
+    if a.cols == 0 || isa == Isa::Portable && b.rows * b.cols > LARGE {
+        return product_of_large(product, c);
     }
     SCRATCH.with_borrow_mut(|scratch| {
         let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
@@ -134,19 +147,27 @@ use matrixmultiply::sgemm as gemm_of_large;
 #[cfg(feature = "f64")]
 use matrixmultiply::dgemm as gemm_of_large;
 
-/// [`product`] after its checks.
-fn product_of_large(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
+/// [`product`] after its checks, for factors of any size.
+fn product_of_large(product: Product<'_>, c: &mut [Real]) {
+    let Product { a, b, start, after, .. } = product;
+    match start {
+        Start::Zero => c.fill(0.0),
+        Start::Present => {}
+        Start::Row(row) => c.chunks_exact_mut(b.cols).for_each(|c| c.copy_from_slice(row)),
+    }
     let strides = |m: Mat<'_>| (m.row_stride as isize, m.col_stride as isize);
     let ((a_row, a_col), (b_row, b_col)) = (strides(a), strides(b));
     let (m, k, n) = (a.rows, a.cols, b.cols);
-    let beta = if accumulate { 1.0 } else { 0.0 };
     let (a, b) = (a.data.as_ptr(), b.data.as_ptr());
     // SAFETY: `Mat::check` has shown that every element of `a` and `b` lies inside its slice, and `c` holds m * n
     // elements with strides (n, 1). `c` is borrowed mutably, so it overlaps neither. Strides fit isize because slices
     // are no longer than isize::MAX bytes.
     unsafe {
         let c = c.as_mut_ptr();
-        gemm_of_large(m, k, n, 1.0, a, a_row, a_col, b, b_row, b_col, beta, c, n as isize, 1);
+        gemm_of_large(m, k, n, 1.0, a, a_row, a_col, b, b_row, b_col, 1.0, c, n as isize, 1);
+    }
+    if let Some(after) = after {
+        c.chunks_exact_mut(n).enumerate().for_each(|(row, c)| after(row, 0, c));
     }
 }
 
@@ -283,7 +304,8 @@ mod tests {
                     for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
                         let mut c = Buffer::filled(m * n, 1.0);
                         let stream = !accumulate;
-                        let of = Product { a: x, b: y, accumulate, following, stream };
+                        let start = if accumulate { Start::Present } else { Start::Zero };
+                        let of = Product { a: x, b: y, start, after: None, following, stream };
                         product(isa, of, &mut c);
                         for (at, &got) in c.iter().enumerate() {
                             let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
@@ -301,7 +323,8 @@ mod tests {
     fn a_matrix_larger_than_its_slice_is_refused() {
         let data = [0.0; 5];
         let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
-        let of = Product { a, b, accumulate: false, following: None, stream: false };
+        let (start, after, following) = (Start::Zero, None, None);
+        let of = Product { a, b, start, after, following, stream: false };
         product(Isa::Portable, of, &mut [0.0; 2]);
     }
 }

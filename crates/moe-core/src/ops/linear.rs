@@ -1,4 +1,4 @@
-use crate::kernel::{Around, RowsFn, gemm_groups, sum_axis};
+use crate::kernel::{Around, RowFn, Start, gemm_groups, sum_axis};
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
@@ -8,13 +8,6 @@ use super::rectifier::Rectifier;
 
 struct Linear {
     rectifier: Option<Rectifier>,
-}
-
-/// Every row of a matrix in `out` (with `bias.len()` columns) set to `bias`.
-pub(super) fn fill_rows(out: &mut [Real], bias: &[Real]) {
-    for row in out.chunks_exact_mut(bias.len().max(1)) {
-        row.copy_from_slice(bias);
-    }
 }
 
 /// y = x W + b, or x W without a bias: what [`Var::linear`] and [`Var::matmul`] compute, without a tape.
@@ -28,7 +21,7 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]
     affine_then(x, weight, bias, None, y);
 }
 
-/// [`affine`], and then `after` on blocks of rows, given the number of the first of them.
+/// [`affine`], and then `after` on every number, given the row and the first column of some of them.
 ///
 /// # Shapes
 /// As `affine`.
@@ -39,7 +32,7 @@ pub fn affine_then(
     x: &Tensor,
     weight: &Tensor,
     bias: Option<&Tensor>,
-    after: Option<RowsFn<'_>>,
+    after: Option<RowFn<'_>>,
     y: &mut [Real],
 ) {
     if let Some(bias) = bias {
@@ -51,8 +44,8 @@ pub fn affine_then(
             bias.shape()
         );
     }
-    let before = bias.map(|bias| move |_, rows: &mut [Real]| fill_rows(rows, bias.as_slice()));
-    let around = Around { before: before.as_ref().map(|before| before as _), after };
+    let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
+    let around = Around { start: Some(&start), after };
     gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(weight)), around, y);
 }
 
@@ -65,7 +58,7 @@ impl Operator for Linear {
         let (x, w, b) = (inputs[0], inputs[1], inputs[2]);
         let mut y = Tensor::unspecified([x.rows(), w.cols()]);
         let after = self.rectifier.as_ref().map(|rectifier| {
-            move |first, rows: &mut [Real]| rectifier.forward(first, rows, w.cols())
+            move |row, col, values: &mut [Real]| rectifier.forward(row, col, values)
         });
         affine_then(x, w, Some(b), after.as_ref().map(|after| after as _), y.as_mut_slice());
         y

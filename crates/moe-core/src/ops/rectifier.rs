@@ -1,5 +1,5 @@
 use crate::kernel::{Loops, for_row_blocks, wide};
-use crate::random::{DropoutDraws, Philox, drop_row};
+use crate::random::{DropoutDraws, Philox, drop_columns};
 use crate::{Buffer, Real, Tensor};
 
 /// max(x, 0) and dropout, in the same pass over the rows of an operator's output. No mask is kept: an output is positive
@@ -30,15 +30,12 @@ impl Rectifier {
         Rectifier { dropout }
     }
 
-    /// The rows from `first` on, in place.
-    pub(super) fn forward(&self, first: usize, rows: &mut [Real], cols: usize) {
-        relu(rows);
-        if let Some(dropout) = &self.dropout {
-            for (r, values) in rows.chunks_exact_mut(cols).enumerate() {
-                let row = first + r;
-                let expert = dropout.experts.as_ref().map_or(0, |experts| experts[row]);
-                drop_row(dropout.philox, dropout.row_ids[row], expert, dropout.rate, values);
-            }
+    /// Some numbers of a row, from column `first` on, in place.
+    pub(super) fn forward(&self, row: usize, first: usize, values: &mut [Real]) {
+        relu(values);
+        if let Some(Dropout { rate, philox, row_ids, experts }) = &self.dropout {
+            let expert = experts.as_ref().map_or(0, |experts| experts[row]);
+            drop_columns(*philox, (row_ids[row], expert), *rate, first, values);
         }
     }
 

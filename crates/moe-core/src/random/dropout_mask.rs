@@ -37,17 +37,26 @@ pub struct DropoutDraws<'a> {
 
 const LANES: usize = 16;
 
+/// Columns of a block of words.
+const CHUNK: usize = 4 * LANES;
+
 /// Writes the dropout factors of one row: 0 with probability `rate`, else 1/(1 - `rate`).
 ///
 /// Column c takes word `(c / 16) % 4` of the block with counter (row, expert, `16 (c / 64) + c % 16`); the
 /// factor is 0 where the upper 24 bits of that word, as a number in [0, 1), are below `rate`.
 pub fn keep_mask(philox: Philox, row: u64, expert: u32, rate: Real, out: &mut [Real]) {
-    wide(Factors::<false> { philox, row, expert, rate, out });
+    wide(Factors::<false> { philox, row, expert, rate, first: 0, out });
 }
 
-/// Multiplies a row by the factors of [`keep_mask`].
-pub(crate) fn drop_row(philox: Philox, row: u64, expert: u32, rate: Real, values: &mut [Real]) {
-    wide(Factors::<true> { philox, row, expert, rate, out: values });
+/// Multiplies the columns of a row, with its id and expert, from `first` on by the factors of [`keep_mask`].
+pub(crate) fn drop_columns(
+    philox: Philox,
+    (row, expert): (u64, u32),
+    rate: Real,
+    first: usize,
+    values: &mut [Real],
+) {
+    wide(Factors::<true> { philox, row, expert, rate, first, out: values });
 }
 
 /// The factors of a row, or their products with what stands there.
@@ -56,6 +65,8 @@ struct Factors<'a, const MULTIPLY: bool> {
     row: u64,
     expert: u32,
     rate: Real,
+    /// Column that `out` begins with.
+    first: usize,
     out: &'a mut [Real],
 }
 
@@ -66,19 +77,22 @@ impl<const MULTIPLY: bool> Loops for Factors<'_, MULTIPLY> {
     fn run(self) {
         let threshold = (self.rate * 16_777_216.0).round() as u32;
         let keep = 1.0 / (1.0 - self.rate);
-        for (chunk, columns) in self.out.chunks_mut(4 * LANES).enumerate() {
+        let (mut column, mut rest) = (self.first, self.out);
+        while !rest.is_empty() {
+            let (chunk, skipped) = (column / CHUNK, column % CHUNK);
             let words = self.philox.lanes([
                 [self.row as u32; LANES],
                 [(self.row >> 32) as u32; LANES],
                 [self.expert; LANES],
                 std::array::from_fn(|l| (chunk * LANES + l) as u32),
             ]);
-            for (group, lane) in columns.chunks_mut(LANES).zip(&words) {
-                for (value, word) in group.iter_mut().zip(lane) {
-                    let factor = if word >> 8 < threshold { 0.0 } else { keep };
-                    *value = if MULTIPLY { *value * factor } else { factor };
-                }
+            let count = rest.len().min(CHUNK - skipped);
+            let (columns, others) = rest.split_at_mut(count);
+            for (value, word) in columns.iter_mut().zip(&words.as_flattened()[skipped..]) {
+                let factor = if word >> 8 < threshold { 0.0 } else { keep };
+                *value = if MULTIPLY { *value * factor } else { factor };
             }
+            (column, rest) = (column + count, others);
         }
     }
 }

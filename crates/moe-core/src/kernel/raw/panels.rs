@@ -8,7 +8,7 @@ use super::ahead::Ahead;
 use super::lanes::Lanes;
 use super::pack::{pack_panel, pack_strips};
 use super::tile::{Tile, strip};
-use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product};
+use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
 
 /// Up to so many rows asking for the next factors in advance pays: with more, copying them is a small part.
 const AHEAD_ROWS: usize = 128;
@@ -64,12 +64,76 @@ impl Group {
         &self.panels[..self.count]
     }
 
-    fn first(&self) -> usize {
-        self.panels[0].first
-    }
-
     fn last(&self) -> &Panel {
         &self.panels[self.count - 1]
+    }
+}
+
+/// Where the numbers of a block of the inner dimension and a group of panels are.
+struct Place<'p> {
+    product: Product<'p>,
+    block: Range<usize>,
+    /// First column of the group.
+    first: usize,
+    sums: Start<'p>,
+    /// Strips of `a`, if it has been copied.
+    strips: Option<*const Real>,
+    /// Whether tiles can read `b` where it stands.
+    in_place: bool,
+    /// Whether it is to be copied.
+    copies: bool,
+    packed: *mut Real,
+    /// In the place of columns of `c`, where a panel has more.
+    narrow: *mut Real,
+    c: *mut Real,
+    stream: bool,
+}
+
+impl Place<'_> {
+    /// The operands of a panel from a row on that begins a strip of `ROWS` rows.
+    ///
+    /// # Safety
+    /// The row, the columns of the panel and the block lie inside `a`, `b` and `c`, whose sizes have been checked, and what
+    /// has been copied lies where it belongs.
+    #[inline(always)]
+    unsafe fn tile<L: Lanes, const ROWS: usize>(&self, panel: &Panel, row: usize) -> Tile {
+        let Product { a, b, .. } = self.product;
+        let (inner, width) = (self.block.len(), panel.width::<L>());
+        // SAFETY: the caller vouches for the numbers. Strips are `ROWS * inner` numbers each. Tiles read `b` in place only if
+        // its rows have `width` contiguous columns from the panel's first. `packed` holds PANELS panels of at most INNER_BLOCK
+        // rows; what is copied there in passing is copied by the first strip, which has `ROWS` rows as there are many.
+        // `narrow` holds MOST_ROWS * MOST_COLUMNS numbers, and there are at most MOST_ROWS rows. A `Start::Row` is as long as
+        // a row of `c`.
+        unsafe {
+            let (a, a_row, a_col) = match self.strips {
+                Some(strips) => (strips.add(row * inner), 1, ROWS),
+                None => {
+                    let from = row * a.row_stride + self.block.start * a.col_stride;
+                    (a.data.as_ptr().add(from), a.row_stride, a.col_stride)
+                }
+            };
+            let copied = self.packed.add((panel.first - self.first) * inner);
+            let (b, b_row, copy) = if self.in_place && (row == 0 || !self.copies) {
+                let from = self.block.start * b.row_stride + panel.first;
+                let copy = if self.copies { copied } else { std::ptr::null_mut() };
+                (b.data.as_ptr().add(from), b.row_stride, copy)
+            } else {
+                (copied.cast_const(), width, std::ptr::null_mut())
+            };
+            let cols = self.product.b.cols;
+            let is_narrow = panel.cols < width;
+            let (c, c_row) = match is_narrow {
+                true => (self.narrow.add(row * width), width),
+                false => (self.c.add(row * cols + panel.first), cols),
+            };
+            let (start, start_row) = match self.sums {
+                Start::Zero => (std::ptr::null(), 0),
+                Start::Row(sums) if !is_narrow => (sums.as_ptr().add(panel.first), 0),
+                Start::Present | Start::Row(_) => (c.cast_const(), c_row),
+            };
+            let stream = self.stream;
+            Tile { inner, a, a_row, a_col, b, b_row, copy, c, c_row, start, start_row, stream }
+        }
     }
 }
 
@@ -94,7 +158,8 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     let stream = product.stream && inner <= INNER_BLOCK && can_stream::<L>(c, cols);
     for start in (0..inner).step_by(INNER_BLOCK) {
         let block = start..inner.min(start + INNER_BLOCK);
-        let accumulate = product.accumulate || start > 0;
+        let sums = if start > 0 { Start::Present } else { product.start };
+        let after = product.after.filter(|_| block.end == inner);
         if in_strips {
             // SAFETY: as for this function.
             unsafe { pack_strips::<L, ROWS>(a, block.clone(), strips) };
@@ -102,77 +167,53 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         let mut first = 0;
         while first < cols {
             let group = Group::new::<L, VECTORS>(first, cols);
-            let last = *group.last();
-            first = last.end();
+            let last = group.last();
+            let of_group = first..last.end();
             let width = last.width::<L>();
             let is_narrow = last.cols < width;
-            // If tiles can read `b` where it stands, those of the first strip copy it in passing.
             let in_place = b.col_stride == 1 && !is_narrow;
             if !in_place {
                 for panel in group.panels() {
+                    let to = &mut packed[(panel.first - first) * block.len()..];
                     let (cols, width) = (panel.first..panel.end(), panel.width::<L>());
-                    let to = &mut packed[(panel.first - group.first()) * block.len()..];
                     // SAFETY: as for this function.
                     unsafe { pack_panel::<L>(b, block.clone(), cols, width, to) };
                 }
             }
-            if is_narrow && accumulate {
+            if is_narrow {
                 for (row, c) in narrow.chunks_exact_mut(width).zip(c.chunks_exact(cols)) {
-                    row[..last.cols].copy_from_slice(&c[last.first..last.end()]);
+                    let from = match sums {
+                        Start::Zero => break,
+                        Start::Present => c,
+                        Start::Row(row) => row,
+                    };
+                    row[..last.cols].copy_from_slice(&from[last.first..last.end()]);
                 }
             }
             let mut ahead = match copies && rows <= AHEAD_ROWS {
                 true => what_follows::<L, VECTORS>(&product, &block, last.end()),
                 false => Ahead::NOTHING,
             };
-            let (copies_of_b, spare, out) =
-                (packed.as_mut_ptr(), narrow.as_mut_ptr(), c.as_mut_ptr());
+            let place = Place {
+                product,
+                block: block.clone(),
+                first,
+                sums,
+                strips: in_strips.then_some(strips.as_ptr()),
+                in_place,
+                copies,
+                packed: packed.as_mut_ptr(),
+                narrow: narrow.as_mut_ptr(),
+                c: c.as_mut_ptr(),
+                stream,
+            };
             for row in (0..rows).step_by(ROWS) {
                 let height = ROWS.min(rows - row);
                 for panel in group.panels() {
-                    // SAFETY: `a` is either read in place, where it has `rows` rows and at least `block.end` columns
-                    // (checked), or from the strips, of which there are as many as `rows` need, `ROWS * block.len()`
-                    // numbers each. `b` is either read in place, where the rows of the block have `width` contiguous
-                    // columns from the panel's first, or from `packed`, which holds `PANELS` times `block.len() * width`
-                    // numbers; what is copied there in passing is copied by the first strip, which has `ROWS` rows as
-                    // there are many. `c` holds `rows * cols` numbers and the panel's columns lie inside; `narrow` holds
-                    // MOST_ROWS * MOST_COLUMNS, and there are at most MOST_ROWS rows.
+                    // SAFETY: `row` is below `rows`, the panel's columns are below `cols`, and the block was made for `inner`;
+                    // what is not read in place has just been copied.
                     unsafe {
-                        let (a, a_row, a_col) = match in_strips {
-                            true => (strips.as_ptr().add(row * block.len()), 1, ROWS),
-                            false => {
-                                let from = row * a.row_stride + block.start * a.col_stride;
-                                (a.data.as_ptr().add(from), a.row_stride, a.col_stride)
-                            }
-                        };
-                        let width = panel.width::<L>();
-                        let copied = copies_of_b.add((panel.first - group.first()) * block.len());
-                        let (b, b_row, copy) = match in_place && (row == 0 || !copies) {
-                            true => {
-                                let from = block.start * b.row_stride + panel.first;
-                                let copy = if copies { copied } else { std::ptr::null_mut() };
-                                (b.data.as_ptr().add(from), b.row_stride, copy)
-                            }
-                            false => (copied.cast_const(), width, std::ptr::null_mut()),
-                        };
-                        let (c, c_row) = match panel.cols == width {
-                            true => (out.add(row * cols + panel.first), cols),
-                            false => (spare.add(row * width), width),
-                        };
-                        let inner = block.len();
-                        let at = Tile {
-                            inner,
-                            a,
-                            a_row,
-                            a_col,
-                            b,
-                            b_row,
-                            copy,
-                            c,
-                            c_row,
-                            accumulate,
-                            stream,
-                        };
+                        let at = place.tile::<L, ROWS>(panel, row);
                         match panel.vectors {
                             1 => strip::<L, ROWS, 1>(height, at, &mut ahead),
                             2 => strip::<L, ROWS, 2>(height, at, &mut ahead),
@@ -180,12 +221,28 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                         }
                     }
                 }
-            }
-            if is_narrow {
-                for (row, c) in narrow.chunks_exact(width).zip(c.chunks_exact_mut(cols)) {
-                    c[last.first..last.end()].copy_from_slice(&row[..last.cols]);
+                if let (Some(after), false) = (after, is_narrow) {
+                    for row in row..row + height {
+                        // SAFETY: a row of `c` has these columns, and nothing else refers to them now.
+                        let done = unsafe {
+                            let from = place.c.add(row * cols + first);
+                            std::slice::from_raw_parts_mut(from, of_group.len())
+                        };
+                        after(row, first, done);
+                    }
                 }
             }
+            if is_narrow {
+                for (i, (row, c)) in
+                    narrow.chunks_exact(width).zip(c.chunks_exact_mut(cols)).enumerate()
+                {
+                    c[last.first..last.end()].copy_from_slice(&row[..last.cols]);
+                    if let Some(after) = after {
+                        after(i, first, &mut c[of_group.clone()]);
+                    }
+                }
+            }
+            first = of_group.end;
         }
     }
     if stream {

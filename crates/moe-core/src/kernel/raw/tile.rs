@@ -18,7 +18,10 @@ pub(super) struct Tile {
     pub(super) copy: *mut Real,
     pub(super) c: *mut Real,
     pub(super) c_row: usize,
-    pub(super) accumulate: bool,
+    /// What the sums begin with: zeros if it is null.
+    pub(super) start: *const Real,
+    /// From a row of it to the next; 0 if all rows begin alike, with zeros too.
+    pub(super) start_row: usize,
     /// Whether `c` goes to memory past the caches.
     pub(super) stream: bool,
 }
@@ -26,12 +29,12 @@ pub(super) struct Tile {
 /// Steps of the inner dimension from one request for what is read later to the next.
 const STEPS: usize = 16;
 
-/// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = a b`, or `c += a b`.
+/// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = start + a b`.
 ///
 /// # Safety
 /// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
-/// from `p * b_row`; `c` for reads and writes of `VECTORS` registers from `i * c_row`, and overlaps neither. If `COPY`,
-/// `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
+/// from `p * b_row`; `c` for writes of `VECTORS` registers from `i * c_row`, and overlaps neither; `start` is null or valid for
+/// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
 /// is aligned to its size.
 #[inline(always)]
 unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
@@ -41,10 +44,10 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bo
     let mut sums = [[L::zero(); VECTORS]; ROWS];
     // SAFETY: every address is one that the caller vouches for.
     unsafe {
-        if t.accumulate {
+        if !t.start.is_null() {
             for i in 0..ROWS {
                 for v in 0..VECTORS {
-                    sums[i][v] = L::load(t.c.add(i * t.c_row + v * L::WIDTH));
+                    sums[i][v] = L::load(t.start.add(i * t.start_row + v * L::WIDTH));
                 }
             }
         }
@@ -99,7 +102,8 @@ pub(super) unsafe fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         }
         let mut done = 0;
         while done < rows {
-            let at = Tile { a: t.a.add(done * t.a_row), c: t.c.add(done * t.c_row), ..t };
+            let (a, c) = (t.a.add(done * t.a_row), t.c.add(done * t.c_row));
+            let at = Tile { a, c, start: t.start.wrapping_add(done * t.start_row), ..t };
             done += match rows - done {
                 4.. => {
                     tile::<L, 4, VECTORS, false>(at, ahead);

@@ -1,8 +1,7 @@
 use std::sync::Arc;
 
 use crate::dispatch::ExpertPlan;
-use crate::kernel::{Around, Mat, RowsFn, for_pieces, gemm_groups, sum_axis};
-use crate::ops::linear::fill_rows;
+use crate::kernel::{Around, Mat, RowFn, Start, for_pieces, gemm_groups, sum_axis};
 use crate::ops::rectifier::Rectifier;
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
@@ -26,8 +25,8 @@ fn of_expert(weight: &Tensor, expert: usize) -> Mat<'_> {
     Mat::new(&weight.as_slice()[expert * size..(expert + 1) * size], inputs, outputs)
 }
 
-/// x W + b of every slot with the weights of its expert, and then `after` on blocks of rows, given the number of the first
-/// slot: what [`Var::grouped_linear`] computes, without a tape.
+/// x W + b of every slot with the weights of its expert, and then `after` on every number, given the slot and the first
+/// column of some of them: what [`Var::grouped_linear`] computes, without a tape.
 ///
 /// The slots of a plan for one row are computed one after the other on the calling thread; x may then be that row alone.
 ///
@@ -41,7 +40,7 @@ pub fn grouped_affine(
     weight: &Tensor,
     bias: &Tensor,
     plan: &ExpertPlan,
-    after: Option<RowsFn<'_>>,
+    after: Option<RowFn<'_>>,
     y: &mut [Real],
 ) {
     let is_one_row = plan.rows() == 1;
@@ -64,20 +63,20 @@ pub fn grouped_affine(
         for (slot, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
             let expert = plan.slot_experts()[slot] as usize;
             let row = Mat::new(x.row(if x.rows() == 1 { 0 } else { slot }), 1, x.cols());
-            let before = |_, row: &mut [Real]| fill_rows(row, bias.row(expert));
-            let after = after.map(|after| move |_, row: &mut [Real]| after(slot, row));
+            let start = |_| Start::Row(bias.row(expert));
+            let after = after.map(|after| move |_, col, y: &mut [Real]| after(slot, col, y));
             let after = after.as_ref().map(|after| after as _);
-            let around = Around { before: Some(&before), after };
+            let around = Around { start: Some(&start), after };
             gemm_groups(1, |_| 1, |_| (row, of_expert(weight, expert)), around, y);
         }
         return;
     }
-    let before = |expert, rows: &mut [Real]| fill_rows(rows, bias.row(expert));
+    let start = |expert| Start::Row(bias.row(expert));
     gemm_groups(
         plan.num_experts(),
         |e| plan.slots_of_expert(e).len(),
         |e| (slots(plan, x, e), of_expert(weight, e)),
-        Around { before: Some(&before), after },
+        Around { start: Some(&start), after },
         y,
     );
 }
@@ -92,7 +91,7 @@ impl Operator for GroupedLinear {
         let outputs = w.cols();
         let mut y = Tensor::unspecified([self.plan.slots(), outputs]);
         let after = self.rectifier.as_ref().map(|rectifier| {
-            move |first, rows: &mut [Real]| rectifier.forward(first, rows, outputs)
+            move |slot, col, values: &mut [Real]| rectifier.forward(slot, col, values)
         });
         let after = after.as_ref().map(|after| after as _);
         grouped_affine(x, w, b, &self.plan, after, y.as_mut_slice());
