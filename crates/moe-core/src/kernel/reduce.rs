@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::Real;
 
 use super::parallel::{ROW_BLOCK, for_pieces, is_worthwhile};
+use super::rows::add;
 
 /// Elements that are added up in chains; what is longer is halved.
 const LEAF: usize = 128;
@@ -13,8 +14,8 @@ const LANES: usize = 16;
 /// Rows that are added up in chains when columns are summed.
 const ROW_LEAF: usize = 32;
 
-/// Columns that are summed together.
-const RUN: usize = 64;
+/// Columns that are summed together: several lines of memory that lie side by side.
+const RUN: usize = 256;
 
 /// Where a range that is too long for a leaf is cut: both parts depend on its length alone.
 fn middle(range: &Range<usize>) -> usize {
@@ -155,7 +156,7 @@ fn sum_columns(matrix: &[Real], cols: usize, rows: Range<usize>, first: usize, o
         out.fill(0.0);
         for row in rows {
             let values = &matrix[row * cols + first..][..out.len()];
-            out.iter_mut().zip(values).for_each(|(sum, v)| *sum += v);
+            add(out, values);
         }
         return;
     }
@@ -164,7 +165,7 @@ fn sum_columns(matrix: &[Real], cols: usize, rows: Range<usize>, first: usize, o
     let right = &mut right[..out.len()];
     sum_columns(matrix, cols, rows.start..middle, first, out);
     sum_columns(matrix, cols, middle..rows.end, first, right);
-    out.iter_mut().zip(right).for_each(|(sum, v)| *sum += *v);
+    add(out, right);
 }
 
 /// The largest of `values` `[outer, length, inner]` over the middle axis, as [`max`].
