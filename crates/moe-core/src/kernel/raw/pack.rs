@@ -65,15 +65,30 @@ pub(super) unsafe fn pack_strips<L: Lanes, const ROWS: usize>(
 ) {
     let count = cols.len();
     if a.row_stride == 1 {
-        // Along the rows of a matrix that stands transposed.
-        for (i, col) in cols.enumerate() {
-            let from = &a.data[col * a.col_stride..][..a.rows];
-            let whole = from.as_chunks::<ROWS>();
-            for (strip, rows) in whole.0.iter().enumerate() {
-                strips[(strip * count + i) * ROWS..][..ROWS].copy_from_slice(rows);
+        // Along the rows of a matrix that stands transposed, a few at a time, so that what is written for a strip lies side
+        // by side.
+        let column =
+            |i: usize| a.data[(cols.start + i) * a.col_stride..][..a.rows].as_chunks::<ROWS>();
+        let mut done = 0;
+        while done + SQUARE <= count {
+            let columns: [_; SQUARE] = std::array::from_fn(|i| column(done + i).0);
+            for strip in 0..a.rows / ROWS {
+                let out = &mut strips[(strip * count + done) * ROWS..][..SQUARE * ROWS];
+                let out = out.as_chunks_mut::<ROWS>().0;
+                for i in 0..SQUARE {
+                    out[i] = columns[i][strip];
+                }
             }
-            let last = &mut strips[(whole.0.len() * count + i) * ROWS..][..whole.1.len()];
-            last.copy_from_slice(whole.1);
+            done += SQUARE;
+        }
+        for i in 0..count {
+            let (whole, rest) = column(i);
+            if i >= done {
+                for (strip, rows) in whole.iter().enumerate() {
+                    strips[(strip * count + i) * ROWS..][..ROWS].copy_from_slice(rows);
+                }
+            }
+            strips[(whole.len() * count + i) * ROWS..][..rest.len()].copy_from_slice(rest);
         }
         return;
     }
