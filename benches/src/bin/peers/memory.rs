@@ -28,7 +28,7 @@ pub(crate) fn training(report: &Report) {
         training.step(&batches);
     }
     let after = resident().expect("the system said before");
-    let parameters = (training.model.parameter_count() * size_of::<f32>()) as f64;
+    let parameters = (training.model.parameter_count() * size_of::<moe_core::Real>()) as f64;
     let megabytes = |bytes: f64| rounded(bytes / 1e6);
     // Values, gradients and two moments.
     let state = 4.0 * parameters;
