@@ -74,7 +74,7 @@ pub(super) const MOST_ROWS: usize = 512;
 /// At least the rows of a strip of any instruction set.
 const MOST_STRIP: usize = 8;
 
-/// Panels that are computed together: with the strips, half of what the second-level cache holds.
+/// Panels that are computed together: with the strips, less than a megabyte, which second-level caches hold.
 const PANELS: usize = 6;
 
 /// What the sums of a product begin with.
