@@ -29,7 +29,8 @@ pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 pub struct Around<'f> {
     /// What the product of a group is added to; nothing if there is no such function.
     pub start: Option<&'f (dyn Fn(usize) -> Start<'f> + Sync)>,
-    /// Called once with every number.
+    /// Called once with every number. It must not compute products or start parallel work of its own: the thread's room
+    /// for copied factors is in use.
     pub after: Option<RowFn<'f>>,
 }
 

@@ -150,11 +150,14 @@ use matrixmultiply::dgemm as gemm_of_large;
 /// [`product`] after its checks, for factors of any size.
 fn product_of_large(product: Product<'_>, c: &mut [Real]) {
     let Product { a, b, start, after, .. } = product;
-    match start {
-        Start::Zero => c.fill(0.0),
-        Start::Present => {}
-        Start::Row(row) => c.chunks_exact_mut(b.cols).for_each(|c| c.copy_from_slice(row)),
-    }
+    let beta = match start {
+        Start::Zero => 0.0,
+        Start::Present => 1.0,
+        Start::Row(row) => {
+            c.chunks_exact_mut(b.cols).for_each(|c| c.copy_from_slice(row));
+            1.0
+        }
+    };
     let strides = |m: Mat<'_>| (m.row_stride as isize, m.col_stride as isize);
     let ((a_row, a_col), (b_row, b_col)) = (strides(a), strides(b));
     let (m, k, n) = (a.rows, a.cols, b.cols);
@@ -164,7 +167,7 @@ fn product_of_large(product: Product<'_>, c: &mut [Real]) {
     // are no longer than isize::MAX bytes.
     unsafe {
         let c = c.as_mut_ptr();
-        gemm_of_large(m, k, n, 1.0, a, a_row, a_col, b, b_row, b_col, 1.0, c, n as isize, 1);
+        gemm_of_large(m, k, n, 1.0, a, a_row, a_col, b, b_row, b_col, beta, c, n as isize, 1);
     }
     if let Some(after) = after {
         c.chunks_exact_mut(n).enumerate().for_each(|(row, c)| after(row, 0, c));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Real;
 
 use super::super::mat::Mat;
-use super::lanes::Lanes;
+use super::lanes::prefetch;
 
 /// Numbers of a line of the caches.
 const LINE: usize = 64 / size_of::<Real>();
@@ -58,11 +58,11 @@ impl Ahead {
 
     /// Asks for the next run.
     #[inline(always)]
-    pub(super) fn request<L: Lanes>(&mut self) {
+    pub(super) fn request(&mut self) {
         let region = &mut self.now;
         if region.runs > 0 {
             for line in 0..region.lines {
-                L::prefetch(region.at.wrapping_add(line * LINE));
+                prefetch(region.at.wrapping_add(line * LINE));
             }
             region.at = region.at.wrapping_add(region.stride);
             region.runs -= 1;

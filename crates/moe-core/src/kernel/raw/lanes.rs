@@ -23,20 +23,13 @@ pub(super) trait Lanes {
     /// Stores past the caches, where that is possible.
     ///
     /// # Safety
-    /// `to` is valid for writing `WIDTH` numbers and aligned to the size of a register; [`Lanes::end_stream`] is called
+    /// `to` is valid for writing `WIDTH` numbers and aligned to the size of a register; [`end_stream`] is called
     /// before anything else reads them.
     #[inline(always)]
     unsafe fn stream(to: *mut Real, vector: Self::Vector) {
         // SAFETY: the caller vouches for more.
         unsafe { Self::store(to, vector) }
     }
-
-    /// Waits until what went past the caches has arrived.
-    fn end_stream() {}
-
-    /// Asks for a line of the caches; the address need not be valid.
-    #[inline(always)]
-    fn prefetch(_at: *const Real) {}
 
     /// Writes the transpose of a [`SQUARE`].
     ///
@@ -51,6 +44,26 @@ pub(super) trait Lanes {
                 unsafe { *to.add(row * to_stride + col) = *from.add(col * from_stride + row) };
             }
         }
+    }
+}
+
+/// Waits until what [`Lanes::stream`] has written has arrived.
+pub(super) fn end_stream() {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: every processor of this architecture has the instruction.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}
+
+/// Asks for a line of the caches; the address need not be valid.
+#[inline(always)]
+pub(super) fn prefetch(_at: *const Real) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: every processor of this architecture has the instruction, a hint that reads nothing.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T1>(_at.cast());
     }
 }
 
@@ -91,8 +104,6 @@ impl Lanes for Portable {
 /// The vector types of x86-64. Their arithmetic is used only inside functions that enable the instruction set.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
-
-    use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch, _mm_sfence};
 
     use super::{Lanes, Real};
 
@@ -192,16 +203,6 @@ pub(super) mod x86 {
             // SAFETY: see `zero`; the caller vouches for the numbers and the alignment.
             unsafe { stream256(to, vector) }
         }
-        #[inline(always)]
-        fn end_stream() {
-            // SAFETY: see `zero`.
-            unsafe { _mm_sfence() }
-        }
-        #[inline(always)]
-        fn prefetch(at: *const Real) {
-            // SAFETY: see `zero`; a hint reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
-        }
         #[cfg(not(feature = "f64"))]
         #[inline(always)]
         unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -243,16 +244,6 @@ pub(super) mod x86 {
         unsafe fn stream(to: *mut Real, vector: V512) {
             // SAFETY: see `zero`; the caller vouches for the numbers and the alignment.
             unsafe { stream512(to, vector) }
-        }
-        #[inline(always)]
-        fn end_stream() {
-            // SAFETY: see `zero`.
-            unsafe { _mm_sfence() }
-        }
-        #[inline(always)]
-        fn prefetch(at: *const Real) {
-            // SAFETY: see `zero`; a hint reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
         }
         #[cfg(not(feature = "f64"))]
         #[inline(always)]

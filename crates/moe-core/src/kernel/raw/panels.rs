@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Real;
 
 use super::ahead::Ahead;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
 use super::tile::{Tile, strip};
 use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
@@ -246,7 +246,7 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         }
     }
     if stream {
-        L::end_stream();
+        end_stream();
     }
 }
 

@@ -54,7 +54,7 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bo
         let mut from = 0;
         while from < t.inner {
             let to = t.inner.min(from + STEPS);
-            ahead.request::<L>();
+            ahead.request();
             for p in from..to {
                 let b = t.b.add(p * t.b_row);
                 let mut row = [L::zero(); VECTORS];
