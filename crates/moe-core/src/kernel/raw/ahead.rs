@@ -10,7 +10,7 @@ use super::lanes::prefetch;
 /// Numbers of a line of the caches.
 const LINE: usize = 64 / size_of::<Real>();
 
-/// Lines of a request; what a region has beyond is left to the machine.
+/// Most lines of a request: what is on its way fills the same places as what the present tile waits for.
 const MOST_LINES: usize = 16;
 
 /// Part of a matrix, as it lies in memory.
@@ -18,13 +18,16 @@ const MOST_LINES: usize = 16;
 struct Region {
     at: *const Real,
     stride: usize,
+    /// Lines of a run.
     lines: usize,
-    /// Runs of lines that are left.
+    /// Lines of this run that have been asked for.
+    asked: usize,
+    /// Runs that are left, this one among them.
     runs: usize,
 }
 
 impl Region {
-    const NOTHING: Region = Region { at: std::ptr::null(), stride: 0, lines: 0, runs: 0 };
+    const NOTHING: Region = Region { at: std::ptr::null(), stride: 0, lines: 0, asked: 0, runs: 0 };
 
     fn of(m: Mat<'_>, rows: Range<usize>, cols: Range<usize>) -> Self {
         let first = rows.start * m.row_stride + cols.start * m.col_stride;
@@ -33,22 +36,25 @@ impl Region {
             1 => (cols.len(), rows.len(), m.row_stride),
             _ => (rows.len(), cols.len(), m.col_stride),
         };
-        Region { at, stride, lines: run.div_ceil(LINE).min(MOST_LINES), runs }
+        Region { at, stride, lines: run.div_ceil(LINE), asked: 0, runs }
     }
 }
 
-/// What is asked for, a run of lines at a time.
+/// What is asked for, a few lines at a time.
 pub(super) struct Ahead {
     now: Region,
     then: Region,
+    /// Lines of a request.
+    pace: usize,
 }
 
 impl Ahead {
-    pub(super) const NOTHING: Ahead = Ahead { now: Region::NOTHING, then: Region::NOTHING };
+    pub(super) const NOTHING: Ahead =
+        Ahead { now: Region::NOTHING, then: Region::NOTHING, pace: MOST_LINES };
 
     /// Some columns of some rows of `b`.
     pub(super) fn right(b: Mat<'_>, rows: Range<usize>, cols: Range<usize>) -> Self {
-        Ahead { now: Region::of(b, rows, cols), then: Region::NOTHING }
+        Ahead { now: Region::of(b, rows, cols), ..Ahead::NOTHING }
     }
 
     /// The columns `inner` of `a`, after what has been asked for of `b`.
@@ -56,18 +62,30 @@ impl Ahead {
         Ahead { then: Region::of(a, 0..a.rows, inner), ..self }
     }
 
-    /// Asks for the next run.
+    /// All of it in so many requests, where that can be.
+    pub(super) fn in_requests(self, requests: usize) -> Self {
+        let lines = |region: &Region| region.runs * region.lines;
+        let pace = (lines(&self.now) + lines(&self.then)).div_ceil(requests.max(1));
+        Ahead { pace: pace.min(MOST_LINES), ..self }
+    }
+
+    /// Asks for the next lines.
     #[inline(always)]
     pub(super) fn request(&mut self) {
         let region = &mut self.now;
         if region.runs > 0 {
-            for line in 0..region.lines {
+            let to = region.lines.min(region.asked + self.pace);
+            for line in region.asked..to {
                 prefetch(region.at.wrapping_add(line * LINE));
             }
-            region.at = region.at.wrapping_add(region.stride);
-            region.runs -= 1;
-            if region.runs == 0 {
-                self.now = std::mem::replace(&mut self.then, Region::NOTHING);
+            region.asked = to;
+            if to == region.lines {
+                region.asked = 0;
+                region.at = region.at.wrapping_add(region.stride);
+                region.runs -= 1;
+                if region.runs == 0 {
+                    self.now = std::mem::replace(&mut self.then, Region::NOTHING);
+                }
             }
         }
     }

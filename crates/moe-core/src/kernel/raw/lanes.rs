@@ -67,6 +67,17 @@ pub(super) fn prefetch(_at: *const Real) {
     }
 }
 
+/// [`prefetch`] of a line that will be written, into the nearest cache.
+#[inline(always)]
+pub(super) fn prefetch_for_writing(_at: *const Real) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: as for `prefetch`; processors that have no such hint take it for none.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_ET0>(_at.cast());
+    }
+}
+
 pub(super) struct Portable;
 
 impl Lanes for Portable {

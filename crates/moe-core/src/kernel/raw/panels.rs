@@ -7,11 +7,8 @@ use crate::Real;
 use super::ahead::Ahead;
 use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
-use super::tile::{Tile, strip};
+use super::tile::{STEPS, Tile, strip};
 use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
-
-/// Up to so many rows asking for the next factors in advance pays: with more, copying them is a small part.
-const AHEAD_ROWS: usize = 128;
 
 /// Some columns of `b` and `c`, as many as registers of a tile hold; the last ones may be fewer.
 #[derive(Clone, Copy)]
@@ -73,8 +70,9 @@ impl Group {
 struct Place<'p> {
     product: Product<'p>,
     block: Range<usize>,
-    /// First column of the group.
+    /// First column of the group, and the one after its last.
     first: usize,
+    end: usize,
     sums: Start<'p>,
     /// Strips of `a`, if it has been copied.
     strips: Option<*const Real>,
@@ -131,8 +129,28 @@ impl Place<'_> {
                 Start::Row(sums) if !is_narrow => (sums.as_ptr().add(panel.first), 0),
                 Start::Present | Start::Row(_) => (c.cast_const(), c_row),
             };
+            // The columns to the right, or the first ones of the next strip.
+            let next = match panel.end() < self.end {
+                _ if self.stream || is_narrow => std::ptr::null(),
+                true => c.wrapping_add(panel.cols).cast_const(),
+                false => self.c.wrapping_add((row + ROWS) * cols + self.first).cast_const(),
+            };
             let stream = self.stream;
-            Tile { inner, a, a_row, a_col, b, b_row, copy, c, c_row, start, start_row, stream }
+            Tile {
+                inner,
+                a,
+                a_row,
+                a_col,
+                b,
+                b_row,
+                copy,
+                c,
+                c_row,
+                start,
+                start_row,
+                next,
+                stream,
+            }
         }
     }
 }
@@ -154,7 +172,9 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     let (packed, rest) = scratch.split_at_mut(PANELS * INNER_BLOCK * MOST_COLUMNS);
     let (narrow, strips) = rest.split_at_mut(MOST_ROWS * MOST_COLUMNS);
     let copies = rows >= FEW_ROWS;
-    let in_strips = copies && cols > VECTORS * L::WIDTH;
+    // What tiles read along its rows is copied only for more than one group.
+    let group = PANELS * VECTORS * L::WIDTH;
+    let in_strips = copies && cols > if a.col_stride == 1 { group } else { VECTORS * L::WIDTH };
     let stream = product.stream && inner <= INNER_BLOCK && can_stream::<L>(c, cols);
     for start in (0..inner).step_by(INNER_BLOCK) {
         let block = start..inner.min(start + INNER_BLOCK);
@@ -190,14 +210,17 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
                     row[..last.cols].copy_from_slice(&from[last.first..last.end()]);
                 }
             }
-            let mut ahead = match copies && rows <= AHEAD_ROWS {
-                true => what_follows::<L, VECTORS>(&product, &block, last.end()),
+            let tiles = rows / ROWS * group.count;
+            let mut ahead = match copies {
+                true => what_follows::<L, VECTORS>(&product, &block, last.end())
+                    .in_requests(tiles * block.len() / STEPS),
                 false => Ahead::NOTHING,
             };
             let place = Place {
                 product,
                 block: block.clone(),
                 first,
+                end: last.end(),
                 sums,
                 strips: in_strips.then_some(strips.as_ptr()),
                 in_place,

@@ -3,7 +3,7 @@
 use crate::Real;
 
 use super::ahead::Ahead;
-use super::lanes::Lanes;
+use super::lanes::{Lanes, prefetch_for_writing};
 
 /// Where a tile's operands are.
 #[derive(Clone, Copy)]
@@ -22,12 +22,14 @@ pub(super) struct Tile {
     pub(super) start: *const Real,
     /// From a row of it to the next; 0 if all rows begin alike, with zeros too.
     pub(super) start_row: usize,
+    /// What the next tile writes, rows of it `c_row` apart, which is asked for meanwhile: nothing if it is null.
+    pub(super) next: *const Real,
     /// Whether `c` goes to memory past the caches.
     pub(super) stream: bool,
 }
 
 /// Steps of the inner dimension from one request for what is read later to the next.
-const STEPS: usize = 16;
+pub(super) const STEPS: usize = 16;
 
 /// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = start + a b`.
 ///
@@ -51,10 +53,16 @@ unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bo
                 }
             }
         }
-        let mut from = 0;
+        let (mut from, mut asked) = (0, 0);
         while from < t.inner {
             let to = t.inner.min(from + STEPS);
             ahead.request();
+            if asked < ROWS && !t.next.is_null() {
+                for v in 0..VECTORS {
+                    prefetch_for_writing(t.next.wrapping_add(asked * t.c_row + v * L::WIDTH));
+                }
+                asked += 1;
+            }
             for p in from..to {
                 let b = t.b.add(p * t.b_row);
                 let mut row = [L::zero(); VECTORS];
