@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
+use moe_core::kernel::in_pool;
 use moe_core::{Real, Tensor};
 use moe_routers::Registry;
 
@@ -175,7 +176,13 @@ impl Predictor {
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
         check(&self.input, inputs, keys.len())?;
-        self.model.infer(inputs, keys, &mut out.outputs, scratch);
+        let mut infer = || self.model.infer(inputs, keys, &mut out.outputs, scratch);
+        // A single row is done before a thread has woken.
+        if keys.len() > 1 {
+            in_pool(infer)
+        } else {
+            infer()
+        }
         out.kinds.clear();
         out.kinds.extend(self.tasks.iter().map(|task| task.kind));
         Ok(())

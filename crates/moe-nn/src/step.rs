@@ -1,5 +1,6 @@
 use moe_core::batch::{Batch, TaskSpec};
 use moe_core::dispatch::Assignments;
+use moe_core::kernel::in_pool;
 use moe_core::tape::{Gradients, Tape, Var};
 use moe_core::{Pass, Real, Tensor};
 use moe_routers::aux_loss::total_loss;
@@ -85,6 +86,17 @@ pub fn train_step(
     parts: &[Batch],
 ) -> Result<StepReport, StepError> {
     assert_eq!(at.task_weights.len(), at.tasks.len(), "one weight per task");
+    in_pool(|| step(tape, model, optimizer, at, parts))
+}
+
+/// [`train_step`] on a thread of the pool.
+fn step(
+    tape: &mut Tape,
+    model: &mut dyn Model,
+    optimizer: &mut Optimizer,
+    at: &StepContext<'_>,
+    parts: &[Batch],
+) -> Result<StepReport, StepError> {
     let mut found: Option<Found> = None;
     for part in parts {
         tape.clear();

@@ -21,6 +21,10 @@ pub fn multiply_adds() -> u64 {
     MULTIPLY_ADDS.get()
 }
 
+pub(super) fn count_multiply_adds(work: u64) {
+    MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work);
+}
+
 /// A function of a row, of all groups together, the first of some of its columns, and the numbers there.
 pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 
@@ -81,9 +85,10 @@ pub fn gemm_groups<'a>(
         all_rows += a.rows;
     }
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
-    MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work as u64);
-    let in_parallel = is_worthwhile(work);
-    let piece = if in_parallel { rows_of_piece(all_rows) } else { MOST_ROWS };
+    count_multiply_adds(work as u64);
+    let piece = rows_of_piece(all_rows);
+    let in_parallel = is_worthwhile(work) && (groups > 1 || all_rows > piece);
+    let piece = if in_parallel { piece } else { MOST_ROWS };
     let stream = size_of_val(c) >= BEYOND_CACHES && around.after.is_none();
     let task =
         Groups { groups, rows: &rows, factors: &factors, around, isa: Isa::best(), piece, stream };

@@ -2,6 +2,8 @@ use rayon::prelude::*;
 
 use crate::Real;
 
+use super::gemm::{count_multiply_adds, multiply_adds};
+
 /// Rows of a parallel piece of work.
 pub const ROW_BLOCK: usize = 64;
 
@@ -14,6 +16,27 @@ const SERIAL_BELOW: usize = 1 << 15;
 /// Whether `work` elementary operations are worth a parallel region.
 pub(super) fn is_worthwhile(work: usize) -> bool {
     work >= SERIAL_BELOW && rayon::current_num_threads() > 1
+}
+
+/// Runs `f` on one of rayon's threads, if the calling one is not: each parallel region in it then begins at once, where
+/// it otherwise waits until a thread of the pool has woken. What it asks of the door counts for the calling thread.
+///
+/// ```
+/// use moe_core::kernel::in_pool;
+///
+/// assert!(in_pool(rayon::current_thread_index).is_some());
+/// ```
+pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() {
+        return f();
+    }
+    let (result, work) = rayon::scope(|_| {
+        let before = multiply_adds();
+        let result = f();
+        (result, multiply_adds() - before)
+    });
+    count_multiply_adds(work);
+    result
 }
 
 /// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter; in parallel if `work`
@@ -66,5 +89,23 @@ pub fn for_row_blocks2(
     } else {
         let pieces = out.chunks_mut(piece).zip(other.chunks_mut(other_piece));
         pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::{Mat, gemm};
+
+    #[test]
+    fn work_in_the_pool_counts_where_it_was_asked_for() {
+        let before = multiply_adds();
+        let factor = in_pool(|| {
+            let mut c = [0.0];
+            gemm(Mat::new(&[2.0; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), false, &mut c);
+            // Already there: counted once.
+            in_pool(|| c[0])
+        });
+        assert_eq!((factor, multiply_adds() - before), (30.0, 5));
     }
 }

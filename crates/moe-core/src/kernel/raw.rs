@@ -127,7 +127,7 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
         // the processor.
         unsafe {
             match isa {
-                Isa::Portable => panels::<Portable, 4, 2>(product, c, scratch),
+                Isa::Portable => panels::<Portable, 4, 2, 4>(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => product_avx2(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
@@ -178,14 +178,14 @@ fn product_of_large(product: Product<'_>, c: &mut [Real]) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn product_avx2(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx2, 6, 2>(product, c, scratch) }
+    unsafe { panels::<x86::Avx2, 6, 2, 12>(product, c, scratch) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx512, 8, 3>(product, c, scratch) }
+    unsafe { panels::<x86::Avx512, 8, 3, 16>(product, c, scratch) }
 }
 
 /// Plain loops for [`wide`]. A trait, because a closure is not always compiled into its caller.
@@ -289,11 +289,17 @@ mod tests {
     #[test]
     fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
         let mut shapes =
-            vec![(1, 1, 1), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)];
+            vec![(1, 1, 1), (1, 6, 21), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)];
         shapes.extend([(35, 20, 51), (33, 258, 9)]);
         if !cfg!(miri) {
             // Several panels and blocks of strips, and one that the portable kernel hands over.
-            shapes.extend([(70, 300, 100), (MOST_ROWS, 9, 65), (2, 513, 520), (40, 256, 640)]);
+            shapes.extend([
+                (70, 300, 100),
+                (MOST_ROWS, 9, 65),
+                (2, 513, 520),
+                (40, 256, 640),
+                (1, 300, 530),
+            ]);
         }
         for (m, k, n) in shapes {
             let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));

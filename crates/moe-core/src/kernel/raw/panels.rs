@@ -7,7 +7,7 @@ use crate::Real;
 use super::ahead::Ahead;
 use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
-use super::tile::{STEPS, Tile, strip};
+use super::tile::{STEPS, Tile, strip, tile};
 use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
 
 /// Some columns of `b` and `c`, as many as registers of a tile hold; the last ones may be fewer.
@@ -155,14 +155,65 @@ impl Place<'_> {
     }
 }
 
+/// Computes columns of a product that has a single row with tiles of `WIDE` registers, so that `b` is read once, along its
+/// rows, where it stands. Returns how many, from the first on: those beyond the last whole tile are left, or all.
+///
+/// # Safety
+/// As for [`panels`].
+#[inline(always)]
+unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
+    product: &Product<'_>,
+    c: &mut [Real],
+) -> usize {
+    let Product { a, b, .. } = product;
+    let width = WIDE * L::WIDTH;
+    let done = if a.rows == 1 && b.col_stride == 1 { b.cols / width * width } else { 0 };
+    for first in (0..done).step_by(width) {
+        let c = &mut c[first..][..width];
+        let start = match product.start {
+            Start::Zero => std::ptr::null(),
+            Start::Present => c.as_ptr(),
+            Start::Row(row) => row[first..][..width].as_ptr(),
+        };
+        // SAFETY: `a` has one row; `b` has these columns, side by side, in every row, and `c` and `start` have as many.
+        unsafe {
+            let operands = Tile {
+                inner: a.cols,
+                a: a.data.as_ptr(),
+                a_row: 0,
+                a_col: a.col_stride,
+                b: b.data.as_ptr().add(first),
+                b_row: b.row_stride,
+                copy: std::ptr::null_mut(),
+                c: c.as_mut_ptr(),
+                c_row: 0,
+                start,
+                start_row: 0,
+                next: std::ptr::null(),
+                stream: false,
+            };
+            tile::<L, 1, WIDE, false>(operands, &mut Ahead::NOTHING);
+        }
+        if let Some(after) = product.after {
+            after(0, first, c);
+        }
+    }
+    done
+}
+
 /// Computes a product with tiles of `ROWS` rows and `VECTORS` registers, of blocks of the inner dimension, groups of panels
-/// and strips of rows, from the outermost loop to the innermost.
+/// and strips of rows, from the outermost loop to the innermost; of a single row, with tiles of `WIDE` registers first.
 ///
 /// # Safety
 /// The instruction set of `L` is enabled in the caller; the shapes of the product and `c` have been checked against each
 /// other.
 #[inline(always)]
-pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+pub(super) unsafe fn panels<
+    L: Lanes,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const WIDE: usize,
+>(
     product: Product<'_>,
     c: &mut [Real],
     scratch: &mut [Real],
@@ -171,6 +222,8 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     let (rows, inner, cols) = (a.rows, a.cols, b.cols);
     let (packed, rest) = scratch.split_at_mut(PANELS * INNER_BLOCK * MOST_COLUMNS);
     let (narrow, strips) = rest.split_at_mut(MOST_ROWS * MOST_COLUMNS);
+    // SAFETY: as for this function.
+    let in_wide_tiles = unsafe { wide_columns::<L, WIDE>(&product, c) };
     let copies = rows >= FEW_ROWS;
     // What tiles read along its rows is copied only for more than one group.
     let group = PANELS * VECTORS * L::WIDTH;
@@ -184,7 +237,7 @@ pub(super) unsafe fn panels<L: Lanes, const ROWS: usize, const VECTORS: usize>(
             // SAFETY: as for this function.
             unsafe { pack_strips::<L, ROWS>(a, block.clone(), strips) };
         }
-        let mut first = 0;
+        let mut first = in_wide_tiles;
         while first < cols {
             let group = Group::new::<L, VECTORS>(first, cols);
             let last = group.last();

@@ -39,7 +39,7 @@ pub(super) const STEPS: usize = 16;
 /// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
 /// is aligned to its size.
 #[inline(always)]
-unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
+pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
     t: Tile,
     ahead: &mut Ahead,
 ) {
