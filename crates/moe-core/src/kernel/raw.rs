@@ -188,6 +188,12 @@ unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut [Re
     unsafe { panels::<x86::Avx512, 8, 3, 16>(product, c, scratch) }
 }
 
+/// Asks for the line of the caches with the number at `index`, which may be beyond the end: nothing changes but the time.
+#[inline(always)]
+pub fn prefetch(values: &[Real], index: usize) {
+    lanes::prefetch(values.as_ptr().wrapping_add(index));
+}
+
 /// Plain loops for [`wide`]. A trait, because a closure is not always compiled into its caller.
 pub trait Loops {
     /// What they find.

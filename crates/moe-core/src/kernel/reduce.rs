@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::Real;
 
 use super::parallel::{ROW_BLOCK, for_pieces, is_worthwhile};
+use super::raw::{Loops, wide};
 use super::rows::add;
 
 /// Elements that are added up in chains; what is longer is halved.
@@ -37,6 +38,7 @@ fn tree(range: Range<usize>, leaf: &(impl Fn(Range<usize>) -> Real + Sync)) -> R
     a + b
 }
 
+#[inline(always)]
 fn fold(mut sums: [Real; LANES]) -> Real {
     let mut width = LANES;
     while width > 1 {
@@ -73,9 +75,22 @@ pub fn sum(values: &[Real]) -> Real {
 /// If the lengths differ.
 pub fn dot(a: &[Real], b: &[Real]) -> Real {
     assert_eq!(a.len(), b.len(), "dot: lengths differ");
-    tree(0..a.len(), &|range| {
-        let (a_chunks, a_rest) = a[range.clone()].as_chunks::<LANES>();
-        let (b_chunks, b_rest) = b[range].as_chunks::<LANES>();
+    tree(0..a.len(), &|range| wide(Products { a: &a[range.clone()], b: &b[range] }))
+}
+
+/// A leaf of [`dot`].
+struct Products<'a> {
+    a: &'a [Real],
+    b: &'a [Real],
+}
+
+impl Loops for Products<'_> {
+    type Output = Real;
+
+    #[inline(always)]
+    fn run(self) -> Real {
+        let (a_chunks, a_rest) = self.a.as_chunks::<LANES>();
+        let (b_chunks, b_rest) = self.b.as_chunks::<LANES>();
         let mut sums = [0.0; LANES];
         for (a, b) in a_chunks.iter().zip(b_chunks) {
             for lane in 0..LANES {
@@ -86,7 +101,7 @@ pub fn dot(a: &[Real], b: &[Real]) -> Real {
             *sum += a * b;
         }
         fold(sums)
-    })
+    }
 }
 
 /// The larger of two; what is not a number wins.

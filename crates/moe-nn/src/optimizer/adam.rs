@@ -1,7 +1,14 @@
 use moe_core::Real;
+use moe_core::kernel::prefetch;
 
 use super::clipping::Limits;
 use super::update::{Span, flushed};
+
+/// Numbers of a line of the caches.
+const LINE: usize = 64 / size_of::<Real>();
+
+/// So far ahead, in numbers, memory is asked for: two kilobytes, as processors do not ask beyond a page by themselves.
+const AHEAD: usize = 32 * LINE;
 
 /// A step of Adam or AdamW: its constants.
 pub(super) struct AdamStep {
@@ -48,8 +55,31 @@ impl AdamStep {
     /// Without gradient: as if it were zero.
     #[inline(always)]
     pub(super) fn apply(&self, span: Span<'_>, gradient: Option<&[Real]>) {
-        let moments = span.first.iter_mut().zip(span.second);
-        let elements = span.values.iter_mut().zip(moments);
+        let Span { values, first, second } = span;
+        let (values, values_rest) = values.as_chunks_mut::<LINE>();
+        let (first, first_rest) = first.as_chunks_mut::<LINE>();
+        let (second, second_rest) = second.as_chunks_mut::<LINE>();
+        let whole = values.len() * LINE;
+        let lines = values.iter_mut().zip(first.iter_mut().zip(second));
+        for (i, (values, (m, v))) in lines.enumerate() {
+            [&*values, m, v].map(|line| prefetch(line, AHEAD));
+            let gradient = gradient.map(|gradient| &gradient[i * LINE..][..LINE]);
+            gradient.inspect(|line| prefetch(line, AHEAD));
+            self.elements(values, m, v, gradient);
+        }
+        let gradient = gradient.map(|gradient| &gradient[whole..]);
+        self.elements(values_rest, first_rest, second_rest, gradient);
+    }
+
+    #[inline(always)]
+    fn elements(
+        &self,
+        values: &mut [Real],
+        first: &mut [Real],
+        second: &mut [Real],
+        gradient: Option<&[Real]>,
+    ) {
+        let elements = values.iter_mut().zip(first.iter_mut().zip(second));
         match gradient {
             Some(gradient) => {
                 for ((value, (m, v)), &g) in elements.zip(gradient) {

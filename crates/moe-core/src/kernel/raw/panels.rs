@@ -168,6 +168,7 @@ unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
     let Product { a, b, .. } = product;
     let width = WIDE * L::WIDTH;
     let done = if a.rows == 1 && b.col_stride == 1 { b.cols / width * width } else { 0 };
+    let mut ahead = Ahead::NOTHING;
     for first in (0..done).step_by(width) {
         let c = &mut c[first..][..width];
         let start = match product.start {
@@ -192,7 +193,7 @@ unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
                 next: std::ptr::null(),
                 stream: false,
             };
-            tile::<L, 1, WIDE, false>(operands, &mut Ahead::NOTHING);
+            tile::<L, 1, WIDE, false, false>(operands, &mut ahead);
         }
         if let Some(after) = product.after {
             after(0, first, c);

@@ -39,10 +39,21 @@ pub(super) const STEPS: usize = 16;
 /// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
 /// is aligned to its size.
 #[inline(always)]
-pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
+pub(super) unsafe fn tile<
+    L: Lanes,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const COPY: bool,
+    const PACKED: bool,
+>(
     t: Tile,
     ahead: &mut Ahead,
 ) {
+    // Constants leave the ports of the processor to the multiply-adds.
+    let (a_row, a_col, b_row) = match PACKED {
+        true => (1, ROWS, VECTORS * L::WIDTH),
+        false => (t.a_row, t.a_col, t.b_row),
+    };
     let mut sums = [[L::zero(); VECTORS]; ROWS];
     // SAFETY: every address is one that the caller vouches for.
     unsafe {
@@ -64,7 +75,7 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                 asked += 1;
             }
             for p in from..to {
-                let b = t.b.add(p * t.b_row);
+                let b = t.b.add(p * b_row);
                 let mut row = [L::zero(); VECTORS];
                 for v in 0..VECTORS {
                     row[v] = L::load(b.add(v * L::WIDTH));
@@ -73,7 +84,7 @@ pub(super) unsafe fn tile<L: Lanes, const ROWS: usize, const VECTORS: usize, con
                     }
                 }
                 for i in 0..ROWS {
-                    let factor = L::splat(*t.a.add(i * t.a_row + p * t.a_col));
+                    let factor = L::splat(*t.a.add(i * a_row + p * a_col));
                     for v in 0..VECTORS {
                         sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
                     }
@@ -103,9 +114,11 @@ pub(super) unsafe fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
     // SAFETY: `done` and the rows of each tile chosen are no more than `rows` together.
     unsafe {
         if rows == ROWS {
-            return match t.copy.is_null() {
-                true => tile::<L, ROWS, VECTORS, false>(t, ahead),
-                false => tile::<L, ROWS, VECTORS, true>(t, ahead),
+            let is_packed = (t.a_row, t.a_col, t.b_row) == (1, ROWS, VECTORS * L::WIDTH);
+            return match (t.copy.is_null(), is_packed) {
+                (false, _) => tile::<L, ROWS, VECTORS, true, false>(t, ahead),
+                (true, false) => tile::<L, ROWS, VECTORS, false, false>(t, ahead),
+                (true, true) => tile::<L, ROWS, VECTORS, false, true>(t, ahead),
             };
         }
         let mut done = 0;
@@ -114,15 +127,15 @@ pub(super) unsafe fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
             let at = Tile { a, c, start: t.start.wrapping_add(done * t.start_row), ..t };
             done += match rows - done {
                 4.. => {
-                    tile::<L, 4, VECTORS, false>(at, ahead);
+                    tile::<L, 4, VECTORS, false, false>(at, ahead);
                     4
                 }
                 2.. => {
-                    tile::<L, 2, VECTORS, false>(at, ahead);
+                    tile::<L, 2, VECTORS, false, false>(at, ahead);
                     2
                 }
                 _ => {
-                    tile::<L, 1, VECTORS, false>(at, ahead);
+                    tile::<L, 1, VECTORS, false, false>(at, ahead);
                     1
                 }
             };

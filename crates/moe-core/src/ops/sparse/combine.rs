@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use crate::dispatch::{Assignments, ExpertPlan};
-use crate::kernel::{ROW_BLOCK, add_scaled, dot, for_pieces, for_row_blocks, set_scaled};
+use crate::kernel::{add_scaled, dot, for_row_blocks, for_row_blocks2, set_scaled};
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Buffer, Real, Tensor};
 
@@ -59,46 +59,49 @@ impl Operator for Combine {
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let (slots, weights) = (at.inputs[0], at.inputs[1]);
         let (plan, cols, cotangent) = (&self.plan, slots.cols(), &at.cotangent);
+        let mut slot_pairs = Buffer::<u32>::filled(plan.slots(), NONE);
         let pair_slots = plan.pair_slots(self.gate);
-        if gradients.wants(1) {
-            let mut dw = Tensor::unspecified(*weights.shape());
-            for_pieces(dw.len() * cols, dw.as_mut_slice(), ROW_BLOCK, |i, piece| {
-                let slots_of_piece = &pair_slots[i * ROW_BLOCK..];
-                for (d, &slot) in piece.iter_mut().zip(slots_of_piece) {
-                    let row = plan.slot_rows()[slot as usize] as usize;
-                    *d = dot(cotangent.row(row), slots.row(slot as usize));
-                }
-            });
-            gradients.add(1, dw);
+        for (pair, &slot) in pair_slots.iter().enumerate() {
+            slot_pairs[slot as usize] = pair as u32;
         }
-        if gradients.wants(0) {
-            let mut slot_pairs = Buffer::<u32>::filled(plan.slots(), NONE);
-            for (pair, &slot) in pair_slots.iter().enumerate() {
-                slot_pairs[slot as usize] = pair as u32;
-            }
-            let weight = |slot: usize| match slot_pairs[slot] {
-                NONE => None,
-                pair => Some(weights.as_slice()[pair as usize]),
-            };
-            // The slots are those of all gates: each adds to what the others found.
-            let present = gradients.dense_mut(0);
-            let is_first = present.is_none();
-            let mut fresh = is_first.then(|| Tensor::unspecified(*slots.shape()));
-            let ds = present.or(fresh.as_mut()).expect("one of them");
-            for_row_blocks(ds.as_mut_slice(), cols, |first, block| {
-                for (s, d) in block.chunks_exact_mut(cols).enumerate() {
-                    let row = cotangent.row(plan.slot_rows()[first + s] as usize);
-                    match (weight(first + s), is_first) {
-                        (Some(weight), true) => set_scaled(d, weight, row),
-                        (Some(weight), false) => add_scaled(d, weight, row),
-                        (None, true) => d.fill(0.0),
+        let weight = |slot: usize| match slot_pairs[slot] {
+            NONE => None,
+            pair => Some(weights.as_slice()[pair as usize]),
+        };
+        let wants_weights = gradients.wants(1);
+        // Of every slot: in their order, so that the rows of the slots are read one after the other.
+        let mut products = Tensor::zeros([plan.slots()]);
+        // The slots are those of all gates: each adds to what the others found.
+        let present = gradients.dense_mut(0);
+        let is_first = present.is_none();
+        let mut fresh = is_first.then(|| Tensor::unspecified(*slots.shape()));
+        let ds = present.or(fresh.as_mut()).expect("one of them");
+        for_row_blocks2(
+            (ds.as_mut_slice(), cols),
+            (products.as_mut_slice(), 1),
+            |first, ds, dw| {
+                for (s, (ds, dw)) in ds.chunks_exact_mut(cols).zip(dw).enumerate() {
+                    let slot = first + s;
+                    let row = cotangent.row(plan.slot_rows()[slot] as usize);
+                    match (weight(slot), is_first) {
+                        (Some(weight), true) => set_scaled(ds, weight, row),
+                        (Some(weight), false) => add_scaled(ds, weight, row),
+                        (None, true) => ds.fill(0.0),
                         (None, false) => {}
                     }
+                    if wants_weights && slot_pairs[slot] != NONE {
+                        *dw = dot(row, slots.row(slot));
+                    }
                 }
-            });
-            if let Some(fresh) = fresh {
-                gradients.add(0, fresh);
-            }
+            },
+        );
+        if let Some(fresh) = fresh {
+            gradients.add(0, fresh);
+        }
+        if wants_weights {
+            let dw =
+                Tensor::from_fn(*weights.shape(), |p| products.as_slice()[pair_slots[p] as usize]);
+            gradients.add(1, dw);
         }
     }
 }
