@@ -14,6 +14,7 @@ const UNSAFE_FILES: [&str; 7] = [
     "crates/moe-core/src/kernel/raw/lanes.rs",
     "crates/moe-core/src/kernel/raw/pack.rs",
     "crates/moe-core/src/kernel/raw/panels.rs",
+    "crates/moe-core/src/kernel/raw/row.rs",
     "crates/moe-core/src/kernel/raw/tile.rs",
     "crates/moe-nn/tests/allocation.rs",
     "crates/moe-routers/tests/common/counting.rs",

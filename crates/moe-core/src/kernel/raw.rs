@@ -12,6 +12,7 @@ mod ahead;
 mod lanes;
 mod pack;
 mod panels;
+mod row;
 mod tile;
 
 use std::cell::RefCell;

@@ -62,9 +62,13 @@ impl AdamStep {
         let whole = values.len() * LINE;
         let lines = values.iter_mut().zip(first.iter_mut().zip(second));
         for (i, (values, (m, v))) in lines.enumerate() {
-            [&*values, m, v].map(|line| prefetch(line, AHEAD));
+            for line in [&*values, m, v] {
+                prefetch(line, AHEAD);
+            }
             let gradient = gradient.map(|gradient| &gradient[i * LINE..][..LINE]);
-            gradient.inspect(|line| prefetch(line, AHEAD));
+            if let Some(line) = gradient {
+                prefetch(line, AHEAD);
+            }
             self.elements(values, m, v, gradient);
         }
         let gradient = gradient.map(|gradient| &gradient[whole..]);

@@ -67,14 +67,14 @@ pub(super) fn prefetch(_at: *const Real) {
     }
 }
 
-/// [`prefetch`] of a line that will be written, into the nearest cache.
+/// [`prefetch`] into the nearest cache, of what is read or written soon.
 #[inline(always)]
-pub(super) fn prefetch_for_writing(_at: *const Real) {
+pub(super) fn prefetch_nearest(_at: *const Real) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: as for `prefetch`; processors that have no such hint take it for none.
+    // SAFETY: as for `prefetch`.
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_ET0>(_at.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(_at.cast());
     }
 }
 

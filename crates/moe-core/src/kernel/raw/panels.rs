@@ -7,7 +7,8 @@ use crate::Real;
 use super::ahead::Ahead;
 use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
-use super::tile::{STEPS, Tile, strip, tile};
+use super::row::wide_columns;
+use super::tile::{STEPS, Tile, strip};
 use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
 
 /// Some columns of `b` and `c`, as many as registers of a tile hold; the last ones may be fewer.
@@ -153,53 +154,6 @@ impl Place<'_> {
             }
         }
     }
-}
-
-/// Computes columns of a product that has a single row with tiles of `WIDE` registers, so that `b` is read once, along its
-/// rows, where it stands. Returns how many, from the first on: those beyond the last whole tile are left, or all.
-///
-/// # Safety
-/// As for [`panels`].
-#[inline(always)]
-unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
-    product: &Product<'_>,
-    c: &mut [Real],
-) -> usize {
-    let Product { a, b, .. } = product;
-    let width = WIDE * L::WIDTH;
-    let done = if a.rows == 1 && b.col_stride == 1 { b.cols / width * width } else { 0 };
-    let mut ahead = Ahead::NOTHING;
-    for first in (0..done).step_by(width) {
-        let c = &mut c[first..][..width];
-        let start = match product.start {
-            Start::Zero => std::ptr::null(),
-            Start::Present => c.as_ptr(),
-            Start::Row(row) => row[first..][..width].as_ptr(),
-        };
-        // SAFETY: `a` has one row; `b` has these columns, side by side, in every row, and `c` and `start` have as many.
-        unsafe {
-            let operands = Tile {
-                inner: a.cols,
-                a: a.data.as_ptr(),
-                a_row: 0,
-                a_col: a.col_stride,
-                b: b.data.as_ptr().add(first),
-                b_row: b.row_stride,
-                copy: std::ptr::null_mut(),
-                c: c.as_mut_ptr(),
-                c_row: 0,
-                start,
-                start_row: 0,
-                next: std::ptr::null(),
-                stream: false,
-            };
-            tile::<L, 1, WIDE, false, false>(operands, &mut ahead);
-        }
-        if let Some(after) = product.after {
-            after(0, first, c);
-        }
-    }
-    done
 }
 
 /// Computes a product with tiles of `ROWS` rows and `VECTORS` registers, of blocks of the inner dimension, groups of panels

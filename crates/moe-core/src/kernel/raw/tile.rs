@@ -3,7 +3,7 @@
 use crate::Real;
 
 use super::ahead::Ahead;
-use super::lanes::{Lanes, prefetch_for_writing};
+use super::lanes::{Lanes, prefetch_nearest};
 
 /// Where a tile's operands are.
 #[derive(Clone, Copy)]
@@ -36,8 +36,9 @@ pub(super) const STEPS: usize = 16;
 /// # Safety
 /// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
 /// from `p * b_row`; `c` for writes of `VECTORS` registers from `i * c_row`, and overlaps neither; `start` is null or valid for
-/// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers and overlaps nothing else. If `stream`, every register of `c`
-/// is aligned to its size.
+/// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers
+/// and overlaps nothing else. If `PACKED`, the strides of `a` and `b` are those of strips and panels. If `stream`, every
+/// register of `c` is aligned to its size.
 #[inline(always)]
 pub(super) unsafe fn tile<
     L: Lanes,
@@ -70,7 +71,7 @@ pub(super) unsafe fn tile<
             ahead.request();
             if asked < ROWS && !t.next.is_null() {
                 for v in 0..VECTORS {
-                    prefetch_for_writing(t.next.wrapping_add(asked * t.c_row + v * L::WIDTH));
+                    prefetch_nearest(t.next.wrapping_add(asked * t.c_row + v * L::WIDTH));
                 }
                 asked += 1;
             }

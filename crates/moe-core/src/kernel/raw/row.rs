@@ -1,0 +1,55 @@
+//! Products of a single row.
+
+use crate::Real;
+
+use super::ahead::Ahead;
+use super::lanes::Lanes;
+use super::tile::{Tile, tile};
+use super::{Product, Start};
+
+/// Computes columns of a product that has a single row with tiles of `WIDE` registers, so that `b` is read once, along its
+/// rows, where it stands. Returns how many, from the first on: those beyond the last whole tile are left, or all.
+///
+/// # Safety
+/// As for [`panels`](super::panels::panels).
+#[inline(always)]
+pub(super) unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
+    product: &Product<'_>,
+    c: &mut [Real],
+) -> usize {
+    let Product { a, b, .. } = product;
+    let width = WIDE * L::WIDTH;
+    let done = if a.rows == 1 && b.col_stride == 1 { b.cols / width * width } else { 0 };
+    let mut ahead = Ahead::NOTHING;
+    for first in (0..done).step_by(width) {
+        let c = &mut c[first..][..width];
+        let start = match product.start {
+            Start::Zero => std::ptr::null(),
+            Start::Present => c.as_ptr(),
+            Start::Row(row) => row[first..][..width].as_ptr(),
+        };
+        // SAFETY: `a` has one row; `b` has these columns, side by side, in every row, and `c` and `start` have as many.
+        unsafe {
+            let operands = Tile {
+                inner: a.cols,
+                a: a.data.as_ptr(),
+                a_row: 0,
+                a_col: a.col_stride,
+                b: b.data.as_ptr().add(first),
+                b_row: b.row_stride,
+                copy: std::ptr::null_mut(),
+                c: c.as_mut_ptr(),
+                c_row: 0,
+                start,
+                start_row: 0,
+                next: std::ptr::null(),
+                stream: false,
+            };
+            tile::<L, 1, WIDE, false, false>(operands, &mut ahead);
+        }
+        if let Some(after) = product.after {
+            after(0, first, c);
+        }
+    }
+    done
+}
