@@ -218,12 +218,9 @@ pub(super) unsafe fn panels<
                     row[..last.cols].copy_from_slice(&from[last.first..last.end()]);
                 }
             }
-            let tiles = rows / ROWS * group.count;
-            let mut ahead = match copies {
-                true => what_follows::<L, VECTORS>(&product, &block, last.end())
-                    .in_requests(tiles * block.len() / STEPS),
-                false => Ahead::NOTHING,
-            };
+            let tiles = rows.div_ceil(ROWS) * group.count;
+            let mut ahead = what_follows::<L, VECTORS>(&product, &block, last.end())
+                .in_requests(tiles * block.len() / STEPS);
             let place = Place {
                 product,
                 block: block.clone(),
