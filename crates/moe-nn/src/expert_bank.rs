@@ -5,7 +5,7 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
 use moe_core::{
-    Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut, ops,
+    Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
 };
 
 use crate::mlp::Stage;
@@ -90,17 +90,9 @@ impl Experts for ExpertBank {
         out: &mut Tensor,
         scratch: &mut ExpertScratch,
     ) {
-        assert_eq!(x.rows(), plan.rows(), "the plan is for another number of rows");
-        // A single row goes to its experts as it is.
-        let gathered = usize::from(plan.rows() != 1);
-        let hidden = scratch.hidden.each_mut();
-        chain(gathered + self.stages.len(), x, hidden, out, |i, x, out| {
-            if i < gathered {
-                out.resize([plan.slots(), x.cols()]);
-                return ops::gather_slots(x, plan, out.as_mut_slice());
-            }
-            let layer = self.hidden.get(i - gathered).unwrap_or(&self.last);
-            self.stages[i - gathered].grouped_affine(x, layer.values(), plan, out);
+        chain(self.stages.len(), x, scratch.hidden.each_mut(), out, |i, x, out| {
+            let layer = self.hidden.get(i).unwrap_or(&self.last);
+            self.stages[i].grouped_affine(x, i == 0, layer.values(), plan, out);
         });
     }
 }

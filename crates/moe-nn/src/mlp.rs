@@ -153,17 +153,19 @@ impl Stage {
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
     }
 
-    /// The numbers of [`Stage::grouped_linear`] in use, without a tape.
+    /// The numbers of [`Stage::grouped_linear`] in use, without a tape. `gathers`: x has the rows of the plan, not its slots.
     pub(crate) fn grouped_affine(
         &self,
         x: &Tensor,
+        gathers: bool,
         [weight, bias]: [&Tensor; 2],
         plan: &ExpertPlan,
         out: &mut Tensor,
     ) {
         out.resize([plan.slots(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
-        ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
+        let affine = if gathers { ops::gathered_affine } else { ops::grouped_affine };
+        affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
     }
 }
 

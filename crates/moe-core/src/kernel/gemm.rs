@@ -1,9 +1,9 @@
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::Real;
+use crate::{Buffer, Real};
 
 use super::mat::Mat;
 use super::parallel::is_worthwhile;
@@ -11,6 +11,8 @@ use super::raw::{self, Isa, MOST_ROWS, Product, Start};
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
+    /// Rows that have been gathered for a piece.
+    static GATHERED: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
 }
 
 /// Multiply-adds that the door has been asked for by this thread so far.
@@ -31,6 +33,9 @@ pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 /// What is done to the numbers of a product before and after it, while they are in registers and caches.
 #[derive(Clone, Copy, Default)]
 pub struct Around<'f> {
+    /// Which row of its group's `a` each row is computed from, of all groups together: without it the rows are those of
+    /// `a`, in their order. They are gathered a piece at a time.
+    pub gather: Option<&'f [u32]>,
     /// What the product of a group is added to; nothing if there is no such function.
     pub start: Option<&'f (dyn Fn(usize) -> Start<'f> + Sync)>,
     /// Called once with every number. It must not compute products or start parallel work of its own: the thread's room
@@ -40,8 +45,11 @@ pub struct Around<'f> {
 
 impl std::fmt::Debug for Around<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (start, after) = (self.start.is_some(), self.after.is_some());
-        write!(f, "Around {{ start: {start}, after: {after} }}")
+        f.debug_struct("Around")
+            .field("gather", &self.gather.map(<[u32]>::len))
+            .field("start", &self.start.is_some())
+            .field("after", &self.after.is_some())
+            .finish()
     }
 }
 
@@ -54,7 +62,7 @@ impl std::fmt::Debug for Around<'_> {
 /// If the shapes do not agree.
 pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
     let start = if accumulate { Start::Present } else { Start::Zero };
-    let around = Around { start: Some(&|_| start), after: None };
+    let around = Around { start: Some(&|_| start), ..Around::default() };
     gemm_groups(1, |_| a.rows, |_| (a, b), around, c);
 }
 
@@ -64,10 +72,10 @@ pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
 /// A group is cut into pieces of rows, so that unequal groups still fill all cores; how never shows in the result.
 ///
 /// # Shapes
-/// `a_g` `[rows(g), k_g]`, `b_g` `[k_g, n]`, `c` n times the sum of all rows.
+/// `a_g` `[rows(g), k_g]` (with `gather` any number of rows), `b_g` `[k_g, n]`, `c` n times the sum of all rows.
 ///
 /// # Panics
-/// If the shapes do not agree.
+/// If the shapes do not agree, or rows are to be gathered that `a_g` does not have or that do not lie side by side.
 pub fn gemm_groups<'a>(
     groups: usize,
     rows: impl Fn(usize) -> usize + Sync,
@@ -77,13 +85,15 @@ pub fn gemm_groups<'a>(
 ) {
     let (mut work, mut elements, mut all_rows) = (0, 0, 0);
     for group in 0..groups {
-        let (a, b) = factors(group);
+        let ((a, b), rows) = (factors(group), rows(group));
         assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
-        assert_eq!(a.rows, rows(group), "rows of group {group}");
-        work += a.rows * a.cols * b.cols;
-        elements += a.rows * b.cols;
-        all_rows += a.rows;
+        assert!(around.gather.is_some() || a.rows == rows, "rows of group {group}");
+        work += rows * a.cols * b.cols;
+        elements += rows * b.cols;
+        all_rows += rows;
     }
+    let gathered = around.gather.map_or(all_rows, <[u32]>::len);
+    assert_eq!(gathered, all_rows, "one row to gather for each row of the products");
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     count_multiply_adds(work as u64);
     let piece = rows_of_piece(all_rows);
@@ -160,15 +170,21 @@ where
                 let after = self.around.after.map(|after| {
                     move |row, col, c: &mut [Real]| after(first + start + row, col, c)
                 });
-                let product = Product {
-                    a: a.row_range(start, end - start),
-                    b,
-                    start: self.around.start.map_or(Start::Zero, |of_group| of_group(group)),
-                    after: after.as_ref().map(|after| after as _),
-                    following: self.following(group, end),
-                    stream: self.stream,
+                let mut product = |a: Mat<'_>| {
+                    let product = Product {
+                        a,
+                        b,
+                        start: self.around.start.map_or(Start::Zero, |of_group| of_group(group)),
+                        after: after.as_ref().map(|after| after as _),
+                        following: self.following(group, end),
+                        stream: self.stream,
+                    };
+                    raw::product(self.isa, product, c);
                 };
-                raw::product(self.isa, product, c);
+                match self.around.gather {
+                    None => product(a.row_range(start, end - start)),
+                    Some(rows) => with_gathered(a, &rows[first + start..first + end], product),
+                }
             };
             if in_parallel {
                 c.par_chunks_mut(self.piece * b.cols).enumerate().for_each(block);
@@ -178,12 +194,61 @@ where
         }
     }
 
-    /// Factors of the piece after the one that ends with row `end` of a group.
+    /// Factors of the piece after the one that ends with row `end` of a group; of rows to be gathered none, as they do not
+    /// stand together.
     fn following(&self, group: usize, end: usize) -> Option<(Mat<'a>, Mat<'a>)> {
         let (group, first) = if end < (self.rows)(group) { (group, end) } else { (group + 1, 0) };
         (group < self.groups).then(|| {
             let (a, b) = (self.factors)(group);
-            (a.row_range(first, self.piece.min(a.rows - first)), b)
+            let rows = if self.around.gather.is_some() { 0 } else { a.rows - first };
+            (a.row_range(first, self.piece.min(rows)), b)
         })
+    }
+}
+
+/// Calls `f` with some rows of `a`.
+fn with_gathered(a: Mat<'_>, rows: &[u32], f: impl FnOnce(Mat<'_>)) {
+    let size = rows.len() * a.cols;
+    GATHERED.with_borrow_mut(|buffer| {
+        if buffer.as_ref().is_none_or(|buffer| buffer.len() < size) {
+            *buffer = Some(Buffer::unspecified(size));
+        }
+        let to = &mut buffer.as_mut().expect("there is one now")[..size];
+        for (to, &row) in to.chunks_exact_mut(a.cols.max(1)).zip(rows) {
+            to.copy_from_slice(a.row(row as usize));
+        }
+        f(Mat::new(to, rows.len(), a.cols));
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A product of two rows of a matrix with two rows, `gather` being where they stand.
+    fn gathered(gather: &[u32]) -> [Real; 2] {
+        let (a, b) = (Mat::new(&[1.0, 2.0, 3.0, 4.0], 2, 2), Mat::new(&[10.0, 1.0], 2, 1));
+        let mut c = [0.0; 2];
+        let around = Around { gather: Some(gather), ..Around::default() };
+        gemm_groups(1, |_| 2, |_| (a, b), around, &mut c);
+        c
+    }
+
+    #[test]
+    fn rows_are_gathered_in_any_order() {
+        assert_eq!(gathered(&[1, 0]), [34.0, 12.0]);
+        assert_eq!(gathered(&[1, 1]), [34.0, 34.0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "row 2 of a 2x2 matrix")]
+    fn a_row_that_is_not_there_is_refused() {
+        gathered(&[0, 2]);
+    }
+
+    #[test]
+    #[should_panic(expected = "one row to gather")]
+    fn rows_without_a_place_are_refused() {
+        gathered(&[0]);
     }
 }

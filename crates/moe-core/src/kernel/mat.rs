@@ -35,6 +35,12 @@ impl<'a> Mat<'a> {
         Mat { data: &self.data[first..], rows, ..self }
     }
 
+    /// A row whose numbers lie side by side.
+    pub(super) fn row(&self, row: usize) -> &'a [Real] {
+        assert!(row < self.rows && self.col_stride == 1, "row {row} of a {self:?}");
+        &self.data[row * self.row_stride..][..self.cols]
+    }
+
     /// Panics unless every element lies inside the slice.
     pub(super) fn check(&self) {
         if self.rows > 0 && self.cols > 0 {

@@ -45,7 +45,7 @@ pub fn affine_then(
         );
     }
     let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
-    let around = Around { start: Some(&start), after };
+    let around = Around { start: Some(&start), after, ..Around::default() };
     gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(weight)), around, y);
 }
 

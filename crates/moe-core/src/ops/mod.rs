@@ -29,4 +29,4 @@ mod transpose;
 pub use linear::{affine, affine_then};
 pub use rectifier::relu;
 pub use softmax::softmax;
-pub use sparse::{combine, gather_slots, grouped_affine};
+pub use sparse::{combine, gathered_affine, grouped_affine};

@@ -1,29 +1,12 @@
 use std::sync::Arc;
 
+use crate::Tensor;
 use crate::dispatch::ExpertPlan;
 use crate::kernel::{add, for_row_blocks};
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
 
 struct GatherSlots {
     plan: Arc<ExpertPlan>,
-}
-
-/// The row of every slot, in slot order: what [`Var::gather_slots`] gives, without a tape.
-///
-/// # Shapes
-/// `x` `[B, D]`, `slots` S * D elements.
-///
-/// # Panics
-/// If there are other numbers of rows or elements.
-pub fn gather_slots(x: &Tensor, plan: &ExpertPlan, slots: &mut [Real]) {
-    let (cols, slot_rows) = (x.cols(), plan.slot_rows());
-    assert_eq!(slots.len(), slot_rows.len() * cols, "gather_slots: elements of the output");
-    for_row_blocks(slots, cols, |first, block| {
-        for (s, out) in block.chunks_exact_mut(cols).enumerate() {
-            out.copy_from_slice(x.row(slot_rows[first + s] as usize));
-        }
-    });
 }
 
 impl Operator for GatherSlots {
@@ -32,8 +15,14 @@ impl Operator for GatherSlots {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let mut slots = Tensor::unspecified([self.plan.slots(), inputs[0].cols()]);
-        gather_slots(inputs[0], &self.plan, slots.as_mut_slice());
+        let (x, slot_rows) = (inputs[0], self.plan.slot_rows());
+        let cols = x.cols();
+        let mut slots = Tensor::unspecified([slot_rows.len(), cols]);
+        for_row_blocks(slots.as_mut_slice(), cols, |first, block| {
+            for (s, out) in block.chunks_exact_mut(cols).enumerate() {
+                out.copy_from_slice(x.row(slot_rows[first + s] as usize));
+            }
+        });
         slots
     }
 

@@ -28,7 +28,7 @@ fn of_expert(weight: &Tensor, expert: usize) -> Mat<'_> {
 /// x W + b of every slot with the weights of its expert, and then `after` on every number, given the slot and the first
 /// column of some of them: what [`Var::grouped_linear`] computes, without a tape.
 ///
-/// The slots of a plan for one row are computed one after the other on the calling thread; x may then be that row alone.
+/// The slots of a plan for one row are computed one after the other on the calling thread.
 ///
 /// # Shapes
 /// `x` `[S, D]`, `weight` `[N, D, O]`, `bias` `[N, O]`, `y` S * O elements.
@@ -43,40 +43,75 @@ pub fn grouped_affine(
     after: Option<RowFn<'_>>,
     y: &mut [Real],
 ) {
-    let is_one_row = plan.rows() == 1;
+    assert_eq!(x.rows(), plan.slots(), "grouped_linear: one row per slot");
+    affine_of_slots(x, None, (weight, bias), plan, after, y);
+}
+
+/// [`grouped_affine`] of [`gather_slots`](Var::gather_slots), with the same numbers: the rows of the slots are gathered a few
+/// at a time, just before they are multiplied.
+///
+/// # Shapes
+/// `x` `[B, D]`, the others as `grouped_affine`.
+///
+/// # Panics
+/// As `grouped_affine`.
+pub fn gathered_affine(
+    x: &Tensor,
+    weight: &Tensor,
+    bias: &Tensor,
+    plan: &ExpertPlan,
+    after: Option<RowFn<'_>>,
+    y: &mut [Real],
+) {
+    assert_eq!(x.rows(), plan.rows(), "grouped_linear: the plan is for another number of rows");
+    affine_of_slots(x, Some(plan.slot_rows()), (weight, bias), plan, after, y);
+}
+
+/// `gather`: the row of x of every slot; without it x has the slots themselves.
+fn affine_of_slots(
+    x: &Tensor,
+    gather: Option<&[u32]>,
+    (weight, bias): (&Tensor, &Tensor),
+    plan: &ExpertPlan,
+    after: Option<RowFn<'_>>,
+    y: &mut [Real],
+) {
     assert!(
         weight.shape().rank() == 3
             && weight.shape()[0] == plan.num_experts()
             && weight.shape()[1] == x.cols()
-            && bias.shape()[..] == [weight.shape()[0], weight.shape()[2]]
-            && (x.rows() == plan.slots() || is_one_row && x.rows() == 1),
-        "grouped_linear: slots {:?}, weight {:?} and bias {:?} do not fit {} slots of {} experts",
+            && bias.shape()[..] == [weight.shape()[0], weight.shape()[2]],
+        "grouped_linear: input {:?}, weight {:?} and bias {:?} do not fit {} experts",
         x.shape(),
         weight.shape(),
         bias.shape(),
-        plan.slots(),
         plan.num_experts()
     );
-    if is_one_row {
+    if plan.rows() == 1 {
         let cols = weight.cols();
         assert_eq!(y.len(), plan.slots() * cols, "grouped_linear: elements of the output");
         for (slot, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
             let expert = plan.slot_experts()[slot] as usize;
-            let row = Mat::new(x.row(if x.rows() == 1 { 0 } else { slot }), 1, x.cols());
+            let row = x.row(gather.map_or(slot, |rows| rows[slot] as usize));
+            let row = Mat::new(row, 1, x.cols());
             let start = |_| Start::Row(bias.row(expert));
             let after = after.map(|after| move |_, col, y: &mut [Real]| after(slot, col, y));
             let after = after.as_ref().map(|after| after as _);
-            let around = Around { start: Some(&start), after };
+            let around = Around { start: Some(&start), after, gather: None };
             gemm_groups(1, |_| 1, |_| (row, of_expert(weight, expert)), around, y);
         }
         return;
     }
+    let left = |expert| match gather {
+        Some(_) => Mat::new(x.as_slice(), x.rows(), x.cols()),
+        None => slots(plan, x, expert),
+    };
     let start = |expert| Start::Row(bias.row(expert));
     gemm_groups(
         plan.num_experts(),
         |e| plan.slots_of_expert(e).len(),
-        |e| (slots(plan, x, e), of_expert(weight, e)),
-        Around { start: Some(&start), after },
+        |e| (left(e), of_expert(weight, e)),
+        Around { gather, start: Some(&start), after },
         y,
     );
 }
