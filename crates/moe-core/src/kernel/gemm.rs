@@ -96,9 +96,10 @@ pub fn gemm_groups<'a>(
     assert_eq!(gathered, all_rows, "one row to gather for each row of the products");
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     count_multiply_adds(work as u64);
-    let piece = rows_of_piece(all_rows);
-    let in_parallel = is_worthwhile(work) && (groups > 1 || all_rows > piece);
-    let piece = if in_parallel { piece } else { MOST_ROWS };
+    // Small products do not ask for the pool, which would start it.
+    let is_worthwhile = is_worthwhile(work);
+    let piece = if is_worthwhile { rows_of_piece(all_rows) } else { MOST_ROWS };
+    let in_parallel = is_worthwhile && (groups > 1 || all_rows > piece);
     let stream = size_of_val(c) >= BEYOND_CACHES && around.after.is_none();
     let task =
         Groups { groups, rows: &rows, factors: &factors, around, isa: Isa::best(), piece, stream };
