@@ -13,21 +13,19 @@ const LINE: usize = 64 / size_of::<Real>();
 /// Most lines of a request: what is on its way fills the same places as what the present tile waits for.
 const MOST_LINES: usize = 16;
 
-/// Part of a matrix, as it lies in memory.
+/// Part of a matrix, as it lies in memory: runs of lines.
 #[derive(Clone, Copy)]
 struct Region {
+    /// The next run.
     at: *const Real,
     stride: usize,
     /// Lines of a run.
     lines: usize,
-    /// Lines of this run that have been asked for.
-    asked: usize,
-    /// Runs that are left, this one among them.
     runs: usize,
 }
 
 impl Region {
-    const NOTHING: Region = Region { at: std::ptr::null(), stride: 0, lines: 0, asked: 0, runs: 0 };
+    const NOTHING: Region = Region { at: std::ptr::null(), stride: 0, lines: 0, runs: 0 };
 
     fn of(m: Mat<'_>, rows: Range<usize>, cols: Range<usize>) -> Self {
         let first = rows.start * m.row_stride + cols.start * m.col_stride;
@@ -36,12 +34,16 @@ impl Region {
             1 => (cols.len(), rows.len(), m.row_stride),
             _ => (rows.len(), cols.len(), m.col_stride),
         };
-        Region { at, stride, lines: run.div_ceil(LINE), asked: 0, runs }
+        let lines = run.div_ceil(LINE);
+        Region { at, stride, lines, runs: if lines > 0 { runs } else { 0 } }
     }
 }
 
 /// What is asked for, a few lines at a time.
 pub(super) struct Ahead {
+    /// The next line of the present run, and how many it has left.
+    line: *const Real,
+    lines: usize,
     now: Region,
     then: Region,
     /// Lines of a request.
@@ -49,8 +51,13 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    pub(super) const NOTHING: Ahead =
-        Ahead { now: Region::NOTHING, then: Region::NOTHING, pace: MOST_LINES };
+    pub(super) const NOTHING: Ahead = Ahead {
+        line: std::ptr::null(),
+        lines: 0,
+        now: Region::NOTHING,
+        then: Region::NOTHING,
+        pace: 0,
+    };
 
     /// Some columns of some rows of `b`.
     pub(super) fn right(b: Mat<'_>, rows: Range<usize>, cols: Range<usize>) -> Self {
@@ -72,21 +79,22 @@ impl Ahead {
     /// Asks for the next lines.
     #[inline(always)]
     pub(super) fn request(&mut self) {
-        let region = &mut self.now;
-        if region.runs > 0 {
-            let to = region.lines.min(region.asked + self.pace);
-            for line in region.asked..to {
-                prefetch(region.at.wrapping_add(line * LINE));
-            }
-            region.asked = to;
-            if to == region.lines {
-                region.asked = 0;
-                region.at = region.at.wrapping_add(region.stride);
-                region.runs -= 1;
-                if region.runs == 0 {
+        for _ in 0..self.pace {
+            if self.lines == 0 {
+                if self.now.runs == 0 {
                     self.now = std::mem::replace(&mut self.then, Region::NOTHING);
+                    if self.now.runs == 0 {
+                        self.pace = 0;
+                        return;
+                    }
                 }
+                (self.line, self.lines) = (self.now.at, self.now.lines);
+                self.now.at = self.now.at.wrapping_add(self.now.stride);
+                self.now.runs -= 1;
             }
+            prefetch(self.line);
+            self.line = self.line.wrapping_add(LINE);
+            self.lines -= 1;
         }
     }
 }

@@ -93,13 +93,19 @@ pub(super) unsafe fn pack_strips<L: Lanes, const ROWS: usize>(
         return;
     }
     for (strip, first) in (0..a.rows).step_by(ROWS).enumerate() {
-        let out = &mut strips[strip * count * ROWS..][..count * ROWS];
+        let out = &mut strips[strip * count * ROWS..];
         let height = ROWS.min(a.rows - first);
         let mut done = 0;
-        while ROWS == SQUARE && height == ROWS && a.col_stride == 1 && done + SQUARE <= count {
+        // Squares of more rows than the strip has, if there are so many: each column that is written after another begins
+        // where that one's part of the strip ends.
+        while ROWS <= SQUARE
+            && a.col_stride == 1
+            && first + SQUARE <= a.rows
+            && done + SQUARE <= count
+        {
             let from = &a.data[first * a.row_stride + cols.start + done..];
             let from = &from[..(SQUARE - 1) * a.row_stride + SQUARE];
-            let out = &mut out[done * ROWS..][..SQUARE * ROWS];
+            let out = &mut out[done * ROWS..][..(SQUARE - 1) * ROWS + SQUARE];
             // SAFETY: both slices reach to the end of their last of `SQUARE` rows; the caller vouches for the
             // instruction set.
             unsafe { L::transpose(from.as_ptr(), a.row_stride, out.as_mut_ptr(), ROWS) };

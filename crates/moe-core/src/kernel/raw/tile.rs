@@ -31,6 +31,39 @@ pub(super) struct Tile {
 /// Steps of the inner dimension from one request for what is read later to the next.
 pub(super) const STEPS: usize = 16;
 
+/// Steps that are written out one after the other.
+const UNROLLED: usize = 4;
+
+/// One step of the inner dimension.
+///
+/// # Safety
+/// As [`tile`], for `p` below `inner`; the strides are those of `a` and `b`.
+#[inline(always)]
+unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bool>(
+    t: &Tile,
+    (a_row, a_col, b_row): (usize, usize, usize),
+    p: usize,
+    sums: &mut [[L::Vector; VECTORS]; ROWS],
+) {
+    // SAFETY: every address is one that the caller vouches for.
+    unsafe {
+        let b = t.b.add(p * b_row);
+        let mut row = [L::zero(); VECTORS];
+        for v in 0..VECTORS {
+            row[v] = L::load(b.add(v * L::WIDTH));
+            if COPY {
+                L::store(t.copy.add((p * VECTORS + v) * L::WIDTH), row[v]);
+            }
+        }
+        for i in 0..ROWS {
+            let factor = L::splat(*t.a.add(i * a_row + p * a_col));
+            for v in 0..VECTORS {
+                sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
+            }
+        }
+    }
+}
+
 /// A tile of `ROWS` rows and `VECTORS` registers of columns: `c = start + a b`.
 ///
 /// # Safety
@@ -51,7 +84,7 @@ pub(super) unsafe fn tile<
     ahead: &mut Ahead,
 ) {
     // Constants leave the ports of the processor to the multiply-adds.
-    let (a_row, a_col, b_row) = match PACKED {
+    let strides = match PACKED {
         true => (1, ROWS, VECTORS * L::WIDTH),
         false => (t.a_row, t.a_col, t.b_row),
     };
@@ -65,33 +98,24 @@ pub(super) unsafe fn tile<
                 }
             }
         }
-        let (mut from, mut asked) = (0, 0);
-        while from < t.inner {
-            let to = t.inner.min(from + STEPS);
+        let whole = t.inner / STEPS;
+        for chunk in 0..whole {
             ahead.request();
-            if asked < ROWS && !t.next.is_null() {
+            if chunk < ROWS && !t.next.is_null() {
                 for v in 0..VECTORS {
-                    prefetch_nearest(t.next.wrapping_add(asked * t.c_row + v * L::WIDTH));
-                }
-                asked += 1;
-            }
-            for p in from..to {
-                let b = t.b.add(p * b_row);
-                let mut row = [L::zero(); VECTORS];
-                for v in 0..VECTORS {
-                    row[v] = L::load(b.add(v * L::WIDTH));
-                    if COPY {
-                        L::store(t.copy.add((p * VECTORS + v) * L::WIDTH), row[v]);
-                    }
-                }
-                for i in 0..ROWS {
-                    let factor = L::splat(*t.a.add(i * a_row + p * a_col));
-                    for v in 0..VECTORS {
-                        sums[i][v] = L::multiply_add(factor, row[v], sums[i][v]);
-                    }
+                    prefetch_nearest(t.next.wrapping_add(chunk * t.c_row + v * L::WIDTH));
                 }
             }
-            from = to;
+            let unrolled = if COPY { 1 } else { UNROLLED };
+            for few in 0..STEPS / unrolled {
+                for p in 0..unrolled {
+                    let p = chunk * STEPS + few * unrolled + p;
+                    step::<L, ROWS, VECTORS, COPY>(&t, strides, p, &mut sums);
+                }
+            }
+        }
+        for p in whole * STEPS..t.inner {
+            step::<L, ROWS, VECTORS, COPY>(&t, strides, p, &mut sums);
         }
         for i in 0..ROWS {
             for v in 0..VECTORS {
