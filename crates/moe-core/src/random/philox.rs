@@ -39,22 +39,37 @@ impl Philox {
         self.block([row as u32, (row >> 32) as u32, second, third])
     }
 
-    /// `L` blocks at once, word by word, so that the compiler can use vector registers.
+    /// `L` blocks at once, word by word. Each word is held in 64 bits, of which the lower half counts, and the loops are
+    /// plain, so that the compiler can use vector registers and their products of 32 bits by 32.
     #[inline(always)]
     pub(super) fn lanes<const L: usize>(&self, counter: [[u32; L]; 4]) -> [[u32; L]; 4] {
-        let [mut x0, mut x1, mut x2, mut x3] = counter;
+        const LOWER: u64 = u32::MAX as u64;
+        let mut x = [[0; L]; 4];
+        for word in 0..4 {
+            for l in 0..L {
+                x[word][l] = u64::from(counter[word][l]);
+            }
+        }
         let [mut k0, mut k1] = self.key;
         for _ in 0..ROUNDS {
             for l in 0..L {
-                let p0 = u64::from(x0[l]) * u64::from(MULTIPLIER[0]);
-                let p1 = u64::from(x2[l]) * u64::from(MULTIPLIER[1]);
-                (x0[l], x2[l]) = ((p1 >> 32) as u32 ^ x1[l] ^ k0, (p0 >> 32) as u32 ^ x3[l] ^ k1);
-                (x1[l], x3[l]) = (p1 as u32, p0 as u32);
+                let p0 = (x[0][l] & LOWER) * u64::from(MULTIPLIER[0]);
+                let p1 = (x[2][l] & LOWER) * u64::from(MULTIPLIER[1]);
+                x[0][l] = (p1 >> 32) ^ x[1][l] ^ u64::from(k0);
+                x[2][l] = (p0 >> 32) ^ x[3][l] ^ u64::from(k1);
+                x[1][l] = p1;
+                x[3][l] = p0;
             }
             k0 = k0.wrapping_add(WEYL[0]);
             k1 = k1.wrapping_add(WEYL[1]);
         }
-        [x0, x1, x2, x3]
+        let mut words = [[0; L]; 4];
+        for word in 0..4 {
+            for l in 0..L {
+                words[word][l] = x[word][l] as u32;
+            }
+        }
+        words
     }
 }
 
