@@ -1,5 +1,5 @@
 use crate::kernel::{Loops, for_row_blocks, wide};
-use crate::random::{DropoutDraws, Philox, drop_columns};
+use crate::random::{DropoutDraws, Philox, rectify_columns};
 use crate::{Buffer, Real, Tensor};
 
 /// max(x, 0) and dropout, in the same pass over the rows of an operator's output. No mask is kept: an output is positive
@@ -32,11 +32,11 @@ impl Rectifier {
 
     /// Some numbers of a row, from column `first` on, in place.
     pub(super) fn forward(&self, row: usize, first: usize, values: &mut [Real]) {
-        relu(values);
-        if let Some(Dropout { rate, philox, row_ids, experts }) = &self.dropout {
-            let expert = experts.as_ref().map_or(0, |experts| experts[row]);
-            drop_columns(*philox, (row_ids[row], expert), *rate, first, values);
-        }
+        let Some(Dropout { rate, philox, row_ids, experts }) = &self.dropout else {
+            return relu(values);
+        };
+        let expert = experts.as_ref().map_or(0, |experts| experts[row]);
+        rectify_columns(*philox, (row_ids[row], expert), *rate, first, values);
     }
 
     /// From the gradient of the output `y` to that of the input, in place.

@@ -48,8 +48,8 @@ pub fn keep_mask(philox: Philox, row: u64, expert: u32, rate: Real, out: &mut [R
     wide(Factors::<false> { philox, row, expert, rate, first: 0, out });
 }
 
-/// Multiplies the columns of a row, with its id and expert, from `first` on by the factors of [`keep_mask`].
-pub(crate) fn drop_columns(
+/// max(x, 0) times the factor of [`keep_mask`] for columns of a row, with its id and expert, from `first` on.
+pub(crate) fn rectify_columns(
     philox: Philox,
     (row, expert): (u64, u32),
     rate: Real,
@@ -59,8 +59,8 @@ pub(crate) fn drop_columns(
     wide(Factors::<true> { philox, row, expert, rate, first, out: values });
 }
 
-/// The factors of a row, or their products with what stands there.
-struct Factors<'a, const MULTIPLY: bool> {
+/// The factors of a row, or their products with max(x, 0) of what stands there.
+struct Factors<'a, const RECTIFY: bool> {
     philox: Philox,
     row: u64,
     expert: u32,
@@ -70,7 +70,7 @@ struct Factors<'a, const MULTIPLY: bool> {
     out: &'a mut [Real],
 }
 
-impl<const MULTIPLY: bool> Loops for Factors<'_, MULTIPLY> {
+impl<const RECTIFY: bool> Loops for Factors<'_, RECTIFY> {
     type Output = ();
 
     #[inline(always)]
@@ -90,7 +90,11 @@ impl<const MULTIPLY: bool> Loops for Factors<'_, MULTIPLY> {
             let (columns, others) = rest.split_at_mut(count);
             for (value, word) in columns.iter_mut().zip(&words.as_flattened()[skipped..]) {
                 let factor = if word >> 8 < threshold { 0.0 } else { keep };
-                *value = if MULTIPLY { *value * factor } else { factor };
+                *value = match RECTIFY {
+                    true if *value < 0.0 => 0.0,
+                    true => *value * factor,
+                    false => factor,
+                };
             }
             (column, rest) = (column + count, others);
         }

@@ -12,7 +12,7 @@ mod initial;
 mod normal;
 mod philox;
 
-pub(crate) use dropout_mask::drop_columns;
+pub(crate) use dropout_mask::rectify_columns;
 pub use dropout_mask::{DrawRows, DropoutDraws, keep_mask};
 pub use initial::{glorot_uniform, uniform};
 pub use normal::{normal_quantile, standard_normals};
