@@ -29,8 +29,8 @@ use panels::panels;
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
 const INNER_BLOCK: usize = 256;
 
-/// Below so many rows of `c` copying the factors does not pay.
-const FEW_ROWS: usize = 32;
+/// With fewer strips of rows of `c` copying the factors does not pay.
+const FEW_STRIPS: usize = 4;
 
 /// Instruction sets that there are kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

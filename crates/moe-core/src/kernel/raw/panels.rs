@@ -9,7 +9,7 @@ use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
 use super::row::wide_columns;
 use super::tile::{STEPS, Tile, strip};
-use super::{FEW_ROWS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
+use super::{FEW_STRIPS, INNER_BLOCK, MOST_COLUMNS, MOST_ROWS, PANELS, Product, Start};
 
 /// Some columns of `b` and `c`, as many as registers of a tile hold; the last ones may be fewer.
 #[derive(Clone, Copy)]
@@ -179,7 +179,7 @@ pub(super) unsafe fn panels<
     let (narrow, strips) = rest.split_at_mut(MOST_ROWS * MOST_COLUMNS);
     // SAFETY: as for this function.
     let in_wide_tiles = unsafe { wide_columns::<L, WIDE>(&product, c) };
-    let copies = rows >= FEW_ROWS;
+    let copies = rows >= FEW_STRIPS * ROWS;
     // What tiles read along its rows is copied only for more than one group.
     let group = PANELS * VECTORS * L::WIDTH;
     let in_strips = copies && cols > if a.col_stride == 1 { group } else { VECTORS * L::WIDTH };

@@ -150,20 +150,18 @@ pub(super) unsafe fn strip<L: Lanes, const ROWS: usize, const VECTORS: usize>(
         while done < rows {
             let (a, c) = (t.a.add(done * t.a_row), t.c.add(done * t.c_row));
             let at = Tile { a, c, start: t.start.wrapping_add(done * t.start_row), ..t };
-            done += match rows - done {
-                4.. => {
-                    tile::<L, 4, VECTORS, false, false>(at, ahead);
-                    4
-                }
-                2.. => {
-                    tile::<L, 2, VECTORS, false, false>(at, ahead);
-                    2
-                }
-                _ => {
-                    tile::<L, 1, VECTORS, false, false>(at, ahead);
-                    1
-                }
+            let height = match rows - done {
+                5 => 5,
+                left => left.min(4),
             };
+            match height {
+                1 => tile::<L, 1, VECTORS, false, false>(at, ahead),
+                2 => tile::<L, 2, VECTORS, false, false>(at, ahead),
+                3 => tile::<L, 3, VECTORS, false, false>(at, ahead),
+                4 => tile::<L, 4, VECTORS, false, false>(at, ahead),
+                _ => tile::<L, 5, VECTORS, false, false>(at, ahead),
+            }
+            done += height;
         }
     }
 }
