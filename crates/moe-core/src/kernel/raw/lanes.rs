@@ -9,6 +9,8 @@ pub(super) const SQUARE: usize = 8;
 pub(super) trait Lanes {
     type Vector: Copy;
     const WIDTH: usize;
+    /// Steps of the inner dimension that a tile takes between two branches.
+    const UNROLLED: usize;
 
     fn zero() -> Self::Vector;
     fn splat(value: Real) -> Self::Vector;
@@ -83,6 +85,7 @@ pub(super) struct Portable;
 impl Lanes for Portable {
     type Vector = [Real; 4];
     const WIDTH: usize = 4;
+    const UNROLLED: usize = 1;
 
     #[inline(always)]
     fn zero() -> [Real; 4] {
@@ -183,6 +186,7 @@ pub(super) mod x86 {
     impl Lanes for Avx2 {
         type Vector = V256;
         const WIDTH: usize = 32 / size_of::<Real>();
+        const UNROLLED: usize = 4;
 
         #[inline(always)]
         fn zero() -> V256 {
@@ -225,6 +229,7 @@ pub(super) mod x86 {
     impl Lanes for Avx512 {
         type Vector = V512;
         const WIDTH: usize = 64 / size_of::<Real>();
+        const UNROLLED: usize = 1;
 
         #[inline(always)]
         fn zero() -> V512 {

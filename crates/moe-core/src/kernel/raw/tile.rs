@@ -31,9 +31,6 @@ pub(super) struct Tile {
 /// Steps of the inner dimension from one request for what is read later to the next.
 pub(super) const STEPS: usize = 16;
 
-/// Steps that are written out one after the other.
-const UNROLLED: usize = 4;
-
 /// One step of the inner dimension.
 ///
 /// # Safety
@@ -106,7 +103,7 @@ pub(super) unsafe fn tile<
                     prefetch_nearest(t.next.wrapping_add(chunk * t.c_row + v * L::WIDTH));
                 }
             }
-            let unrolled = if COPY { 1 } else { UNROLLED };
+            let unrolled = if COPY { 1 } else { L::UNROLLED };
             for few in 0..STEPS / unrolled {
                 for p in 0..unrolled {
                     let p = chunk * STEPS + few * unrolled + p;
