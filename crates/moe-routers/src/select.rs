@@ -29,12 +29,14 @@ pub fn top_k_indices(row: &[Real], chosen: &mut [u32]) {
     let mut found = 0;
     for (i, value) in row.iter().enumerate() {
         let is_below = |&j: &u32| row[j as usize].total_cmp(value).is_lt();
-        let rank = chosen[..found].iter().position(is_below).unwrap_or(found);
-        if rank < k {
-            found = (found + 1).min(k);
-            chosen[rank..found].rotate_right(1);
-            chosen[rank] = i as u32;
+        // Most values are not among the largest so far.
+        if found == k && !chosen.last().is_some_and(is_below) {
+            continue;
         }
+        let rank = chosen[..found].iter().position(is_below).unwrap_or(found);
+        found = (found + 1).min(k);
+        chosen[rank..found].rotate_right(1);
+        chosen[rank] = i as u32;
     }
 }
 

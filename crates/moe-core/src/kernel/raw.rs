@@ -120,6 +120,12 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
     if a.cols == 0 || isa == Isa::Portable && b.rows * b.cols > LARGE {
         return product_of_large(product, c);
     }
+    // A matrix that stands transposed times a column is a row times a matrix that does not, which is read along its rows.
+    let is_plain = product.after.is_none() && !matches!(product.start, Start::Row(_));
+    let product = match b.cols == 1 && a.row_stride == 1 && is_plain {
+        true => Product { a: b.t(), b: a.t(), following: None, ..product },
+        false => product,
+    };
     SCRATCH.with_borrow_mut(|scratch| {
         let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
         let size = (PANELS * INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
@@ -306,6 +312,7 @@ mod tests {
                 (2, 513, 520),
                 (40, 256, 640),
                 (1, 300, 530),
+                (256, 70, 1),
             ]);
         }
         for (m, k, n) in shapes {
