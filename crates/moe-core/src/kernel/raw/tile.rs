@@ -31,6 +31,17 @@ pub(super) struct Tile {
 /// Steps of the inner dimension from one request for what is read later to the next.
 pub(super) const STEPS: usize = 16;
 
+/// Asks for what is read later, and for a row of what the next tile writes.
+#[inline(always)]
+fn ask<L: Lanes, const ROWS: usize, const VECTORS: usize>(t: &Tile, row: usize, ahead: &mut Ahead) {
+    ahead.request();
+    if row < ROWS && !t.next.is_null() {
+        for v in 0..VECTORS {
+            prefetch_nearest(t.next.wrapping_add(row * t.c_row + v * L::WIDTH));
+        }
+    }
+}
+
 /// One step of the inner dimension.
 ///
 /// # Safety
@@ -97,12 +108,7 @@ pub(super) unsafe fn tile<
         }
         let whole = t.inner / STEPS;
         for chunk in 0..whole {
-            ahead.request();
-            if chunk < ROWS && !t.next.is_null() {
-                for v in 0..VECTORS {
-                    prefetch_nearest(t.next.wrapping_add(chunk * t.c_row + v * L::WIDTH));
-                }
-            }
+            ask::<L, ROWS, VECTORS>(&t, chunk, ahead);
             let unrolled = if COPY { 1 } else { L::UNROLLED };
             for few in 0..STEPS / unrolled {
                 for p in 0..unrolled {
@@ -110,6 +116,9 @@ pub(super) unsafe fn tile<
                     step::<L, ROWS, VECTORS, COPY>(&t, strides, p, &mut sums);
                 }
             }
+        }
+        if whole * STEPS < t.inner {
+            ask::<L, ROWS, VECTORS>(&t, whole, ahead);
         }
         for p in whole * STEPS..t.inner {
             step::<L, ROWS, VECTORS, COPY>(&t, strides, p, &mut sums);
