@@ -33,7 +33,8 @@ pub(super) trait Lanes {
         unsafe { Self::store(to, vector) }
     }
 
-    /// Writes the transpose of a [`SQUARE`].
+    /// Writes the transpose of a [`SQUARE`], one row after the other: with a stride below [`SQUARE`] each row covers the end
+    /// of the one before.
     ///
     /// # Safety
     /// The instruction set is enabled in the caller; `from` is valid for reading, and `to` for writing, `SQUARE` numbers

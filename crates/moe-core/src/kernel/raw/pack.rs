@@ -96,8 +96,8 @@ pub(super) unsafe fn pack_strips<L: Lanes, const ROWS: usize>(
         let out = &mut strips[strip * count * ROWS..];
         let height = ROWS.min(a.rows - first);
         let mut done = 0;
-        // Squares of more rows than the strip has, if there are so many: each column that is written after another begins
-        // where that one's part of the strip ends.
+        // Squares may have more rows than the strip: what is too much of a column is covered by the next one, and of the
+        // last one by the next strip.
         while ROWS <= SQUARE
             && a.col_stride == 1
             && first + SQUARE <= a.rows
