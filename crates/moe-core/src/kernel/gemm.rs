@@ -27,6 +27,13 @@ pub(super) fn count_multiply_adds(work: u64) {
     MULTIPLY_ADDS.set(MULTIPLY_ADDS.get() + work);
 }
 
+/// What `f` returns, and the multiply-adds that it asked for, which do not count for this thread.
+pub(super) fn with_multiply_adds<R>(f: impl FnOnce() -> R) -> (R, u64) {
+    let before = MULTIPLY_ADDS.get();
+    let result = f();
+    (result, MULTIPLY_ADDS.replace(before) - before)
+}
+
 /// A function of a row, of all groups together, the first of some of its columns, and the numbers there.
 pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 

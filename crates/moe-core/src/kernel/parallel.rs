@@ -2,7 +2,7 @@ use rayon::prelude::*;
 
 use crate::Real;
 
-use super::gemm::{count_multiply_adds, multiply_adds};
+use super::gemm::{count_multiply_adds, with_multiply_adds};
 
 /// Rows of a parallel piece of work.
 pub const ROW_BLOCK: usize = 64;
@@ -30,13 +30,24 @@ pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() {
         return f();
     }
-    let (result, work) = rayon::scope(|_| {
-        let before = multiply_adds();
-        let result = f();
-        (result, multiply_adds() - before)
-    });
+    let (result, work) = rayon::scope(|_| with_multiply_adds(f));
     count_multiply_adds(work);
     result
+}
+
+/// What `f` and `g` return; in one parallel region if `work` (elementary operations in all) is worth it, so that a thread
+/// that has no more of one goes on with the other. What they ask of the door counts for the calling thread.
+pub fn both<A: Send, B: Send>(
+    work: usize,
+    f: impl FnOnce() -> A + Send,
+    g: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if !is_worthwhile(work) {
+        return (f(), g());
+    }
+    let ((a, of_f), (b, of_g)) = rayon::join(|| with_multiply_adds(f), || with_multiply_adds(g));
+    count_multiply_adds(of_f + of_g);
+    (a, b)
 }
 
 /// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter; in parallel if `work`
@@ -95,7 +106,7 @@ pub fn for_row_blocks2(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Mat, gemm};
+    use crate::kernel::{Mat, gemm, multiply_adds};
 
     #[test]
     fn work_in_the_pool_counts_where_it_was_asked_for() {

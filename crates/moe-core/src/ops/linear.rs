@@ -1,4 +1,4 @@
-use crate::kernel::{Around, RowFn, Start, gemm_groups, sum_axis};
+use crate::kernel::{Around, RowFn, Start, both, gemm_groups, sum_axis};
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
@@ -70,17 +70,36 @@ impl Operator for Linear {
         if let Some(rectifier) = &self.rectifier {
             rectifier.backward(at.output, &mut dy);
         }
-        if gradients.wants(0) {
-            let dx = product(mat(&dy), mat(w).t(), x.rows(), x.cols());
-            gradients.add(0, dx.reshape(*x.shape()));
-        }
-        if gradients.wants(1) {
-            gradients.add(1, product(mat(x).t(), mat(&dy), w.rows(), w.cols()));
-        }
-        if gradients.wants(2) {
+        let dy = &dy;
+        let of_x = || product(mat(dy), mat(w).t(), x.rows(), x.cols()).reshape(*x.shape());
+        let of_weight = || product(mat(x).t(), mat(dy), w.rows(), w.cols());
+        let of_bias = || {
             let mut db = Tensor::unspecified(*b.shape());
             sum_axis(dy.as_slice(), x.rows(), b.len(), db.as_mut_slice());
-            gradients.add(2, db);
+            db
+        };
+        add_gradients(gradients, x.rows() * w.len(), of_x, of_weight, of_bias);
+    }
+}
+
+/// Adds the gradients of a layer's input, weight and bias, as far as they are wanted, which `work` multiply-adds are needed
+/// for twice; in one parallel region, in which threads that have done their part of one go on with another.
+pub(super) fn add_gradients(
+    gradients: &mut InputGradients<'_>,
+    work: usize,
+    of_x: impl FnOnce() -> Tensor + Send,
+    of_weight: impl FnOnce() -> Tensor + Send,
+    of_bias: impl FnOnce() -> Tensor + Send,
+) {
+    let [wants_x, wants_weight, wants_bias] = [0, 1, 2].map(|input| gradients.wants(input));
+    let (dx, (dw, db)) = both(
+        work,
+        || wants_x.then(of_x),
+        || (wants_weight.then(of_weight), wants_bias.then(of_bias)),
+    );
+    for (input, gradient) in [dx, dw, db].into_iter().enumerate() {
+        if let Some(gradient) = gradient {
+            gradients.add(input, gradient);
         }
     }
 }

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use crate::dispatch::ExpertPlan;
 use crate::kernel::{Around, Mat, RowFn, Start, for_pieces, gemm_groups, sum_axis};
+use crate::ops::linear::add_gradients;
 use crate::ops::rectifier::Rectifier;
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
@@ -142,20 +143,20 @@ impl Operator for GroupedLinear {
         }
         let dy = &dy;
         let experts = plan.num_experts();
-        if gradients.wants(0) {
+        let of_x = || {
             let mut dx = Tensor::unspecified(*x.shape());
             let rows = |e| plan.slots_of_expert(e).len();
             let factors = |e| (slots(plan, dy, e), of_expert(w, e).t());
             gemm_groups(experts, rows, factors, Around::default(), dx.as_mut_slice());
-            gradients.add(0, dx);
-        }
-        if gradients.wants(1) {
+            dx
+        };
+        let of_weight = || {
             let mut dw = Tensor::unspecified(*w.shape());
             let factors = |e| (slots(plan, x, e).t(), slots(plan, dy, e));
             gemm_groups(experts, |_| x.cols(), factors, Around::default(), dw.as_mut_slice());
-            gradients.add(1, dw);
-        }
-        if gradients.wants(2) {
+            dw
+        };
+        let of_bias = || {
             let mut db = Tensor::unspecified(*b.shape());
             let outputs = b.cols();
             for_pieces(dy.len(), db.as_mut_slice(), outputs.max(1), |expert, sum| {
@@ -163,8 +164,9 @@ impl Operator for GroupedLinear {
                 let of_slots = &dy.as_slice()[slots.start * outputs..slots.end * outputs];
                 sum_axis(of_slots, slots.len(), outputs, sum);
             });
-            gradients.add(2, db);
-        }
+            db
+        };
+        add_gradients(gradients, dy.len() * x.cols(), of_x, of_weight, of_bias);
     }
 }
 
