@@ -1,11 +1,13 @@
 //! The GEMM door in the three layouts of a layer: y = x W, dW = xᵀ dy, dx = dy Wᵀ. Throughput in FLOP/s. First one product
-//! again and again, which finds its factors in the caches; then all experts of a layer in turns, which do not.
+//! again and again, which finds its factors in the caches; then all experts of a layer in turns, which do not; and the
+//! gradients where ReLU, and ReLU and dropout, have left zeros.
 
 use std::hint::black_box;
 
 use benches::data::{rng, uniform};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
+use moe_core::rand::Rng;
 
 /// Name, rows, inputs and outputs of a layer.
 const SHAPES: [(&str, usize, usize, usize); 5] = [
@@ -40,7 +42,9 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         }
     }
     group.finish();
-    bench_experts(criterion);
+    bench_experts(criterion, "gemm_groups", &["AB", "AtB", "ABt"], 1);
+    bench_experts(criterion, "gemm_half_zeros", &["AtB", "ABt"], 2);
+    bench_experts(criterion, "gemm_three_quarters_zeros", &["AtB", "ABt"], 4);
 }
 
 /// The groups of a layer of experts: number of experts, rows of each, inputs and outputs.
@@ -50,12 +54,14 @@ const LAYERS: [(&str, usize, usize, usize, usize); 3] = [
     ("ffn-down", 8, 512, 1024, 256),
 ];
 
-fn bench_experts(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("gemm_groups");
+/// Of the numbers of dy one in `left` is left, the others are zero.
+fn bench_experts(criterion: &mut Criterion, name: &str, layouts: &[&str], left: u32) {
+    let mut group = criterion.benchmark_group(name);
     for (name, experts, rows, inputs, outputs) in LAYERS {
         let mut rng = rng("gemm_groups");
         let [x, w, dy] = [[rows, inputs], [inputs, outputs], [rows, outputs]]
             .map(|[r, c]| uniform([experts, r, c], &mut rng));
+        let dy = dy.map(|value| if rng.random_ratio(1, left) { value } else { 0.0 });
         let of = |tensor: &'static str, expert: usize| {
             let (all, rows, cols) = match tensor {
                 "x" => (&x, rows, inputs),
@@ -66,9 +72,12 @@ fn bench_experts(criterion: &mut Criterion) {
             Mat::new(&all.as_slice()[expert * size..][..size], rows, cols)
         };
         group.throughput(Throughput::Elements((2 * experts * rows * inputs * outputs) as u64));
-        for (layout, m, n) in
-            [("AB", rows, outputs), ("AtB", inputs, outputs), ("ABt", rows, inputs)]
-        {
+        for &layout in layouts {
+            let (m, n) = match layout {
+                "AB" => (rows, outputs),
+                "AtB" => (inputs, outputs),
+                _ => (rows, inputs),
+            };
             let factors = |expert: usize| match layout {
                 "AB" => (of("x", expert), of("w", expert)),
                 "AtB" => (of("x", expert).t(), of("dy", expert)),

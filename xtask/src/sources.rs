@@ -12,9 +12,11 @@ use crate::workspace::Workspace;
 const UNSAFE_FILES: &[&str] = &[
     "crates/moe-core/src/kernel/raw.rs",
     "crates/moe-core/src/kernel/raw/lanes.rs",
+    "crates/moe-core/src/kernel/raw/nonzeros.rs",
     "crates/moe-core/src/kernel/raw/pack.rs",
     "crates/moe-core/src/kernel/raw/panels.rs",
     "crates/moe-core/src/kernel/raw/row.rs",
+    "crates/moe-core/src/kernel/raw/sparse.rs",
     "crates/moe-core/src/kernel/raw/tile.rs",
     "crates/moe-nn/tests/allocation.rs",
     "crates/moe-routers/tests/common/counting.rs",

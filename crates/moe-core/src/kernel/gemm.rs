@@ -8,6 +8,7 @@ use crate::{Buffer, Real};
 use super::mat::Mat;
 use super::parallel::is_worthwhile;
 use super::raw::{self, Isa, MOST_ROWS, Product, Start};
+use super::zeros::Zeros;
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
@@ -108,10 +109,14 @@ pub fn gemm_groups<'a>(
     let piece = if is_worthwhile { rows_of_piece(all_rows) } else { MOST_ROWS };
     let in_parallel = is_worthwhile && (groups > 1 || all_rows > piece);
     let stream = size_of_val(c) >= BEYOND_CACHES && around.after.is_none();
-    let task =
-        Groups { groups, rows: &rows, factors: &factors, around, isa: Isa::best(), piece, stream };
+    let zeros = if work >= LEAST_WORK { Zeros::of(groups, &factors) } else { Zeros::Few };
+    let (rows, factors, isa) = (&rows, &factors, Isa::best());
+    let task = Groups { groups, rows, factors, around, isa, piece, stream, zeros };
     task.run(0..groups, 0, in_parallel, c);
 }
+
+/// Multiply-adds of products for which it pays to look for zeros.
+const LEAST_WORK: usize = 1 << 21;
 
 /// Bytes of a result that the caches cannot be expected to keep until it is read.
 const BEYOND_CACHES: usize = 32 << 20;
@@ -145,6 +150,7 @@ struct Groups<'f, 's, R, F> {
     /// Rows of a piece.
     piece: usize,
     stream: bool,
+    zeros: Zeros,
 }
 
 impl<'a, R, F> Groups<'_, '_, R, F>
@@ -186,6 +192,7 @@ where
                         after: after.as_ref().map(|after| after as _),
                         following: self.following(group, end),
                         stream: self.stream,
+                        zeros: self.zeros,
                     };
                     raw::product(self.isa, product, c);
                 };
@@ -246,6 +253,24 @@ mod tests {
     fn rows_are_gathered_in_any_order() {
         assert_eq!(gathered(&[1, 0]), [34.0, 12.0]);
         assert_eq!(gathered(&[1, 1]), [34.0, 34.0]);
+    }
+
+    /// Of single rows no zeros are looked for.
+    #[test]
+    fn zeros_that_are_passed_over_do_not_show() {
+        let (m, k, n) = (160, 128, 128);
+        let full = |count: usize| -> Vec<Real> { (0..count).map(|i| (i as Real).sin()).collect() };
+        let rectified = |count: usize| full(count).into_iter().map(|x| x.max(0.0)).collect();
+        for (a, b) in [(rectified(m * k), full(k * n)), (full(m * k), rectified(k * n))] {
+            let (left, right) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+            assert_ne!(Zeros::of(1, |_| (left, right)), Zeros::Few);
+            let (mut c, mut row) = (vec![0.0; m * n], vec![0.0; n]);
+            gemm(left, right, false, &mut c);
+            for (i, c) in c.chunks(n).enumerate() {
+                gemm(left.row_range(i, 1), right, false, &mut row);
+                assert_eq!(c, row, "row {i}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,11 @@
 //! output element is one ascending chain of additions (of fixed blocks of them, where matrixmultiply computes the product),
 //! or a binary tree whose shape depends on the number of terms alone. Hence equal bits for any thread count, and a row
 //! of a product does not depend on the other rows.
+//!
+//! # Zeros
+//! Zeros of a factor that has many, as ReLU and dropout leave them, are passed over where that takes less time. The bits are
+//! the same, but for the sign of a zero, and where a zero meets a number that is not finite: the product of both is then
+//! either left out or not a number.
 
 mod gemm;
 mod mat;
@@ -14,6 +19,7 @@ mod raw;
 mod reduce;
 mod rows;
 pub mod vector_math;
+mod zeros;
 
 pub use gemm::{Around, RowFn, gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;

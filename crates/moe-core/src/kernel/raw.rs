@@ -5,14 +5,19 @@
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
 //! product is cut into tiles never shows in the result. Both factors are copied, so that tiles read them from one
 //! place to the next: `b` as panels of a few registers, `a` as strips of a few rows. Where there are too few rows or
-//! columns for that to pay they are read where they stand, if they can be.
+//! columns for that to pay they are read where they stand, if they can be. A factor of which many numbers are zero is not
+//! copied: only its other numbers are multiplied, for the same sums.
 #![allow(unsafe_code)]
 
 mod ahead;
 mod lanes;
+mod nonzeros;
 mod pack;
 mod panels;
 mod row;
+mod sparse;
+#[cfg(test)]
+mod tests;
 mod tile;
 
 use std::cell::RefCell;
@@ -21,10 +26,13 @@ use crate::{Buffer, Real};
 
 use super::gemm::RowFn;
 use super::mat::Mat;
-use lanes::Portable;
+use super::zeros::Zeros;
 #[cfg(target_arch = "x86_64")]
 use lanes::x86;
+use lanes::{Lanes, Portable};
+use nonzeros::Nonzeros;
 use panels::panels;
+use sparse::{ROOM, sparse};
 
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
 const INNER_BLOCK: usize = 256;
@@ -62,8 +70,22 @@ impl Isa {
 }
 
 thread_local! {
+    static SCRATCH: RefCell<Option<Scratch>> = const { RefCell::new(None) };
+}
+
+/// Room for what is copied of factors.
+struct Scratch {
     /// Packed panels, the tiles of `c` that are narrower than a panel, and packed strips.
-    static SCRATCH: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
+    numbers: Buffer<Real>,
+    nonzeros: Nonzeros,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
+        let size = (PANELS * INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
+        Scratch { numbers: Buffer::unspecified(size), nonzeros: Nonzeros::with_room(ROOM) }
+    }
 }
 
 /// Widest panel of any instruction set, in numbers.
@@ -101,6 +123,7 @@ pub(super) struct Product<'a> {
     pub(super) following: Option<(Mat<'a>, Mat<'a>)>,
     /// Whether the result may go to memory past the caches, which it is too large for.
     pub(super) stream: bool,
+    pub(super) zeros: Zeros,
 }
 
 /// Computes a product into `c`, row-major and contiguous.
@@ -127,14 +150,12 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
         false => product,
     };
     SCRATCH.with_borrow_mut(|scratch| {
-        let strips = (MOST_ROWS + MOST_STRIP) * INNER_BLOCK;
-        let size = (PANELS * INNER_BLOCK + MOST_ROWS) * MOST_COLUMNS + strips;
-        let scratch = scratch.get_or_insert_with(|| Buffer::unspecified(size));
+        let scratch = scratch.get_or_insert_with(Scratch::new);
         // SAFETY: the shapes have been checked; an `Isa` other than `Portable` comes from `available`, which asked
         // the processor.
         unsafe {
             match isa {
-                Isa::Portable => panels::<Portable, 4, 2, 4>(product, c, scratch),
+                Isa::Portable => computed::<Portable, 4, 2, 4>(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => product_avx2(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
@@ -142,6 +163,25 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
             }
         }
     });
+}
+
+/// A product by its numbers that are not zero if that suits it, or with tiles of `ROWS` rows and `VECTORS` registers.
+///
+/// # Safety
+/// The instruction set of `L` is enabled in the caller; the shapes of the product and `c` have been checked against each
+/// other.
+#[inline(always)]
+unsafe fn computed<L: Lanes, const ROWS: usize, const VECTORS: usize, const WIDE: usize>(
+    product: Product<'_>,
+    c: &mut [Real],
+    scratch: &mut Scratch,
+) {
+    // SAFETY: as for this function.
+    unsafe {
+        if !sparse::<L>(&product, c, scratch) {
+            panels::<L, ROWS, VECTORS, WIDE>(product, c, &mut scratch.numbers);
+        }
+    }
 }
 
 /// Elements of `b` beyond which matrixmultiply computes a product that there is no kernel of ours for: it has some for
@@ -183,16 +223,16 @@ fn product_of_large(product: Product<'_>, c: &mut [Real]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn product_avx2(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
+unsafe fn product_avx2(product: Product<'_>, c: &mut [Real], scratch: &mut Scratch) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx2, 6, 2, 12>(product, c, scratch) }
+    unsafe { computed::<x86::Avx2, 6, 2, 12>(product, c, scratch) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut [Real]) {
+unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut Scratch) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { panels::<x86::Avx512, 8, 3, 16>(product, c, scratch) }
+    unsafe { computed::<x86::Avx512, 8, 3, 16>(product, c, scratch) }
 }
 
 /// Asks for the line of the caches with the number at `index`, which may be beyond the end: nothing changes but the time.
@@ -257,97 +297,4 @@ fn wide_avx2<L: Loops>(loops: L) -> L::Output {
 #[target_feature(enable = "avx512f")]
 fn wide_avx512<L: Loops>(loops: L) -> L::Output {
     loops.run()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn numbers(count: usize, seed: usize) -> Vec<Real> {
-        (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
-    }
-
-    /// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
-    struct Chains<'a>(&'a [Real]);
-
-    impl Loops for Chains<'_> {
-        type Output = [Real; 8];
-
-        #[inline(always)]
-        fn run(self) -> [Real; 8] {
-            let mut sums = [0.0; 8];
-            for chunk in self.0.as_chunks::<8>().0 {
-                for i in 0..8 {
-                    sums[i] = sums[i] * 0.9 + chunk[i] * chunk[i] / (1.0 + chunk[i].abs().sqrt());
-                }
-            }
-            sums
-        }
-    }
-
-    #[test]
-    fn wide_loops_find_the_same_numbers() {
-        let values = numbers(1000, 3);
-        for isa in Isa::available() {
-            let found = wide_on(isa, Chains(&values));
-            assert_eq!(
-                found.map(Real::to_bits),
-                Chains(&values).run().map(Real::to_bits),
-                "{isa:?}"
-            );
-        }
-    }
-
-    /// Small enough for miri. The numbers are short, so every sum is exact in any order.
-    #[test]
-    fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
-        let mut shapes =
-            vec![(1, 1, 1), (1, 6, 21), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)];
-        shapes.extend([(35, 20, 51), (33, 258, 9)]);
-        if !cfg!(miri) {
-            // Several panels and blocks of strips, and one that the portable kernel hands over.
-            shapes.extend([
-                (70, 300, 100),
-                (MOST_ROWS, 9, 65),
-                (2, 513, 520),
-                (40, 256, 640),
-                (1, 300, 530),
-                (256, 70, 1),
-            ]);
-        }
-        for (m, k, n) in shapes {
-            let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
-            let a_turned: Vec<Real> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
-            let b_turned: Vec<Real> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
-            let plain = (Mat::new(&a, m, k), Mat::new(&b, k, n));
-            let turned = (Mat::new(&a_turned, k, m).t(), Mat::new(&b_turned, n, k).t());
-            for isa in Isa::available() {
-                for (x, y) in [plain, (turned.0, plain.1), (plain.0, turned.1), turned] {
-                    // With and without what changes nothing but the time.
-                    for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
-                        let mut c = Buffer::filled(m * n, 1.0);
-                        let stream = !accumulate;
-                        let start = if accumulate { Start::Present } else { Start::Zero };
-                        let of = Product { a: x, b: y, start, after: None, following, stream };
-                        product(isa, of, &mut c);
-                        for (at, &got) in c.iter().enumerate() {
-                            let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
-                            let expected = terms.sum::<Real>() + Real::from(u8::from(accumulate));
-                            assert_eq!(got, expected, "{isa:?} {m}x{k}x{n} at {at}");
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    #[should_panic(expected = "outside its slice")]
-    fn a_matrix_larger_than_its_slice_is_refused() {
-        let data = [0.0; 5];
-        let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
-        let (start, after, following) = (Start::Zero, None, None);
-        let of = Product { a, b, start, after, following, stream: false };
-        product(Isa::Portable, of, &mut [0.0; 2]);
-    }
 }

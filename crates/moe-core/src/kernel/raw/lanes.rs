@@ -48,6 +48,27 @@ pub(super) trait Lanes {
             }
         }
     }
+
+    /// Copies those of [`SQUARE`] numbers that are not zero, one after the other, and where they stand, the first of them at
+    /// `place`. Returns how many.
+    ///
+    /// # Safety
+    /// The instruction set is enabled in the caller; `from` is valid for reading, and `values` and `places` for writing,
+    /// `SQUARE` numbers: what is written after those that are not zero is of unspecified value.
+    #[inline(always)]
+    unsafe fn compress(from: *const Real, place: u32, values: *mut Real, places: *mut u32) -> u32 {
+        let mut count = 0;
+        for i in 0..SQUARE {
+            // SAFETY: the caller vouches for all; `count` is no more than `i`.
+            unsafe {
+                let value = *from.add(i);
+                *values.add(count) = value;
+                *places.add(count) = place + i as u32;
+                count += usize::from(value != 0.0);
+            }
+        }
+        count as u32
+    }
 }
 
 /// Waits until what [`Lanes::stream`] has written has arrived.
@@ -120,6 +141,8 @@ impl Lanes for Portable {
 #[cfg(target_arch = "x86_64")]
 pub(super) mod x86 {
 
+    #[cfg(not(feature = "f64"))]
+    use super::SQUARE;
     use super::{Lanes, Real};
 
     #[cfg(not(feature = "f64"))]
@@ -181,6 +204,47 @@ pub(super) mod x86 {
         }
     }
 
+    /// For each mask of eight bits where those that are set stand, a byte each.
+    #[cfg(not(feature = "f64"))]
+    static PLACES: [[u8; SQUARE]; 1 << SQUARE] = {
+        let mut places = [[0; SQUARE]; 1 << SQUARE];
+        let mut mask = 0;
+        while mask < places.len() {
+            let (mut bit, mut count) = (0, 0);
+            while bit < SQUARE {
+                if mask >> bit & 1 == 1 {
+                    places[mask][count] = bit as u8;
+                    count += 1;
+                }
+                bit += 1;
+            }
+            mask += 1;
+        }
+        places
+    };
+
+    /// # Safety
+    /// As [`Lanes::compress`], with AVX2.
+    #[cfg(not(feature = "f64"))]
+    #[inline(always)]
+    unsafe fn compress256(from: *const f32, place: u32, values: *mut f32, places: *mut u32) -> u32 {
+        use std::arch::x86_64::{
+            _CMP_NEQ_UQ, _mm_loadl_epi64, _mm256_add_epi32, _mm256_cmp_ps, _mm256_cvtepu8_epi32,
+            _mm256_movemask_ps, _mm256_permutevar8x32_ps, _mm256_set1_epi32, _mm256_storeu_si256,
+        };
+        // SAFETY: the caller vouches for the addresses and the instruction set.
+        unsafe {
+            let eight = load256(from);
+            let mask = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NEQ_UQ>(eight, zero256())) as u8;
+            let at = _mm_loadl_epi64((&raw const PLACES[usize::from(mask)]).cast());
+            let at = _mm256_cvtepu8_epi32(at);
+            store256(values, _mm256_permutevar8x32_ps(eight, at));
+            let at = _mm256_add_epi32(at, _mm256_set1_epi32(place as i32));
+            _mm256_storeu_si256(places.cast(), at);
+            mask.count_ones()
+        }
+    }
+
     pub(in super::super) struct Avx2;
     pub(in super::super) struct Avx512;
 
@@ -225,6 +289,12 @@ pub(super) mod x86 {
             // SAFETY: the caller vouches for all.
             unsafe { transpose256(from, from_stride, to, to_stride) }
         }
+        #[cfg(not(feature = "f64"))]
+        #[inline(always)]
+        unsafe fn compress(from: *const f32, at: u32, values: *mut f32, places: *mut u32) -> u32 {
+            // SAFETY: the caller vouches for all.
+            unsafe { compress256(from, at, values, places) }
+        }
     }
 
     impl Lanes for Avx512 {
@@ -267,6 +337,12 @@ pub(super) mod x86 {
         unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
             // SAFETY: the caller vouches for all.
             unsafe { transpose256(from, from_stride, to, to_stride) }
+        }
+        #[cfg(not(feature = "f64"))]
+        #[inline(always)]
+        unsafe fn compress(from: *const f32, at: u32, values: *mut f32, places: *mut u32) -> u32 {
+            // SAFETY: the caller vouches for all.
+            unsafe { compress256(from, at, values, places) }
         }
     }
 }

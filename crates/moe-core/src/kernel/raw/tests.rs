@@ -1,0 +1,156 @@
+use super::*;
+
+fn numbers(count: usize, seed: usize) -> Vec<Real> {
+    (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
+}
+
+/// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
+struct Chains<'a>(&'a [Real]);
+
+impl Loops for Chains<'_> {
+    type Output = [Real; 8];
+
+    #[inline(always)]
+    fn run(self) -> [Real; 8] {
+        let mut sums = [0.0; 8];
+        for chunk in self.0.as_chunks::<8>().0 {
+            for i in 0..8 {
+                sums[i] = sums[i] * 0.9 + chunk[i] * chunk[i] / (1.0 + chunk[i].abs().sqrt());
+            }
+        }
+        sums
+    }
+}
+
+#[test]
+fn wide_loops_find_the_same_numbers() {
+    let values = numbers(1000, 3);
+    for isa in Isa::available() {
+        let found = wide_on(isa, Chains(&values));
+        assert_eq!(found.map(Real::to_bits), Chains(&values).run().map(Real::to_bits), "{isa:?}");
+    }
+}
+
+/// Small enough for miri. The numbers are short, so every sum is exact in any order.
+#[test]
+fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
+    let mut shapes =
+        vec![(1, 1, 1), (1, 6, 21), (2, 3, 4), (7, 5, 9), (9, 2, 49), (15, 300, 17), (3, 0, 5)];
+    shapes.extend([(35, 20, 51), (33, 258, 9)]);
+    if !cfg!(miri) {
+        // Several panels and blocks of strips, and one that the portable kernel hands over.
+        shapes.extend([
+            (70, 300, 100),
+            (MOST_ROWS, 9, 65),
+            (2, 513, 520),
+            (40, 256, 640),
+            (1, 300, 530),
+            (256, 70, 1),
+        ]);
+    }
+    for (m, k, n) in shapes {
+        let (a, b) = (numbers(m * k, 1), numbers(k * n, 2));
+        let a_turned: Vec<Real> = (0..k * m).map(|i| a[i % m * k + i / m]).collect();
+        let b_turned: Vec<Real> = (0..n * k).map(|i| b[i % k * n + i / k]).collect();
+        let plain = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+        let turned = (Mat::new(&a_turned, k, m).t(), Mat::new(&b_turned, n, k).t());
+        for isa in Isa::available() {
+            for (x, y) in [plain, (turned.0, plain.1), (plain.0, turned.1), turned] {
+                // With and without what changes nothing but the time.
+                for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
+                    let mut c = Buffer::filled(m * n, 1.0);
+                    let stream = !accumulate;
+                    let start = if accumulate { Start::Present } else { Start::Zero };
+                    let (after, zeros) = (None, Zeros::Few);
+                    let of = Product { a: x, b: y, start, after, following, stream, zeros };
+                    product(isa, of, &mut c);
+                    for (at, &got) in c.iter().enumerate() {
+                        let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
+                        let expected = terms.sum::<Real>() + Real::from(u8::from(accumulate));
+                        assert_eq!(got, expected, "{isa:?} {m}x{k}x{n} at {at}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A third of the numbers is not zero, and no sum of others is exact.
+fn with_zeros(count: usize, seed: usize) -> Vec<Real> {
+    let number = |i: usize| (i * 7919 + seed * 104_729) % 1009;
+    let value = |n: usize| if n.is_multiple_of(3) { (n as Real / 9.0).sin() } else { 0.0 };
+    (0..count).map(|i| value(number(i))).collect()
+}
+
+#[test]
+fn zeros_are_passed_over() {
+    let (zeros, infinite) = (vec![0.0; 48 * 5], vec![Real::INFINITY; 5 * 48]);
+    let (zero_left, right) = (Mat::new(&zeros, 48, 5), Mat::new(&infinite, 5, 48));
+    let (left, zero_right) = (Mat::new(&infinite, 48, 5), Mat::new(&zeros, 5, 48));
+    for isa in Isa::available() {
+        for (a, b, zeros, expected) in [
+            (zero_left, right, Zeros::Left, true),
+            (left, zero_right, Zeros::Right, true),
+            (zero_left, right, Zeros::Few, false),
+        ] {
+            let mut c = vec![1.0; 48 * 48];
+            let (start, after, following, stream) = (Start::Zero, None, None, false);
+            product(isa, Product { a, b, start, after, following, stream, zeros }, &mut c);
+            assert_eq!(c.iter().all(|&sum| sum == 0.0), expected, "{isa:?} {zeros:?}");
+        }
+    }
+}
+
+#[test]
+fn products_that_pass_over_zeros_have_the_same_bits() {
+    // Of the small ones with AVX-512 none suits.
+    let mut shapes = vec![(33, 5, 8), (40, 21, 32)];
+    if !cfg!(miri) {
+        shapes.extend([(64, 100, 32), (33, 260, 240), (96, 70, 264), (512, 1030, 368)]);
+    }
+    for (m, k, n) in shapes {
+        let (a, b) = (with_zeros(m * k, 1), with_zeros(k * n, 2));
+        let (left, right) = (Mat::new(&a, m, k), Mat::new(&b, k, n));
+        let (turned_left, turned_right) = (Mat::new(&a, k, m).t(), Mat::new(&b, n, k).t());
+        let row = numbers(n, 3);
+        for isa in Isa::available() {
+            for (a, b) in [
+                (left, right),
+                (turned_left, right),
+                (left, turned_right),
+                (turned_left, turned_right),
+            ] {
+                for start in [Start::Zero, Start::Present, Start::Row(&row)] {
+                    let computed = |zeros: Zeros, following| {
+                        let mut c = numbers(m * n, 4);
+                        let after = |row: usize, col: usize, values: &mut [Real]| {
+                            values.iter_mut().enumerate().for_each(|(i, value)| {
+                                *value += (row * n + col + i) as Real;
+                            });
+                        };
+                        let is_zero = matches!(start, Start::Zero);
+                        let after = (!is_zero).then_some(&after as RowFn<'_>);
+                        let stream = false;
+                        let of = Product { a, b, start, after, following, stream, zeros };
+                        product(isa, of, &mut c);
+                        c
+                    };
+                    let expected = computed(Zeros::Few, None);
+                    assert!(expected == computed(Zeros::Left, Some((a, b))), "{isa:?} {a:?}");
+                    assert!(expected == computed(Zeros::Right, Some((a, b))), "{isa:?} {b:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "outside its slice")]
+fn a_matrix_larger_than_its_slice_is_refused() {
+    let data = [0.0; 5];
+    let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
+    let (start, after, following) = (Start::Zero, None, None);
+    let (stream, zeros) = (false, Zeros::Few);
+    let of = Product { a, b, start, after, following, stream, zeros };
+    product(Isa::Portable, of, &mut [0.0; 2]);
+}
