@@ -33,9 +33,12 @@ pub fn top_k_indices(row: &[Real], chosen: &mut [u32]) {
         if found == k && !chosen.last().is_some_and(is_below) {
             continue;
         }
-        let rank = chosen[..found].iter().position(is_below).unwrap_or(found);
+        let mut rank = found.min(k - 1);
         found = (found + 1).min(k);
-        chosen[rank..found].rotate_right(1);
+        while rank > 0 && is_below(&chosen[rank - 1]) {
+            chosen[rank] = chosen[rank - 1];
+            rank -= 1;
+        }
         chosen[rank] = i as u32;
     }
 }

@@ -121,10 +121,11 @@ const LEAST_WORK: usize = 1 << 21;
 /// Bytes of a result that the caches cannot be expected to keep until it is read.
 const BEYOND_CACHES: usize = 32 << 20;
 
-/// Pieces are long, so that what is copied for one pays, and as many as the threads need to end at the same time.
+/// Pieces are long, so that what is copied for one pays, and as many as the threads need to end at the same time; whole
+/// strips of six and of eight rows.
 fn rows_of_piece(all_rows: usize) -> usize {
     const PIECES_PER_THREAD: usize = 4;
-    const LEAST_ROWS: usize = 64;
+    const LEAST_ROWS: usize = 96;
     let pieces = PIECES_PER_THREAD * rayon::current_num_threads();
     all_rows.div_ceil(pieces).next_multiple_of(LEAST_ROWS).min(MOST_ROWS)
 }
@@ -202,7 +203,7 @@ where
                 }
             };
             if in_parallel {
-                c.par_chunks_mut(self.piece * b.cols).enumerate().for_each(block);
+                c.par_chunks_mut(self.piece * b.cols).enumerate().with_max_len(1).for_each(block);
             } else {
                 c.chunks_mut(self.piece * b.cols).enumerate().for_each(block);
             }

@@ -62,7 +62,9 @@ pub fn for_pieces(
     f: impl Fn(usize, &mut [Real]) + Send + Sync,
 ) {
     if out.len() > piece && is_worthwhile(work) {
-        out.par_chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
+        let pieces = out.par_chunks_mut(piece).enumerate();
+        // Any piece can go to another thread: by itself rayon leaves some together.
+        pieces.with_max_len(1).for_each(|(i, out)| f(i, out));
     } else {
         out.chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
     }
@@ -96,7 +98,8 @@ pub fn for_row_blocks2(
     let (piece, other_piece) = (ROW_BLOCK * cols, ROW_BLOCK * other_cols);
     if is_worthwhile(out.len() + other.len()) {
         let pieces = out.par_chunks_mut(piece).zip(other.par_chunks_mut(other_piece));
-        pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
+        let pieces = pieces.enumerate().with_max_len(1);
+        pieces.for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
     } else {
         let pieces = out.chunks_mut(piece).zip(other.chunks_mut(other_piece));
         pieces.enumerate().for_each(|(i, (rows, others))| f(i * ROW_BLOCK, rows, others));
