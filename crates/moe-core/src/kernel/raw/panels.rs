@@ -279,7 +279,7 @@ pub(super) unsafe fn panels<
 }
 
 /// Whether every register of the rows of `c` is aligned and whole.
-fn can_stream<L: Lanes>(c: &[Real], cols: usize) -> bool {
+pub(super) fn can_stream<L: Lanes>(c: &[Real], cols: usize) -> bool {
     cols.is_multiple_of(L::WIDTH) && c.as_ptr().addr().is_multiple_of(L::WIDTH * size_of::<Real>())
 }
 

@@ -9,9 +9,10 @@ use crate::Real;
 use super::super::mat::Mat;
 use super::super::zeros::Zeros;
 use super::ahead::Ahead;
-use super::lanes::{Lanes, SQUARE, prefetch_nearest};
+use super::lanes::{Lanes, SQUARE, end_stream, prefetch_nearest};
 use super::nonzeros::Nonzeros;
 use super::pack::pack_panel;
+use super::panels::can_stream;
 use super::{Product, Scratch, Start};
 
 /// Registers of the widest panel: as many chains as hide the time that a multiply-add takes.
@@ -52,10 +53,10 @@ pub(super) unsafe fn sparse<L: Lanes>(
     let fits = |rows: usize, cols: usize| rows >= LEAST_ROWS && cols.is_multiple_of(L::WIDTH);
     match product.zeros {
         // SAFETY: as for this function.
-        Zeros::Left if fits(a.rows, b.cols) && !product.stream => unsafe {
+        Zeros::Left if fits(a.rows, b.cols) => unsafe {
             sparse_left::<L>(product, c, nonzeros, numbers);
         },
-        Zeros::Right if fits(b.cols, a.rows) && is_plain && !product.stream => {
+        Zeros::Right if fits(b.cols, a.rows) && is_plain => {
             let turned = (MOST_LISTED / a.cols).min(MOST_TURNED) / SQUARE * SQUARE;
             if turned < LEAST_ROWS || !b.cols.is_multiple_of(SQUARE) {
                 return false;
@@ -95,6 +96,8 @@ struct Rows<'r> {
     /// What the sums begin with: zeros if it is null. From a row of it to the next; 0 if all rows begin alike.
     start: *const Real,
     start_row: usize,
+    /// Whether `c` goes to memory past the caches.
+    stream: bool,
 }
 
 impl Rows<'_> {
@@ -104,7 +107,7 @@ impl Rows<'_> {
     /// The instruction set of `L` is enabled in the caller. There are lists for the rows of the block. `panel` is valid for
     /// reads of `vectors` registers, one after the other, for each place of the block; `c` for writes of as many from `i *
     /// c_row`, for i below `count`, and overlaps neither panel nor lists; `start` is null or valid for reads of as many from
-    /// `i * start_row`, and may be `c`.
+    /// `i * start_row`, and may be `c`. If `stream`, every register of `c` is aligned to its size.
     #[inline(always)]
     unsafe fn compute<L: Lanes>(&self, vectors: usize, ahead: &mut Ahead) {
         // SAFETY: as for this function.
@@ -147,7 +150,8 @@ impl Rows<'_> {
                 }
                 let c = self.c.add(row * self.c_row);
                 for v in 0..V {
-                    L::store(c.add(v * L::WIDTH), sums[v]);
+                    let c = c.add(v * L::WIDTH);
+                    if self.stream { L::stream(c, sums[v]) } else { L::store(c, sums[v]) }
                 }
             }
         }
@@ -167,6 +171,7 @@ unsafe fn sparse_left<L: Lanes>(
 ) {
     let Product { a, b, .. } = *product;
     let (inner, cols) = (a.cols, b.cols);
+    let stream = product.stream && inner <= block_of::<L>() && can_stream::<L>(c, cols);
     for from in (0..inner).step_by(block_of::<L>()) {
         let block = from..inner.min(from + block_of::<L>());
         // SAFETY: as for this function.
@@ -198,11 +203,15 @@ unsafe fn sparse_left<L: Lanes>(
                 c_row: cols,
                 start,
                 start_row,
+                stream,
             };
             // SAFETY: the panel has a row for each place of the block; `c` and `start` have these columns.
             unsafe { rows.compute::<L>(vectors, &mut ahead.in_requests(a.rows)) };
             first = end;
         }
+    }
+    if stream {
+        end_stream();
     }
     if let Some(after) = product.after {
         c.chunks_exact_mut(cols).enumerate().for_each(|(row, c)| after(row, 0, c));
@@ -255,6 +264,7 @@ unsafe fn sparse_right<L: Lanes>(
                     c_row: width,
                     start: if i == 0 { std::ptr::null() } else { c.cast_const() },
                     start_row: width,
+                    stream: false,
                 };
                 // SAFETY: the panel has a row for each place of the block, and `sums` room for `turned` rows of it.
                 unsafe { rows.compute::<L>(vectors, &mut ahead.in_requests(group.len())) };

@@ -122,7 +122,7 @@ fn products_that_pass_over_zeros_have_the_same_bits() {
             ] {
                 for start in [Start::Zero, Start::Present, Start::Row(&row)] {
                     let computed = |zeros: Zeros, following| {
-                        let mut c = numbers(m * n, 4);
+                        let mut c = Buffer::copy_of(&numbers(m * n, 4));
                         let after = |row: usize, col: usize, values: &mut [Real]| {
                             values.iter_mut().enumerate().for_each(|(i, value)| {
                                 *value += (row * n + col + i) as Real;
@@ -130,10 +130,10 @@ fn products_that_pass_over_zeros_have_the_same_bits() {
                         };
                         let is_zero = matches!(start, Start::Zero);
                         let after = (!is_zero).then_some(&after as RowFn<'_>);
-                        let stream = false;
+                        let stream = after.is_none();
                         let of = Product { a, b, start, after, following, stream, zeros };
                         product(isa, of, &mut c);
-                        c
+                        c.to_vec()
                     };
                     let expected = computed(Zeros::Few, None);
                     assert!(expected == computed(Zeros::Left, Some((a, b))), "{isa:?} {a:?}");
