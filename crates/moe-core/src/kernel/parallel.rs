@@ -122,4 +122,21 @@ mod tests {
         });
         assert_eq!((factor, multiply_adds() - before), (30.0, 5));
     }
+
+    #[test]
+    fn work_of_both_counts_where_it_was_asked_for() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+        let product = |factor: Real| {
+            let mut c = [0.0];
+            gemm(Mat::new(&[factor; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), false, &mut c);
+            c[0]
+        };
+        for work in [0, usize::MAX] {
+            pool.install(|| {
+                let before = multiply_adds();
+                let (a, b) = both(work, || product(2.0), || both(work, || product(1.0), || 7).0);
+                assert_eq!((a, b, multiply_adds() - before), (30.0, 15.0, 10), "{work}");
+            });
+        }
+    }
 }

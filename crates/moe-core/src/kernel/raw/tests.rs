@@ -75,7 +75,7 @@ fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
     }
 }
 
-/// A third of the numbers is not zero, and no sum of others is exact.
+/// A third of the numbers is not zero, and their sums are not exact.
 fn with_zeros(count: usize, seed: usize) -> Vec<Real> {
     let number = |i: usize| (i * 7919 + seed * 104_729) % 1009;
     let value = |n: usize| if n.is_multiple_of(3) { (n as Real / 9.0).sin() } else { 0.0 };
@@ -103,7 +103,7 @@ fn zeros_are_passed_over() {
 
 #[test]
 fn products_that_pass_over_zeros_have_the_same_bits() {
-    // Of the small ones with AVX-512 none suits.
+    // The first of them suits narrow registers only, and is small enough for miri.
     let mut shapes = vec![(33, 5, 8), (40, 21, 32)];
     if !cfg!(miri) {
         shapes.extend([(64, 100, 32), (33, 260, 240), (96, 70, 264), (512, 1030, 368)]);
