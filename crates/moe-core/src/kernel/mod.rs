@@ -10,7 +10,7 @@
 //! # Zeros
 //! Zeros of a factor that has many, as ReLU and dropout leave them, are passed over where that takes less time. The bits are
 //! the same, but for the sign of a zero, and where a zero meets a number that is not finite: the product of both is then
-//! either left out or not a number.
+//! either left out or not a number, which may depend on the number of threads.
 
 mod gemm;
 mod mat;
