@@ -144,7 +144,7 @@ pub use overrides::Overrides;
 pub use predictions::Predictions;
 pub use predictor::Predictor;
 pub use run_dir::{RunDir, RunInfo};
-pub use scratch::{ExpertScratch, LayerScratch, ModelScratch};
+pub use scratch::{ExpertScratch, LayerOutputs, ModelScratch};
 pub use shared_bottom::{SharedBottom, SharedBottomDescription};
 pub use step::{Decision, StepContext, StepError, StepReport, train_step};
 pub use task_loss::task_loss;

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
+use moe_core::kernel::for_each2;
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
@@ -9,6 +10,7 @@ use moe_routers::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::scratch::HeadScratch;
 use crate::{
     Activation, Encoder, ExpertBank, Layer, Mlp, MlpOptions, Model, ModelScratch, Module, MoeLayer,
     Output,
@@ -94,6 +96,20 @@ pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u
     heads.collect()
 }
 
+/// Calls `infer(task, memory, output)` for the head of every task, all in one parallel region if there are many rows.
+pub(crate) fn infer_heads(
+    heads: &[Mlp],
+    rows: usize,
+    scratch: &mut Vec<HeadScratch>,
+    out: &mut Vec<Tensor>,
+    infer: impl Fn(usize, &mut HeadScratch, &mut Tensor) + Sync,
+) {
+    scratch.resize_with(heads.len(), HeadScratch::default);
+    out.resize_with(heads.len(), Tensor::default);
+    let work = heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0);
+    for_each2((rows, work), scratch, out, infer);
+}
+
 /// The papers' model: an encoder, a multi-gate mixture of experts, and a head per task.
 ///
 /// With two id columns it is COMET's recommender (user and item embeddings side by side); with dense inputs the
@@ -143,13 +159,18 @@ impl Model for Mixture {
         out: &mut Vec<Tensor>,
         scratch: &mut ModelScratch,
     ) {
-        let ModelScratch { rows, mixed, layer, .. } = scratch;
-        self.layer.infer(self.encoder.infer(inputs, rows), keys, layer);
-        out.resize_with(self.heads.len(), Tensor::default);
-        for (gate, (head, out)) in self.heads.iter().zip(out).enumerate() {
-            layer.combine(gate, mixed);
-            head.infer(mixed, out, &mut layer.work.hidden);
-        }
+        let ModelScratch { rows, layer, work, heads, .. } = scratch;
+        self.layer.infer(self.encoder.infer(inputs, rows), keys, layer, work);
+        infer_heads(
+            &self.heads,
+            keys.len(),
+            heads,
+            out,
+            |gate, HeadScratch { mixed, hidden }, out| {
+                layer.combine(gate, mixed);
+                self.heads[gate].infer(mixed, out, hidden);
+            },
+        );
     }
 
     fn begin_training(&mut self, length: TrainingLength) {

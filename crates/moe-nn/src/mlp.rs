@@ -196,6 +196,11 @@ impl Mlp {
         Mlp { layers, stages: options.stages() }
     }
 
+    /// Multiply-adds for a row.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        self.layers.iter().map(|layer| layer.values()[0].len()).sum()
+    }
+
     /// The numbers of [`Layer::forward`] in use, without a tape, into memory that is used again.
     ///
     /// # Shapes

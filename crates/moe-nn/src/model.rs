@@ -27,7 +27,7 @@ pub trait Model: Module {
         out: &mut Vec<Tensor>,
         scratch: &mut ModelScratch,
     ) {
-        scratch.layer.work.routing.with_tape(|tape| {
+        scratch.work.routing.with_tape(|tape| {
             let output = self.forward(tape, &Pass::of_keys(keys), inputs);
             out.resize_with(output.predictions.len(), Tensor::default);
             for (out, prediction) in out.iter_mut().zip(&output.predictions) {

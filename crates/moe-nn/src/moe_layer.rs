@@ -5,7 +5,7 @@ use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 use moe_routers::{GateSet, Observed, Routing, TrainingLength};
 
-use crate::{Experts, LayerScratch, Module};
+use crate::{ExpertScratch, Experts, LayerOutputs, Module};
 
 /// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in
 /// multi-task learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed once for a row,
@@ -62,13 +62,19 @@ impl MoeLayer {
     }
 
     /// Routes B rows and computes their experts for use, with the numbers of [`MoeLayer::forward`] in
-    /// [`Mode::Infer`](moe_core::Mode::Infer), but without a tape. [`LayerScratch::combine`] then gives the output of a
+    /// [`Mode::Infer`](moe_core::Mode::Infer), but without a tape. [`LayerOutputs::combine`] then gives the output of a
     /// gate.
     ///
     /// # Shapes
     /// `x` `[B, D]`, B keys
-    pub fn infer(&self, x: &Tensor, keys: &[u64], scratch: &mut LayerScratch) {
-        let LayerScratch { routings, plan, slots, work } = scratch;
+    pub fn infer(
+        &self,
+        x: &Tensor,
+        keys: &[u64],
+        out: &mut LayerOutputs,
+        work: &mut ExpertScratch,
+    ) {
+        let LayerOutputs { routings, plan, slots } = out;
         self.gates.infer(x, keys, routings, &mut work.routing);
         Arc::make_mut(plan).rebuild(self.gates.num_experts(), routings.len(), |gate| {
             (routings[gate].offsets(), routings[gate].experts())

@@ -15,23 +15,32 @@ pub struct ModelScratch {
     pub(crate) row: Option<Inputs>,
     /// `[B, D]`: what the encoder makes of the inputs.
     pub(crate) rows: Tensor,
-    /// `[B, O]`: what one head is given.
-    pub(crate) mixed: Tensor,
-    pub(crate) layer: LayerScratch,
+    /// `[B, O]`: what all heads are given, if it is the same.
+    pub(crate) shared: Tensor,
+    pub(crate) layer: LayerOutputs,
+    pub(crate) work: ExpertScratch,
+    pub(crate) heads: Vec<HeadScratch>,
 }
 
-/// Working memory and result of [`MoeLayer::infer`](crate::MoeLayer::infer).
+/// Working memory of a head.
 #[derive(Debug, Default)]
-pub struct LayerScratch {
+pub(crate) struct HeadScratch {
+    /// `[B, O]`: what it is given.
+    pub(crate) mixed: Tensor,
+    pub(crate) hidden: [Tensor; 2],
+}
+
+/// What [`MoeLayer::infer`](crate::MoeLayer::infer) computed, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct LayerOutputs {
     /// Of each gate.
     pub(crate) routings: Vec<RoutingBuf>,
     pub(crate) plan: Arc<ExpertPlan>,
     /// `[S, O]`
     pub(crate) slots: Tensor,
-    pub(crate) work: ExpertScratch,
 }
 
-impl LayerScratch {
+impl LayerOutputs {
     /// What each gate decided.
     pub fn routings(&self) -> &[RoutingBuf] {
         &self.routings

@@ -4,7 +4,8 @@ use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
 use serde::{Deserialize, Serialize};
 
-use crate::mixture::heads;
+use crate::mixture::{heads, infer_heads};
+use crate::scratch::HeadScratch;
 use crate::{
     Activation, Encoder, Layer, MixtureDescription, Mlp, MlpOptions, Model, ModelScratch, Module,
     Output,
@@ -127,17 +128,21 @@ impl Model for SharedBottom {
     fn infer(
         &self,
         inputs: &Inputs,
-        _keys: &[u64],
+        keys: &[u64],
         out: &mut Vec<Tensor>,
         scratch: &mut ModelScratch,
     ) {
-        let ModelScratch { rows, mixed, layer, .. } = scratch;
-        let hidden = &mut layer.work.hidden;
-        self.bottom.infer(self.encoder.infer(inputs, rows), mixed, hidden);
-        out.resize_with(self.heads.len(), Tensor::default);
-        for (head, out) in self.heads.iter().zip(out) {
-            head.infer(mixed, out, hidden);
-        }
+        let ModelScratch { rows, shared, work, heads, .. } = scratch;
+        self.bottom.infer(self.encoder.infer(inputs, rows), shared, &mut work.hidden);
+        infer_heads(
+            &self.heads,
+            keys.len(),
+            heads,
+            out,
+            |task, HeadScratch { hidden, .. }, out| {
+                self.heads[task].infer(shared, out, hidden);
+            },
+        );
     }
 }
 

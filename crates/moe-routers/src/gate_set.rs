@@ -1,3 +1,4 @@
+use moe_core::kernel::for_each2;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
@@ -147,10 +148,13 @@ impl GateSet for Gates {
     }
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        out.resize_with(self.num_gates(), RoutingBuf::default);
-        for (router, out) in self.routers.iter().zip(out) {
-            router.infer(x, keys, out, scratch);
-        }
+        let gates = self.num_gates();
+        out.resize_with(gates, RoutingBuf::default);
+        scratch.gates.resize_with(gates, Scratch::default);
+        let work = x.cols() * self.num_experts();
+        for_each2((keys.len(), work), &mut scratch.gates, out, |gate, scratch, out| {
+            self.routers[gate].infer(x, keys, out, scratch);
+        });
     }
 
     fn infer_parts(

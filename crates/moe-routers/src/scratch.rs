@@ -18,6 +18,8 @@ pub struct Scratch {
     pub order: Vec<u32>,
     /// Of each gate.
     pub parts: Vec<PartsBuf>,
+    /// Of each gate, where several are computed at the same time.
+    pub(crate) gates: Vec<Scratch>,
     /// For routers that have no more than `route`.
     tape: Tape,
 }
@@ -30,6 +32,7 @@ impl Default for Scratch {
             line: Vec::new(),
             order: Vec::new(),
             parts: Vec::new(),
+            gates: Vec::new(),
             tape: Tape::inference(),
         }
     }

@@ -23,7 +23,9 @@ mod zeros;
 
 pub use gemm::{Around, RowFn, gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
-pub use parallel::{PIECE, ROW_BLOCK, both, for_pieces, for_row_blocks, for_row_blocks2, in_pool};
+pub use parallel::{
+    PIECE, ROW_BLOCK, both, for_each2, for_pieces, for_row_blocks, for_row_blocks2, in_pool,
+};
 pub use raw::{Loops, Start, prefetch, wide};
 pub use reduce::{dot, max, max_axis, sum, sum_axis};
 pub use rows::{add, add_scaled, set_scaled};

@@ -50,6 +50,45 @@ pub fn both<A: Send, B: Send>(
     (a, b)
 }
 
+/// Calls `f(i, a[i], b[i])` for every i: computations for the same rows that know nothing of each other. In one parallel
+/// region if there are at least [`ROW_BLOCK`] rows and `work` (elementary operations for each) is worth it, so that a thread
+/// that is done with one goes on with another. What they ask of the door counts for the calling thread.
+///
+/// # Panics
+/// If there are not as many `a` as `b`.
+pub fn for_each2<A: Send, B: Send>(
+    (rows, work): (usize, usize),
+    a: &mut [A],
+    b: &mut [B],
+    f: impl Fn(usize, &mut A, &mut B) + Sync,
+) {
+    assert_eq!(a.len(), b.len(), "one of each");
+    let work = if rows >= ROW_BLOCK { rows * work } else { 0 };
+    each_from(0, work, a, b, &f);
+}
+
+/// Of [`for_each2`], the part that begins with number `first`.
+fn each_from<A: Send, B: Send>(
+    first: usize,
+    work: usize,
+    a: &mut [A],
+    b: &mut [B],
+    f: &(impl Fn(usize, &mut A, &mut B) + Sync),
+) {
+    let count = a.len();
+    if let ([a], [b]) = (&mut *a, &mut *b) {
+        f(first, a, b);
+    } else if count > 1 {
+        let ((a, rest_of_a), (b, rest_of_b)) =
+            (a.split_at_mut(count / 2), b.split_at_mut(count / 2));
+        both(
+            work,
+            || each_from(first, work, a, b, f),
+            || each_from(first + count / 2, work, rest_of_a, rest_of_b, f),
+        );
+    }
+}
+
 /// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter; in parallel if `work`
 /// (elementary operations in all) is worth it.
 ///
@@ -138,5 +177,26 @@ mod tests {
                 assert_eq!((a, b, multiply_adds() - before), (30.0, 15.0, 10), "{work}");
             });
         }
+    }
+
+    #[test]
+    fn each_is_called_with_its_own() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+        for (count, rows) in [(0, ROW_BLOCK), (1, ROW_BLOCK), (5, ROW_BLOCK), (5, 1)] {
+            let mut a: Vec<usize> = (0..count).collect();
+            let mut b = vec![(0, false); count];
+            pool.install(|| {
+                for_each2((rows, 1 << 20), &mut a, &mut b, |i, a, b| {
+                    *a += 10;
+                    *b = (i, rayon::current_thread_index().is_some());
+                });
+            });
+            assert!(a.into_iter().eq(10..10 + count), "{count}");
+            assert!(b.into_iter().eq((0..count).map(|i| (i, true))), "{count}");
+        }
+        // Few rows do not ask for a pool.
+        for_each2((1, usize::MAX), &mut [(), ()], &mut [(), ()], |_, (), ()| {
+            assert_eq!(rayon::current_thread_index(), None);
+        });
     }
 }
