@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::for_each2;
 use moe_core::random::chacha;
-use moe_core::tape::Tape;
+use moe_core::tape::{Tape, Var};
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
 use moe_routers::{
     GateSpec, Observed, Registry, RegistryError, Relabelled, Share, TrainingLength, Value,
@@ -96,6 +96,24 @@ pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u
     heads.collect()
 }
 
+/// What the head of every task makes of its input, all at the same time if there are many rows.
+///
+/// # Panics
+/// If there are not as many heads as inputs, or none.
+pub(crate) fn forward_heads<'t>(
+    heads: &[Mlp],
+    pass: &Pass<'_>,
+    inputs: &[Var<'t>],
+) -> Vec<Var<'t>> {
+    assert_eq!(heads.len(), inputs.len(), "one head per input");
+    inputs[0].tape().map_each(inputs, most_multiply_adds(heads), |i, x| heads[i].forward(pass, x))
+}
+
+/// For a row, of the head that has most.
+fn most_multiply_adds(heads: &[Mlp]) -> usize {
+    heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0)
+}
+
 /// Calls `infer(task, memory, output)` for the head of every task, all in one parallel region if there are many rows.
 pub(crate) fn infer_heads(
     heads: &[Mlp],
@@ -106,8 +124,7 @@ pub(crate) fn infer_heads(
 ) {
     scratch.resize_with(heads.len(), HeadScratch::default);
     out.resize_with(heads.len(), Tensor::default);
-    let work = heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0);
-    for_each2((rows, work), scratch, out, infer);
+    for_each2((rows, most_multiply_adds(heads)), scratch, out, infer);
 }
 
 /// The papers' model: an encoder, a multi-gate mixture of experts, and a head per task.
@@ -147,9 +164,7 @@ impl Model for Mixture {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let rows = self.encoder.forward(tape, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
-        let heads = self.heads.iter().zip(outputs);
-        let predictions = heads.map(|(head, x)| head.forward(pass, x)).collect();
-        Output { predictions, routings }
+        Output { predictions: forward_heads(&self.heads, pass, &outputs), routings }
     }
 
     fn infer(

@@ -4,7 +4,7 @@ use moe_core::tape::Tape;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
 use serde::{Deserialize, Serialize};
 
-use crate::mixture::{heads, infer_heads};
+use crate::mixture::{forward_heads, heads, infer_heads};
 use crate::scratch::HeadScratch;
 use crate::{
     Activation, Encoder, Layer, MixtureDescription, Mlp, MlpOptions, Model, ModelScratch, Module,
@@ -121,8 +121,8 @@ pub struct SharedBottom {
 impl Model for SharedBottom {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let shared = self.bottom.forward(pass, self.encoder.forward(tape, inputs));
-        let predictions = self.heads.iter().map(|head| head.forward(pass, shared)).collect();
-        Output { predictions, routings: Vec::new() }
+        let inputs = vec![shared; self.heads.len()];
+        Output { predictions: forward_heads(&self.heads, pass, &inputs), routings: Vec::new() }
     }
 
     fn infer(

@@ -4,11 +4,14 @@
 //! values. [`Tape::backward`] walks the record in reverse and returns the [`Gradients`] as a value.
 //!
 //! An operator is anything that implements [`Operator`]: the built-in ones of [`crate::ops`] and those of
-//! other crates are recorded the same way, by [`Tape::apply`]. Blocks of rows that are computed in parallel have tapes
-//! of their own, and are one operator of the tape that they come from: [`Var::map_row_blocks`].
+//! other crates are recorded the same way, by [`Tape::apply`]. Parts that are computed in parallel have tapes of their own,
+//! and are one operator of the tape that they come from: [`Var::map_row_blocks`] for blocks of rows, [`Tape::map_each`] for
+//! computations that know nothing of each other.
 
+mod branches;
 mod gradients;
 mod operator;
+mod row_blocks;
 mod sub_tape;
 
 use std::cell::RefCell;
@@ -101,14 +104,7 @@ impl Tape {
     /// # Panics
     /// If an input is of another tape, or as the operator's forward rule says.
     pub fn apply<'t>(&'t self, mut operator: impl Operator, inputs: &[Var<'t>]) -> Var<'t> {
-        for var in inputs {
-            assert_eq!(
-                var.tape.id,
-                self.id,
-                "operator {} was given a variable of another tape",
-                operator.name()
-            );
-        }
+        self.assert_own(operator.name(), inputs);
         let (value, needs_gradient) = {
             let nodes = self.nodes.borrow();
             let values: Vec<&Tensor> = inputs.iter().map(|v| &nodes[v.index()].value).collect();
@@ -173,6 +169,15 @@ impl Tape {
                 .backward(Backward { inputs: &values, output: &node.value, cotangent }, &mut sink);
         }
         Gradients::new(self.id, cotangents, self.parameters.borrow().clone())
+    }
+
+    fn assert_own(&self, operator: &str, inputs: &[Var<'_>]) {
+        for var in inputs {
+            assert_eq!(
+                var.tape.id, self.id,
+                "operator {operator} was given a variable of another tape"
+            );
+        }
     }
 
     fn leaf(&self, value: Tensor, needs_gradient: bool) -> Var<'_> {
