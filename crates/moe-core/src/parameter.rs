@@ -1,8 +1,11 @@
 //! Learnable tensors and the named state of anything that owns some.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Tensor;
+use crate::kernel::Packed;
+use crate::ops::{Weight, matrix_shape};
 
 /// Identity of a [`Parameter`] within this process. Used as a key only: nothing depends on its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +17,8 @@ pub struct Parameter {
     id: ParameterId,
     value: Tensor,
     is_frozen: bool,
+    /// The value as products of several rows read it, once it has been asked for; nothing if they cannot.
+    packed: OnceLock<Option<Box<Packed>>>,
 }
 
 impl Parameter {
@@ -21,7 +26,7 @@ impl Parameter {
     pub fn new(value: Tensor) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = ParameterId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Parameter { id, value, is_frozen: false }
+        Parameter { id, value, is_frozen: false, packed: OnceLock::new() }
     }
 
     /// Its identity.
@@ -36,7 +41,25 @@ impl Parameter {
 
     /// The present value, writable: for optimisers and loaders.
     pub fn value_mut(&mut self) -> &mut Tensor {
+        self.packed.take();
         &mut self.value
+    }
+
+    /// The value as right factor of a product with so many rows. For more than one it is copied in the order in which
+    /// products read it: the first time, and again after [`Parameter::value_mut`]. The copy takes as much memory as the
+    /// value.
+    ///
+    /// # Shapes
+    /// `[D, O]`, or `[N, D, O]` for N experts
+    pub fn weight(&self, rows: usize) -> Weight<'_> {
+        if rows <= 1 {
+            return Weight::from(&self.value);
+        }
+        let pack = || {
+            let (inputs, outputs) = matrix_shape(&self.value);
+            Packed::new(self.value.as_slice(), inputs, outputs).map(Box::new)
+        };
+        Weight::with(&self.value, self.packed.get_or_init(pack).as_deref())
     }
 
     /// Whether it keeps its value in training.
@@ -103,4 +126,51 @@ pub fn named(prefix: &str, f: &mut Visit<'_>, visit_child: impl FnOnce(&mut Visi
 /// [`named`] for writers.
 pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&mut VisitMut<'_>)) {
     visit_child(&mut |name, state| f(&format!("{prefix}.{name}"), state));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dispatch::{Assignments, ExpertPlan};
+    use crate::ops::{affine_then, gathered_affine};
+    use crate::random::{chacha, uniform};
+
+    /// Of a layer, and of three experts on one matrix each.
+    #[test]
+    fn a_packed_weight_gives_the_same_bits_also_after_a_change() {
+        let mut rng = chacha(1, "tests", 0);
+        let mut of = |shape: &[usize]| uniform(shape, 1.0, &mut rng);
+        let (rows, x, bias) = (40, of(&[40, 24]), of(&[3, 32]));
+        let (mut layer, mut experts) =
+            (Parameter::new(of(&[24, 32])), Parameter::new(of(&[3, 24, 32])));
+        let chosen = (0..rows as u32).map(|row| row % 3).collect();
+        let assignments = Assignments::new(3, (0..=rows as u32).collect(), chosen).unwrap();
+        let plan = ExpertPlan::new(&[&assignments]);
+        let computed = |layer: Weight<'_>, experts: Weight<'_>| {
+            let (mut y, mut z) = (vec![0.0; rows * 32], vec![0.0; rows * 32]);
+            affine_then(&x, layer, None, None, &mut y);
+            gathered_affine(&x, experts, &bias, &plan, None, &mut z);
+            (y, z)
+        };
+        let mut before = None;
+        for _ in 0..2 {
+            let found = computed(layer.weight(rows), experts.weight(rows));
+            assert!(layer.packed.get().is_some_and(Option::is_some));
+            assert_eq!(found, computed(layer.value().into(), experts.value().into()));
+            assert_ne!(Some(&found), before.as_ref(), "the values have changed");
+            before = Some(found);
+            for parameter in [&mut layer, &mut experts] {
+                parameter.value_mut().as_mut_slice().iter_mut().for_each(|value| *value *= -2.0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_weight_is_packed_only_for_rows_and_columns_that_it_pays_for() {
+        let [wide, narrow] = [32, 3].map(|cols| Parameter::new(Tensor::zeros([24, cols])));
+        wide.weight(1);
+        assert!(wide.packed.get().is_none(), "one row reads the matrix where it stands");
+        narrow.weight(2);
+        assert!(narrow.packed.get().is_some_and(Option::is_none), "columns that fill no register");
+    }
 }

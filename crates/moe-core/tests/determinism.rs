@@ -326,7 +326,7 @@ fn gathered_rows_give_the_same_bits() {
             [&rows.x, &model.weight, &model.bias].map(|value| tape.constant(value.clone()));
         let expected = x.gather_slots(&plan).grouped_linear(weight, bias, &plan).value();
         let mut found = vec![Real::NAN; plan.slots() * o];
-        gathered_affine(&rows.x, &model.weight, &model.bias, &plan, None, &mut found);
+        gathered_affine(&rows.x, (&model.weight).into(), &model.bias, &plan, None, &mut found);
         assert_same_bits(&found, expected.as_slice(), &format!("{} rows", rows.ids.len()));
     }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
+use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
@@ -92,7 +93,7 @@ impl Experts for ExpertBank {
     ) {
         chain(self.stages.len(), x, scratch.hidden.each_mut(), out, |i, x, out| {
             let layer = self.hidden.get(i).unwrap_or(&self.last);
-            self.stages[i].grouped_affine(x, i == 0, layer.values(), plan, out);
+            self.stages[i].grouped_affine(x, i == 0, layer.in_use(plan.rows()), plan, out);
         });
     }
 }
@@ -127,9 +128,9 @@ impl StackedLinear {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
 
-    /// Weight and bias.
-    fn values(&self) -> [&Tensor; 2] {
-        [self.weight.value(), self.bias.value()]
+    /// Weight and bias, to be used for so many rows.
+    fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
+        (self.weight.weight(rows), self.bias.value())
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

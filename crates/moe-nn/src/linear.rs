@@ -1,3 +1,4 @@
+use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
@@ -28,9 +29,14 @@ impl Linear {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
 
-    /// Weight and bias.
-    pub(crate) fn values(&self) -> [&Tensor; 2] {
-        [self.weight.value(), self.bias.value()]
+    /// Weight and bias, to be used for so many rows.
+    pub(crate) fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
+        (self.weight.weight(rows), self.bias.value())
+    }
+
+    /// Multiply-adds for a row.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        self.weight.value().len()
     }
 }
 

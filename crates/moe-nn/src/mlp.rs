@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
 use moe_core::kernel::vector_math::{Gelu, Sigmoid, Softplus, Tanh, map};
+use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::Var;
 use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut, ops};
@@ -147,7 +148,7 @@ impl Stage {
     }
 
     /// The numbers of [`Stage::linear`] in use, without a tape.
-    fn affine(&self, x: &Tensor, [weight, bias]: [&Tensor; 2], out: &mut Tensor) {
+    fn affine(&self, x: &Tensor, (weight, bias): (Weight<'_>, &Tensor), out: &mut Tensor) {
         out.resize([x.rows(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
@@ -158,7 +159,7 @@ impl Stage {
         &self,
         x: &Tensor,
         gathers: bool,
-        [weight, bias]: [&Tensor; 2],
+        (weight, bias): (Weight<'_>, &Tensor),
         plan: &ExpertPlan,
         out: &mut Tensor,
     ) {
@@ -198,7 +199,7 @@ impl Mlp {
 
     /// Multiply-adds for a row.
     pub(crate) fn multiply_adds(&self) -> usize {
-        self.layers.iter().map(|layer| layer.values()[0].len()).sum()
+        self.layers.iter().map(|layer| layer.multiply_adds()).sum()
     }
 
     /// The numbers of [`Layer::forward`] in use, without a tape, into memory that is used again.
@@ -210,7 +211,7 @@ impl Mlp {
     /// As `forward`.
     pub fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
         chain(self.layers.len(), x, hidden.each_mut(), out, |i, x, out| {
-            self.stages[i].affine(x, self.layers[i].values(), out);
+            self.stages[i].affine(x, self.layers[i].in_use(x.rows()), out);
         });
     }
 }

@@ -18,6 +18,9 @@ use crate::{
 /// grown to the size of the batch, a single row allocates nothing and is computed on the calling thread; a batch that is
 /// large enough for several threads allocates nothing where the calling thread is one of rayon's.
 ///
+/// The first batch of several rows copies the weights of experts and dense layers in the order in which products read them:
+/// from then on they take twice their memory.
+///
 /// What turns raw rows into inputs is kept in the run as [`RunDir::features`].
 ///
 /// ```

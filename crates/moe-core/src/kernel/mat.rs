@@ -2,6 +2,8 @@ use std::fmt;
 
 use crate::Real;
 
+use super::packed::PackedMat;
+
 /// A matrix in a slice, with strides.
 #[derive(Clone, Copy)]
 pub struct Mat<'a> {
@@ -10,12 +12,14 @@ pub struct Mat<'a> {
     pub(super) cols: usize,
     pub(super) row_stride: usize,
     pub(super) col_stride: usize,
+    /// The same numbers in another order.
+    pub(super) packed: Option<PackedMat<'a>>,
 }
 
 impl<'a> Mat<'a> {
     /// A contiguous row-major matrix.
     pub fn new(data: &'a [Real], rows: usize, cols: usize) -> Self {
-        Mat { data, rows, cols, row_stride: cols, col_stride: 1 }
+        Mat { data, rows, cols, row_stride: cols, col_stride: 1, packed: None }
     }
 
     /// The transpose: no element moves.
@@ -25,6 +29,7 @@ impl<'a> Mat<'a> {
             cols: self.rows,
             row_stride: self.col_stride,
             col_stride: self.row_stride,
+            packed: None,
             ..self
         }
     }
@@ -32,7 +37,7 @@ impl<'a> Mat<'a> {
     /// Rows `start..start + rows`.
     pub(super) fn row_range(self, start: usize, rows: usize) -> Self {
         let first = (start * self.row_stride).min(self.data.len());
-        Mat { data: &self.data[first..], rows, ..self }
+        Mat { data: &self.data[first..], rows, packed: None, ..self }
     }
 
     /// A row whose numbers lie side by side.
@@ -50,6 +55,9 @@ impl<'a> Mat<'a> {
                 "{self:?} reaches outside its slice of {}",
                 self.data.len()
             );
+        }
+        if let Some(packed) = self.packed {
+            assert_eq!(packed.numbers.len(), self.rows * self.cols, "{self:?} as panels");
         }
     }
 }

@@ -5,8 +5,9 @@
 //! once: each element is one ascending chain of fused multiply-adds (of separate ones in the portable path), so how a
 //! product is cut into tiles never shows in the result. Both factors are copied, so that tiles read them from one
 //! place to the next: `b` as panels of a few registers, `a` as strips of a few rows. Where there are too few rows or
-//! columns for that to pay they are read where they stand, if they can be. A factor of which many numbers are zero is not
-//! copied: only its other numbers are multiplied, for the same sums.
+//! columns for that to pay they are read where they stand, if they can be. A `b` of many products may have been copied
+//! before ([`Packed`](super::Packed)). A factor of which many numbers are zero is not copied: only its other numbers are
+//! multiplied, for the same sums.
 #![allow(unsafe_code)]
 
 mod ahead;
@@ -31,7 +32,7 @@ use super::zeros::Zeros;
 use lanes::x86;
 use lanes::{Lanes, Portable};
 use nonzeros::Nonzeros;
-use panels::panels;
+use panels::{panels, panels_of};
 use sparse::{ROOM, sparse};
 
 /// Rows of a packed panel of `b`: with the panel's columns, what stays in the first-level cache.
@@ -131,7 +132,9 @@ pub(super) struct Product<'a> {
 /// # Panics
 /// If the shapes do not agree with each other or with the slices, or `c` has more than [`MOST_ROWS`] rows.
 pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
-    let Product { a, b, .. } = product;
+    let b = Mat { packed: product.b.packed.filter(|packed| packed.isa == isa), ..product.b };
+    let product = Product { b, ..product };
+    let a = product.a;
     assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
     assert_eq!(a.rows * b.cols, c.len(), "{a:?} times {b:?} does not fill {} elements", c.len());
     assert!(a.rows <= MOST_ROWS, "{a:?} has more than {MOST_ROWS} rows");
@@ -155,7 +158,7 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
         // the processor.
         unsafe {
             match isa {
-                Isa::Portable => computed::<Portable, 4, 2, 4>(product, c, scratch),
+                Isa::Portable => computed::<Portable, 4, PORTABLE_VECTORS, 4>(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx2 => product_avx2(product, c, scratch),
                 #[cfg(target_arch = "x86_64")]
@@ -163,6 +166,28 @@ pub(super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
             }
         }
     });
+}
+
+/// Registers of a row of a tile, and so of a panel.
+const PORTABLE_VECTORS: usize = 2;
+#[cfg(target_arch = "x86_64")]
+const AVX2_VECTORS: usize = 2;
+#[cfg(target_arch = "x86_64")]
+const AVX512_VECTORS: usize = 3;
+
+/// Copies a row-major `b` in the order in which the kernel of an instruction set reads it, if its columns fill registers:
+/// whether they do.
+///
+/// # Panics
+/// If `to` has another length.
+pub(super) fn in_panels(isa: Isa, b: Mat<'_>, to: &mut [Real]) -> bool {
+    match isa {
+        Isa::Portable => panels_of::<Portable, PORTABLE_VECTORS>(b, to),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx2 => panels_of::<x86::Avx2, AVX2_VECTORS>(b, to),
+        #[cfg(target_arch = "x86_64")]
+        Isa::Avx512 => panels_of::<x86::Avx512, AVX512_VECTORS>(b, to),
+    }
 }
 
 /// A product by its numbers that are not zero if that suits it, or with tiles of `ROWS` rows and `VECTORS` registers.
@@ -225,14 +250,14 @@ fn product_of_large(product: Product<'_>, c: &mut [Real]) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn product_avx2(product: Product<'_>, c: &mut [Real], scratch: &mut Scratch) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { computed::<x86::Avx2, 6, 2, 12>(product, c, scratch) }
+    unsafe { computed::<x86::Avx2, 6, AVX2_VECTORS, 12>(product, c, scratch) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn product_avx512(product: Product<'_>, c: &mut [Real], scratch: &mut Scratch) {
     // SAFETY: as in `product`; the instruction set is enabled here.
-    unsafe { computed::<x86::Avx512, 8, 3, 16>(product, c, scratch) }
+    unsafe { computed::<x86::Avx512, 8, AVX512_VECTORS, 16>(product, c, scratch) }
 }
 
 /// Asks for the line of the caches with the number at `index`, which may be beyond the end: nothing changes but the time.

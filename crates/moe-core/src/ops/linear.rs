@@ -5,6 +5,7 @@ use crate::{Real, Tensor};
 
 use super::matmul::{mat, product};
 use super::rectifier::Rectifier;
+use super::weight::Weight;
 
 struct Linear {
     rectifier: Option<Rectifier>,
@@ -18,7 +19,7 @@ struct Linear {
 /// # Panics
 /// If the shapes do not fit.
 pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]) {
-    affine_then(x, weight, bias, None, y);
+    affine_then(x, weight.into(), bias, None, y);
 }
 
 /// [`affine`], and then `after` on every number, given the row and the first column of some of them.
@@ -30,14 +31,14 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]
 /// As `affine`.
 pub fn affine_then(
     x: &Tensor,
-    weight: &Tensor,
+    weight: Weight<'_>,
     bias: Option<&Tensor>,
     after: Option<RowFn<'_>>,
     y: &mut [Real],
 ) {
     if let Some(bias) = bias {
         assert!(
-            x.cols() == weight.rows() && weight.cols() == bias.len(),
+            weight.shape()[..] == [x.cols(), bias.len()],
             "linear: input {:?}, weight {:?} and bias {:?} do not fit",
             x.shape(),
             weight.shape(),
@@ -46,7 +47,7 @@ pub fn affine_then(
     }
     let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
     let around = Around { start: Some(&start), after, ..Around::default() };
-    gemm_groups(1, |_| x.rows(), |_| (mat(x), mat(weight)), around, y);
+    gemm_groups(1, |_| x.rows(), |_| (mat(x), weight.matrix(0)), around, y);
 }
 
 impl Operator for Linear {
@@ -60,7 +61,7 @@ impl Operator for Linear {
         let after = self.rectifier.as_ref().map(|rectifier| {
             move |row, col, values: &mut [Real]| rectifier.forward(row, col, values)
         });
-        affine_then(x, w, Some(b), after.as_ref().map(|after| after as _), y.as_mut_slice());
+        affine_then(x, w.into(), Some(b), after.as_ref().map(|after| after as _), y.as_mut_slice());
         y
     }
 

@@ -25,8 +25,11 @@ mod slice;
 mod softmax;
 mod sparse;
 mod transpose;
+mod weight;
 
 pub use linear::{affine, affine_then};
 pub use rectifier::relu;
 pub use softmax::softmax;
 pub use sparse::{combine, gathered_affine, grouped_affine};
+pub use weight::Weight;
+pub(crate) use weight::matrix_shape;

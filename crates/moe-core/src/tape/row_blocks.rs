@@ -85,7 +85,7 @@ impl<'t> Var<'t> {
     /// operator of this tape. The parameters that `f` uses get their gradients as if it ran on this tape; those of
     /// several blocks are added in the order of the blocks, so that bits do not depend on the number of threads. A
     /// parameter that only blocks without rows would use has no gradient. Leaves that `f` makes with
-    /// [`Tape::variable`] stay inside.
+    /// [`Tape::variable`](super::Tape::variable) stay inside.
     ///
     /// ```
     /// use moe_core::tape::Tape;

@@ -6,6 +6,7 @@ use crate::Real;
 
 use super::super::mat::Mat;
 use super::lanes::prefetch;
+use super::panels::panel_start;
 
 /// Numbers of a line of the caches.
 const LINE: usize = 64 / size_of::<Real>();
@@ -59,9 +60,17 @@ impl Ahead {
         pace: 0,
     };
 
-    /// Some columns of some rows of `b`.
+    /// Some columns of a block of rows of `b`.
     pub(super) fn right(b: Mat<'_>, rows: Range<usize>, cols: Range<usize>) -> Self {
-        Ahead { now: Region::of(b, rows, cols), ..Ahead::NOTHING }
+        let now = match b.packed {
+            None => Region::of(b, rows, cols),
+            Some(packed) => {
+                let first = panel_start(&b, &rows, cols.start);
+                let run = &packed.numbers[first..][..rows.len() * cols.len()];
+                Region::of(Mat::new(run, 1, run.len()), 0..1, 0..run.len())
+            }
+        };
+        Ahead { now, ..Ahead::NOTHING }
     }
 
     /// The columns `inner` of `a`, after what has been asked for of `b`.

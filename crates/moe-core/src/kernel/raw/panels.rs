@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::Real;
 
+use super::super::mat::Mat;
 use super::ahead::Ahead;
 use super::lanes::{Lanes, end_stream};
 use super::pack::{pack_panel, pack_strips};
@@ -100,9 +101,9 @@ impl Place<'_> {
         let (inner, width) = (self.block.len(), panel.width::<L>());
         // SAFETY: the caller vouches for the numbers. Strips are `ROWS * inner` numbers each. Tiles read `b` in place only if
         // its rows have `width` contiguous columns from the panel's first. `packed` holds PANELS panels of at most INNER_BLOCK
-        // rows; what is copied there in passing is copied by the first strip, which has `ROWS` rows as there are many.
-        // `narrow` holds MOST_ROWS * MOST_COLUMNS numbers, and there are at most MOST_ROWS rows. A `Start::Row` is as long as
-        // a row of `c`.
+        // rows; what is copied there in passing is copied by the first strip, which has `ROWS` rows as there are many. If `b`
+        // has been copied long before, it begins with the group's panels, whose columns fill registers. `narrow` holds
+        // MOST_ROWS * MOST_COLUMNS numbers, and there are at most MOST_ROWS rows. A `Start::Row` is as long as a row of `c`.
         unsafe {
             let (a, a_row, a_col) = match self.strips {
                 Some(strips) => (strips.add(row * inner), 1, ROWS),
@@ -183,6 +184,8 @@ pub(super) unsafe fn panels<
     // What tiles read along its rows is copied only for more than one group.
     let group = PANELS * VECTORS * L::WIDTH;
     let in_strips = copies && cols > if a.col_stride == 1 { group } else { VECTORS * L::WIDTH };
+    // Which columns of a single row are left is not what panels are cut by.
+    let panels_of_b = b.packed.filter(|_| in_wide_tiles == 0).map(|packed| packed.numbers);
     let stream = product.stream && inner <= INNER_BLOCK && can_stream::<L>(c, cols);
     for start in (0..inner).step_by(INNER_BLOCK) {
         let block = start..inner.min(start + INNER_BLOCK);
@@ -199,8 +202,8 @@ pub(super) unsafe fn panels<
             let of_group = first..last.end();
             let width = last.width::<L>();
             let is_narrow = last.cols < width;
-            let in_place = b.col_stride == 1 && !is_narrow;
-            if !in_place {
+            let in_place = b.col_stride == 1 && !is_narrow && panels_of_b.is_none();
+            if !in_place && panels_of_b.is_none() {
                 for panel in group.panels() {
                     let to = &mut packed[(panel.first - first) * block.len()..];
                     let (cols, width) = (panel.first..panel.end(), panel.width::<L>());
@@ -230,7 +233,11 @@ pub(super) unsafe fn panels<
                 strips: in_strips.then_some(strips.as_ptr()),
                 in_place,
                 copies,
-                packed: packed.as_mut_ptr(),
+                packed: match panels_of_b {
+                    // Not in place, so that nothing is copied there.
+                    Some(all) => all[panel_start(&b, &block, first)..].as_ptr().cast_mut(),
+                    None => packed.as_mut_ptr(),
+                },
                 narrow: narrow.as_mut_ptr(),
                 c: c.as_mut_ptr(),
                 stream,
@@ -276,6 +283,37 @@ pub(super) unsafe fn panels<
     if stream {
         end_stream();
     }
+}
+
+/// Where the panels from column `first` on of a block of the inner dimension begin, where all of `b` has been copied.
+#[inline(always)]
+pub(super) fn panel_start(b: &Mat<'_>, block: &Range<usize>, first: usize) -> usize {
+    block.start * b.cols + first * block.len()
+}
+
+/// Copies a row-major `b` as panels, all of a block of the inner dimension before the next block. Whether its columns fill
+/// registers: nothing is copied if not.
+///
+/// # Panics
+/// If `to` has another length.
+pub(super) fn panels_of<L: Lanes, const VECTORS: usize>(b: Mat<'_>, to: &mut [Real]) -> bool {
+    assert_eq!(to.len(), b.rows * b.cols, "{b:?} as panels");
+    if !b.cols.is_multiple_of(L::WIDTH) {
+        return false;
+    }
+    for start in (0..b.rows).step_by(INNER_BLOCK) {
+        let block = start..b.rows.min(start + INNER_BLOCK);
+        let mut first = 0;
+        while first < b.cols {
+            let panel = Panel::new::<L, VECTORS>(first, b.cols);
+            let to = &mut to[panel_start(&b, &block, first)..];
+            for (row, to) in block.clone().zip(to.chunks_exact_mut(panel.cols)) {
+                to.copy_from_slice(&b.row(row)[first..panel.end()]);
+            }
+            first = panel.end();
+        }
+    }
+    true
 }
 
 /// Whether every register of the rows of `c` is aligned and whole.

@@ -1,3 +1,4 @@
+use super::super::packed::PackedMat;
 use super::*;
 
 fn numbers(count: usize, seed: usize) -> Vec<Real> {
@@ -73,6 +74,66 @@ fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
             }
         }
     }
+}
+
+/// The panels have other numbers than the matrix, so that it shows which are read.
+#[test]
+fn panels_that_have_been_copied_before_are_read() {
+    // The first of them are small enough for miri.
+    let mut shapes = vec![(2, 3, 8), (7, 20, 16), (15, 5, 40), (35, 258, 24)];
+    if !cfg!(miri) {
+        shapes.extend([(2, 500, 520), (40, 256, 640), (MOST_ROWS, 300, 96), (64, 70, 304)]);
+    }
+    for isa in Isa::available() {
+        let mut read = 0;
+        for &(m, k, n) in &shapes {
+            let (a, other) = (numbers(m * k, 1), vec![Real::NAN; k * n]);
+            let (left, b) = (Mat::new(&a, m, k), numbers(k * n, 2));
+            let mut panels = vec![0.0; k * n];
+            if !in_panels(isa, Mat::new(&b, k, n), &mut panels) {
+                assert!(!n.is_multiple_of(16), "{isa:?} {n} columns");
+                continue;
+            }
+            read += 1;
+            let packed = |isa| Some(PackedMat { numbers: &panels, isa });
+            let right = Mat { packed: packed(isa), ..Mat::new(&other, k, n) };
+            let computed = |b: Mat<'_>, following| {
+                let mut c = Buffer::filled(m * n, 1.0);
+                let (start, after, stream, zeros) = (Start::Present, None, false, Zeros::Few);
+                let of = Product { a: left, b, start, after, following, stream, zeros };
+                product(isa, of, &mut c);
+                c.to_vec()
+            };
+            let expected = computed(Mat::new(&b, k, n), None);
+            for following in [None, Some((left, right))] {
+                assert!(computed(right, following) == expected, "{isa:?} {m}x{k}x{n}");
+            }
+            // Those of another instruction set are not read, nor those of the matrix before it was turned.
+            for other in Isa::available().filter(|&other| other != isa) {
+                let right = Mat { packed: packed(other), ..Mat::new(&b, k, n) };
+                assert!(computed(right, None) == expected, "{isa:?} {m}x{k}x{n} of {other:?}");
+            }
+            assert!(right.t().packed.is_none() && right.row_range(0, 1).packed.is_none());
+        }
+        assert!(read >= 2, "{isa:?}");
+    }
+}
+
+#[test]
+#[should_panic(expected = "3x16 matrix as panels")]
+fn panels_of_another_size_are_refused() {
+    let (a, b) = (numbers(6, 1), numbers(48, 2));
+    let packed = Some(PackedMat { numbers: &b[1..], isa: Isa::Portable });
+    let of = Product {
+        a: Mat::new(&a, 2, 3),
+        b: Mat { packed, ..Mat::new(&b, 3, 16) },
+        start: Start::Zero,
+        after: None,
+        following: None,
+        stream: false,
+        zeros: Zeros::Few,
+    };
+    product(Isa::Portable, of, &mut [0.0; 32]);
 }
 
 /// A third of the numbers is not zero, and their sums are not exact.

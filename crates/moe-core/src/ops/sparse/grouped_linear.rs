@@ -4,6 +4,7 @@ use crate::dispatch::ExpertPlan;
 use crate::kernel::{Around, Mat, RowFn, Start, for_pieces, gemm_groups, sum_axis};
 use crate::ops::linear::add_gradients;
 use crate::ops::rectifier::Rectifier;
+use crate::ops::weight::Weight;
 use crate::random::DropoutDraws;
 use crate::tape::{Backward, InputGradients, Operator, Var};
 use crate::{Real, Tensor};
@@ -19,13 +20,6 @@ fn slots<'a>(plan: &ExpertPlan, tensor: &'a Tensor, expert: usize) -> Mat<'a> {
     Mat::new(&tensor.as_slice()[range.start * cols..range.end * cols], range.len(), cols)
 }
 
-/// The weight matrix of an expert.
-fn of_expert(weight: &Tensor, expert: usize) -> Mat<'_> {
-    let (inputs, outputs) = (weight.shape()[1], weight.shape()[2]);
-    let size = inputs * outputs;
-    Mat::new(&weight.as_slice()[expert * size..(expert + 1) * size], inputs, outputs)
-}
-
 /// x W + b of every slot with the weights of its expert, and then `after` on every number, given the slot and the first
 /// column of some of them: what [`Var::grouped_linear`] computes, without a tape.
 ///
@@ -38,7 +32,7 @@ fn of_expert(weight: &Tensor, expert: usize) -> Mat<'_> {
 /// If the shapes do not fit each other and the plan.
 pub fn grouped_affine(
     x: &Tensor,
-    weight: &Tensor,
+    weight: Weight<'_>,
     bias: &Tensor,
     plan: &ExpertPlan,
     after: Option<RowFn<'_>>,
@@ -58,7 +52,7 @@ pub fn grouped_affine(
 /// As `grouped_affine`.
 pub fn gathered_affine(
     x: &Tensor,
-    weight: &Tensor,
+    weight: Weight<'_>,
     bias: &Tensor,
     plan: &ExpertPlan,
     after: Option<RowFn<'_>>,
@@ -72,7 +66,7 @@ pub fn gathered_affine(
 fn affine_of_slots(
     x: &Tensor,
     gather: Option<&[u32]>,
-    (weight, bias): (&Tensor, &Tensor),
+    (weight, bias): (Weight<'_>, &Tensor),
     plan: &ExpertPlan,
     after: Option<RowFn<'_>>,
     y: &mut [Real],
@@ -99,7 +93,7 @@ fn affine_of_slots(
             let after = after.map(|after| move |_, col, y: &mut [Real]| after(slot, col, y));
             let after = after.as_ref().map(|after| after as _);
             let around = Around { start: Some(&start), after, gather: None };
-            gemm_groups(1, |_| 1, |_| (row, of_expert(weight, expert)), around, y);
+            gemm_groups(1, |_| 1, |_| (row, weight.matrix(expert)), around, y);
         }
         return;
     }
@@ -111,7 +105,7 @@ fn affine_of_slots(
     gemm_groups(
         plan.num_experts(),
         |e| plan.slots_of_expert(e).len(),
-        |e| (left(e), of_expert(weight, e)),
+        |e| (left(e), weight.matrix(e)),
         Around { gather, start: Some(&start), after },
         y,
     );
@@ -130,7 +124,7 @@ impl Operator for GroupedLinear {
             move |slot, col, values: &mut [Real]| rectifier.forward(slot, col, values)
         });
         let after = after.as_ref().map(|after| after as _);
-        grouped_affine(x, w, b, &self.plan, after, y.as_mut_slice());
+        grouped_affine(x, w.into(), b, &self.plan, after, y.as_mut_slice());
         y
     }
 
@@ -146,7 +140,7 @@ impl Operator for GroupedLinear {
         let of_x = || {
             let mut dx = Tensor::unspecified(*x.shape());
             let rows = |e| plan.slots_of_expert(e).len();
-            let factors = |e| (slots(plan, dy, e), of_expert(w, e).t());
+            let factors = |e| (slots(plan, dy, e), Weight::from(w).matrix(e).t());
             gemm_groups(experts, rows, factors, Around::default(), dx.as_mut_slice());
             dx
         };
