@@ -13,6 +13,7 @@ mod movielens;
 mod report;
 mod timing;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Parser, ValueEnum};
 use serde_json::json;
 
@@ -26,7 +27,7 @@ struct Args {
     #[arg(long, value_enum, num_args = 1..)]
     bench: Vec<Bench>,
     /// Variants of the MovieLens model, such as `top-k`; all if not given.
-    #[arg(long, num_args = 1..)]
+    #[arg(long, num_args = 1.., value_parser = PossibleValuesParser::new(movielens::names()))]
     variants: Vec<String>,
     /// Numbers of threads, one after the other.
     #[arg(long, num_args = 1.., default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=1024))]

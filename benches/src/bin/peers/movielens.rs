@@ -52,6 +52,11 @@ fn variants() -> Vec<Variant> {
     all
 }
 
+/// Of all variants.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    variants().into_iter().map(|(name, ..)| name)
+}
+
 const SATURATED: &str = "comet-saturated";
 
 /// A model that takes a step at each call.

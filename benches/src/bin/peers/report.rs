@@ -1,5 +1,8 @@
 //! JSON lines, with the keys that the PyTorch script of the same measurements prints.
 
+use std::io::{self, Write};
+use std::process::exit;
+
 use moe_core::kernel::instruction_set;
 use serde_json::{Map, Value, json};
 
@@ -10,7 +13,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Prints `fields` after those of every line.
+    /// Prints `fields` after those of every line. Measuring ends where nobody reads on.
     pub(crate) fn line(&self, bench: &str, fields: Value) {
         let mut line = Map::new();
         line.insert("lib".into(), json!(concat!("moe ", env!("CARGO_PKG_VERSION"))));
@@ -20,7 +23,14 @@ impl Report {
         if let Value::Object(fields) = fields {
             line.extend(fields);
         }
-        println!("{}", Value::Object(line));
+        match writeln!(io::stdout(), "{}", Value::Object(line)) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit(0),
+            Err(error) => {
+                eprintln!("error: stdout: {error}");
+                exit(1);
+            }
+        }
     }
 }
 
