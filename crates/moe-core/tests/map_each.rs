@@ -162,7 +162,12 @@ fn what_is_not_wanted_has_no_gradient() {
     assert_eq!(gradients.get(&weights[0]).expect("it learns").stored().item(), 2.0);
     assert!(gradients.get(&weights[1]).is_none() && gradients.wrt(a).is_none());
     assert_eq!(gradients.wrt(b).expect("a variable").as_slice(), [3.0; 3]);
-    // Nothing of a tape for inference is recorded, and nothing that nobody asks for.
+    // All of the first is constant: the second still has the gradients that belong to it.
+    let y = tape.map_each(&[a, b], 1, |i, x| x.matmul(x.tape().parameter(&weights[1 - i])));
+    let gradients = tape.backward(y[0].sum() + y[1].sum().scale(10.0));
+    assert_eq!(gradients.get(&weights[0]).expect("it learns").stored().item(), 30.0);
+    assert_eq!(gradients.wrt(b).expect("a variable").as_slice(), [20.0; 3]);
+    // Nothing of a tape for inference is recorded.
     let tape = Tape::inference();
     let x = tape.constant(Tensor::full([2, 1], 1.0));
     let y = tape.map_each(&[x, x], 1, |i, x| {

@@ -99,14 +99,15 @@ pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u
 /// What the head of every task makes of its input, all at the same time if there are many rows.
 ///
 /// # Panics
-/// If there are not as many heads as inputs, or none.
+/// If there are not as many heads as inputs.
 pub(crate) fn forward_heads<'t>(
+    tape: &'t Tape,
     heads: &[Mlp],
     pass: &Pass<'_>,
     inputs: &[Var<'t>],
 ) -> Vec<Var<'t>> {
     assert_eq!(heads.len(), inputs.len(), "one head per input");
-    inputs[0].tape().map_each(inputs, most_multiply_adds(heads), |i, x| heads[i].forward(pass, x))
+    tape.map_each(inputs, most_multiply_adds(heads), |i, x| heads[i].forward(pass, x))
 }
 
 /// For a row, of the head that has most.
@@ -164,7 +165,7 @@ impl Model for Mixture {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let rows = self.encoder.forward(tape, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
-        Output { predictions: forward_heads(&self.heads, pass, &outputs), routings }
+        Output { predictions: forward_heads(tape, &self.heads, pass, &outputs), routings }
     }
 
     fn infer(

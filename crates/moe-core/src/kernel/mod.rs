@@ -24,7 +24,7 @@ mod zeros;
 
 pub use gemm::{Around, RowFn, gemm, gemm_groups, instruction_set, multiply_adds};
 pub use mat::Mat;
-pub use packed::Packed;
+pub(crate) use packed::Packed;
 pub use parallel::{
     PIECE, ROW_BLOCK, both, for_each2, for_pieces, for_row_blocks, for_row_blocks2, in_pool,
 };

@@ -6,7 +6,7 @@ use super::mat::Mat;
 use super::raw::{Isa, in_panels};
 
 /// Matrices that are the right factors of many products, copied once in the order in which products read them.
-pub struct Packed {
+pub(crate) struct Packed {
     numbers: Buffer<Real>,
     /// Of each matrix.
     rows: usize,
@@ -26,7 +26,7 @@ pub(super) struct PackedMat<'a> {
 impl Packed {
     /// The row-major matrices of so many rows and columns that stand one after the other in `data`. `None` if their columns do
     /// not fill the registers of this machine.
-    pub fn new(data: &[Real], rows: usize, cols: usize) -> Option<Self> {
+    pub(crate) fn new(data: &[Real], rows: usize, cols: usize) -> Option<Self> {
         let mut numbers = Buffer::unspecified(data.len());
         let (isa, size) = (Isa::best(), (rows * cols).max(1));
         let mut all = data.chunks_exact(size).zip(numbers.chunks_exact_mut(size));
@@ -42,7 +42,7 @@ impl Packed {
     ///
     /// # Panics
     /// If there is no such matrix, or it has another shape.
-    pub fn of<'a>(&'a self, index: usize, matrix: Mat<'a>) -> Mat<'a> {
+    pub(crate) fn of<'a>(&'a self, index: usize, matrix: Mat<'a>) -> Mat<'a> {
         assert_eq!((matrix.rows, matrix.cols), (self.rows, self.cols), "the shape that was packed");
         let size = self.rows * self.cols;
         let numbers = &self.numbers[index * size..][..size];

@@ -6,7 +6,7 @@
 //! product is cut into tiles never shows in the result. Both factors are copied, so that tiles read them from one
 //! place to the next: `b` as panels of a few registers, `a` as strips of a few rows. Where there are too few rows or
 //! columns for that to pay they are read where they stand, if they can be. A `b` of many products may have been copied
-//! before ([`Packed`](super::Packed)). A factor of which many numbers are zero is not copied: only its other numbers are
+//! before (`packed.rs`). A factor of which many numbers are zero is not copied: only its other numbers are
 //! multiplied, for the same sums.
 #![allow(unsafe_code)]
 

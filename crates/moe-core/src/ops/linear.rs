@@ -38,13 +38,14 @@ pub fn affine_then(
 ) {
     if let Some(bias) = bias {
         assert!(
-            weight.shape()[..] == [x.cols(), bias.len()],
+            x.cols() == weight.shape().as_matrix().0 && weight.cols() == bias.len(),
             "linear: input {:?}, weight {:?} and bias {:?} do not fit",
             x.shape(),
             weight.shape(),
             bias.shape()
         );
     }
+    assert_eq!(x.cols(), weight.shape().as_matrix().0, "linear: inner dimensions differ");
     let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
     let around = Around { start: Some(&start), after, ..Around::default() };
     gemm_groups(1, |_| x.rows(), |_| (mat(x), weight.matrix(0)), around, y);

@@ -46,3 +46,15 @@ impl<'a> From<&'a Tensor> for Weight<'a> {
         Weight { value, packed: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::affine;
+
+    #[test]
+    #[should_panic(expected = "inner dimensions differ")]
+    fn a_dense_layer_refuses_the_weights_of_experts() {
+        affine(&Tensor::zeros([2, 4]), &Tensor::zeros([3, 4, 5]), None, &mut [0.0; 10]);
+    }
+}
