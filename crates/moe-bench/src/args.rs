@@ -3,8 +3,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::progress::ProgressKind;
-use crate::{Config, DatasetConfig, Error};
+use crate::config::{Config, DatasetConfig};
+use crate::error::Error;
+use crate::report::progress::ProgressKind;
 
 /// What both training commands take.
 #[derive(Debug, Args)]

@@ -5,11 +5,16 @@ use clap::{Parser, Subcommand};
 use moe_routers::Registry;
 
 use crate::args::{CompareArgs, TrainArgs};
-use crate::data::{self, DataArgs, FetchArgs};
-use crate::eval::{self, EvalArgs};
-use crate::inspect::{self, InspectArgs};
-use crate::predict::{self, PredictArgs};
-use crate::{Error, commands, output};
+use crate::commands::data;
+use crate::commands::data::{DataArgs, FetchArgs};
+use crate::commands::eval;
+use crate::commands::eval::EvalArgs;
+use crate::commands::inspect;
+use crate::commands::inspect::InspectArgs;
+use crate::commands::predict;
+use crate::commands::predict::PredictArgs;
+use crate::error::Error;
+use crate::{commands, output};
 
 /// Trains and compares routers for sparse mixtures of experts on CPU.
 #[derive(Debug, Parser)]

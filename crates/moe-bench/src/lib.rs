@@ -32,35 +32,19 @@
 //! ```
 
 mod args;
-mod card;
 mod cli;
 mod commands;
-mod compare;
 mod config;
-mod config_text;
-mod data;
 mod error;
-mod eval;
 mod experiment;
-mod groups;
-mod inspect;
-mod inspect_text;
-mod kept_run;
-mod out_dir;
 mod output;
-mod predict;
-mod predictions_out;
-mod progress;
-mod results;
-mod statistics;
-mod table;
-mod train_config;
+mod report;
 
 pub use cli::run;
-pub use compare::compare;
+pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};
 pub use config::{Config, DatasetConfig, ImportConfig, ModelConfig, RunConfig};
 pub use error::Error;
-pub use experiment::Experiment;
-pub use progress::Progress;
-pub use results::{Comparison, RunResult};
-pub use train_config::{OptimizerKind, ScheduleKind, TrainConfig};
+pub use experiment::experiment::Experiment;
+pub use experiment::results::{Comparison, RunResult};
+pub use experiment::run_all::compare;
+pub use report::progress::Progress;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Real, Tensor};
+use crate::real::Real;
+use crate::tensor::Tensor;
 
 /// What a task predicts, which decides its loss and its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

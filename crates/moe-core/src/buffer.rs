@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Mutex;
 
-use crate::Real;
+use crate::real::Real;
 
 /// Buffers of at most so many bytes are not worth keeping.
 const SMALL: usize = 4096;

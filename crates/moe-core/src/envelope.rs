@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use crate::Real;
 use crate::files::replace_file;
+use crate::real::Real;
 
 const MAGIC: [u8; 4] = *b"MOE\x1a";
 const HEADER: usize = 32;

@@ -3,9 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::Tensor;
 use crate::kernel::Packed;
 use crate::ops::{Weight, matrix_shape};
+use crate::tensor::Tensor;
 
 /// Identity of a [`Parameter`] within this process. Used as a key only: nothing depends on its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-use crate::Buffer;
 use crate::batch::Batch;
+use crate::buffer::Buffer;
 use crate::dispatch::ExpertPlan;
 use crate::random::{DrawRows, Philox};
 

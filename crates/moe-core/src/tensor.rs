@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use ndarray::{ArrayD, ArrayView2, ArrayViewD, IxDyn};
 
+use crate::buffer::Buffer;
 use crate::kernel::{PIECE, add, for_pieces};
-use crate::{Buffer, Real};
+use crate::real::Real;
 
 /// Dimensions of a tensor: at most four, stored inline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,8 +1,9 @@
 //! Checks of derivatives by finite differences, for the operators and routers of any crate.
 
 use crate::random::{Philox, unit};
+use crate::real::Real;
 use crate::tape::{Tape, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 /// How [`gradcheck_with`] compares.
 #[derive(Clone, Copy, Debug)]

@@ -109,70 +109,29 @@
 //! The third is a sample of MovieTweetings, copyright 2013 Simon Dooms, Ghent University, under the MIT licence, which
 //! stands in the crate's `data/README.md`.
 
-mod binary;
-mod book_crossing;
-mod cache;
-mod capped;
 mod catalog;
-#[cfg(feature = "celeba")]
-mod celeba;
-mod csv_rows;
 mod data_dir;
 mod dataset;
-mod dialect;
-mod digits;
 mod error;
-#[cfg(feature = "download")]
-mod fetch;
-mod fields;
-mod idx;
-mod jester;
-mod json_rows;
-mod lines;
-mod mat;
-mod mnist;
-mod movielens;
-mod movielens_mtl;
-mod movietweetings;
-mod multi_mnist;
-mod multi_optdigits;
-mod negatives;
-mod optdigits;
+mod features;
+mod formats;
 mod options;
-mod overlay;
-mod own_table;
 mod pictures;
 mod place;
-mod prepared;
-mod provenance;
-mod rating_set;
 mod ratings;
-mod record;
-mod restaurant;
-mod row_encoder;
-mod row_reader;
-mod rows;
-mod schema;
-mod split;
-mod stats;
-mod svhn;
-mod synthetic;
-mod table;
-mod table_options;
-mod usps;
-mod vocabulary;
+mod sets;
 
-pub use catalog::{Entry, Origin, catalog, find, load};
-pub use data_dir::data_dir;
-pub use dataset::{Dataset, Split};
-pub use error::DataError;
+pub use catalog::catalog::{Entry, Origin, catalog, find, load};
 #[cfg(feature = "download")]
-pub use fetch::{FetchError, FetchOptions, FetchProgress};
+pub use catalog::fetch::{FetchError, FetchOptions, FetchProgress};
+pub use catalog::provenance::Download;
+pub use data_dir::data_dir;
+pub use dataset::dataset::{Dataset, Split};
+pub use dataset::stats::{Stats, TaskStats};
+pub use error::DataError;
+pub use features::row_encoder::{EncodedRows, RowEncoder};
+pub use features::schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
+pub use features::table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
+pub use features::vocabulary::Vocabulary;
+pub use formats::row_reader::{RawField, RowFormat, RowReader};
 pub use options::LoadOptions;
-pub use provenance::Download;
-pub use row_encoder::{EncodedRows, RowEncoder};
-pub use row_reader::{RawField, RowFormat, RowReader};
-pub use schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
-pub use stats::{Stats, TaskStats};
-pub use table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
-pub use vocabulary::Vocabulary;

@@ -3,7 +3,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, TableOptions, Unknown};
+use crate::error::DataError;
+use crate::features::schema::Unknown;
+use crate::features::table_options::TableOptions;
 
 /// How to load a data set: the seed, where its files are, and sizes of sets that are made on the spot.
 ///

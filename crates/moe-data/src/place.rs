@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
-use crate::{DataError, LoadOptions, data_dir};
+use crate::data_dir;
+use crate::error::DataError;
+use crate::options::LoadOptions;
 
 /// The folder of a set, and where its files come from.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use moe_core::envelope::EnvelopeError;
 use moe_routers::RegistryError;
 
-use crate::OtherModule;
+use crate::store::weights::OtherModule;
 
 /// Why a model cannot be built.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

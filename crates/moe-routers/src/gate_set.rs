@@ -2,10 +2,12 @@ use moe_core::kernel::for_each2;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::{
-    Observed, Parts, PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch,
-    TreeWalk,
-};
+use crate::parts::{Parts, PartsBuf};
+use crate::router::{Properties, RouteContext, Router};
+use crate::routers::comet::tree_walk::TreeWalk;
+use crate::routing::{Observed, Routing};
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
 
 /// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
 pub trait GateSet: Send + Sync {

@@ -2,7 +2,11 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Real, Tensor};
 
-use crate::{AuxLoss, Router, Routing, RoutingBuf, Scratch};
+use crate::aux_loss::AuxLoss;
+use crate::router::Router;
+use crate::routing::Routing;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
 
 /// A gate that is a sum of K parts before it is added up: COMET's trees, DSelect-k's selectors. A permutation of the
 /// experts may act on each part.

@@ -2,7 +2,11 @@ use moe_core::random::Philox;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
-use crate::{Observed, Parts, PartsBuf, Routing, RoutingBuf, Scratch, TreeWalk};
+use crate::parts::{Parts, PartsBuf};
+use crate::routers::comet::tree_walk::TreeWalk;
+use crate::routing::{Observed, Routing};
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
 
 /// Decides which experts each row goes to, and with what weights.
 ///

@@ -2,7 +2,7 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::Var;
 use moe_core::{Real, Tensor};
 
-use crate::AuxLoss;
+use crate::aux_loss::AuxLoss;
 
 /// What a router decided for B rows.
 #[derive(Debug)]

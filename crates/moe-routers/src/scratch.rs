@@ -1,7 +1,7 @@
 use moe_core::Real;
 use moe_core::tape::Tape;
 
-use crate::PartsBuf;
+use crate::parts::PartsBuf;
 
 /// Working memory of [`Router::infer`](crate::Router::infer), kept by the caller from call to call. Every router may use
 /// all of it; what a call leaves in it means nothing.

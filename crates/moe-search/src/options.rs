@@ -1,7 +1,7 @@
 use moe_core::Real;
 use moe_routers::{ParameterSpec, Parameters, RouterInfo, Share};
 
-use crate::{Learning, Schedule};
+use crate::schedule::{Learning, Schedule};
 
 /// How permutations are searched.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 use moe_routers::{Folded, Registry, RouterEntry};
 
-use crate::{SearchOptions, Searched};
+use crate::options::SearchOptions;
+use crate::searched::Searched;
 
 /// The registry with one more router R+ for each of its routers R: R with a permutation search around its gates. R+ has
 /// R's parameters and those of [`SearchOptions::declare`]. Where a limit to an expert's rows is on, it counts the rows of

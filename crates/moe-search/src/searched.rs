@@ -7,11 +7,14 @@ use moe_routers::{
 };
 
 use crate::entropy::hard_entropy;
+use crate::entropy::permutation_entropy;
+use crate::options::SearchOptions;
 use crate::permute::drop_small;
-use crate::{
-    Learning, SearchOptions, SoftCall, gumbel, permutation_entropy, permute_parts, permute_routing,
-    round_permutation, sinkhorn,
-};
+use crate::permute::{permute_parts, permute_routing};
+use crate::rounding::round_permutation;
+use crate::schedule::{Learning, SoftCall};
+use crate::sinkhorn;
+use crate::sinkhorn::gumbel;
 
 /// Gates with a permutation of their experts that is learnt with them (COMET, KDD 2023, "permutation-based local
 /// search").

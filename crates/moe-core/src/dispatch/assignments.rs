@@ -1,7 +1,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Buffer, Tensor};
+use crate::buffer::Buffer;
+use crate::tensor::Tensor;
 
 /// For each of B rows, the experts it goes to: any number of them, ascending, each once.
 ///

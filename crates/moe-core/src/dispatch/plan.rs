@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::Buffer;
+use crate::buffer::Buffer;
 
 use super::Assignments;
 

@@ -3,7 +3,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Buffer, Real};
+use crate::buffer::Buffer;
+use crate::real::Real;
 
 use super::mat::Mat;
 use super::parallel::is_worthwhile;

@@ -1,6 +1,6 @@
 use std::fmt;
 
-use crate::Real;
+use crate::real::Real;
 
 use super::packed::PackedMat;
 

@@ -1,6 +1,7 @@
 use std::fmt;
 
-use crate::{Buffer, Real};
+use crate::buffer::Buffer;
+use crate::real::Real;
 
 use super::mat::Mat;
 use super::raw::{Isa, in_panels};

@@ -1,6 +1,6 @@
 use rayon::prelude::*;
 
-use crate::Real;
+use crate::real::Real;
 
 use super::gemm::{count_multiply_adds, with_multiply_adds};
 

@@ -23,7 +23,8 @@ mod tile;
 
 use std::cell::RefCell;
 
-use crate::{Buffer, Real};
+use crate::buffer::Buffer;
+use crate::real::Real;
 
 use super::gemm::RowFn;
 use super::mat::Mat;

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::Real;
+use crate::real::Real;
 
 use super::parallel::{ROW_BLOCK, for_pieces, is_worthwhile};
 use super::raw::{Loops, wide};

@@ -1,6 +1,6 @@
 //! Loops over one row, in the widest registers of the machine.
 
-use crate::Real;
+use crate::real::Real;
 
 use super::raw::{Loops, wide};
 

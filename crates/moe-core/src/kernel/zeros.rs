@@ -44,7 +44,7 @@ fn share<'a>(groups: usize, matrix: impl Fn(usize) -> Mat<'a>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Real;
+    use crate::real::Real;
 
     #[test]
     fn the_factor_with_more_zeros_is_found() {

@@ -1,4 +1,4 @@
-use crate::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// A shape seen from one of its axes: outer parts of `[length, inner]`.
 #[derive(Clone, Copy, Debug)]

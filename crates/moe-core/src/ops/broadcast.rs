@@ -1,8 +1,9 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
 use crate::kernel::sum_axis;
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// The shape that two operands broadcast to: axes are aligned at the end, and an axis of length 1 or a missing
 /// one is repeated.

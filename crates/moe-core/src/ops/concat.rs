@@ -1,6 +1,6 @@
-use crate::Tensor;
 use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, Tape, Var};
+use crate::tensor::Tensor;
 
 struct Concat;
 

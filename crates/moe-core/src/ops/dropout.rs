@@ -1,7 +1,9 @@
+use crate::buffer::Buffer;
 use crate::kernel::{for_row_blocks, for_row_blocks2};
 use crate::random::{DrawRows, Philox, keep_mask};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Real, Tensor};
+use crate::tensor::Tensor;
 
 struct Dropout {
     rate: Real,

@@ -2,8 +2,9 @@ use crate::kernel::vector_math::{
     Exp, Function, Gelu, GeluSlope, Ln, Sigmoid, Softplus, Tanh, map,
 };
 use crate::kernel::{PIECE, for_pieces};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 /// A function of each element.
 struct Elementwise<F, D> {

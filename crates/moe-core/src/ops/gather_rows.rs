@@ -1,6 +1,7 @@
+use crate::buffer::Buffer;
 use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, RowGradient, Var};
-use crate::{Buffer, Tensor};
+use crate::tensor::Tensor;
 
 struct GatherRows {
     ids: Buffer<u32>,

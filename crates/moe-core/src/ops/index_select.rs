@@ -1,6 +1,7 @@
+use crate::buffer::Buffer;
 use crate::kernel::for_pieces;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Tensor};
+use crate::tensor::Tensor;
 
 use super::axis::{Around, resized};
 

@@ -1,6 +1,7 @@
 use crate::kernel::{dot, for_row_blocks, for_row_blocks2, sum, sum_axis};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 struct LayerNorm {
     epsilon: Real,

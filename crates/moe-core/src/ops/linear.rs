@@ -1,7 +1,8 @@
 use crate::kernel::{Around, RowFn, Start, both, gemm_groups, sum_axis};
 use crate::random::DropoutDraws;
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 use super::matmul::{mat, product};
 use super::rectifier::Rectifier;

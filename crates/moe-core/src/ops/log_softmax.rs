@@ -1,7 +1,8 @@
 use crate::kernel::vector_math::{Function, Ln};
 use crate::kernel::{for_row_blocks, for_row_blocks2, sum};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 use super::axis::without_axis;
 use super::softmax::softmax_rows;

@@ -1,7 +1,9 @@
+use crate::buffer::Buffer;
 use crate::kernel::vector_math::{Function, Ln, LnOnePlusExpOfMinusAbs, Sigmoid, map};
 use crate::kernel::{for_row_blocks2, sum};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Real, Tensor};
+use crate::tensor::Tensor;
 
 use super::softmax::softmax_rows;
 

@@ -1,6 +1,6 @@
-use crate::Tensor;
 use crate::kernel::{Mat, gemm};
 use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tensor::Tensor;
 
 /// `op(a) op(b)`, each factor transposed or not.
 struct MatMul {

@@ -1,6 +1,8 @@
+use crate::buffer::Buffer;
 use crate::kernel::{Loops, for_row_blocks, wide};
 use crate::random::{DropoutDraws, Philox, rectify_columns};
-use crate::{Buffer, Real, Tensor};
+use crate::real::Real;
+use crate::tensor::Tensor;
 
 /// max(x, 0) and dropout, in the same pass over the rows of an operator's output. No mask is kept: an output is positive
 /// where the input was and nothing was dropped.

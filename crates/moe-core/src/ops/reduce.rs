@@ -1,6 +1,8 @@
-use crate::kernel::{self, for_pieces};
+use crate::kernel;
+use crate::kernel::for_pieces;
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 use super::axis::{Around, without_axis};
 

@@ -1,5 +1,5 @@
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 struct Reshape {
     shape: Shape,

@@ -1,7 +1,7 @@
 use std::ops::Range;
 
-use crate::Tensor;
 use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tensor::Tensor;
 
 use super::axis::{Around, resized};
 

@@ -1,7 +1,8 @@
 use crate::kernel::vector_math::{Exp, map};
 use crate::kernel::{ROW_BLOCK, dot, for_row_blocks, max, sum};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 struct Softmax;
 

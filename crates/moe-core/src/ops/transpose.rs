@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::kernel::for_row_blocks;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// Sides of the squares that are copied together, so that what is read and what is written both stay in the cache.
 const TILE: usize = 16;

@@ -1,5 +1,5 @@
 use crate::kernel::{Mat, Packed};
-use crate::{Shape, Tensor};
+use crate::tensor::{Shape, Tensor};
 
 /// The right factor of a product, or one for each expert.
 #[derive(Clone, Copy, Debug)]

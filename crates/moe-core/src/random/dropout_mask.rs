@@ -1,5 +1,5 @@
-use crate::Real;
 use crate::kernel::{Loops, wide};
+use crate::real::Real;
 
 use super::Philox;
 

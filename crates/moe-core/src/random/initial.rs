@@ -3,7 +3,8 @@ use ndarray_rand::RandomExt;
 use ndarray_rand::rand_distr::Uniform;
 use rand_chacha::ChaCha8Rng;
 
-use crate::{Real, Shape, Tensor};
+use crate::real::Real;
+use crate::tensor::{Shape, Tensor};
 
 /// Independent draws from U(-`bound`, `bound`).
 ///

@@ -1,4 +1,4 @@
-use crate::Real;
+use crate::real::Real;
 
 use super::Philox;
 

@@ -1,7 +1,9 @@
 //! Computations that know nothing of each other, at the same time.
 
+use crate::buffer::Buffer;
 use crate::kernel::for_each2;
-use crate::{Buffer, Real, Tensor};
+use crate::real::Real;
+use crate::tensor::Tensor;
 
 use super::sub_tape::{Found, SubTape};
 use super::{Backward, InputGradients, Operator, Tape, Var};

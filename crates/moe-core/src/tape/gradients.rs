@@ -1,6 +1,9 @@
 use std::collections::HashMap;
 
-use crate::{Buffer, Parameter, ParameterId, Real, Shape, Tensor};
+use crate::buffer::Buffer;
+use crate::parameter::{Parameter, ParameterId};
+use crate::real::Real;
+use crate::tensor::{Shape, Tensor};
 
 use super::Var;
 

@@ -22,7 +22,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use gradients::{Gradient, Gradients, RowGradient};
 pub use operator::{Backward, InputGradients, Operator};
 
-use crate::{Parameter, ParameterId, Shape, Tensor};
+use crate::parameter::{Parameter, ParameterId};
+use crate::tensor::{Shape, Tensor};
 
 /// A record of operators and their values.
 ///

@@ -1,4 +1,4 @@
-use crate::Tensor;
+use crate::tensor::Tensor;
 
 use super::Node;
 use super::gradients::{Gradient, RowGradient};

@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::{Buffer, Real, Tensor};
+use crate::buffer::Buffer;
+use crate::real::Real;
+use crate::tensor::Tensor;
 
 use super::gradients::Gradient;
 use super::sub_tape::SubTape;

@@ -2,7 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::{Buffer, ParameterId, Real, Tensor};
+use crate::buffer::Buffer;
+use crate::parameter::ParameterId;
+use crate::real::Real;
+use crate::tensor::Tensor;
 
 use super::gradients::Gradient;
 use super::{Tape, Var};

@@ -2,7 +2,7 @@ use moe_core::StateRef;
 use serde::{Deserialize, Serialize};
 
 use super::{OptimizerError, OptimizerOptions, Rule};
-use crate::Module;
+use crate::module::Module;
 use crate::module::is_named;
 
 /// Parameters that an optimiser treats differently.

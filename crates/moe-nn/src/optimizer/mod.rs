@@ -13,7 +13,7 @@ use moe_core::tape::{Gradient, Gradients};
 use moe_core::{Real, StateMut, StateRef};
 use serde::{Deserialize, Serialize};
 
-use crate::Module;
+use crate::module::Module;
 use adam::AdamStep;
 use clipping::{Limits, sum_of_squares};
 use sgd::SgdStep;

@@ -3,7 +3,7 @@ use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
 use super::AuxLoss;
-use crate::top_k_assignments;
+use crate::gate::select::top_k_assignments;
 
 /// The load-balancing loss of the Switch Transformer (Fedus and others, 2022, eq. 4), for any number of experts
 /// per row: `coefficient · N · Σ_j f_j P_j`, with f_j the share of rows that go to expert j and P_j the mean of its

@@ -5,7 +5,7 @@ use moe_core::{Buffer, Real, Tensor};
 
 use super::AuxLoss;
 use super::balance::spread_of_columns;
-use crate::top_k_indices;
+use crate::gate::select::top_k_indices;
 
 /// The load loss of V-MoE (Riquelme and others, 2021, eq. 8-10): `coefficient · CV(load)²`, with load_j the sum over
 /// rows of the probability that expert j would be among the K largest if its noise were drawn again:

@@ -2,7 +2,9 @@ use moe_core::Real;
 use moe_core::tape::Var;
 
 use super::{entropy, importance, load_balance, router_z, trimmed_lasso};
-use crate::{ParameterSpec, Parameters, RouterInfo, Routing};
+use crate::registry::parameters::{ParameterSpec, Parameters};
+use crate::registry::registry::RouterInfo;
+use crate::routing::Routing;
 
 /// Coefficients of the auxiliary losses that a router with logits may have; 0 is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

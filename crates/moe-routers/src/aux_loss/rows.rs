@@ -5,7 +5,7 @@ use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
 use super::AuxLoss;
-use crate::top_k_assignments;
+use crate::gate::select::top_k_assignments;
 
 /// The trimmed lasso of MOESART: `coefficient` times the mean over rows of the probability outside the row's K
 /// largest. It is 0 where every row has its whole mass on K experts. No rows: 0.

@@ -6,7 +6,7 @@ use super::gradients::slopes;
 use super::promises::{Scale, sound};
 use super::subject::{Rows, Setting, Size, decide, observe};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::GateSet;
+use crate::gate_set::GateSet;
 
 /// Inputs or parameters times 1e4, and inputs of zero, leave weights, losses, telemetry and gradients finite.
 pub fn large_logits(subject: &Subject<'_>) -> Verdict {

@@ -9,7 +9,9 @@ use moe_core::{Real, StateMut, StateRef, Tensor};
 
 use super::subject::{Rows, Setting, route};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::{GateSet, GradientKind, Routing};
+use crate::gate_set::GateSet;
+use crate::router::GradientKind;
+use crate::routing::Routing;
 
 /// Half the distance of a central difference.
 const STEP: Real = 1e-5;

@@ -5,7 +5,10 @@ use moe_core::{Mode, Pass};
 
 use super::subject::{Call, Decision, Rows, Setting, Size, decide, same_bits};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::{GateSet, PartsBuf, RoutingBuf, Scratch};
+use crate::gate_set::GateSet;
+use crate::parts::PartsBuf;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
 
 /// [`GateSet::infer`](crate::GateSet::infer) gives the numbers of `route` outside training, to the bit, and
 /// [`GateSet::infer_parts`](crate::GateSet::infer_parts) those of `route_parts`: for whole batches, for seven rows, for

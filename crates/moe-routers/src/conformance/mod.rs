@@ -54,7 +54,9 @@ pub use promises::{cardinality, no_zeros, shape, total_weight};
 pub use state::{state_is_whole, visits_agree};
 pub use subject::{Build, Options, Size, Subject};
 
-use crate::{GateSet, GateSpec, Gates, Router};
+use crate::gate_set::{GateSet, Gates};
+use crate::registry::registry::GateSpec;
+use crate::router::Router;
 
 /// What a check found, unless it failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

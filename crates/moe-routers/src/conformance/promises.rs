@@ -4,7 +4,8 @@ use moe_core::{Real, Tensor};
 
 use super::subject::{Decision, Setting, change_parameters, decide};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::{Cardinality, GateSet, Properties, TotalWeight};
+use crate::gate_set::GateSet;
+use crate::router::{Cardinality, Properties, TotalWeight};
 
 /// A sum of weights may be off by rounding: of a few tens of terms, each by a few units in the last place.
 const SUM_SLACK: f64 = 64.0 * Real::EPSILON as f64;

@@ -6,7 +6,7 @@ use moe_core::{Mode, StateMut, StateRef, Tensor};
 
 use super::subject::{Call, Setting, decide, difference, observe};
 use super::{Failure, Outcome, Subject, Verdict};
-use crate::GateSet;
+use crate::gate_set::GateSet;
 
 /// `visit` and `visit_mut` report the same parameters and buffers under the same names, each once, in the same order.
 pub fn visits_agree(subject: &Subject<'_>) -> Verdict {

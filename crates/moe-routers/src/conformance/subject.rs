@@ -9,7 +9,9 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, Tensor};
 
 use super::Failure;
-use crate::{GateSet, GateSpec, Observed, Routing};
+use crate::gate_set::GateSet;
+use crate::registry::registry::GateSpec;
+use crate::routing::{Observed, Routing};
 
 /// Sizes of a batch and a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RoutingStats;
 use super::frequent_sets::FrequentSets;
-use crate::Routing;
+use crate::routing::Routing;
 
 /// The name under which a router reports, in [`Routing::telemetry`](crate::Routing), the share of its (row, expert)
 /// pairs that it dropped for want of room.

@@ -1,7 +1,7 @@
 use moe_core::Real;
 use serde::{Deserialize, Serialize};
 
-use crate::TreeWalk;
+use crate::routers::comet::tree_walk::TreeWalk;
 
 /// What the splits of a gate's trees do with rows, added up over batches.
 #[derive(Clone, Debug, Default)]

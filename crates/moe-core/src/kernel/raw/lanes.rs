@@ -1,6 +1,6 @@
 //! Vector registers of the instruction sets that there are kernels for.
 
-use crate::Real;
+use crate::real::Real;
 
 /// Rows and columns of a square that is transposed at once.
 pub(super) const SQUARE: usize = 8;

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use crate::{Buffer, Real};
+use crate::buffer::Buffer;
+use crate::real::Real;
 
 use super::super::mat::Mat;
 use super::lanes::{Lanes, SQUARE, prefetch_nearest};

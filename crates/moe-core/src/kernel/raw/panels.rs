@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::Real;
+use crate::real::Real;
 
 use super::super::mat::Mat;
 use super::ahead::Ahead;

@@ -1,6 +1,6 @@
 //! Products of a single row.
 
-use crate::Real;
+use crate::real::Real;
 
 use super::ahead::Ahead;
 use super::lanes::Lanes;

@@ -4,7 +4,7 @@
 //! the nearest cache. Each number is the chain of multiply-adds of the dense product but for those of zeros, which change
 //! nothing.
 
-use crate::Real;
+use crate::real::Real;
 
 use super::super::mat::Mat;
 use super::super::zeros::Zeros;

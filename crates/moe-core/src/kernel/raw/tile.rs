@@ -1,6 +1,6 @@
 //! A part of `c` that is held in registers.
 
-use crate::Real;
+use crate::real::Real;
 
 use super::ahead::Ahead;
 use super::lanes::{Lanes, prefetch_nearest};

@@ -1,9 +1,11 @@
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
 use crate::dispatch::{Assignments, ExpertPlan};
 use crate::kernel::{add_scaled, dot, for_row_blocks, for_row_blocks2, set_scaled};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Real, Tensor};
+use crate::tensor::Tensor;
 
 struct Combine {
     plan: Arc<ExpertPlan>,

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
+use crate::buffer::Buffer;
 use crate::dispatch::Assignments;
 use crate::kernel::vector_math::{Exp, map};
 use crate::ops::softmax::{divide_by_sum, softmax_gradient_in_place, subtract_max};
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Real, Tensor};
+use crate::tensor::Tensor;
 
 struct CsrSoftmax {
     /// First pair of each row.

@@ -1,6 +1,7 @@
+use crate::buffer::Buffer;
 use crate::dispatch::Assignments;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Buffer, Tensor};
+use crate::tensor::Tensor;
 
 struct GatherAssigned {
     /// Position of each pair in the dense matrix.

@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use crate::Tensor;
 use crate::dispatch::ExpertPlan;
 use crate::kernel::{add, for_row_blocks};
 use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tensor::Tensor;
 
 struct GatherSlots {
     plan: Arc<ExpertPlan>,

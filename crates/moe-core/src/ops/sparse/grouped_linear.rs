@@ -6,8 +6,9 @@ use crate::ops::linear::add_gradients;
 use crate::ops::rectifier::Rectifier;
 use crate::ops::weight::Weight;
 use crate::random::DropoutDraws;
+use crate::real::Real;
 use crate::tape::{Backward, InputGradients, Operator, Var};
-use crate::{Real, Tensor};
+use crate::tensor::Tensor;
 
 struct GroupedLinear {
     plan: Arc<ExpertPlan>,

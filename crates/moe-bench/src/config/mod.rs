@@ -1,0 +1,397 @@
+pub(crate) mod text;
+pub(crate) mod train;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use moe_core::Real;
+use moe_core::batch::TaskSpec;
+use moe_data::{LoadOptions, TableOptions, Unknown};
+use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
+use moe_routers::Value;
+use serde::{Deserialize, Serialize};
+
+use crate::config::train::TrainConfig;
+use crate::error::Error;
+
+/// An experiment: what is read from a TOML file and written, complete, beside the results.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// `[dataset]`
+    pub dataset: DatasetConfig,
+    /// `[model]`
+    pub model: ModelConfig,
+    /// `[train]`
+    pub train: TrainConfig,
+    /// `[import]`: weights to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportConfig>,
+    /// `[run]`
+    pub run: RunConfig,
+    /// `[routers.ID]`: parameters of routers; see `moe routers`.
+    pub routers: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// Which data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "DatasetKeys")]
+pub struct DatasetConfig {
+    /// Id of the data set; see `moe data list`.
+    pub name: String,
+    /// Its options.
+    #[serde(flatten)]
+    pub options: LoadOptions,
+}
+
+impl Default for DatasetConfig {
+    fn default() -> Self {
+        DatasetConfig { name: "multi-optdigits".into(), options: LoadOptions::default() }
+    }
+}
+
+/// The keys of `[dataset]` in one struct: only so can serde refuse an unknown one and say where it stands.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DatasetKeys {
+    name: Option<String>,
+    seed: u64,
+    data_dir: Option<PathBuf>,
+    test_file: Option<PathBuf>,
+    ratings_file: Option<PathBuf>,
+    user_column: Option<String>,
+    item_column: Option<String>,
+    rating_column: Option<String>,
+    min_ratings: Option<usize>,
+    negatives: Option<usize>,
+    test_share: Option<f64>,
+    val_share: Option<f64>,
+    unknown: Option<Unknown>,
+    cache: Option<bool>,
+    cache_dir: Option<PathBuf>,
+    train_rows: Option<usize>,
+    val_rows: Option<usize>,
+    test_rows: Option<usize>,
+    width: Option<usize>,
+    experts: Option<usize>,
+    noise: Option<f64>,
+    separation: Option<f64>,
+    table: Option<TableOptions>,
+}
+
+impl From<DatasetKeys> for DatasetConfig {
+    fn from(keys: DatasetKeys) -> Self {
+        DatasetConfig {
+            name: keys.name.unwrap_or_else(|| DatasetConfig::default().name),
+            // Without `..`, so that an option without a key does not compile.
+            options: LoadOptions {
+                seed: keys.seed,
+                data_dir: keys.data_dir,
+                test_file: keys.test_file,
+                ratings_file: keys.ratings_file,
+                user_column: keys.user_column,
+                item_column: keys.item_column,
+                rating_column: keys.rating_column,
+                min_ratings: keys.min_ratings,
+                negatives: keys.negatives,
+                test_share: keys.test_share,
+                val_share: keys.val_share,
+                unknown: keys.unknown,
+                cache: keys.cache,
+                cache_dir: keys.cache_dir,
+                train_rows: keys.train_rows,
+                val_rows: keys.val_rows,
+                test_rows: keys.test_rows,
+                width: keys.width,
+                experts: keys.experts,
+                noise: keys.noise,
+                separation: keys.separation,
+                table: keys.table,
+            },
+        }
+    }
+}
+
+/// Which model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// N, number of experts.
+    pub experts: usize,
+    /// K, experts per row, for routers that use it.
+    pub k: usize,
+    /// Width of an embedding, for data sets with ids.
+    pub embedding_width: usize,
+    /// Widths of the hidden layers of each expert.
+    pub expert_hidden_widths: Vec<usize>,
+    /// Width of an expert's output.
+    pub expert_width: usize,
+    /// Probability with which outputs of experts are dropped in training.
+    pub expert_dropout: f64,
+    /// Widths of the hidden layers of each task's head.
+    pub head_widths: Vec<usize>,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        ModelConfig {
+            experts: 16,
+            k: 2,
+            embedding_width: 128,
+            expert_hidden_widths: Vec::new(),
+            expert_width: 256,
+            expert_dropout: 0.5,
+            head_widths: vec![256],
+        }
+    }
+}
+
+/// Weights of another program, from which every run starts: what [`import_weights`](moe_nn::import_weights) takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportConfig {
+    /// A safetensors file.
+    pub file: PathBuf,
+    /// As [`ImportMap::linear`].
+    #[serde(default)]
+    pub linear: BTreeMap<String, String>,
+    /// As [`ImportMap::tensors`].
+    #[serde(default)]
+    pub tensors: BTreeMap<String, String>,
+}
+
+impl ImportConfig {
+    /// The map.
+    pub(crate) fn map(&self) -> ImportMap {
+        ImportMap { linear: self.linear.clone(), tensors: self.tensors.clone() }
+    }
+}
+
+/// Which runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Ids of the routers to compare; see `moe routers`.
+    pub routers: Vec<String>,
+    /// The router that the others are held against; the first one if it is not among them.
+    pub baseline: String,
+    /// Number of runs per router.
+    pub seeds: usize,
+    /// Seed of the first run; the others follow.
+    pub first_seed: u64,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        RunConfig {
+            routers: vec!["softmax".into(), "top-k".into()],
+            baseline: "top-k".into(),
+            seeds: 3,
+            first_seed: 1,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every value that its type alone does not.
+    ///
+    /// # Errors
+    /// The first value that is out of range, with what is allowed.
+    pub fn validate(&self) -> Result<(), Error> {
+        let model = &self.model;
+        let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = *model;
+        let hidden_widths = model.expert_hidden_widths.iter();
+        let hidden_widths = hidden_widths.map(|&width| ("model.expert_hidden_widths", width));
+        let TrainConfig { epochs, patience, batch_rows, .. } = self.train;
+        for (key, value) in [
+            ("model.experts", experts),
+            ("model.embedding_width", embedding_width),
+            ("model.expert_width", expert_width),
+            ("train.epochs", epochs),
+            ("train.patience", patience),
+            ("train.batch_rows", batch_rows),
+            ("train.micro_batch_rows", self.train.micro_batch_rows.unwrap_or(batch_rows)),
+            ("run.seeds", self.run.seeds),
+            ("run.routers", self.run.routers.len()),
+        ]
+        .into_iter()
+        .chain(hidden_widths)
+        .chain(model.head_widths.iter().map(|&width| ("model.head_widths", width)))
+        {
+            const MOST: usize = 1 << 24;
+            if !(1..=MOST).contains(&value) {
+                let what = if key == "run.routers" { "number of run.routers" } else { key };
+                return Err(out_of_range(what, value, &format!("from 1 to {MOST}")));
+            }
+        }
+        Range::Share.check("model.expert_dropout", expert_dropout)?;
+        self.train.validate()?;
+        let weights = &self.train.task_weights;
+        for &weight in weights {
+            Range::NotNegative.check("train.task_weights", weight)?;
+        }
+        if !weights.is_empty() && weights.iter().all(|&weight| computed(weight) == 0.0) {
+            return Err(Error::Config("train.task_weights are all 0: nothing to learn".into()));
+        }
+        // TOML's whole numbers end at 2^63.
+        const LAST_SEED: u64 = i64::MAX as u64;
+        let options = &self.dataset.options;
+        let most_first = LAST_SEED - self.run.seeds as u64;
+        for (key, seed, most) in [
+            ("run.first_seed", self.run.first_seed, most_first),
+            ("dataset.seed", options.seed, LAST_SEED),
+        ] {
+            if seed > most {
+                return Err(out_of_range(key, seed, &format!("at most {most}")));
+            }
+        }
+        for (key, path) in [
+            ("dataset.data_dir", &options.data_dir),
+            ("dataset.test_file", &options.test_file),
+            ("dataset.ratings_file", &options.ratings_file),
+            ("dataset.cache_dir", &options.cache_dir),
+            ("dataset.table.file", &options.table.as_ref().map(|table| table.file.clone())),
+            ("import.file", &self.import.as_ref().map(|import| import.file.clone())),
+        ] {
+            if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
+                return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The seeds of the runs.
+    pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+        let first = self.run.first_seed;
+        (0..self.run.seeds as u64).map(move |i| first + i)
+    }
+
+    /// The model of `router` for data with this input and these tasks.
+    pub(crate) fn description(
+        &self,
+        router: &str,
+        input: moe_core::batch::InputSpec,
+        tasks: &[TaskSpec],
+    ) -> MixtureDescription {
+        let model = &self.model;
+        MixtureDescription {
+            input,
+            tasks: tasks.to_vec(),
+            embedding_width: model.embedding_width,
+            experts: model.experts,
+            k: model.k,
+            expert_hidden_widths: model.expert_hidden_widths.clone(),
+            expert_width: model.expert_width,
+            expert_dropout: model.expert_dropout as Real,
+            head_widths: model.head_widths.clone(),
+            router: router.into(),
+            router_parameters: self.routers.get(router).cloned().unwrap_or_default(),
+            relabelled: None,
+        }
+    }
+
+    /// How a run with this seed is trained.
+    ///
+    /// # Errors
+    /// If there is not one weight per task.
+    pub(crate) fn train_options(
+        &self,
+        seed: u64,
+        tasks: &[TaskSpec],
+        steps_per_epoch: u64,
+    ) -> Result<TrainOptions, Error> {
+        let train = &self.train;
+        let task_weights = match train.task_weights.len() {
+            0 => vec![1.0; tasks.len()],
+            n if n == tasks.len() => train.task_weights.iter().map(|&w| w as Real).collect(),
+            n => {
+                let names: Vec<&str> = tasks.iter().map(|task| task.name.as_str()).collect();
+                return Err(Error::Config(format!(
+                    "train.task_weights has {n} numbers, but {} has {} tasks: {}",
+                    self.dataset.name,
+                    names.len(),
+                    names.join(", ")
+                )));
+            }
+        };
+        Ok(TrainOptions {
+            seed,
+            batch_rows: train.batch_rows,
+            micro_batch_rows: train.micro_batch_rows,
+            prefetch: train.prefetch.unwrap_or(false),
+            epochs: train.epochs,
+            patience: train.patience,
+            max_seconds: train.max_seconds,
+            task_weights,
+            optimizer: train.optimizer_options(steps_per_epoch),
+        })
+    }
+}
+
+const PRECISION: &str =
+    if size_of::<Real>() == 8 { "in double precision" } else { "in single precision" };
+
+/// The value as this build computes with it.
+fn computed(value: f64) -> f64 {
+    f64::from(value as Real)
+}
+
+/// What a number must be, as what this build computes with: 1 - 1e-12 is 1 in single precision.
+#[derive(Clone, Copy)]
+pub(crate) enum Range {
+    /// In [0, 1).
+    Share,
+    Positive,
+    NotNegative,
+}
+
+impl Range {
+    pub(crate) fn check(self, key: &str, value: f64) -> Result<(), Error> {
+        let computed = computed(value);
+        let (fits, allowed) = match self {
+            Range::Share => ((0.0..1.0).contains(&computed), "in [0, 1)"),
+            Range::Positive => (computed > 0.0 && computed.is_finite(), "positive and finite"),
+            Range::NotNegative => (value >= 0.0 && computed.is_finite(), "0 or more and finite"),
+        };
+        let wrong = || out_of_range(key, value, &format!("{allowed} {PRECISION}"));
+        if fits { Ok(()) } else { Err(wrong()) }
+    }
+}
+
+fn out_of_range(key: &str, value: impl std::fmt::Debug, allowed: &str) -> Error {
+    Error::Config(format!("{key} = {value:?} is not allowed; it must be {allowed}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for bad in [
+            "model.experts=0",
+            "model.expert_dropout=1.0",
+            "model.head_widths=[3, 0]",
+            "model.expert_hidden_widths=[0]",
+            "train.learning_rate=0.0",
+            "train.learning_rate=nan",
+            "train.batch_rows=0",
+            "train.task_weights=[-1.0]",
+            "train.task_weights=[0.0, 0.0]",
+            "run.seeds=0",
+            "run.routers=[]",
+            "run.first_seed=9223372036854775807",
+            "train.learning_rate=1e-400",
+            "train.epsilon=inf",
+            "train.max_seconds=0.0",
+            "train.micro_batch_rows=0",
+            "train.max_seconds=nan",
+            "train.beta1=0.99999999999999999999",
+        ] {
+            let config = Config::default().with(bad).unwrap();
+            let error = config.validate().unwrap_err().to_string();
+            let key = bad.split('=').next().unwrap();
+            assert!(error.contains(key), "{bad}: {error}");
+        }
+    }
+}

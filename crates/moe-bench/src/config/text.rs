@@ -1,0 +1,224 @@
+//! Configurations as text: presets, files and `--set`, and what is wrong with them in a user's words.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::config::Config;
+use crate::error::Error;
+
+const PRESETS: [(&str, &str); 5] = [
+    ("smoke", include_str!("../../presets/smoke.toml")),
+    ("quick", include_str!("../../presets/quick.toml")),
+    ("movielens", include_str!("../../presets/movielens.toml")),
+    ("jester", include_str!("../../presets/jester.toml")),
+    ("book-crossing", include_str!("../../presets/book-crossing.toml")),
+];
+
+impl Config {
+    /// A configuration that comes with the program: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
+    ///
+    /// # Errors
+    /// If there is no such preset.
+    pub fn preset(name: &str) -> Result<Self, Error> {
+        let names = || PRESETS.iter().map(|(name, _)| *name);
+        let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
+            let nearest = moe_core::nearest_name(name, names());
+            return Err(Error::Config(format!(
+                "unknown preset \"{name}\"{}; known presets: {}",
+                did_you_mean(nearest),
+                names().collect::<Vec<_>>().join(", ")
+            )));
+        };
+        Self::parse(text).map_err(|problem| Error::Config(format!("preset {name}: {problem}")))
+    }
+
+    /// A configuration from a TOML file; keys that are not there have their defaults.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no TOML, or has an unknown key or a value of the wrong type; the error names
+    /// line and column.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let bytes = fs::read(path).map_err(Error::file(path))?;
+        let config = match str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text),
+            Err(error) => Err(not_text(&bytes[..error.valid_up_to()])),
+        };
+        config.map_err(|problem| Error::Config(format!("{}: {problem}", path.display())))
+    }
+
+    /// A configuration from the text of a TOML file, or what is wrong with it.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        toml::from_str(text).map_err(|error| {
+            // Place and excerpt, then the message.
+            let whole = error.to_string();
+            let whole = whole.trim_end();
+            let place = whole.strip_suffix(error.message()).unwrap_or_default();
+            format!("{place}{}", in_plain_words(error.message()))
+        })
+    }
+
+    /// The configuration with one key changed, as `--set a.b=c` does. The value is read as TOML, or as a word if it
+    /// is none.
+    ///
+    /// # Errors
+    /// If the key is unknown or the value of the wrong type.
+    pub fn with(&self, assignment: &str) -> Result<Self, Error> {
+        let wrong = |problem: String| Error::Config(format!("--set {assignment}: {problem}"));
+        let Some((key, value)) = assignment.split_once('=') else {
+            return Err(wrong("write --set KEY=VALUE, such as --set train.epochs=5".into()));
+        };
+        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
+            .ok()
+            .and_then(|mut table| table.remove("value"))
+            .unwrap_or_else(|| toml::Value::String(value.into()));
+        // What TOML cannot hold was there before this assignment; validation has the words for it.
+        let mut root = toml::Table::try_from(self)
+            .map_err(|error| self.validate().err().unwrap_or_else(|| wrong(error.to_string())))?;
+        let mut parts = key.split('.');
+        let last = parts.next_back().unwrap_or_default();
+        let mut table = &mut root;
+        for part in parts {
+            let child = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            table = child
+                .as_table_mut()
+                .ok_or_else(|| wrong(format!("\"{part}\" is a value, not a table of keys")))?;
+        }
+        table.insert(last.into(), value);
+        Config::deserialize(root).map_err(|error| wrong(in_plain_words(error.message())))
+    }
+
+    /// The configuration as a TOML file.
+    ///
+    /// # Panics
+    /// If TOML cannot hold a value, which [`Config::validate`] refuses.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a valid configuration is a TOML table")
+    }
+}
+
+/// What is wrong with a file that is UTF-8 only as far as `good`.
+fn not_text(good: &[u8]) -> String {
+    let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
+    let before = good.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
+    let column = 1 + String::from_utf8_lossy(before).chars().count();
+    format!("line {line}, column {column}: not UTF-8; a configuration is a TOML file in UTF-8")
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
+}
+
+/// A message of serde without the names of Rust's types, and with the known key that may have been meant.
+fn in_plain_words(message: &str) -> String {
+    const VALUE: &str = "data did not match any variant of untagged enum Value";
+    if message == VALUE {
+        return "expected true or false, a number or a word".into();
+    }
+    if let Some((found, expected)) = message.rsplit_once(", expected ") {
+        let plain = match expected {
+            "usize" | "u64" => "a whole number, 0 or more",
+            "f64" => "a number",
+            "a boolean" => "true or false",
+            "a sequence" => "a list in brackets",
+            "a map" => "a table of keys",
+            name if name.starts_with("struct ") => "a table of keys",
+            _ => return format!("{message}{}", suggestion(message)),
+        };
+        return format!("{found}, expected {plain}");
+    }
+    format!("{message}{}", suggestion(message))
+}
+
+/// For a message "unknown field `x`, expected one of `y`, `z`", or variant: which of them may have been meant.
+fn suggestion(message: &str) -> String {
+    let mut words = message.split('`').skip(1).step_by(2);
+    let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
+    match words.next().filter(|_| is_unknown) {
+        Some(unknown) => did_you_mean(moe_core::nearest_name(unknown, words)),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use moe_routers::Value;
+
+    fn message(result: Result<Config, Error>) -> String {
+        result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn presets_are_valid_and_complete_themselves() {
+        for (name, _) in PRESETS {
+            let config = Config::preset(name).unwrap();
+            config.validate().unwrap();
+            assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+        }
+        let unknown = message(Config::preset("quik"));
+        assert!(unknown.contains("did you mean \"quick\"?"), "{unknown}");
+    }
+
+    #[test]
+    fn unknown_keys_name_the_place_and_the_nearest() {
+        for (text, place, nearest) in [
+            ("[train]\nepocs = 3\n", "line 2, column 1", "epochs"),
+            ("[dataset]\nseed = 1\n  nmae = \"x\"\n", "line 3, column 3", "name"),
+            ("[dataset]\nsead = 1\n", "line 2, column 1", "seed"),
+            ("\n[modl]\nk = 1\n", "line 2, column 2", "model"),
+            ("run.baselin = \"x\"", "line 1, column 5", "baseline"),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.contains(place), "{text}: {error}");
+            assert!(error.contains(&format!("did you mean \"{nearest}\"?")), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn values_of_a_wrong_type_name_the_place_and_what_is_expected() {
+        for (text, place, expected) in [
+            ("[train]\nepochs = \"many\"\n", "line 2, column 10", "expected a whole number"),
+            ("[dataset]\nseed = -1\n", "line 2, column 8", "expected a whole number, 0 or more"),
+            ("[dataset]\n\nname = 3\n", "line 3, column 8", "expected a string"),
+            ("dataset = 3\n", "line 1, column 11", "expected a table of keys"),
+            ("[train]\nbeta1 = true\n", "line 2, column 9", "expected a number"),
+            ("[run]\nrouters = 'x'\n", "line 2, column 11", "expected a list in brackets"),
+            ("[routers]\nx = 1\n", "line 2, column 5", "expected a table of keys"),
+            ("[routers.x]\ny = []\n", "line 2, column 5", "expected true or false, a number"),
+        ] {
+            let error = Config::parse(text).unwrap_err();
+            assert!(error.contains(place), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_found() {
+        assert!(not_text(b"").starts_with("line 1, column 1:"));
+        assert!(not_text("a\nbä".as_bytes()).starts_with("line 2, column 3:"));
+    }
+
+    #[test]
+    fn keys_are_set_by_path() {
+        let config = Config::default();
+        let changed = config.with("train.epochs=7").unwrap();
+        assert_eq!(changed.train.epochs, 7);
+        let changed = changed.with("routers.top-k.load-balance=0.1").unwrap();
+        assert_eq!(changed.routers["top-k"]["load-balance"], Value::Real(0.1));
+        let changed = changed.with("dataset.name=restaurant").unwrap();
+        assert_eq!(changed.dataset.name, "restaurant");
+        assert_eq!(changed.with("model.head_widths=[8, 4]").unwrap().model.head_widths, [8, 4]);
+
+        assert!(message(config.with("train.epochs")).contains("KEY=VALUE"));
+        assert!(message(config.with("train.epocs=1")).contains("did you mean \"epochs\"?"));
+        assert!(message(config.with("trian.epochs=1")).contains("did you mean \"train\"?"));
+        assert!(message(config.with("train.epochs.x=1")).contains("not a table"));
+        assert!(message(config.with("train.epochs=-1")).contains("--set train.epochs=-1"));
+        assert!(message(config.with("dataset.sead=1")).contains("did you mean \"seed\"?"));
+        assert!(message(config.with("train..epochs=1")).contains("unknown field ``"));
+        assert!(message(config.with("train.optimizer=adma")).contains("did you mean \"adam\"?"));
+        assert!(message(config.with("=1")).contains("unknown field ``"));
+    }
+}

@@ -1,0 +1,60 @@
+use moe_nn::{EpochRecord, Observer, TrainState};
+use moe_routers::Registry;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::experiment::experiment::Experiment;
+use crate::experiment::results::{Comparison, RunResult};
+use crate::report::progress::Progress;
+
+/// Trains every router from every seed and tests them all on the same data.
+///
+/// # Errors
+/// If the configuration is wrong, the data cannot be loaded, or a run fails.
+pub fn compare(
+    config: &Config,
+    registry: &Registry,
+    progress: &mut dyn Progress,
+) -> Result<Comparison, Error> {
+    run_all(&Experiment::prepare(config, registry)?, progress, &mut |_| Ok(()))
+}
+
+/// [`compare`], of what is prepared. After each run `keep` is given all results so far.
+pub(crate) fn run_all(
+    experiment: &Experiment<'_>,
+    progress: &mut dyn Progress,
+    keep: &mut dyn FnMut(&[RunResult]) -> Result<(), Error>,
+) -> Result<Comparison, Error> {
+    let config = experiment.config();
+    let runs = config.run.routers.len() * config.run.seeds;
+    let steps_per_run = experiment.steps_per_epoch() * config.train.epochs as u64;
+    progress.begin(runs, steps_per_run);
+    let mut results = Vec::new();
+    for router in &config.run.routers {
+        for seed in config.seeds() {
+            progress.begin_run(router, seed);
+            let mut observer = RunObserver(progress);
+            let (model, state) = experiment.start(router, seed)?;
+            let result = experiment.run(router, seed, model, state, &mut observer)?;
+            progress.end_run(&result);
+            results.push(result);
+            keep(&results)?;
+        }
+    }
+    progress.end();
+    Ok(Comparison::new(config, experiment.data(), results))
+}
+
+/// Passes training events on to the progress of the whole.
+pub(crate) struct RunObserver<'a>(pub(crate) &'a mut dyn Progress);
+
+impl Observer for RunObserver<'_> {
+    fn on_step(&mut self, step: u64, _steps_per_epoch: u64, loss: f64) {
+        self.0.step(step, loss);
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
+        self.0.epoch(record);
+        Ok(())
+    }
+}

@@ -1,0 +1,76 @@
+//! Directories that commands leave their results in.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use moe_core::files::replace_file;
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// A directory for the results of a command.
+#[derive(Debug)]
+pub(crate) struct OutDir {
+    path: PathBuf,
+}
+
+impl OutDir {
+    /// `path` if it is given, which must then be new or empty; else the first free of `runs/NAME`, `runs/NAME-2`, ….
+    pub(crate) fn create(path: Option<&Path>, name: &str) -> Result<Self, Error> {
+        let Some(path) = path else {
+            return Self::create_free(name);
+        };
+        let entries = fs::read_dir(path);
+        let problem = match entries.map(|mut entries| entries.next().is_none()) {
+            Ok(true) => return Ok(OutDir { path: path.into() }),
+            Ok(false) => "is not empty",
+            Err(error) if error.kind() == ErrorKind::NotADirectory && path.is_file() => "is a file",
+            Err(_) => {
+                fs::create_dir_all(path).map_err(Error::file(path))?;
+                return Ok(OutDir { path: path.into() });
+            }
+        };
+        let problem = format!("{problem}; name a new directory with --out");
+        Err(Error::OutDir { path: path.into(), problem })
+    }
+
+    fn create_free(name: &str) -> Result<Self, Error> {
+        let parent = Path::new("runs");
+        fs::create_dir_all(parent).map_err(Error::file(parent))?;
+        for number in 1.. {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = parent.join(format!("{name}{suffix}"));
+            // Made here or not at all: of two commands that start at once each gets its own.
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(OutDir { path }),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::file(path)(error)),
+            }
+        }
+        unreachable!("there is always a free name")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        replace_file(&path, text.as_bytes()).map_err(Error::file(path))
+    }
+
+    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
+        self.write(name, &(to_json(value) + "\n"))
+    }
+
+    /// A line of JSON per value.
+    pub(crate) fn write_lines(&self, name: &str, values: &[impl Serialize]) -> Result<(), Error> {
+        let line = |value| serde_json::to_string(value).expect("results have text keys") + "\n";
+        self.write(name, &values.iter().map(line).collect::<String>())
+    }
+}
+
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).expect("results have text keys")
+}

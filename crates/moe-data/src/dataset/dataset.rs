@@ -1,0 +1,206 @@
+use std::fmt;
+use std::sync::Arc;
+
+use moe_core::batch::{Batch, BatchSource, InputSpec, TaskSpec};
+
+use crate::dataset::table::Table;
+use crate::error::DataError;
+use crate::features::schema::FeatureSchema;
+use crate::features::vocabulary::Vocabulary;
+
+/// A data set in three parts without a common row.
+///
+/// The parts share one table of columns; a clone is cheap.
+#[derive(Clone, Debug)]
+pub struct Dataset {
+    /// Its id in the [`catalog`](crate::catalog()).
+    pub name: String,
+    /// What a model is given.
+    pub input: InputSpec,
+    /// What it predicts, in the order of [`Batch::targets`].
+    pub tasks: Vec<TaskSpec>,
+    /// The part to learn from.
+    pub train: Split,
+    /// The part to choose by.
+    pub val: Split,
+    /// The part to report.
+    pub test: Split,
+    schema: Option<Arc<FeatureSchema>>,
+}
+
+impl Dataset {
+    /// A data set over `table`, with the rows of train, validation and test.
+    ///
+    /// # Errors
+    /// If a part has no rows.
+    pub(crate) fn new(
+        name: &'static str,
+        table: Table,
+        parts: [Vec<u32>; 3],
+    ) -> Result<Self, DataError> {
+        for (rows, part) in parts.iter().zip(["train", "val", "test"]) {
+            if rows.is_empty() {
+                return Err(DataError::EmptySplit { dataset: name, part, rows: table.rows() });
+            }
+        }
+        let table = Arc::new(table);
+        let [train, val, test] = parts.map(|rows| Split::new(Arc::clone(&table), rows));
+        Ok(Dataset {
+            name: name.to_owned(),
+            input: table.input.clone(),
+            tasks: table.tasks.clone(),
+            train,
+            val,
+            test,
+            schema: None,
+        })
+    }
+
+    pub(crate) fn with_schema(self, schema: FeatureSchema) -> Self {
+        Dataset { schema: Some(Arc::new(schema)), ..self }
+    }
+
+    /// How rows of the original data become inputs; `None` where the inputs are the original numbers.
+    pub fn schema(&self) -> Option<&FeatureSchema> {
+        self.schema.as_deref()
+    }
+
+    /// The original names of the ids in a column of ids (from 0); `None` where the ids are the original ones or
+    /// there is no such column.
+    pub fn vocabulary(&self, column: usize) -> Option<&Vocabulary> {
+        Some(&self.schema.as_ref()?.ids.get(column)?.vocabulary)
+    }
+
+    /// The parts with their names.
+    pub fn parts(&self) -> [(&'static str, &Split); 3] {
+        [("train", &self.train), ("val", &self.val), ("test", &self.test)]
+    }
+
+    /// The expert that each row was planted for, by row id (all parts together); `None` where the data
+    /// is real. [`Split::planted`] has those of one part.
+    pub fn planted(&self) -> Option<&[u32]> {
+        self.train.table.planted.as_deref()
+    }
+}
+
+/// A part of a data set, which hands out its rows as batches.
+///
+/// A row's id ([`Batch::row_ids`]) is its place in the whole data set, so no two rows of a data set
+/// share one: the index in file order for sets read from files, later files counting on from earlier
+/// ones. A row's key ([`Batch::keys`]) is its first id (for recommenders, the user) or, where the input
+/// is dense, its row id.
+#[derive(Clone)]
+pub struct Split {
+    table: Arc<Table>,
+    rows: Vec<u32>,
+    planted: Option<Vec<u32>>,
+}
+
+impl Split {
+    fn new(table: Arc<Table>, rows: Vec<u32>) -> Self {
+        let planted = table.planted.as_ref();
+        let planted = planted.map(|all| rows.iter().map(|&row| all[row as usize]).collect());
+        Split { table, rows, planted }
+    }
+
+    /// The id of each row.
+    pub fn row_ids(&self) -> &[u32] {
+        &self.rows
+    }
+
+    /// The expert that each row of this part was planted for; `None` where the data is real.
+    pub fn planted(&self) -> Option<&[u32]> {
+        self.planted.as_deref()
+    }
+}
+
+impl BatchSource for Split {
+    fn rows(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn input(&self) -> &InputSpec {
+        &self.table.input
+    }
+
+    fn tasks(&self) -> &[TaskSpec] {
+        &self.table.tasks
+    }
+
+    fn batch(&self, rows: &[u32]) -> Batch {
+        let ids: Vec<u32> = rows
+            .iter()
+            .map(|&row| match self.rows.get(row as usize) {
+                Some(&id) => id,
+                None => panic!("row {row} of a split of {} rows", self.rows.len()),
+            })
+            .collect();
+        Batch {
+            row_ids: ids.iter().map(|&id| id.into()).collect(),
+            keys: self.table.keys(&ids),
+            inputs: self.table.features.gather(&ids),
+            targets: self.table.targets.iter().map(|column| column.gather(&ids)).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Split {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Split")
+            .field("rows", &self.rows.len())
+            .field("planted", &self.planted.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::table::{Column, Features};
+    use moe_core::batch::{IdColumn, Inputs, Target, TaskKind};
+
+    fn table() -> Table {
+        Table {
+            input: InputSpec::Ids {
+                columns: vec![IdColumn { name: "user".into(), vocabulary: 10 }],
+            },
+            tasks: vec![TaskSpec { name: "watch".into(), kind: TaskKind::Binary }],
+            features: Features::Ids(vec![vec![7, 8, 9, 7]]),
+            targets: vec![Column::Binary(vec![0, 1, 1, 0])],
+            planted: Some(vec![0, 1, 0, 2]),
+        }
+    }
+
+    #[test]
+    fn a_batch_has_the_rows_asked_for_in_that_order() {
+        let data = Dataset::new("toy", table(), [vec![1, 3], vec![0], vec![2]]).unwrap();
+        let batch = data.train.batch(&[1, 0, 1]);
+        assert_eq!(batch.row_ids, [3, 1, 3]);
+        assert_eq!(batch.keys, [7, 8, 7]);
+        assert!(matches!(&batch.inputs, Inputs::Ids(ids) if ids[..] == [vec![7, 8, 7]]));
+        assert_eq!(batch.targets, [Target::Binary(vec![0.0, 1.0, 0.0])]);
+        assert_eq!(data.train.planted(), Some(&[1, 2][..]));
+        assert_eq!(data.planted(), Some(&[0, 1, 0, 2][..]));
+        assert_eq!(data.train.batch(&[]).rows(), 0);
+    }
+
+    #[test]
+    fn an_empty_part_is_an_error() {
+        let error = Dataset::new("toy", table(), [vec![1], vec![], vec![2]]).unwrap_err();
+        assert!(error.to_string().contains("the val part"), "{error}");
+    }
+
+    #[test]
+    #[should_panic(expected = "row 2 of a split of 2 rows")]
+    fn a_row_that_is_not_there_panics() {
+        let data = Dataset::new("toy", table(), [vec![1, 3], vec![0], vec![2]]).unwrap();
+        data.train.batch(&[2]);
+    }
+
+    #[test]
+    fn splits_travel_between_threads() {
+        fn check<T: Send + Sync + fmt::Debug + Clone>() {}
+        check::<Dataset>();
+        check::<Split>();
+    }
+}

@@ -1,0 +1,138 @@
+use std::collections::{BTreeMap, HashSet};
+
+use moe_core::batch::{BatchSource, Inputs, Target};
+
+use crate::dataset::dataset::Dataset;
+
+/// What a data set is made of, in numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Rows of the parts.
+    pub rows: [(&'static str, usize); 3],
+    /// Name, number of ids that occur and size of the vocabulary of each column of ids.
+    pub ids: Vec<(String, usize, usize)>,
+    /// The tasks, in order.
+    pub tasks: Vec<TaskStats>,
+}
+
+/// The targets of a task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskStats {
+    /// The task's name.
+    pub name: String,
+    /// Rows that count.
+    pub rows: usize,
+    /// How many rows have which class, or which value if there are at most 24, or a value from which of ten equal
+    /// pieces on.
+    pub counts: Vec<(String, usize)>,
+    /// Of a regression: mean, standard deviation, least and greatest value.
+    pub moments: Option<[f64; 4]>,
+}
+
+impl Stats {
+    /// Of all parts together.
+    pub fn of(data: &Dataset) -> Self {
+        /// Rows looked at at a time.
+        const STEP: usize = 4096;
+        let columns = data.input.id_columns();
+        let mut seen: Vec<Vec<bool>> =
+            columns.iter().map(|column| vec![false; column.vocabulary]).collect();
+        let mut classes = vec![BTreeMap::<u32, usize>::new(); data.tasks.len()];
+        let mut values = vec![Vec::new(); data.tasks.len()];
+        for (_, split) in data.parts() {
+            let rows: Vec<u32> = (0..split.rows() as u32).collect();
+            for rows in rows.chunks(STEP) {
+                let batch = split.batch(rows);
+                if let Inputs::Ids(ids) | Inputs::Mixed { ids, .. } = &batch.inputs {
+                    for (seen, ids) in seen.iter_mut().zip(ids) {
+                        ids.iter().for_each(|&id| seen[id as usize] = true);
+                    }
+                }
+                for (task, target) in batch.targets.iter().enumerate() {
+                    let mut count = |class| *classes[task].entry(class).or_default() += 1;
+                    match target {
+                        Target::Binary(targets) => targets.iter().for_each(|&t| count(t as u32)),
+                        Target::Multiclass(targets) => targets.iter().for_each(|&t| count(t)),
+                        Target::Regression { values: all, present } => {
+                            let known = all.iter().zip(present).filter(|(_, present)| **present);
+                            values[task].extend(known.map(|(&value, _)| f64::from(value)));
+                        }
+                    }
+                }
+            }
+        }
+        let ids = columns.iter().zip(seen).map(|(column, seen)| {
+            let used = seen.into_iter().filter(|&seen| seen).count();
+            (column.name.clone(), used, column.vocabulary)
+        });
+        let tasks = data.tasks.iter().zip(classes).zip(values);
+        let tasks = tasks.map(|((task, classes), values)| {
+            let names = data.schema().and_then(|schema| schema.classes.get(&task.name));
+            let name = |class: u32| match names.and_then(|names| names.name(class)) {
+                Some(name) => name.to_owned(),
+                None => class.to_string(),
+            };
+            let is_number = task.kind == moe_core::batch::TaskKind::Regression;
+            TaskStats {
+                name: task.name.clone(),
+                rows: values.len() + classes.values().sum::<usize>(),
+                moments: is_number.then(|| moments(&values)),
+                counts: match is_number {
+                    true => histogram(values),
+                    false => classes.into_iter().map(|(c, count)| (name(c), count)).collect(),
+                },
+            }
+        });
+        let rows = data.parts().map(|(name, split)| (name, split.rows()));
+        Stats { rows, ids: ids.collect(), tasks: tasks.collect() }
+    }
+
+    /// The numbers by name, as [`Entry::facts`](crate::Entry::facts) names them: `rows`; `ids.COLUMN`, ids that occur;
+    /// `TASK.rows`, rows that count; `TASK.CLASS`, rows of a class or value; `TASK.mean`.
+    pub fn measures(&self) -> BTreeMap<String, f64> {
+        let rows = self.rows.iter().map(|(_, rows)| rows).sum::<usize>();
+        let mut all = BTreeMap::from([("rows".to_owned(), rows as f64)]);
+        for (name, used, _) in &self.ids {
+            all.insert(format!("ids.{name}"), *used as f64);
+        }
+        for task in &self.tasks {
+            all.insert(format!("{}.rows", task.name), task.rows as f64);
+            let counts = task.counts.iter();
+            all.extend(counts.map(|(c, count)| (format!("{}.{c}", task.name), *count as f64)));
+            if let Some([mean, ..]) = task.moments {
+                all.insert(format!("{}.mean", task.name), mean);
+            }
+        }
+        all
+    }
+}
+
+fn moments(values: &[f64]) -> [f64; 4] {
+    let count = values.len() as f64;
+    let mean = values.iter().sum::<f64>() / count;
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / count;
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    [mean, variance.sqrt(), least, most]
+}
+
+/// Counts of each value, or of ten pieces if there are many values.
+fn histogram(mut values: Vec<f64>) -> Vec<(String, usize)> {
+    const MOST: usize = 24;
+    const PIECES: usize = 10;
+    values.sort_by(f64::total_cmp);
+    let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
+    if distinct.len() <= MOST {
+        let equal = values.chunk_by(|a, b| a == b);
+        return equal.map(|values| (values[0].to_string(), values.len())).collect();
+    }
+    let (least, most) = (values[0], values[values.len() - 1]);
+    let start = |piece: usize| least + (most - least) * piece as f64 / PIECES as f64;
+    let place = |piece| match piece {
+        PIECES => values.len(),
+        piece => values.partition_point(|&value| value < start(piece)),
+    };
+    (0..PIECES)
+        .map(|piece| (format!("from {:.4}", start(piece)), place(piece + 1) - place(piece)))
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! How raw rows become model inputs: schema, encoder, vocabulary and the options of a table.
+
+pub(crate) mod row_encoder;
+pub(crate) mod schema;
+pub(crate) mod table_options;
+pub(crate) mod vocabulary;

@@ -1,0 +1,294 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use moe_core::batch::{InputSpec, Inputs};
+use moe_core::{Real, Tensor};
+
+use crate::error::DataError;
+use crate::features::schema::finite;
+use crate::features::schema::{FeatureSchema, NumberFeature, Unknown};
+use crate::formats::record::shown;
+
+/// Encodes raw rows as a [`FeatureSchema`] says, or as the inputs that a model takes.
+#[derive(Clone, Debug)]
+pub struct RowEncoder<'a> {
+    columns: Vec<Cow<'a, str>>,
+    ids: Vec<Ids<'a>>,
+    numbers: Numbers<'a>,
+    categories: Vec<HashMap<&'a str, u32>>,
+    input: InputSpec,
+}
+
+/// How a column of ids is read.
+#[derive(Clone, Debug)]
+enum Ids<'a> {
+    /// Names with their ids, and the id of all others if they have one.
+    Named(HashMap<&'a str, u32>, Option<u32>),
+    /// The ids themselves, all below this.
+    Below(usize),
+}
+
+/// How columns of numbers are read.
+#[derive(Clone, Debug)]
+enum Numbers<'a> {
+    Scaled(&'a [NumberFeature]),
+    /// So many, as they stand.
+    Plain(usize),
+}
+
+/// What is wrong with a row: the column from 0 unless it is the whole row, the problem, and what is allowed.
+type Wrong = (Option<usize>, String, String);
+
+impl<'a> RowEncoder<'a> {
+    pub(crate) fn of_schema(schema: &'a FeatureSchema) -> Self {
+        let ids = schema.ids.iter().map(|column| {
+            let shared = match column.unknown {
+                Unknown::Shared => Some(column.vocabulary.len() as u32),
+                Unknown::Refuse => None,
+            };
+            Ids::Named(column.vocabulary.ids(), shared)
+        });
+        RowEncoder {
+            columns: schema.columns().map(Cow::Borrowed).collect(),
+            ids: ids.collect(),
+            numbers: Numbers::Scaled(&schema.numbers),
+            categories: schema.categories.iter().map(|column| column.vocabulary.ids()).collect(),
+            input: schema.input(),
+        }
+    }
+}
+
+impl RowEncoder<'static> {
+    /// For a model whose data have no schema: its columns of ids hold the ids themselves, and the D numbers are the columns
+    /// `x0`, `x1`, … as the model is given them.
+    ///
+    /// ```
+    /// use moe_core::batch::{InputSpec, Inputs};
+    /// use moe_data::RowEncoder;
+    ///
+    /// let encoder = RowEncoder::of_input(&InputSpec::Dense { width: 2 });
+    /// assert_eq!(encoder.columns().collect::<Vec<_>>(), ["x0", "x1"]);
+    /// let Inputs::Dense(x) = encoder.encode(&[["0.5", "-1"]])? else { unreachable!() };
+    /// assert_eq!(x.row(0), [0.5, -1.0]);
+    /// # Ok::<(), moe_data::DataError>(())
+    /// ```
+    pub fn of_input(input: &InputSpec) -> Self {
+        let (ids, width) = (input.id_columns(), input.dense_width());
+        let names = ids.iter().map(|column| column.name.clone());
+        let numbers = (0..width).map(|place| format!("x{place}"));
+        RowEncoder {
+            columns: names.chain(numbers).map(Cow::Owned).collect(),
+            ids: ids.iter().map(|column| Ids::Below(column.vocabulary)).collect(),
+            numbers: Numbers::Plain(width),
+            categories: Vec::new(),
+            input: input.clone(),
+        }
+    }
+}
+
+impl RowEncoder<'_> {
+    /// The columns that a raw row has, in order: ids, numbers, categories.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|name| &**name)
+    }
+
+    /// What a model is given.
+    pub fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    /// No rows yet, for [`RowEncoder::push`].
+    pub fn rows(&self) -> EncodedRows {
+        let ids = vec![Vec::new(); self.ids.len()];
+        let dense = Tensor::zeros([0, self.input.dense_width()]);
+        let inputs = match &self.input {
+            InputSpec::Dense { .. } => Inputs::Dense(dense),
+            InputSpec::Ids { .. } => Inputs::Ids(ids),
+            InputSpec::Mixed { .. } => Inputs::Mixed { ids, dense },
+        };
+        EncodedRows { keys: Vec::new(), values: Vec::new(), inputs }
+    }
+
+    /// The inputs for rows with the fields of [`RowEncoder::columns`].
+    ///
+    /// # Errors
+    /// [`DataError::Field`] with row and column if an id is unknown and that is refused, a number is none, or a row has
+    /// another number of fields.
+    pub fn encode<R: AsRef<[F]>, F: AsRef<str>>(&self, rows: &[R]) -> Result<Inputs, DataError> {
+        let mut encoded = self.rows();
+        for (row, fields) in (0..).zip(rows) {
+            self.push(fields.as_ref(), row, &mut encoded)?;
+        }
+        encoded.fill_dense();
+        Ok(encoded.inputs)
+    }
+
+    /// Adds a row to `rows`, which are of this encoder. `number` is the row's place in its data, from 0.
+    ///
+    /// # Errors
+    /// As [`RowEncoder::encode`]; `rows` are then as they were.
+    pub fn push<F: AsRef<str>>(
+        &self,
+        fields: &[F],
+        number: u64,
+        rows: &mut EncodedRows,
+    ) -> Result<(), DataError> {
+        let row = rows.keys.len();
+        match self.append(fields, rows) {
+            Ok(first_id) => {
+                rows.keys.push(first_id.map_or(number, u64::from));
+                Ok(())
+            }
+            Err((column, problem, allowed)) => {
+                rows.truncate(row, self.input.dense_width());
+                let column = column.map_or("", |column| &self.columns[column]).to_owned();
+                Err(DataError::Field { row, column, problem, allowed })
+            }
+        }
+    }
+
+    /// Adds a row's inputs, or some of them if one is wrong; returns its first id.
+    fn append<F: AsRef<str>>(
+        &self,
+        fields: &[F],
+        rows: &mut EncodedRows,
+    ) -> Result<Option<u32>, Wrong> {
+        if fields.len() != self.columns.len() {
+            return Err((None, format!("{} fields", fields.len()), self.columns.join(", ")));
+        }
+        let field = |column: usize| fields[column].as_ref().trim();
+        let wrong = |column: usize, is: &str, allowed: &str| {
+            let problem = format!("{} {is}", shown(field(column).as_bytes()));
+            (Some(column), problem, allowed.to_owned())
+        };
+        let EncodedRows { values, inputs, .. } = rows;
+        let mut first_id = None;
+        for (column, (known, ids)) in self.ids.iter().zip(columns(inputs)).enumerate() {
+            let field = field(column);
+            let id = match known {
+                Ids::Named(known, shared) => {
+                    known.get(field).copied().or(*shared).ok_or_else(|| {
+                        wrong(column, "is unknown", "a name that was in the training data")
+                    })?
+                }
+                Ids::Below(end) => {
+                    let id = field.parse().ok().filter(|&id: &u32| (id as usize) < *end);
+                    id.ok_or_else(|| {
+                        let allowed = format!("a whole number from 0, below {end}");
+                        wrong(column, "is not an id", &allowed)
+                    })?
+                }
+            };
+            first_id.get_or_insert(id);
+            ids.push(id);
+        }
+        let mut column = self.ids.len();
+        let not_a_number = |column, allowed| wrong(column, "is not a number", allowed);
+        match self.numbers {
+            Numbers::Scaled(features) => {
+                for feature in features {
+                    // A finite number may be too large for what it is scaled to.
+                    let input = feature.input(field(column)).filter(|input| input.is_finite());
+                    let input =
+                        input.ok_or_else(|| not_a_number(column, "a finite number, or nothing"))?;
+                    values.push(input as Real);
+                    column += 1;
+                }
+            }
+            Numbers::Plain(width) => {
+                for _ in 0..width {
+                    let input = finite(field(column)).map(|value| value as Real);
+                    let input = input.filter(|input| input.is_finite());
+                    values.push(input.ok_or_else(|| not_a_number(column, "a finite number"))?);
+                    column += 1;
+                }
+            }
+        }
+        for known in &self.categories {
+            let start = values.len();
+            values.resize(start + known.len(), 0.0);
+            if let Some(&category) = known.get(field(column)) {
+                values[start + category as usize] = 1.0;
+            }
+            column += 1;
+        }
+        Ok(first_id)
+    }
+}
+
+/// Rows that a [`RowEncoder`] has encoded one by one, in memory that is used again.
+///
+/// ```
+/// use moe_core::batch::{IdColumn, InputSpec, Inputs};
+/// use moe_data::RowEncoder;
+///
+/// let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
+/// let encoder = RowEncoder::of_input(&InputSpec::Ids { columns });
+/// let mut rows = encoder.rows();
+/// encoder.push(&["7"], 0, &mut rows)?;
+/// assert!(encoder.push(&["10"], 1, &mut rows).is_err());
+/// encoder.push(&["3"], 2, &mut rows)?;
+/// let (inputs, keys) = rows.batch();
+/// assert!(matches!(inputs, Inputs::Ids(ids) if ids[0] == [7, 3]));
+/// assert_eq!(keys, [7, 3]);
+/// rows.clear();
+/// # Ok::<(), moe_data::DataError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct EncodedRows {
+    keys: Vec<u64>,
+    /// `[B, D]`, the numbers of the rows.
+    values: Vec<Real>,
+    /// The ids of the rows; the numbers are put in by `fill_dense`.
+    inputs: Inputs,
+}
+
+impl EncodedRows {
+    /// B.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The inputs of the rows, and what each is about: its first id, or its place in its data where the input is dense, as
+    /// [`Batch::keys`](moe_core::batch::Batch::keys) in training.
+    ///
+    /// # Shapes
+    /// B rows, B keys
+    pub fn batch(&mut self) -> (&Inputs, &[u64]) {
+        self.fill_dense();
+        (&self.inputs, &self.keys)
+    }
+
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.truncate(0, 0);
+    }
+
+    /// Forgets the rows from `rows` on, also what there is of an unfinished one.
+    fn truncate(&mut self, rows: usize, width: usize) {
+        self.keys.truncate(rows);
+        self.values.truncate(rows * width);
+        columns(&mut self.inputs).for_each(|ids| ids.truncate(rows));
+    }
+
+    fn fill_dense(&mut self) {
+        if let Inputs::Dense(dense) | Inputs::Mixed { dense, .. } = &mut self.inputs {
+            dense.resize([self.keys.len(), dense.cols()]);
+            dense.as_mut_slice().copy_from_slice(&self.values);
+        }
+    }
+}
+
+/// The columns of ids.
+fn columns(inputs: &mut Inputs) -> impl Iterator<Item = &mut Vec<u32>> {
+    let ids: &mut [Vec<u32>] = match inputs {
+        Inputs::Dense(_) => &mut [],
+        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
+    };
+    ids.iter_mut()
+}

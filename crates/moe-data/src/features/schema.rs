@@ -1,0 +1,167 @@
+use std::collections::BTreeMap;
+
+use moe_core::batch::{IdColumn, InputSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::features::row_encoder::RowEncoder;
+use crate::features::vocabulary::Vocabulary;
+
+/// How rows of the original data become the inputs of a model: what a trained model needs to be asked about new rows.
+///
+/// A raw row has the fields of [`FeatureSchema::columns`] as text. [`Dataset::schema`](crate::Dataset::schema) has the
+/// one that a data set was made with; as a serde value it can be kept beside the model.
+///
+/// ```
+/// use moe_core::batch::Inputs;
+///
+/// let data = moe_data::load("restaurant", &Default::default())?;
+/// let schema = data.schema().expect("its columns are ids");
+/// let encoder = schema.encoder();
+/// let Inputs::Ids(ids) = encoder.encode(&[["U1077", "135085"]])? else { unreachable!() };
+/// assert_eq!(ids, [[0], [6]]);
+/// assert!(encoder.encode(&[["nobody", "135085"]]).is_err());
+/// # Ok::<(), moe_data::DataError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeatureSchema {
+    /// Columns of ids, in order.
+    pub ids: Vec<IdFeature>,
+    /// Columns of numbers: the first of the dense inputs.
+    pub numbers: Vec<NumberFeature>,
+    /// Columns of categories: after the numbers, a dense input for each category.
+    pub categories: Vec<CategoryFeature>,
+    /// For tasks with classes that have names, these, by task.
+    pub classes: BTreeMap<String, Vocabulary>,
+}
+
+/// A column of ids.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdFeature {
+    /// Its name.
+    pub name: String,
+    /// What becomes of a name that has no id.
+    pub unknown: Unknown,
+    /// The names of the ids.
+    pub vocabulary: Vocabulary,
+}
+
+/// What becomes of a name that a column of ids does not know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unknown {
+    /// It is an error.
+    Refuse,
+    /// All of them share one id, the last.
+    #[default]
+    Shared,
+}
+
+/// A column of numbers: `(x - shift) * scale`, and 0 where the field is empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NumberFeature {
+    /// Its name.
+    pub name: String,
+    /// What is taken off.
+    pub shift: f64,
+    /// What the rest is multiplied with.
+    pub scale: f64,
+}
+
+/// A column of categories: 1 for the field's own, 0 for the others; all 0 for an unknown one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CategoryFeature {
+    /// Its name.
+    pub name: String,
+    /// The categories.
+    pub vocabulary: Vocabulary,
+}
+
+impl IdFeature {
+    /// The column of `ids`, which are places in `names`. If those without a row in `train` are to share an id, all are
+    /// numbered anew, in the same order.
+    pub(crate) fn of(
+        name: &str,
+        names: Vocabulary,
+        unknown: Option<Unknown>,
+        ids: &mut [u32],
+        train: &[u32],
+    ) -> Self {
+        let unknown = unknown.unwrap_or(Unknown::Refuse);
+        let name = name.to_owned();
+        if unknown == Unknown::Refuse {
+            return IdFeature { name, unknown, vocabulary: names };
+        }
+        let mut is_known = vec![false; names.len()];
+        train.iter().for_each(|&row| is_known[ids[row as usize] as usize] = true);
+        let known = names.names().zip(&is_known).filter(|(_, known)| **known);
+        let vocabulary: Vocabulary = known.map(|(name, _)| name).collect();
+        let mut new = vec![vocabulary.len() as u32; names.len()];
+        let known = (0..names.len()).filter(|&id| is_known[id]);
+        (0..).zip(known).for_each(|(number, id)| new[id] = number);
+        ids.iter_mut().for_each(|id| *id = new[*id as usize]);
+        IdFeature { name, unknown, vocabulary }
+    }
+
+    /// Number of ids.
+    fn ids(&self) -> usize {
+        self.vocabulary.len() + usize::from(self.unknown == Unknown::Shared)
+    }
+}
+
+impl NumberFeature {
+    /// The input for a field; `None` if it is neither empty nor a finite number.
+    pub(crate) fn input(&self, field: &str) -> Option<f32> {
+        if field.is_empty() {
+            return Some(0.0);
+        }
+        Some(self.scaled(finite(field)?))
+    }
+
+    pub(crate) fn scaled(&self, value: f64) -> f32 {
+        ((value - self.shift) * self.scale) as f32
+    }
+}
+
+/// The finite number that a field says.
+pub(crate) fn finite(field: &str) -> Option<f64> {
+    field.parse::<f64>().ok().filter(|value| value.is_finite())
+}
+
+impl FeatureSchema {
+    /// The columns that a raw row has, in order: ids, numbers, categories.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        let ids = self.ids.iter().map(|column| &column.name);
+        let numbers = self.numbers.iter().map(|column| &column.name);
+        let categories = self.categories.iter().map(|column| &column.name);
+        ids.chain(numbers).chain(categories).map(String::as_str)
+    }
+
+    /// What a model is given.
+    pub fn input(&self) -> InputSpec {
+        let columns: Vec<IdColumn> = self
+            .ids
+            .iter()
+            .map(|column| IdColumn { name: column.name.clone(), vocabulary: column.ids() })
+            .collect();
+        match (columns.is_empty(), self.width()) {
+            (true, width) => InputSpec::Dense { width },
+            (false, 0) => InputSpec::Ids { columns },
+            (false, width) => InputSpec::Mixed { columns, width },
+        }
+    }
+
+    /// Number of dense inputs.
+    pub(crate) fn width(&self) -> usize {
+        let categories = self.categories.iter().map(|column| column.vocabulary.len());
+        self.numbers.len() + categories.sum::<usize>()
+    }
+
+    /// What encodes rows; to be kept for many of them.
+    pub fn encoder(&self) -> RowEncoder<'_> {
+        RowEncoder::of_schema(self)
+    }
+}

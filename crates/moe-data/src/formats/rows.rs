@@ -1,0 +1,117 @@
+//! Rows of a user's table: CSV with a header, or Parquet (feature `parquet`).
+
+use std::path::Path;
+
+use crate::error::DataError;
+use crate::formats::dialect::Dialect;
+use crate::formats::fields::Fields;
+
+/// A row's fields in the order of the columns that were asked for.
+pub(crate) struct RawRow<'a> {
+    pub(crate) fields: &'a [&'a str],
+    file: &'a Path,
+    line: u64,
+    /// Where the columns stand in the file, from 0.
+    places: &'a [usize],
+    names: &'a [&'a str],
+}
+
+impl RawRow<'_> {
+    /// The error that a field `is` not one of those `allowed`.
+    pub(crate) fn wrong(&self, field: usize, is: &str, allowed: impl Into<String>) -> DataError {
+        DataError::Malformed {
+            file: self.file.to_path_buf(),
+            line: self.line,
+            column: Some(self.places[field] + 1),
+            name: self.names[field].to_owned(),
+            problem: format!("{:?} {is}", self.fields[field]),
+            allowed: allowed.into(),
+        }
+    }
+}
+
+/// Passes every row of a table to `take`, with these columns; a file that ends in `.parquet` is one.
+///
+/// # Errors
+/// If the file cannot be read, lacks a column, or `take` fails.
+pub(crate) fn each(
+    path: &Path,
+    separator: char,
+    columns: &[&str],
+    take: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    if path.extension().is_some_and(|ending| ending == "parquet") {
+        return parquet(path, columns, take);
+    }
+    let dialect = match separator {
+        '\t' => Dialect::QUOTED_TABS,
+        ';' => Dialect::QUOTED_SEMICOLONS,
+        _ => Dialect::QUOTED_COMMAS,
+    };
+    let mut fields = Fields::open_as(dialect, path, &[])?;
+    let places = fields.header(columns)?;
+    while let Some(record) = fields.next()? {
+        let mut texts = Vec::with_capacity(places.len());
+        for &place in &places {
+            let text = str::from_utf8(record.bytes(place));
+            let not_text = |_| record.wrong(place, "is not UTF-8", "text in UTF-8".into());
+            texts.push(text.map_err(not_text)?);
+        }
+        let (line, places) = (record.line(), &places);
+        take(&RawRow { fields: &texts, file: path, line, places, names: columns })?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(
+    path: &Path,
+    _: &[&str],
+    _: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    let problem = "a Parquet file, which this build does not read (feature `parquet` of moe-data)";
+    Err(broken(path, problem.to_owned()))
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(
+    path: &Path,
+    columns: &[&str],
+    take: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+) -> Result<(), DataError> {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+    use parquet::record::Field;
+
+    let file = std::fs::File::open(path).map_err(crate::formats::binary::unreadable(path))?;
+    let wrong = |error: parquet::errors::ParquetError| broken(path, error.to_string());
+    let reader = SerializedFileReader::new(file).map_err(wrong)?;
+    let schema = reader.metadata().file_metadata().schema();
+    let names: Vec<&str> = schema.get_fields().iter().map(|field| field.name()).collect();
+    let mut places = Vec::new();
+    for column in columns {
+        let place = names.iter().position(|name| name == column);
+        let missing = || broken(path, format!("no column {column:?} among {}", names.join(", ")));
+        places.push(place.ok_or_else(missing)?);
+    }
+    for (row, line) in reader.get_row_iter(None).map_err(wrong)?.zip(1..) {
+        let row = row.map_err(wrong)?;
+        let fields: Vec<&Field> = row.get_column_iter().map(|(_, field)| field).collect();
+        let texts = places.iter().map(|&place| match fields[place] {
+            Field::Null => String::new(),
+            Field::Str(text) => text.trim().to_owned(),
+            Field::Bool(value) => u8::from(*value).to_string(),
+            Field::Float(value) => value.to_string(),
+            Field::Double(value) => value.to_string(),
+            other => other.to_string(),
+        });
+        let texts: Vec<String> = texts.collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        take(&RawRow { fields: &texts, file: path, line, places: &places, names: columns })?;
+    }
+    Ok(())
+}
+
+fn broken(path: &Path, problem: String) -> DataError {
+    let source = std::io::Error::new(std::io::ErrorKind::InvalidData, problem);
+    DataError::Unreadable { file: path.to_path_buf(), line: None, source }
+}

@@ -1,0 +1,70 @@
+//! Pictures with a class each.
+
+use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
+
+use crate::dataset::dataset::Dataset;
+use crate::dataset::split;
+use crate::dataset::table::{Column, Features, Table};
+use crate::error::DataError;
+
+/// Number of classes of every set of this kind.
+pub(crate) const CLASSES: usize = 10;
+
+/// All pictures of a set, of one size.
+pub(crate) struct Pictures {
+    /// Numbers of a picture.
+    pub(crate) width: usize,
+    /// What stands for 1.
+    pub(crate) brightest: u8,
+    /// `[rows, width]`
+    pub(crate) pixels: Vec<u8>,
+    /// The class of each row.
+    pub(crate) labels: Vec<u8>,
+    /// Rows of train, validation and test.
+    pub(crate) parts: [Vec<u32>; 3],
+}
+
+impl Pictures {
+    /// Pictures of bytes; the last rows are the test part, from `test_start` on, if that is given. Without it a
+    /// `test_share` of all is cut off, then a `val_share` of the rest, each class in proportion.
+    pub(crate) fn new(
+        width: usize,
+        pixels: Vec<u8>,
+        labels: Vec<u8>,
+        test_start: Option<usize>,
+        [test_share, val_share]: [f64; 2],
+        seed: u64,
+    ) -> Self {
+        let class = |row: u32| usize::from(labels[row as usize]);
+        let cut = |rows, share, purpose| {
+            split::cut_stratified(rows, CLASSES, class, share, seed, purpose)
+        };
+        let all = labels.len() as u32;
+        let [rest, test] = match test_start {
+            Some(start) => [(0..start as u32).collect(), (start as u32..all).collect()],
+            None => cut((0..all).collect(), test_share, "pictures test"),
+        };
+        let [train, val] = cut(rest, val_share, "pictures val");
+        Pictures { width, brightest: u8::MAX, pixels, labels, parts: [train, val, test] }
+    }
+
+    pub(crate) fn into_dataset(self, id: &'static str, task: &str) -> Result<Dataset, DataError> {
+        let table = Table {
+            input: InputSpec::Dense { width: self.width },
+            tasks: vec![class_task(task)],
+            features: Features::Bytes {
+                width: self.width,
+                divisor: self.brightest,
+                values: self.pixels,
+            },
+            targets: vec![Column::Multiclass(self.labels)],
+            planted: None,
+        };
+        Dataset::new(id, table, self.parts)
+    }
+}
+
+/// The task of telling one of ten classes.
+pub(crate) fn class_task(name: &str) -> TaskSpec {
+    TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
+}

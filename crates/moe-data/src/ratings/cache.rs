@@ -1,0 +1,272 @@
+//! What was prepared from ratings, kept in a file so that the next time nothing is parsed or drawn.
+//!
+//! The file `ID.prepared` is a [checked envelope](moe_core::envelope), written as a whole or not at all. It stands in
+//! the folder `cache_dir`; without that option in the folder of the ratings, or if that is read-only, in `prepared`
+//! in the folder `moe` of the user's cache folder; and if nothing can be written there either, nowhere. `cache =
+//! false` turns reading and writing off.
+//!
+//! It counts if it was made by this version of the crate, with the same options, from the same files. A file is the
+//! same if path, length and time of change are those noted, and it was at rest then, having changed more than
+//! [`AT_REST`] before it was read; otherwise its SHA-256 decides. A file that does not count is replaced.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use moe_core::envelope::{self, Kind};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::data_dir::cache_home;
+use crate::error::DataError;
+use crate::features::vocabulary::Vocabulary;
+use crate::formats::binary;
+use crate::options::LoadOptions;
+use crate::ratings::prepared::Prepared;
+use crate::ratings::rating_set::Source;
+
+const KIND: Kind = Kind { name: "ratings", version: 1 };
+
+/// Longer than the steps in which any file system counts time.
+const AT_REST: Duration = Duration::from_secs(2);
+
+/// Where a prepared set is kept, and what it is made from.
+pub(crate) struct Cache {
+    /// Places to try, in order.
+    files: Vec<PathBuf>,
+    /// Whether the place was asked for.
+    explicit: bool,
+    version: &'static str,
+    options: String,
+    sources: Vec<Stamp>,
+}
+
+/// A file as it was before it was read.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Stamp {
+    path: String,
+    length: u64,
+    modified: SystemTime,
+    at_rest: bool,
+}
+
+/// A [`Prepared`] as it stands in the file.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    version: String,
+    options: String,
+    sources: Vec<(Stamp, [u8; 32])>,
+    users: Bytes,
+    items: Bytes,
+    values: Bytes,
+    parts: Bytes,
+    user_names: Vocabulary,
+    item_names: Vocabulary,
+}
+
+impl Cache {
+    /// The cache of a set; `None` if it is turned off or nothing is read from files.
+    ///
+    /// # Errors
+    /// If a source cannot be read.
+    pub(crate) fn new(
+        id: &str,
+        options: &LoadOptions,
+        sources: &[Source],
+    ) -> Result<Option<Self>, DataError> {
+        let paths: Vec<&Path> = sources
+            .iter()
+            .filter_map(|source| match source {
+                Source::File(path) => Some(path.as_path()),
+                Source::Embedded(..) => None,
+            })
+            .collect();
+        let (Some(first), true) = (paths.first(), options.cache == Some(true)) else {
+            return Ok(None);
+        };
+        let name = format!("{id}.prepared");
+        let files = match &options.cache_dir {
+            Some(dir) => vec![dir.join(&name)],
+            None => {
+                let beside = first.parent().filter(|folder| may_be_written(folder));
+                let home = cache_home().map(|home| home.join("prepared"));
+                beside
+                    .map(Path::to_path_buf)
+                    .into_iter()
+                    .chain(home)
+                    .map(|f| f.join(&name))
+                    .collect()
+            }
+        };
+        let explicit = options.cache_dir.is_some();
+        // Where data and cache are does not matter for what is in them, and all names are.
+        let options = LoadOptions {
+            data_dir: None,
+            ratings_file: None,
+            cache: None,
+            cache_dir: None,
+            unknown: None,
+            ..options.clone()
+        };
+        let stamps = paths.iter().map(|path| {
+            Stamp::of(path).map_err(|source| DataError::Unreadable {
+                file: path.to_path_buf(),
+                line: None,
+                source,
+            })
+        });
+        Ok(Some(Cache {
+            files,
+            explicit,
+            version: env!("CARGO_PKG_VERSION"),
+            options: format!("{options:?}"),
+            sources: stamps.collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// What is kept, if it counts.
+    pub(crate) fn read(&self) -> Option<Prepared> {
+        self.files.iter().find_map(|file| {
+            let stored: Stored = envelope::read(file, KIND).ok()?;
+            let counts = stored.version == self.version
+                && stored.options == self.options
+                && stored.sources.len() == self.sources.len()
+                && self.sources.iter().zip(&stored.sources).all(|(now, then)| now.is(then));
+            stored.into_prepared().filter(|_| counts)
+        })
+    }
+
+    /// Keeps a set in the first place where that is possible.
+    ///
+    /// # Errors
+    /// If the place was asked for and cannot be written, or a source cannot be read any more.
+    pub(crate) fn write(self, prepared: &Prepared) -> Result<(), DataError> {
+        let mut sources = Vec::new();
+        for stamp in self.sources {
+            let path = PathBuf::from(&stamp.path);
+            let sha256 = sha256(&path);
+            // What was read is not what is there now: nothing to keep.
+            if Stamp::of(&path).is_ok_and(|now| !now.is_unchanged(&stamp)) {
+                return Ok(());
+            }
+            let sha256 = sha256.map_err(|source| DataError::Unreadable {
+                file: path,
+                line: None,
+                source,
+            })?;
+            sources.push((stamp, sha256));
+        }
+        let Prepared { users, items, values, parts, user_names, item_names } = prepared;
+        let stored = Stored {
+            version: self.version.into(),
+            options: self.options,
+            sources,
+            users: Bytes::of_words(users.iter().map(|id| id.to_le_bytes())),
+            items: Bytes::of_words(items.iter().map(|id| id.to_le_bytes())),
+            values: Bytes::of_words(values.iter().map(|value| value.to_le_bytes())),
+            parts: Bytes(parts.clone()),
+            user_names: user_names.clone(),
+            item_names: item_names.clone(),
+        };
+        for file in self.files {
+            let folder = file.parent().unwrap_or(Path::new("."));
+            let made = fs::create_dir_all(folder).map_err(|error| error.to_string());
+            let write = || envelope::write(&file, KIND, &stored).map_err(|e| e.problem.to_string());
+            match made.and_then(|()| write()) {
+                Ok(()) => return Ok(()),
+                Err(problem) if self.explicit => return Err(DataError::NotKept { file, problem }),
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether the folder is one to write into: permissions that forbid it count even for those whom they do not bind.
+fn may_be_written(folder: &Path) -> bool {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    fs::metadata(folder).is_ok_and(|metadata| !metadata.permissions().readonly())
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        let modified = metadata.modified()?;
+        Ok(Stamp {
+            path: fs::canonicalize(path)?.to_string_lossy().into_owned(),
+            length: metadata.len(),
+            modified,
+            at_rest: modified.elapsed().is_ok_and(|age| age > AT_REST),
+        })
+    }
+
+    fn is_unchanged(&self, then: &Stamp) -> bool {
+        (&self.path, self.length, self.modified) == (&then.path, then.length, then.modified)
+    }
+
+    /// Whether the file is now what it was when the other stamp was made.
+    fn is(&self, (then, hash): &(Stamp, [u8; 32])) -> bool {
+        (self.is_unchanged(then) && then.at_rest)
+            || self.length == then.length
+                && sha256(Path::new(&self.path)).is_ok_and(|found| found == *hash)
+    }
+}
+
+fn sha256(path: &Path) -> io::Result<[u8; 32]> {
+    binary::sha256(File::open(path)?)
+}
+
+impl Stored {
+    /// `None` if the columns do not fit together.
+    fn into_prepared(self) -> Option<Prepared> {
+        let prepared = Prepared {
+            users: self.users.words().map(u32::from_le_bytes).collect(),
+            items: self.items.words().map(u32::from_le_bytes).collect(),
+            values: self.values.words().map(f32::from_le_bytes).collect(),
+            parts: self.parts.0,
+            user_names: self.user_names,
+            item_names: self.item_names,
+        };
+        prepared.fits().then_some(prepared)
+    }
+}
+
+/// Bytes that are written and read at once.
+struct Bytes(Vec<u8>);
+
+impl Bytes {
+    fn of_words(words: impl ExactSizeIterator<Item = [u8; 4]>) -> Self {
+        let mut bytes = Vec::with_capacity(4 * words.len());
+        words.for_each(|word| bytes.extend_from_slice(&word));
+        Bytes(bytes)
+    }
+
+    fn words(&self) -> impl Iterator<Item = [u8; 4]> {
+        self.0.as_chunks().0.iter().copied()
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Whole;
+        impl Visitor<'_> for Whole {
+            type Value = Bytes;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("bytes")
+            }
+
+            fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
+                Ok(Bytes(bytes))
+            }
+        }
+        deserializer.deserialize_byte_buf(Whole)
+    }
+}

@@ -1,0 +1,119 @@
+//! From ratings to COMET's two tasks: was an item watched, and if so, how was it rated? (Ibrahim and others, "COMET:
+//! learning cardinality constrained mixture of experts with trees and local search", 2023, supplement S1.)
+//!
+//! Rows are the ratings in file order, then the drawn pairs ([`negatives`]) in the order of users. Tasks: `watch`,
+//! binary, 1 for the former and 0 for the latter; `rating`, regression, present where there is a rating. First
+//! `test_share` of the rows is cut off for testing, then `val_share` of the rest for validation, both in proportion
+//! to `watch`.
+
+use moe_core::batch::{TaskKind, TaskSpec};
+
+use crate::dataset::dataset::Dataset;
+use crate::dataset::split;
+use crate::dataset::table::{Column, Features, Table};
+use crate::error::DataError;
+use crate::features::schema::{FeatureSchema, IdFeature, Unknown};
+use crate::features::vocabulary::Vocabulary;
+use crate::options::LoadOptions;
+use crate::options::in_range;
+use crate::ratings::negatives;
+use crate::ratings::ratings::Ratings;
+
+/// The most rows: what fits into 4 GB of columns.
+const MOST_ROWS: usize = 1 << 28;
+
+/// Rows of both tasks and the part that each belongs to.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Prepared {
+    pub(crate) users: Vec<u32>,
+    pub(crate) items: Vec<u32>,
+    /// Ratings of the first rows, the watched ones; NaN where there is none.
+    pub(crate) values: Vec<f32>,
+    /// 0, 1 and 2 for train, validation and test.
+    pub(crate) parts: Vec<u8>,
+    pub(crate) user_names: Vocabulary,
+    pub(crate) item_names: Vocabulary,
+}
+
+impl Prepared {
+    pub(crate) fn new(
+        dataset: &'static str,
+        ratings: Ratings,
+        options: &LoadOptions,
+    ) -> Result<Self, DataError> {
+        let per_rating = options.negatives.unwrap_or_default();
+        let test_share = in_range(dataset, "test_share", options.test_share, 0.0, 1.0)?;
+        let val_share = in_range(dataset, "val_share", options.val_share, 0.0, 1.0)?;
+        let watched = ratings.len();
+        let rows = watched.saturating_add(negatives::count(&ratings, per_rating));
+        if rows > MOST_ROWS {
+            return Err(DataError::BadOption {
+                dataset,
+                option: "negatives",
+                value: per_rating.to_string(),
+                allowed: format!("what makes at most {MOST_ROWS} rows, not {rows}"),
+            });
+        }
+        let drawn = negatives::sample(&ratings, per_rating, options.seed);
+        let Ratings { mut users, mut items, values, user_names, item_names } = ratings;
+        users.extend(&drawn.users);
+        items.extend(&drawn.items);
+        drop(drawn);
+
+        let class = |row: u32| usize::from((row as usize) < watched);
+        let cut = |rows, share, purpose| {
+            split::cut_stratified(rows, 2, class, share, options.seed, purpose)
+        };
+        let [rest, test] = cut((0..rows as u32).collect(), test_share, "ratings test");
+        let [_, val] = cut(rest, val_share, "ratings val");
+        let mut parts = vec![0; rows];
+        val.iter().for_each(|&row| parts[row as usize] = 1);
+        test.iter().for_each(|&row| parts[row as usize] = 2);
+        Ok(Prepared { users, items, values, parts, user_names, item_names })
+    }
+
+    /// Whether the columns fit together, which those from a file may not.
+    pub(crate) fn fits(&self) -> bool {
+        let rows = self.parts.len();
+        let below = |ids: &[u32], names: &Vocabulary| {
+            ids.len() == rows && ids.iter().all(|&id| (id as usize) < names.len())
+        };
+        self.values.len() <= rows
+            && below(&self.users, &self.user_names)
+            && below(&self.items, &self.item_names)
+            && self.parts.iter().all(|&part| part < 3)
+    }
+
+    pub(crate) fn into_dataset(
+        self,
+        dataset: &'static str,
+        item: &str,
+        unknown: Option<Unknown>,
+    ) -> Result<Dataset, DataError> {
+        let Prepared { mut users, mut items, mut values, parts, user_names, item_names } = self;
+        let mut sizes = [0; 3];
+        parts.iter().for_each(|&part| sizes[usize::from(part)] += 1);
+        let mut rows = sizes.map(Vec::with_capacity);
+        (0..).zip(&parts).for_each(|(row, &part)| rows[usize::from(part)].push(row));
+        let mut watch = vec![1; values.len()];
+        watch.resize(parts.len(), 0);
+        values.resize(parts.len(), f32::NAN);
+        drop(parts);
+        let schema = FeatureSchema {
+            ids: vec![
+                IdFeature::of("user", user_names, unknown, &mut users, &rows[0]),
+                IdFeature::of(item, item_names, unknown, &mut items, &rows[0]),
+            ],
+            ..FeatureSchema::default()
+        };
+        let task = |name: &str, kind| TaskSpec { name: name.to_owned(), kind };
+        let table = Table {
+            input: schema.input(),
+            tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
+            features: Features::Ids(vec![users, items]),
+            targets: vec![Column::Binary(watch), Column::Regression(values)],
+            planted: None,
+        };
+        Ok(Dataset::new(dataset, table, rows)?.with_schema(schema))
+    }
+}

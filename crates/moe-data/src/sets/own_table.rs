@@ -1,0 +1,307 @@
+//! A table of the user's own: CSV with a header, or Parquet, and what its columns mean.
+//!
+//! Ids get embeddings; numbers are scaled; categories become one input each. Scales, categories and, if unknown ids
+//! share one, the ids are learned from the train part alone; so what a schema makes of new rows is what it made of the
+//! validation and test parts. `test_share` of the rows is cut off for testing, then `val_share` of the rest for
+//! validation, each class of the first task in proportion if it has classes. Row ids are those of the file.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use moe_core::batch::{TaskKind, TaskSpec};
+
+use crate::dataset::dataset::Dataset;
+use crate::dataset::split;
+use crate::dataset::table::{Column, Features, Table};
+use crate::error::DataError;
+use crate::features::schema::finite;
+use crate::features::schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
+use crate::features::table_options::{Separator, TableOptions, TargetKind};
+use crate::features::vocabulary::Numbering;
+use crate::features::vocabulary::Vocabulary;
+use crate::formats::rows;
+use crate::formats::rows::RawRow;
+use crate::options::LoadOptions;
+use crate::options::in_range;
+use crate::place::Place;
+
+pub(crate) const ID: &str = "table";
+pub(crate) const PLACE: Place = Place {
+    folder: "table",
+    files: "the file that the option table names (or it is found from the working directory)",
+    get: "a table of your own",
+};
+pub(crate) const DEFAULTS: LoadOptions =
+    LoadOptions { test_share: Some(0.1), val_share: Some(0.125), ..LoadOptions::NONE };
+
+/// The most categories of a column, and classes of a task.
+const MOST_CLASSES: usize = 256;
+/// The most rows.
+const MOST_ROWS: usize = 1 << 28;
+
+pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    let Some(table) = &options.table else {
+        let wrong = bad("table", "nothing", "file, columns and targets, as [dataset.table]");
+        return Err(wrong);
+    };
+    table.check()?;
+    let test_share = in_range(ID, "test_share", options.test_share, 0.0, 1.0)?;
+    let val_share = in_range(ID, "val_share", options.val_share, 0.0, 1.0)?;
+    let raw = Raw::read(table, &find(options, &table.file)?)?;
+    let rows = raw.rows as u32;
+    let class = |row: u32| match &raw.targets[0] {
+        Column::Binary(values) | Column::Multiclass(values) => values[row as usize].into(),
+        Column::Regression(_) => 0,
+    };
+    let cut = |rows, share, purpose| {
+        split::cut_stratified(rows, MOST_CLASSES, class, share, options.seed, purpose)
+    };
+    let [rest, test] = cut((0..rows).collect(), test_share, "table test");
+    let [train, val] = cut(rest, val_share, "table val");
+
+    let schema = raw.schema(table, &train);
+    let tasks = table.targets.iter().map(|target| TaskSpec {
+        name: target.column.clone(),
+        kind: match target.kind {
+            TargetKind::Binary => TaskKind::Binary,
+            TargetKind::Regression => TaskKind::Regression,
+            TargetKind::Multiclass => {
+                TaskKind::Multiclass { classes: schema.classes[&target.column].len() }
+            }
+        },
+    });
+    let table = Table {
+        input: schema.input(),
+        tasks: tasks.collect(),
+        features: raw.features(&schema),
+        targets: raw.targets,
+        planted: None,
+    };
+    Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
+}
+
+fn bad(option: &'static str, value: impl Into<String>, allowed: &str) -> DataError {
+    DataError::BadOption { dataset: ID, option, value: value.into(), allowed: allowed.to_owned() }
+}
+
+/// The file in the set's folder, else from the working directory.
+fn find(options: &LoadOptions, file: &Path) -> Result<PathBuf, DataError> {
+    let folder = PLACE.folder(ID, options)?;
+    let places = [folder.join(file), file.to_path_buf()];
+    let missing = || PLACE.missing(ID, &folder, &format!("{} (nor is it here)", file.display()));
+    places.into_iter().find(|path| path.exists()).ok_or_else(missing)
+}
+
+impl TableOptions {
+    /// All columns in the order in which rows are read: ids, numbers, categories, targets.
+    fn columns(&self) -> Vec<&str> {
+        let targets = self.targets.iter().map(|target| &target.column);
+        let features = self.ids.iter().chain(&self.numbers).chain(&self.categories);
+        features.chain(targets).map(String::as_str).collect()
+    }
+
+    fn check(&self) -> Result<(), DataError> {
+        let columns = self.columns();
+        if self.targets.is_empty() {
+            return Err(bad("table.targets", "[]", "one target or more"));
+        }
+        if columns.len() == self.targets.len() {
+            return Err(bad("table.ids", "[]", "a column of ids, numbers or categories"));
+        }
+        let mut seen = HashSet::new();
+        match columns.iter().find(|column| !seen.insert(**column)) {
+            Some(twice) => Err(bad("table", format!("the column {twice} twice"), "each once")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The columns of a table as they stand in the file.
+struct Raw {
+    rows: usize,
+    ids: Vec<Texts>,
+    /// NaN where the field is empty.
+    numbers: Vec<Vec<f64>>,
+    categories: Vec<Texts>,
+    targets: Vec<Column>,
+    /// Names of the classes of each target, if it has any.
+    classes: Vec<Numbering>,
+}
+
+/// A column of texts, numbered by first appearance.
+#[derive(Default)]
+struct Texts {
+    numbering: Numbering,
+    numbers: Vec<u32>,
+}
+
+impl Raw {
+    fn read(options: &TableOptions, path: &Path) -> Result<Self, DataError> {
+        let texts = |columns: &[String]| columns.iter().map(|_| Texts::default()).collect();
+        let mut raw = Raw {
+            rows: 0,
+            ids: texts(&options.ids),
+            numbers: vec![Vec::new(); options.numbers.len()],
+            categories: texts(&options.categories),
+            targets: options.targets.iter().map(|target| target.kind.column()).collect(),
+            classes: options.targets.iter().map(|_| Numbering::default()).collect(),
+        };
+        let separator = match options.separator {
+            Separator::Comma => ',',
+            Separator::Semicolon => ';',
+            Separator::Tab => '\t',
+        };
+        rows::each(path, separator, &options.columns(), &mut |row| raw.push(options, row))?;
+        if raw.rows == 0 {
+            return Err(DataError::EmptySplit { dataset: ID, part: "train", rows: 0 });
+        }
+        Ok(raw)
+    }
+
+    fn push(&mut self, options: &TableOptions, row: &RawRow<'_>) -> Result<(), DataError> {
+        if self.rows == MOST_ROWS {
+            return Err(row.wrong(0, "is one row too many", format!("at most {MOST_ROWS} rows")));
+        }
+        self.rows += 1;
+        let from = |first: usize| row.fields.iter().enumerate().skip(first);
+        let (numbers, categories) = (self.ids.len(), self.ids.len() + self.numbers.len());
+        for (texts, (place, field)) in self.ids.iter_mut().zip(from(0)) {
+            if field.is_empty() {
+                return Err(row.wrong(place, "is empty", "an id"));
+            }
+            texts.numbers.push(texts.numbering.number(field));
+        }
+        for (values, (place, field)) in self.numbers.iter_mut().zip(from(numbers)) {
+            values.push(match field.is_empty() {
+                true => f64::NAN,
+                false => finite(field).ok_or_else(|| {
+                    row.wrong(place, "is not a number", "a finite number, or nothing")
+                })?,
+            });
+        }
+        for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
+            let number = texts.numbering.number(field);
+            if number as usize == MOST_CLASSES {
+                let allowed = format!("{MOST_CLASSES} of them; a column with more is one of ids");
+                return Err(row.wrong(place, "is one category too many", allowed));
+            }
+            texts.numbers.push(number);
+        }
+        let first = row.fields.len() - self.targets.len();
+        let targets = self.targets.iter_mut().zip(&mut self.classes).zip(&options.targets);
+        for (place, ((column, classes), target)) in (first..).zip(targets) {
+            let field = row.fields[place];
+            match column {
+                Column::Binary(values) => values.push(target.is_positive(row, place)?.into()),
+                Column::Regression(values) => values.push(match field.is_empty() {
+                    true => f32::NAN,
+                    false => match finite(field).map(|value| value as f32) {
+                        Some(value) if value.is_finite() => value,
+                        _ => {
+                            let allowed = "a finite number, or nothing";
+                            return Err(row.wrong(place, "is not a number", allowed));
+                        }
+                    },
+                }),
+                Column::Multiclass(values) => {
+                    let class = classes.number(field);
+                    if field.is_empty() || class as usize == MOST_CLASSES {
+                        let allowed = format!("one of at most {MOST_CLASSES} classes");
+                        return Err(row.wrong(place, "is no class", allowed));
+                    }
+                    values.push(class as u8);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn schema(&self, options: &TableOptions, train: &[u32]) -> FeatureSchema {
+        let of_train = |texts: &Texts, least| texts.names(train.iter().copied(), least);
+        let ids = options.ids.iter().zip(&self.ids).map(|(name, texts)| IdFeature {
+            name: name.clone(),
+            unknown: options.unknown,
+            vocabulary: match options.unknown {
+                Unknown::Shared => of_train(texts, options.min_count),
+                Unknown::Refuse => texts.names(0..self.rows as u32, 0),
+            },
+        });
+        let numbers = options.numbers.iter().zip(&self.numbers).map(|(name, values)| {
+            let known = train.iter().map(|&row| values[row as usize]).filter(|v| !v.is_nan());
+            let [shift, scale] = options.scaling.of(known);
+            NumberFeature { name: name.clone(), shift, scale }
+        });
+        let categories = options.categories.iter().zip(&self.categories);
+        let categories = categories.map(|(name, texts)| CategoryFeature {
+            name: name.clone(),
+            vocabulary: of_train(texts, 1),
+        });
+        let classes = options.targets.iter().zip(&self.classes);
+        let classes = classes.filter(|(target, _)| target.kind == TargetKind::Multiclass);
+        FeatureSchema {
+            ids: ids.collect(),
+            numbers: numbers.collect(),
+            categories: categories.collect(),
+            classes: classes
+                .map(|(target, names)| (target.column.clone(), names.names().clone()))
+                .collect(),
+        }
+    }
+
+    /// What [`crate::RowEncoder`] makes of the rows, column by column.
+    fn features(&self, schema: &FeatureSchema) -> Features {
+        let ids = schema.ids.iter().zip(&self.ids).map(|(feature, texts)| {
+            // A refused name is not there: the vocabulary has them all.
+            let shared = feature.vocabulary.len() as u32;
+            texts.ids(&feature.vocabulary).map(|id| id.unwrap_or(shared)).collect()
+        });
+        let ids: Vec<Vec<u32>> = ids.collect();
+        let width = schema.width();
+        let mut values = vec![0.0; self.rows * width];
+        for (place, (feature, numbers)) in schema.numbers.iter().zip(&self.numbers).enumerate() {
+            for (row, number) in values.chunks_exact_mut(width).zip(numbers) {
+                row[place] = if number.is_nan() { 0.0 } else { feature.scaled(*number) };
+            }
+        }
+        let mut start = schema.numbers.len();
+        for (feature, texts) in schema.categories.iter().zip(&self.categories) {
+            let categories = texts.ids(&feature.vocabulary);
+            for (row, category) in values.chunks_exact_mut(width.max(1)).zip(categories) {
+                if let Some(category) = category {
+                    row[start + category as usize] = 1.0;
+                }
+            }
+            start += feature.vocabulary.len();
+        }
+        match (ids.is_empty(), width) {
+            (true, width) => Features::Floats { width, values },
+            (false, 0) => Features::Ids(ids),
+            (false, width) => Features::Mixed { ids, width, values },
+        }
+    }
+}
+
+impl Texts {
+    /// Texts of at least `least` of these rows, by first appearance there.
+    fn names(&self, rows: impl Iterator<Item = u32> + Clone, least: usize) -> Vocabulary {
+        let mut counts = vec![0; self.numbering.len()];
+        let mut order = Vec::new();
+        for row in rows {
+            let number = self.numbers[row as usize];
+            if counts[number as usize] == 0 {
+                order.push(number);
+            }
+            counts[number as usize] += 1;
+        }
+        let frequent = order.into_iter().filter(|&number| counts[number as usize] >= least);
+        frequent.map(|number| self.numbering.name(number)).collect()
+    }
+
+    /// The id of each row in a vocabulary of some of the texts.
+    fn ids(&self, vocabulary: &Vocabulary) -> impl Iterator<Item = Option<u32>> {
+        let known = vocabulary.ids();
+        let names = self.numbering.names().names();
+        let ids: Vec<Option<u32>> = names.map(|name| known.get(name).copied()).collect();
+        self.numbers.iter().map(move |&number| ids[number as usize])
+    }
+}

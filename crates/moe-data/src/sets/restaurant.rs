@@ -1,0 +1,60 @@
+//! Restaurant & Consumer Data: what users said about places, in three marks from 0 to 2.
+//!
+//! Ids of users (138) and places (130) are numbered in the order of their first appearance in the file.
+//! The three marks are regression tasks; every row has all three. The 1,161 rows are cut at random into
+//! train (929), validation (116) and test (116). A row's id is its index in the file.
+
+use moe_core::batch::{TaskKind, TaskSpec};
+
+use crate::dataset::dataset::Dataset;
+use crate::dataset::split;
+use crate::dataset::table::{Column, Features, Table};
+use crate::error::DataError;
+use crate::features::schema::{FeatureSchema, IdFeature};
+use crate::features::vocabulary::Numbering;
+use crate::formats::fields::Fields;
+use crate::options::LoadOptions;
+
+pub(crate) const ID: &str = "restaurant";
+
+const FILE: &[u8] = include_bytes!("../../data/restaurant-rating_final.csv");
+const NAMES: &[&str] = &["userID", "placeID", "rating", "food_rating", "service_rating"];
+const TASKS: [&str; 3] = ["rating", "food_rating", "service_rating"];
+const BEST: u32 = 2;
+
+pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    let (mut users, mut places) = (Numbering::default(), Numbering::default());
+    let mut ids = vec![Vec::new(), Vec::new()];
+    let mut marks = [const { Vec::new() }; 3];
+    let mut fields = Fields::embedded("rating_final.csv", FILE, NAMES.len(), NAMES);
+    fields.skip_header()?;
+    while let Some(record) = fields.next()? {
+        ids[0].push(users.number(record.text(0)?));
+        ids[1].push(places.number(record.text(1)?));
+        for (task, marks) in marks.iter_mut().enumerate() {
+            marks.push(record.whole(2 + task, BEST)? as f32);
+        }
+    }
+
+    let rows = ids[0].len();
+    // 20 % for validation and test, half of them for each.
+    let [train, rest] = split::cut((0..rows as u32).collect(), 20, options.seed, "restaurant");
+    let [val, test] = split::cut(rest, 50, options.seed, "restaurant test");
+
+    let names = [("user", users.into_names()), ("place", places.into_names())];
+    let columns = names
+        .into_iter()
+        .zip(&mut ids)
+        .map(|((name, names), ids)| IdFeature::of(name, names, options.unknown, ids, &train));
+    let schema = FeatureSchema { ids: columns.collect(), ..FeatureSchema::default() };
+    let table = Table {
+        input: schema.input(),
+        tasks: TASKS
+            .map(|name| TaskSpec { name: name.to_owned(), kind: TaskKind::Regression })
+            .to_vec(),
+        features: Features::Ids(ids),
+        targets: marks.map(Column::Regression).into(),
+        planted: None,
+    };
+    Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
+}

@@ -1,0 +1,61 @@
+use moe_core::ops::Weight;
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::random::glorot_uniform;
+use moe_core::tape::{Tape, Var};
+use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
+
+use crate::layers::layer::Layer;
+use crate::module::Module;
+
+/// x W + b.
+#[derive(Debug)]
+pub struct Linear {
+    /// `[D, O]`
+    weight: Parameter,
+    /// `[O]`
+    bias: Parameter,
+}
+
+impl Linear {
+    /// Glorot-uniform weights and zero biases.
+    pub fn new(inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Self {
+        Linear {
+            weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
+            bias: Parameter::new(Tensor::zeros([outputs])),
+        }
+    }
+
+    /// Weight and bias on a tape.
+    pub(crate) fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
+        [tape.parameter(&self.weight), tape.parameter(&self.bias)]
+    }
+
+    /// Weight and bias, to be used for so many rows.
+    pub(crate) fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
+        (self.weight.weight(rows), self.bias.value())
+    }
+
+    /// Multiply-adds for a row.
+    pub(crate) fn multiply_adds(&self) -> usize {
+        self.weight.value().len()
+    }
+}
+
+impl Layer for Linear {
+    fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
+        let [weight, bias] = self.leaves(x.tape());
+        x.linear(weight, bias)
+    }
+}
+
+impl Module for Linear {
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.weight));
+        f("bias", StateRef::Parameter(&self.bias));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.weight));
+        f("bias", StateMut::Parameter(&mut self.bias));
+    }
+}

@@ -1,0 +1,338 @@
+use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+use moe_core::kernel::add;
+use moe_core::tape::{Tape, Var};
+use moe_core::{
+    Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::ModelError;
+use crate::models::model::{Model, Output};
+use crate::module::Module;
+use crate::predict::scratch::ModelScratch;
+
+/// Everything needed to build a [`Bias`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BiasDescription {
+    /// What it is given: two columns of ids.
+    pub input: InputSpec,
+    /// What it predicts.
+    pub tasks: Vec<TaskSpec>,
+    /// Strength of the ridge penalty, in rows.
+    pub ridge: f64,
+}
+
+impl BiasDescription {
+    /// The model before it is fitted, all zeros.
+    ///
+    /// # Errors
+    /// If the input is not two columns of ids.
+    pub fn build(&self) -> Result<Bias, ModelError> {
+        let found = match &self.input {
+            InputSpec::Ids { columns } if columns.len() == 2 => {
+                let task = |task: &TaskSpec| {
+                    let outputs = task.kind.outputs();
+                    let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
+                    TaskBiases {
+                        kind: task.kind,
+                        mean: table(1),
+                        columns: (columns.iter())
+                            .map(|column| (column.name.clone(), table(column.vocabulary)))
+                            .collect(),
+                    }
+                };
+                let tasks = self.tasks.iter().map(task).collect();
+                return Ok(Bias { tasks, ridge: self.ridge });
+            }
+            InputSpec::Ids { columns } => format!("{} columns of ids", columns.len()),
+            InputSpec::Dense { width } => format!("{width} numbers"),
+            InputSpec::Mixed { columns, width } => {
+                format!("{} columns of ids and {width} numbers", columns.len())
+            }
+        };
+        Err(ModelError::NotTwoIds { found })
+    }
+}
+
+/// The recommender without interaction: for each task a mean, plus a bias for the user, plus one for the item (Koren,
+/// "Factorization meets the neighborhood", KDD 2008, section 2.1). For a yes-or-no task these add up to the log-odds,
+/// for several classes to one logit each.
+///
+/// It is not trained by gradient steps: [`Model::fit`] minimises, for each task by itself,
+///
+/// Σ_rows loss + ridge · c / 2 · Σ_biases b²
+///
+/// with loss ½ (y - z)² and c = 1 for a regression, and the negative log-likelihood and c = 1/4 or, with several
+/// classes, 1/2 otherwise. So much is the largest curvature of a row's loss, which makes `ridge` a number of rows for
+/// every kind: an id is treated as if it had been seen so many times more, with nothing to explain. The mean is not
+/// penalised; an id that was not seen has the bias 0.
+///
+/// The users together with the mean, and the items together with the mean, are solved for in turn, each exactly as if
+/// the curvature were c: for a regression these are alternating least squares, for logits they never overshoot (Böhning
+/// and Lindsay, "Monotonicity of quadratic-approximation algorithms", 1988). That ends where the largest change of a
+/// sweep is below 1e-9 of the largest value, or after 1000 sweeps, which data with one class alone need.
+#[derive(Debug)]
+pub struct Bias {
+    tasks: Vec<TaskBiases>,
+    ridge: f64,
+}
+
+/// The biases of one task with C outputs.
+#[derive(Debug)]
+struct TaskBiases {
+    kind: TaskKind,
+    /// `[1, C]`
+    mean: Parameter,
+    /// For each column by name, `[V, C]`.
+    columns: Vec<(String, Parameter)>,
+}
+
+impl Model for Bias {
+    /// # Panics
+    /// If the inputs are not two columns of ids below their vocabularies.
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+        let ids = two_columns(inputs);
+        let predictions = self.tasks.iter().map(|task| {
+            let of_ids = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| -> Var<'t> {
+                tape.parameter(table).gather_rows(ids)
+            };
+            let biases = task.columns.iter().zip(ids).map(of_ids);
+            biases.fold(tape.parameter(&task.mean), |sum, bias| sum + bias)
+        });
+        Output { predictions: predictions.collect(), routings: Vec::new() }
+    }
+
+    fn infer(
+        &self,
+        inputs: &Inputs,
+        _keys: &[u64],
+        out: &mut Vec<Tensor>,
+        _scratch: &mut ModelScratch,
+    ) {
+        let ids = two_columns(inputs);
+        let rows = ids[0].len();
+        assert_eq!(ids[1].len(), rows, "numbers of rows differ");
+        out.resize_with(self.tasks.len(), Tensor::default);
+        for (task, out) in self.tasks.iter().zip(out) {
+            let mean = task.mean.value().as_slice();
+            out.resize([rows, mean.len()]);
+            for (row, out) in out.as_mut_slice().chunks_exact_mut(mean.len().max(1)).enumerate() {
+                out.copy_from_slice(mean);
+                for ((_, table), ids) in task.columns.iter().zip(ids) {
+                    add(out, table.value().row(ids[row] as usize));
+                }
+            }
+        }
+    }
+
+    fn fit(&mut self, source: &dyn BatchSource) -> Option<u64> {
+        let rows: Vec<u32> = (0..source.rows() as u32).collect();
+        let batch = source.batch(&rows);
+        let ids = two_columns(&batch.inputs);
+        let tasks = self.tasks.iter_mut().zip(&batch.targets);
+        tasks.map(|(task, target)| task.fit(ids, target, self.ridge)).max()
+    }
+}
+
+fn two_columns(inputs: &Inputs) -> &[Vec<u32>] {
+    match inputs {
+        Inputs::Ids(ids) if ids.len() == 2 => ids,
+        _ => panic!("the model takes two columns of ids"),
+    }
+}
+
+impl TaskBiases {
+    /// Returns the number of sweeps.
+    fn fit(&mut self, ids: &[Vec<u32>], target: &Target, ridge: f64) -> u64 {
+        const TOLERANCE: f64 = 1e-9;
+        const MOST_SWEEPS: u64 = 1000;
+        let rows = counted_rows(target);
+        let column = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| {
+            Column::new(table, rows.iter().map(|&row| ids[row]).collect(), ridge)
+        };
+        let columns = self.columns.iter().zip(ids).map(column).collect();
+        let mean = doubles(&self.mean);
+        let mut fit = Fit { kind: self.kind, target, ridge, rows, mean, columns };
+        let mut sweeps = 0;
+        loop {
+            sweeps += 1;
+            let columns = 0..fit.columns.len();
+            let steps = columns.map(|column| fit.solve(column, self.mean.is_frozen()));
+            let largest_step = steps.fold(0.0, f64::max);
+            if largest_step <= TOLERANCE * fit.largest_value() || sweeps == MOST_SWEEPS {
+                break;
+            }
+        }
+        store(&mut self.mean, &fit.mean);
+        for ((_, table), column) in self.columns.iter_mut().zip(&fit.columns) {
+            store(table, &column.values);
+        }
+        sweeps
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("mean", StateRef::Parameter(&self.mean));
+        for (name, table) in &self.columns {
+            named("bias", f, |f| f(name, StateRef::Parameter(table)));
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("mean", StateMut::Parameter(&mut self.mean));
+        for (name, table) in &mut self.columns {
+            named_mut("bias", f, |f| f(name, StateMut::Parameter(table)));
+        }
+    }
+}
+
+/// The rows that count in the loss of a task.
+fn counted_rows(target: &Target) -> Vec<usize> {
+    let rows = match target {
+        Target::Binary(values) => values.len(),
+        Target::Multiclass(classes) => classes.len(),
+        Target::Regression { values, .. } => values.len(),
+    };
+    let counts = |row: &usize| match target {
+        Target::Regression { present, .. } => present[*row],
+        Target::Binary(_) | Target::Multiclass(_) => true,
+    };
+    (0..rows).filter(counts).collect()
+}
+
+fn doubles(parameter: &Parameter) -> Vec<f64> {
+    parameter.value().as_slice().iter().map(|&v| f64::from(v)).collect()
+}
+
+fn store(parameter: &mut Parameter, values: &[f64]) {
+    let stored = parameter.value_mut().as_mut_slice().iter_mut().zip(values);
+    stored.for_each(|(stored, &value)| *stored = value as Real);
+}
+
+/// A task being fitted, in double precision.
+struct Fit<'a> {
+    kind: TaskKind,
+    target: &'a Target,
+    ridge: f64,
+    /// Those that count.
+    rows: Vec<usize>,
+    /// `[C]`
+    mean: Vec<f64>,
+    columns: Vec<Column>,
+}
+
+/// The biases of a column, of which no row has two.
+struct Column {
+    /// `[V, C]`
+    values: Vec<f64>,
+    /// That of each row that counts.
+    ids: Vec<u32>,
+    /// Rows of each of the V.
+    counts: Vec<f64>,
+    /// The same with the penalty, which is infinite for what is frozen.
+    weights: Vec<f64>,
+}
+
+impl Column {
+    fn new(table: &Parameter, ids: Vec<u32>, ridge: f64) -> Self {
+        let mut counts = vec![0.0; table.value().rows()];
+        ids.iter().for_each(|&id| counts[id as usize] += 1.0);
+        let ridge = if table.is_frozen() { f64::INFINITY } else { ridge };
+        let weights = counts.iter().map(|count| count + ridge).collect();
+        Column { values: doubles(table), ids, counts, weights }
+    }
+}
+
+impl Fit<'_> {
+    /// Solves for a column together with the mean; returns the largest change.
+    ///
+    /// With n rows of an id, r the sum of their residuals over c and g = r - ridge · b, the biases change by
+    /// (g - n Δ) / (n + ridge) and the mean by Δ, for which Σ_ids (r - n Δ - n (g - n Δ) / (n + ridge)) = 0.
+    fn solve(&mut self, column: usize, is_mean_frozen: bool) -> f64 {
+        if self.rows.is_empty() {
+            return 0.0;
+        }
+        let outputs = self.kind.outputs();
+        let mut residuals = self.residuals(column);
+        let Column { values, counts, weights, .. } = &mut self.columns[column];
+        let mut largest = 0.0f64;
+        for output in 0..outputs {
+            let (mut rest, mut weight) = (0.0, 0.0);
+            for (id, (&n, &w)) in counts.iter().zip(&*weights).enumerate() {
+                let at = id * outputs + output;
+                let g = residuals[at] - self.ridge * values[at];
+                rest += residuals[at] - n * g / w;
+                weight += n - n * n / w;
+                residuals[at] = g;
+            }
+            let step = if is_mean_frozen { 0.0 } else { rest / weight };
+            self.mean[output] += step;
+            largest = largest.max(step.abs());
+            for (id, (&n, &w)) in counts.iter().zip(&*weights).enumerate() {
+                let at = id * outputs + output;
+                let step = (residuals[at] - n * step) / w;
+                values[at] += step;
+                largest = largest.max(step.abs());
+            }
+        }
+        largest
+    }
+
+    /// What the rows of each id of a column leave to explain, over c: `[V, C]`, the negative slope of their loss.
+    fn residuals(&self, column: usize) -> Vec<f64> {
+        let outputs = self.kind.outputs();
+        let largest_curvature = match self.kind {
+            TaskKind::Regression => 1.0,
+            TaskKind::Binary => 0.25,
+            TaskKind::Multiclass { .. } => 0.5,
+        };
+        let mut sums = vec![0.0; self.columns[column].values.len()];
+        let mut z = vec![0.0; outputs];
+        for (i, &row) in self.rows.iter().enumerate() {
+            z.copy_from_slice(&self.mean);
+            for Column { values, ids, .. } in &self.columns {
+                let start = ids[i] as usize * outputs;
+                z.iter_mut().zip(&values[start..]).for_each(|(z, value)| *z += value);
+            }
+            unexplained(self.target, row, &mut z);
+            let start = self.columns[column].ids[i] as usize * outputs;
+            let sums = sums[start..].iter_mut().zip(&z);
+            sums.for_each(|(sum, rest)| *sum += rest / largest_curvature);
+        }
+        sums
+    }
+
+    fn largest_value(&self) -> f64 {
+        let values = self.columns.iter().flat_map(|column| &column.values).chain(&self.mean);
+        values.fold(0.0, |most, value| most.max(value.abs()))
+    }
+}
+
+/// Replaces the logits, or the prediction, of a row by the target minus its expectation.
+fn unexplained(target: &Target, row: usize, z: &mut [f64]) {
+    match target {
+        Target::Regression { values, .. } => z[0] = f64::from(values[row]) - z[0],
+        Target::Binary(values) => z[0] = f64::from(values[row]) - 1.0 / (1.0 + (-z[0]).exp()),
+        Target::Multiclass(classes) => {
+            let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            z.iter_mut().for_each(|z| *z = (*z - most).exp());
+            let sum: f64 = z.iter().sum();
+            z.iter_mut().for_each(|z| *z /= -sum);
+            z[classes[row] as usize] += 1.0;
+        }
+    }
+}
+
+impl Module for Bias {
+    fn visit(&self, f: &mut Visit<'_>) {
+        for (i, task) in self.tasks.iter().enumerate() {
+            named(&format!("tasks.{i}"), f, |f| task.visit(f));
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        for (i, task) in self.tasks.iter_mut().enumerate() {
+            named_mut(&format!("tasks.{i}"), f, |f| task.visit_mut(f));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+use moe_core::batch::{InputSpec, Inputs};
+use moe_core::kernel::for_row_blocks;
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::tape::{Tape, Var};
+use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
+
+use crate::layers::embedding::Embedding;
+use crate::module::Module;
+
+/// Turns the inputs of a batch into the rows that gates and experts see.
+#[derive(Debug)]
+pub enum Encoder {
+    /// Dense inputs, as they are.
+    Dense {
+        /// D.
+        width: usize,
+    },
+    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if there are any, come
+    /// after them as they are.
+    Embeddings {
+        /// Name and table of each column.
+        columns: Vec<(String, Embedding)>,
+        /// E, of each.
+        width: usize,
+        /// Number of dense inputs.
+        dense_width: usize,
+    },
+}
+
+impl Encoder {
+    /// The encoder for these inputs; id columns get embeddings of `embedding_width`.
+    pub fn new(input: &InputSpec, embedding_width: usize, rng: &mut ChaCha8Rng) -> Self {
+        match input {
+            InputSpec::Dense { width } => Encoder::Dense { width: *width },
+            InputSpec::Ids { columns } | InputSpec::Mixed { columns, .. } => Encoder::Embeddings {
+                columns: columns
+                    .iter()
+                    .map(|c| (c.name.clone(), Embedding::new(c.vocabulary, embedding_width, rng)))
+                    .collect(),
+                width: embedding_width,
+                dense_width: input.dense_width(),
+            },
+        }
+    }
+
+    /// D.
+    pub fn outputs(&self) -> usize {
+        match self {
+            Encoder::Dense { width } => *width,
+            Encoder::Embeddings { columns, width, dense_width } => {
+                columns.len() * width + dense_width
+            }
+        }
+    }
+
+    /// # Shapes
+    /// B rows → `[B, D]`
+    ///
+    /// # Panics
+    /// If the inputs are not of the kind and width the encoder was made for.
+    pub fn forward<'t>(&self, tape: &'t Tape, inputs: &Inputs) -> Var<'t> {
+        let dense = |x: &Tensor, width: usize| {
+            assert_eq!(x.cols(), width, "the model takes rows of width {width}");
+            tape.constant(x.clone())
+        };
+        let towers = |columns: &[(String, Embedding)], ids: &[Vec<u32>]| -> Vec<Var<'t>> {
+            assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+            columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids)).collect()
+        };
+        match (self, inputs) {
+            (Encoder::Dense { width }, Inputs::Dense(x)) => dense(x, *width),
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                tape.concat(&towers(columns, ids))
+            }
+            (
+                Encoder::Embeddings { columns, dense_width, .. },
+                Inputs::Mixed { ids, dense: numbers },
+            ) => {
+                let mut parts = towers(columns, ids);
+                parts.push(dense(numbers, *dense_width));
+                tape.concat(&parts)
+            }
+            _ => panic!("the inputs are not of the kind that the model was made for"),
+        }
+    }
+
+    /// The numbers of [`Encoder::forward`] without a tape: the inputs themselves, or `out`.
+    ///
+    /// # Shapes
+    /// B rows → `[B, D]`
+    ///
+    /// # Panics
+    /// As `forward`.
+    pub fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
+        let (columns, ids, numbers) = match (self, inputs) {
+            (Encoder::Dense { width }, Inputs::Dense(x)) => {
+                assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
+                return x;
+            }
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                (columns, ids, None)
+            }
+            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
+                assert_eq!(dense.cols(), *dense_width, "the model takes {dense_width} numbers");
+                (columns, ids, Some(dense))
+            }
+            _ => panic!("the inputs are not of the kind that the model was made for"),
+        };
+        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+        let rows = ids.first().map_or(0, Vec::len);
+        let even = ids.iter().all(|ids| ids.len() == rows);
+        assert!(even && numbers.is_none_or(|x| x.rows() == rows), "numbers of rows differ");
+        let cols = self.outputs();
+        out.resize([rows, cols]);
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            for (r, mut rest) in block.chunks_exact_mut(cols).enumerate() {
+                let mut put = |part: &[Real]| {
+                    let place = rest.split_off_mut(..part.len());
+                    place.expect("widths add up to the row").copy_from_slice(part);
+                };
+                for ((_, table), ids) in columns.iter().zip(ids) {
+                    put(table.vector(ids[first + r]));
+                }
+                numbers.into_iter().for_each(|x| put(x.row(first + r)));
+            }
+        });
+        out
+    }
+}
+
+impl Module for Encoder {
+    fn visit(&self, f: &mut Visit<'_>) {
+        if let Encoder::Embeddings { columns, .. } = self {
+            for (name, table) in columns {
+                named(name, f, |f| table.visit(f));
+            }
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        if let Encoder::Embeddings { columns, .. } = self {
+            for (name, table) in columns {
+                named_mut(name, f, |f| table.visit_mut(f));
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Models, their descriptions and the encoders that they start with.
+
+pub(crate) mod baseline;
+pub(crate) mod bias;
+pub(crate) mod encoder;
+pub(crate) mod mixture;
+pub(crate) mod model;
+pub(crate) mod model_description;
+pub(crate) mod overrides;
+pub(crate) mod shared_bottom;

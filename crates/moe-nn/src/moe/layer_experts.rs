@@ -1,0 +1,67 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use moe_core::dispatch::ExpertPlan;
+use moe_core::tape::Var;
+use moe_core::{Pass, SlotRows, Visit, VisitMut};
+
+use crate::layers::layer::Layer;
+use crate::module::Module;
+use crate::moe::experts::Experts;
+
+/// Experts that are any layers: each runs on the rows of its slots with a tape of its own, all in parallel.
+///
+/// An expert without slots is not computed, forward or backward, and its parameters have no gradient in that pass (to
+/// the optimiser the same as zeros). For experts that are all the same small perceptron, an
+/// [`ExpertBank`](crate::ExpertBank) does the same in larger products.
+pub struct LayerExperts {
+    layers: Vec<Box<dyn Layer>>,
+    outputs: usize,
+}
+
+impl LayerExperts {
+    /// One expert per layer; each gives rows of width `outputs`. They are named by their numbers.
+    ///
+    /// Layers with the same dropout name draw different numbers in different experts: those that an
+    /// [`ExpertBank`](crate::ExpertBank) would.
+    pub fn new(layers: Vec<Box<dyn Layer>>, outputs: usize) -> Self {
+        LayerExperts { layers, outputs }
+    }
+}
+
+impl Experts for LayerExperts {
+    fn num_experts(&self) -> usize {
+        self.layers.len()
+    }
+
+    fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
+        assert_eq!(plan.num_experts(), self.layers.len(), "the plan is for other experts");
+        let slots = SlotRows::new(pass, plan);
+        let pass = slots.pass(pass);
+        let blocks: Vec<Range<usize>> =
+            (0..plan.num_experts()).map(|expert| plan.slots_of_expert(expert)).collect();
+        x.gather_slots(plan).map_row_blocks(&blocks, self.outputs, |expert, x| {
+            self.layers[expert].forward(&pass.rows(plan.slots_of_expert(expert)), x)
+        })
+    }
+}
+
+impl Module for LayerExperts {
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.layers.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.layers.visit_mut(f);
+    }
+}
+
+impl std::fmt::Debug for LayerExperts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LayerExperts of {} experts with {} outputs", self.layers.len(), self.outputs)
+    }
+}

@@ -1,0 +1,6 @@
+//! The mixture-of-experts layer and the experts that it mixes.
+
+pub(crate) mod expert_bank;
+pub(crate) mod experts;
+pub(crate) mod layer_experts;
+pub(crate) mod moe_layer;

@@ -1,0 +1,5 @@
+//! Inference with a trained model.
+
+pub(crate) mod predictions;
+pub(crate) mod predictor;
+pub(crate) mod scratch;

@@ -1,0 +1,201 @@
+//! Weights that another program has trained.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use moe_core::{Real, Shape, Tensor, nearest_name};
+use safetensors::SafeTensors;
+use serde::{Deserialize, Serialize};
+
+use crate::error::WeightsError;
+use crate::module::Module;
+use crate::store::weights::OtherModule;
+use crate::store::weights::read_tensor;
+
+/// Which tensors of a file become which tensors of a module: names in the module to names in the file.
+///
+/// As JSON:
+/// ```
+/// let map: moe_nn::ImportMap = serde_json::from_str(
+///     r#"{
+///         "linear": {"layer.gates.0": "gates.0", "layer.experts": "experts.{}"},
+///         "tensors": {"encoder.user.weight": "users.weight"}
+///     }"#,
+/// )?;
+/// assert_eq!(map.linear["layer.experts"], "experts.{}");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ImportMap {
+    /// Linear maps in the layout of `torch.nn.Linear`: for `A = "B"` the tensor `B.weight` `[O, D]`, transposed, becomes
+    /// `A.weight` `[D, O]`, and `B.bias` `[O]` becomes `A.bias`; without `B.bias` it becomes zeros.
+    ///
+    /// If `A.weight` is that of N experts, `[N, D, O]`, then `B.weight` is `[N, O, D]` and `B.bias` `[N, O]`, or, with
+    /// `{}` in B for the number of the expert, there is such a linear map for each of them.
+    pub linear: BTreeMap<String, String>,
+    /// Tensors that are taken as they are, such as the `weight` `[V, E]` of a `torch.nn.Embedding`.
+    pub tensors: BTreeMap<String, String>,
+}
+
+/// Puts the tensors that `map` names from the safetensors file at `path` into `module`. All others stay as they are, in the
+/// module and in the file.
+///
+/// ```no_run
+/// # fn example(model: &mut dyn moe_nn::Module) -> Result<(), moe_nn::WeightsError> {
+/// let linear = [("layer.gates.0", "gate"), ("layer.experts", "experts.{}")];
+/// let linear = linear.map(|(here, there)| (here.to_string(), there.to_string())).into();
+/// let map = moe_nn::ImportMap { linear, ..Default::default() };
+/// moe_nn::import_weights(model, std::path::Path::new("torch.safetensors"), &map)?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// If the file cannot be read or is damaged; if one of the tensors is missing, of another shape or not of numbers of 4 or 8
+/// bytes; if the module has no tensor of such a name, or one that is no linear map; if a tensor of the module is named
+/// twice. The module is changed only if all is well.
+pub fn import_weights(
+    module: &mut dyn Module,
+    path: &Path,
+    map: &ImportMap,
+) -> Result<(), WeightsError> {
+    let file = fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
+    let stored = SafeTensors::deserialize(&file)
+        .map_err(|error| WeightsError::Format { path: path.into(), message: error.to_string() })?;
+    let mut shapes = BTreeMap::new();
+    module.visit(&mut |name, state| {
+        shapes.insert(name.to_string(), *state.tensor().shape());
+    });
+    let import = Import { stored, shapes };
+    let found = import.all(map);
+    let mut found = found.map_err(|source| WeightsError::Tensor { path: path.into(), source })?;
+    module.visit_mut(&mut |name, mut state| {
+        if let Some(tensor) = found.remove(name) {
+            *state.tensor_mut() = tensor;
+        }
+    });
+    Ok(())
+}
+
+/// A file, and the shapes of a module's tensors.
+struct Import<'f> {
+    stored: SafeTensors<'f>,
+    shapes: BTreeMap<String, Shape>,
+}
+
+impl Import<'_> {
+    /// The new tensors of the module.
+    fn all(&self, map: &ImportMap) -> Result<BTreeMap<String, Tensor>, OtherModule> {
+        let mut found = BTreeMap::new();
+        for (here, there) in &map.linear {
+            self.linear(here, there, &mut found)?;
+        }
+        for (here, there) in &map.tensors {
+            let tensor = self.read(there, self.shape(here)?, here)?;
+            if found.insert(here.clone(), tensor).is_some() {
+                return Err(wrong(here, "is named twice, in a linear map and as it is".into()));
+            }
+        }
+        Ok(found)
+    }
+
+    fn linear(
+        &self,
+        here: &str,
+        there: &str,
+        found: &mut BTreeMap<String, Tensor>,
+    ) -> Result<(), OtherModule> {
+        let [weight, bias] = ["weight", "bias"].map(|part| format!("{here}.{part}"));
+        let shape = self.shape(&weight)?;
+        let (experts, inputs, outputs) = match shape[..] {
+            [inputs, outputs] => (None, inputs, outputs),
+            [experts, inputs, outputs] => (Some(experts), inputs, outputs),
+            _ => {
+                let problem = format!("has shape {shape:?}, which is no linear map");
+                return Err(wrong(&weight, problem));
+            }
+        };
+        // As many blocks as tensors in the file, each for one expert or for all.
+        let (parts, block) = match (experts, there.contains("{}")) {
+            (None, true) => {
+                let problem =
+                    format!("is one linear map, of shape {shape:?}, not one for each {{}}");
+                return Err(wrong(&weight, problem));
+            }
+            (Some(experts), true) => {
+                ((0..experts).map(|e| there.replace("{}", &e.to_string())).collect(), None)
+            }
+            (experts, false) => (vec![there.to_string()], experts),
+        };
+        let names = |part: &str| parts.iter().map(|name| format!("{name}.{part}")).collect();
+        let (weights, biases): (Vec<String>, Vec<String>) = (names("weight"), names("bias"));
+        let of_block = |dims: &[usize]| {
+            Shape::new(&block.into_iter().chain(dims.iter().copied()).collect::<Vec<_>>())
+        };
+        let mut values = Vec::with_capacity(shape.size());
+        for name in &weights {
+            let tensor = self.read(name, of_block(&[outputs, inputs]), &weight)?;
+            transpose_into(&mut values, tensor.as_slice(), outputs, inputs);
+        }
+        found.insert(weight, Tensor::new(shape, values));
+        let has_bias = biases.iter().any(|name| self.stored.tensor(name).is_ok());
+        let Some(&shape) = self.shapes.get(&bias) else {
+            return match has_bias {
+                false => Ok(()),
+                true => Err(wrong(&bias, "is not part of the model, and the file has one".into())),
+            };
+        };
+        let mut values = Vec::with_capacity(shape.size());
+        if has_bias {
+            for name in &biases {
+                let tensor = self.read(name, of_block(&[outputs]), &bias)?;
+                values.extend_from_slice(tensor.as_slice());
+            }
+        } else {
+            values.resize(shape.size(), 0.0);
+        }
+        found.insert(bias, Tensor::new(shape, values));
+        Ok(())
+    }
+
+    /// The shape of a tensor of the module.
+    fn shape(&self, name: &str) -> Result<Shape, OtherModule> {
+        self.shapes.get(name).copied().ok_or_else(|| {
+            let nearest = did_you_mean(name, self.shapes.keys().map(String::as_str));
+            wrong(name, format!("is not part of the model{nearest}"))
+        })
+    }
+
+    /// A tensor of the file, which must have this shape to become `target`.
+    fn read(&self, name: &str, shape: Shape, target: &str) -> Result<Tensor, OtherModule> {
+        let wrong = |problem: String| wrong(name, format!("{problem} (for \"{target}\")"));
+        let view = self.stored.tensor(name).map_err(|_| {
+            let nearest = did_you_mean(name, self.stored.names().into_iter());
+            wrong(format!("is missing{nearest}"))
+        })?;
+        if *view.shape() != shape[..] {
+            let problem = format!("has shape {:?}, {shape:?} is needed", view.shape());
+            return Err(wrong(problem));
+        }
+        read_tensor(&view).map_err(wrong)
+    }
+}
+
+fn wrong(name: &str, problem: String) -> OtherModule {
+    OtherModule { name: name.into(), problem }
+}
+
+fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
+    nearest_name(name, known).map_or(String::new(), |near| format!(", did you mean \"{near}\"?"))
+}
+
+/// Adds the transpose of each matrix of a stack `[_, rows, cols]`.
+fn transpose_into(out: &mut Vec<Real>, stack: &[Real], rows: usize, cols: usize) {
+    for matrix in stack.chunks_exact((rows * cols).max(1)) {
+        for col in 0..cols {
+            out.extend((0..rows).map(|row| matrix[row * cols + col]));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use moe_core::ops::affine;
+use moe_core::rand_chacha::ChaCha8Rng;
+use moe_core::random::{chacha, glorot_uniform, uniform};
+use moe_core::tape::Var;
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+
+use crate::gate::row_sparse_linear::row_sparse_linear;
+use crate::registry::registry::GateSpec;
+
+/// The affine map from a row to its gate logits that most routers begin with.
+#[derive(Debug)]
+pub struct GateLinear {
+    /// `[D, N]`
+    weight: Parameter,
+    /// `[N]`; some gates have none.
+    bias: Option<Parameter>,
+    temperature: Real,
+}
+
+impl GateLinear {
+    /// Glorot-uniform weights and zero biases.
+    pub fn new(spec: &GateSpec) -> Self {
+        let (inputs, experts) = (spec.inputs, spec.experts);
+        Self::with_weight(glorot_uniform([inputs, experts], inputs, experts, &mut rng(spec)))
+    }
+
+    /// Weights from U(±1/√D), PyTorch's law for linear layers, and zero biases.
+    pub fn torch(spec: &GateSpec) -> Self {
+        let bound = 1.0 / (spec.inputs as f64).sqrt();
+        Self::with_weight(uniform([spec.inputs, spec.experts], bound, &mut rng(spec)))
+    }
+
+    fn with_weight(weight: Tensor) -> Self {
+        let bias = Some(Parameter::new(Tensor::zeros([weight.cols()])));
+        GateLinear { weight: Parameter::new(weight), bias, temperature: 1.0 }
+    }
+
+    /// The same gate with its logits divided by `temperature` from now on.
+    pub fn with_temperature(self, temperature: Real) -> Self {
+        GateLinear { temperature, ..self }
+    }
+
+    /// Weights, and biases too, from U(-`bound`, `bound`); `outputs` takes the place of N.
+    ///
+    /// # Panics
+    /// If `bound` is not positive and finite.
+    pub fn uniform(inputs: usize, outputs: usize, bound: f64, rng: &mut ChaCha8Rng) -> Self {
+        GateLinear {
+            weight: Parameter::new(uniform([inputs, outputs], bound, rng)),
+            bias: Some(Parameter::new(uniform([outputs], bound, rng))),
+            temperature: 1.0,
+        }
+    }
+
+    /// The same without a bias.
+    pub fn without_bias(self) -> Self {
+        GateLinear { bias: None, ..self }
+    }
+
+    /// N.
+    pub fn num_experts(&self) -> usize {
+        self.weight.value().cols()
+    }
+
+    /// (x W + b) / temperature.
+    ///
+    /// # Shapes
+    /// `[B, D]` → `[B, N]`
+    pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let tape = x.tape();
+        let weight = tape.parameter(&self.weight);
+        let logits = match &self.bias {
+            Some(bias) => x.linear(weight, tape.parameter(bias)),
+            None => x.matmul(weight),
+        };
+        if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
+    }
+
+    /// The numbers of [`GateLinear::logits`] without a tape, into memory that is used again.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`; `out` becomes `[B, N]`
+    ///
+    /// # Panics
+    /// If the shapes do not fit.
+    pub fn logits_into(&self, x: &Tensor, out: &mut Vec<Real>) {
+        let weight = self.weight.value();
+        out.resize(x.rows() * weight.cols(), 0.0);
+        affine(x, weight, self.bias.as_ref().map(Parameter::value), out);
+        if self.temperature != 1.0 {
+            let factor = 1.0 / self.temperature;
+            out.iter_mut().for_each(|logit| *logit *= factor);
+        }
+    }
+
+    /// [`GateLinear::logits`] of a gate that gives most rows no gradient: the backward pass costs what the others cost.
+    pub(crate) fn row_sparse_logits<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let tape = x.tape();
+        let bias = self.bias.as_ref().map(|bias| tape.parameter(bias));
+        row_sparse_linear(x, tape.parameter(&self.weight), bias)
+    }
+
+    /// Reports `weight` and, if there is one, `bias`.
+    pub fn visit(&self, f: &mut Visit<'_>) {
+        f("weight", StateRef::Parameter(&self.weight));
+        if let Some(bias) = &self.bias {
+            f("bias", StateRef::Parameter(bias));
+        }
+    }
+
+    /// [`GateLinear::visit`], writable.
+    pub fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("weight", StateMut::Parameter(&mut self.weight));
+        if let Some(bias) = &mut self.bias {
+            f("bias", StateMut::Parameter(bias));
+        }
+    }
+}
+
+/// Draws for the initial weights of a gate.
+fn rng(spec: &GateSpec) -> ChaCha8Rng {
+    chacha(spec.seed, "init.gate", spec.gate as u64)
+}

@@ -1,0 +1,9 @@
+//! What routers are built from: gate logits, normalised rows, smooth steps, selection of experts, random draws.
+
+pub(crate) mod draws;
+pub(crate) mod gate_linear;
+pub(crate) mod part_losses;
+pub(crate) mod row_sparse_linear;
+pub(crate) mod select;
+pub(crate) mod smooth_step;
+pub(crate) mod unit_rows;

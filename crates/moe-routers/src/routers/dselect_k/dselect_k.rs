@@ -1,0 +1,320 @@
+use moe_core::kernel::{for_row_blocks, sum_axis};
+use moe_core::ops::softmax;
+use moe_core::random::{chacha, uniform};
+use moe_core::tape::{Backward, InputGradients, Operator, Var};
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
+
+use crate::gate::gate_linear::GateLinear;
+use crate::gate::part_losses::{EntropyForm, entropy, reachability};
+use crate::gate::smooth_step::SmoothStep;
+use crate::parts::infer_sum;
+use crate::parts::{Parts, PartsBuf};
+use crate::registry::parameters::ParameterSpec;
+use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
+use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::routers::dselect_k::binary_codes::BinaryCodes;
+use crate::routing::Routing;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+
+/// What a DSelect-k gate can be told.
+#[derive(Clone, Copy, Debug)]
+pub struct DSelectKOptions {
+    /// γ: the width over which a bit of a code is soft.
+    pub gamma: Real,
+    /// Coefficient of the entropy of the selectors, which drives their bits to decide.
+    pub entropy: Real,
+    /// Coefficient ζ of the term that keeps selectors away from codes without an expert.
+    pub reachability: Real,
+    /// One selection for all rows, learnt by itself, instead of one computed from each row.
+    pub is_static: bool,
+}
+
+impl Default for DSelectKOptions {
+    /// γ = 1, an entropy coefficient of 0.1 and ζ = 1, per row.
+    fn default() -> Self {
+        DSelectKOptions { gamma: 1.0, entropy: 0.1, reachability: 1.0, is_static: false }
+    }
+}
+
+/// The differentiable gate that selects K experts by their binary codes (Hazimeh and others: DSelect-k, NeurIPS 2021),
+/// with the terms of the code that COMET was compared with.
+///
+/// Each of K selectors gives expert j the product over the bits of j of the bit's smooth-step; a softmax weighs the
+/// selectors. A saturated selector has one expert left, so a row goes to any number of experts, at most N, and once
+/// all selectors are saturated to at most K.
+///
+/// Where N is not a power of two some codes belong to no expert. Weight on them is lost, as published: the weights of a
+/// row sum to one or less, and a row may even have no expert. A term of the loss in training keeps selectors away.
+#[derive(Debug)]
+pub struct DSelectK {
+    gate: Gate,
+    codes: BinaryCodes,
+    options: DSelectKOptions,
+}
+
+#[derive(Debug)]
+enum Gate {
+    /// Logits of the bits `[D, K bits]` and of the selectors `[D, K]` from each row.
+    PerRow { code: GateLinear, selector: GateLinear },
+    /// The same for all rows: `[1, K bits]` and `[1, K]`.
+    Static { code: Parameter, selector: Parameter },
+}
+
+impl DSelectK {
+    /// A gate with fresh weights: codes from U(±γ/100), so that they start undecided, selectors from U(±0.05).
+    ///
+    /// # Panics
+    /// If there is no selector or expert, γ is not positive and finite, or a coefficient is negative.
+    pub fn new(spec: &GateSpec, options: DSelectKOptions) -> Self {
+        let GateSpec { inputs, experts, k, .. } = *spec;
+        assert!(k > 0 && experts > 0, "{k} selectors over {experts} experts");
+        let DSelectKOptions { gamma, entropy, reachability, is_static } = options;
+        assert!(
+            entropy >= 0.0 && reachability >= 0.0,
+            "entropy coefficient {entropy}, reachability coefficient {reachability}"
+        );
+        let codes = BinaryCodes { selectors: k, experts, step: SmoothStep::new(gamma) };
+        let mut code_rng = chacha(spec.seed, "init.dselect-k.code", spec.gate as u64);
+        let mut selector_rng = chacha(spec.seed, "init.dselect-k.selector", spec.gate as u64);
+        let (bits, bound) = (k * codes.bits(), f64::from(gamma) / 100.0);
+        let gate = if is_static {
+            Gate::Static {
+                code: Parameter::new(uniform([1, bits], bound, &mut code_rng)),
+                selector: Parameter::new(uniform([1, k], 0.05, &mut selector_rng)),
+            }
+        } else {
+            Gate::PerRow {
+                code: GateLinear::uniform(inputs, bits, bound, &mut code_rng),
+                selector: GateLinear::uniform(inputs, k, 0.05, &mut selector_rng),
+            }
+        };
+        DSelectK { gate, codes, options }
+    }
+
+    /// The weights that each selector gives, and the terms of the loss in training. These take a static selection for
+    /// a batch of one row.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`; the parts are `[B, K, N]`.
+    pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
+        let tape = x.tape();
+        let (code, selector) = match &self.gate {
+            Gate::PerRow { code, selector } => (code.row_sparse_logits(x), selector.logits(x)),
+            Gate::Static { code, selector } => (tape.parameter(code), tape.parameter(selector)),
+        };
+        let selected = self.codes.weights(code);
+        let mut weights = tape.apply(ScaleParts, &[selector.softmax(), selected]);
+        if self.options.is_static {
+            weights = tape.apply(RepeatRow(x.shape()[0]), &[weights]);
+        }
+        let mut aux_losses = Vec::new();
+        if cx.pass.is_training() && self.options.entropy > 0.0 {
+            aux_losses.push(entropy(selected, EntropyForm::Shifted, self.options.entropy));
+        }
+        let loses_weight = !self.num_experts().is_power_of_two();
+        if cx.pass.is_training() && self.options.reachability > 0.0 && loses_weight {
+            aux_losses.push(reachability(selected, self.options.reachability));
+        }
+        Parts { weights, aux_losses, renormalise: false }
+    }
+
+    pub(crate) fn entry() -> RouterEntry {
+        let defaults = DSelectKOptions::default();
+        let coefficient = |name, default: Real, doc| {
+            ParameterSpec::real(name, f64::from(default), 0.0..=1e6, doc)
+        };
+        let info = RouterInfo::new(
+            "dselect-k",
+            "K selectors that learn the binary codes of experts",
+            "Hazimeh and others: DSelect-k, differentiable selection in the mixture of experts with applications \
+             to multi-task learning, NeurIPS 2021",
+        )
+        .uses_k()
+        .with(ParameterSpec::real(
+            "gamma",
+            f64::from(defaults.gamma),
+            1e-6..=1e6,
+            "width over which a bit of a code is soft",
+        ))
+        .with(coefficient(
+            "entropy",
+            defaults.entropy,
+            "coefficient of the entropy of the selectors",
+        ))
+        .with(coefficient(
+            "reachability",
+            defaults.reachability,
+            "coefficient of the term against codes without an expert, where N is not a power of two",
+        ))
+        .with(ParameterSpec::bool("static", false, "one learnt selection for all rows"));
+        RouterEntry::per_gate(info, |spec, parameters| {
+            let options = DSelectKOptions {
+                gamma: parameters.real("gamma") as Real,
+                entropy: parameters.real("entropy") as Real,
+                reachability: parameters.real("reachability") as Real,
+                is_static: parameters.bool("static"),
+            };
+            Box::new(DSelectK::new(spec, options))
+        })
+    }
+}
+
+impl Router for DSelectK {
+    fn num_experts(&self) -> usize {
+        self.codes.experts
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        self.parts(cx, x).into_routing()
+    }
+
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
+        Some(self.parts(cx, x))
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        infer_sum(self, x, keys, out, scratch);
+    }
+
+    fn infer_parts(
+        &self,
+        x: &Tensor,
+        _: &[u64],
+        out: &mut PartsBuf,
+        scratch: &mut Scratch,
+    ) -> bool {
+        let BinaryCodes { selectors, experts, .. } = self.codes;
+        let Scratch { logits: factors, hidden: code_logits, line: prefixes, .. } = scratch;
+        // A static selection is computed once.
+        let rows = match &self.gate {
+            Gate::PerRow { code, selector } => {
+                code.logits_into(x, code_logits);
+                selector.logits_into(x, factors);
+                x.rows()
+            }
+            Gate::Static { code, selector } => {
+                copy_of(code, code_logits);
+                copy_of(selector, factors);
+                x.rows().min(1)
+            }
+        };
+        softmax(factors, selectors);
+        prefixes.resize(self.codes.prefixes(), 0.0);
+        let (bits, cols) = (selectors * self.codes.bits(), selectors * experts);
+        let weights = out.resize(x.rows(), selectors, experts);
+        for (row, weights) in weights.chunks_exact_mut(cols).take(rows).enumerate() {
+            let code_logits = &code_logits[row * bits..(row + 1) * bits];
+            self.codes.weights_of_row(code_logits, prefixes, weights);
+        }
+        scale_parts(&mut weights[..rows * cols], experts, factors);
+        for row in rows..x.rows() {
+            weights.copy_within(..cols, row * cols);
+        }
+        true
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            cardinality: Cardinality::AtMost(self.num_experts()),
+            total_weight: match self.num_experts().is_power_of_two() {
+                true => TotalWeight::One,
+                false => TotalWeight::AtMostOne,
+            },
+            ..Properties::default()
+        }
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        match &self.gate {
+            Gate::PerRow { code, selector } => {
+                named("code", f, |f| code.visit(f));
+                named("selector", f, |f| selector.visit(f));
+            }
+            Gate::Static { code, selector } => {
+                f("code", StateRef::Parameter(code));
+                f("selector", StateRef::Parameter(selector));
+            }
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        match &mut self.gate {
+            Gate::PerRow { code, selector } => {
+                named_mut("code", f, |f| code.visit_mut(f));
+                named_mut("selector", f, |f| selector.visit_mut(f));
+            }
+            Gate::Static { code, selector } => {
+                f("code", StateMut::Parameter(code));
+                f("selector", StateMut::Parameter(selector));
+            }
+        }
+    }
+}
+
+/// Takes each part, of so many columns, times its factor.
+fn scale_parts(parts: &mut [Real], cols: usize, factors: &[Real]) {
+    for_row_blocks(parts, cols, |first, block| {
+        for (part, factor) in block.chunks_exact_mut(cols).zip(&factors[first..]) {
+            part.iter_mut().for_each(|w| *w *= factor);
+        }
+    });
+}
+
+/// The numbers of a parameter, into memory that is used again.
+fn copy_of(parameter: &Parameter, out: &mut Vec<Real>) {
+    out.clear();
+    out.extend_from_slice(parameter.value().as_slice());
+}
+
+/// Each part times its factor: `[B, K]`, `[B, K, N]` → `[B, K, N]`.
+struct ScaleParts;
+
+impl Operator for ScaleParts {
+    fn name(&self) -> &'static str {
+        "scale_parts"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let mut out = inputs[1].clone();
+        scale_parts(out.as_mut_slice(), inputs[1].cols(), inputs[0].as_slice());
+        out
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let [factors, parts] = [at.inputs[0], at.inputs[1]];
+        gradients.add(
+            0,
+            Tensor::from_fn(*factors.shape(), |part| {
+                let products = parts.row(part).iter().zip(at.cotangent.row(part));
+                products.map(|(w, d)| w * d).sum()
+            }),
+        );
+        gradients.add(1, ScaleParts.forward(&[factors, &at.cotangent]));
+    }
+}
+
+/// The only row, so many times: `[1, K, N]` → `[B, K, N]`.
+struct RepeatRow(usize);
+
+impl Operator for RepeatRow {
+    fn name(&self) -> &'static str {
+        "repeat_row"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let row = inputs[0];
+        let mut out = Tensor::unspecified([self.0, row.shape()[1], row.shape()[2]]);
+        for copy in out.as_mut_slice().chunks_exact_mut(row.len()) {
+            copy.copy_from_slice(row.as_slice());
+        }
+        out
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let mut sum = Tensor::zeros(*at.inputs[0].shape());
+        let (all, each) = (at.cotangent.len(), sum.len());
+        sum_axis(at.cotangent.as_slice(), all / each, each, sum.as_mut_slice());
+        gradients.add(0, sum);
+    }
+}

@@ -1,0 +1,129 @@
+use moe_core::dispatch::Assignments;
+use moe_core::rand::Rng;
+use moe_core::random::{chacha, permutation};
+use moe_core::tape::Var;
+use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+
+use crate::registry::parameters::ParameterSpec;
+use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
+use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::routing::Routing;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+
+/// How a [`HashRouter`] allots its buckets to experts before training.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashTable {
+    /// Each bucket to an expert drawn by itself: "Hash-r" of COMET's experiments.
+    Random,
+    /// In random order, as many buckets to each expert as to any other, or one more.
+    Balanced,
+}
+
+/// A fixed gate: one expert with weight 1 for every row, by the row's key alone
+/// (Roller and others, Hash layers, 2021; users allotted to experts at random, as in COMET's experiments).
+///
+/// A table gives each of its buckets an expert. It is drawn from the seed of the run, the same for all gates of a
+/// layer, and kept with the model as the buffer `table`. A key beyond the table takes bucket `key mod buckets`, so keys
+/// that are small numbers (users, say) share nothing as long as the table is as long as there are keys. There is
+/// always one expert a row, whatever K is; nothing is learnt, and the rows themselves do not matter.
+#[derive(Debug)]
+pub struct HashRouter {
+    experts: usize,
+    /// `[buckets]`: the number of an expert.
+    table: Tensor,
+}
+
+impl HashRouter {
+    /// A gate with a fresh table.
+    ///
+    /// # Panics
+    /// If there are no experts or no buckets.
+    pub fn new(spec: &GateSpec, kind: HashTable, buckets: usize) -> Self {
+        let experts = spec.experts;
+        assert!(experts > 0 && buckets > 0, "{buckets} buckets for {experts} experts");
+        const PURPOSE: &str = "init.hash";
+        let table = match kind {
+            HashTable::Random => {
+                let mut rng = chacha(spec.seed, PURPOSE, 0);
+                Tensor::from_fn([buckets], |_| rng.random_range(0..experts as u32) as Real)
+            }
+            HashTable::Balanced => {
+                let order = permutation(buckets, spec.seed, PURPOSE, 0);
+                Tensor::from_fn([buckets], |bucket| (order[bucket] as usize % experts) as Real)
+            }
+        };
+        HashRouter { experts, table }
+    }
+
+    pub(crate) fn entry() -> RouterEntry {
+        let info = RouterInfo::new(
+            "hash",
+            "one expert with weight 1, by a fixed table over the rows' keys",
+            "Roller and others: Hash layers for large sparse models, NeurIPS 2021",
+        )
+        .with(ParameterSpec::one_of(
+            "table",
+            "random",
+            &["random", "balanced"],
+            "buckets to experts: each drawn by itself, or as many to each expert",
+        ))
+        .with(ParameterSpec::int(
+            "buckets",
+            16_384,
+            1..=1 << 24,
+            "length of the table; a key beyond it counts modulo this",
+        ));
+        RouterEntry::per_gate(info, |spec, parameters| {
+            let kind = match parameters.text("table") {
+                "random" => HashTable::Random,
+                _ => HashTable::Balanced,
+            };
+            Box::new(HashRouter::new(spec, kind, parameters.int("buckets") as usize))
+        })
+    }
+
+    /// The expert of a key. An entry of the table that names no expert counts as the last one.
+    pub fn expert_of(&self, key: u64) -> u32 {
+        let table = self.table.as_slice();
+        let entry = table[(key % table.len() as u64) as usize];
+        (entry as u32).min(self.experts as u32 - 1)
+    }
+}
+
+impl Router for HashRouter {
+    fn num_experts(&self) -> usize {
+        self.experts
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        let (rows, keys) = (x.shape()[0], cx.pass.keys);
+        assert_eq!(keys.len(), rows, "hash: one key per row");
+        let mut experts = Buffer::unspecified(rows);
+        experts.iter_mut().zip(keys).for_each(|(expert, &key)| *expert = self.expert_of(key));
+        let assignments = Assignments::fixed_from_buffer(self.experts, 1, experts);
+        Routing::new(assignments, x.tape().constant(Tensor::full([rows], 1.0)))
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, _: &mut Scratch) {
+        assert_eq!(keys.len(), x.rows(), "hash: one key per row");
+        out.clear(self.experts);
+        keys.iter().for_each(|&key| out.push_row([(self.expert_of(key), 1.0)]));
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            cardinality: Cardinality::Exactly(1),
+            total_weight: TotalWeight::One,
+            ..Properties::default()
+        }
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        f("table", StateRef::Buffer(&self.table));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f("table", StateMut::Buffer(&mut self.table));
+    }
+}

@@ -1,0 +1,148 @@
+use moe_core::random::{chacha, glorot_uniform};
+use moe_core::tape::Var;
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+
+use crate::aux_loss::AuxOptions;
+use crate::aux_loss::{importance_of_weights, load_with_noise};
+use crate::gate::gate_linear::GateLinear;
+use crate::gate::select::largest_softmax;
+use crate::registry::parameters::ParameterSpec;
+use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
+use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::routers::top_k::chosen_softmax;
+use crate::routing::Routing;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+
+/// Coefficients of a [`NoisyTopK`]'s losses; 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct NoisyTopKOptions {
+    /// Of [`importance_of_weights`].
+    pub importance: Real,
+    /// Of [`load_with_noise`].
+    pub load: Real,
+    /// Of losses of the logits without noise.
+    pub aux: AuxOptions,
+}
+
+/// The sparse gate with learnt noise: the K largest of `x W + b + n ⊙ softplus(x V)`, weighted by their softmax, with
+/// standard normal n; no noise outside training (Shazeer and others, 2017, eq. 3-5, with the bias of COMET's code).
+///
+/// The noise is a function of the seed, the step, the row's id, the gate and the expert. The gradient flows through the
+/// logits and through the size of the noise. W and V begin Glorot-uniform as in COMET's code; the paper has zeros.
+#[derive(Debug)]
+pub struct NoisyTopK {
+    gate: GateLinear,
+    /// V, `[D, N]`
+    noise_weight: Parameter,
+    k: usize,
+    options: NoisyTopKOptions,
+}
+
+impl NoisyTopK {
+    /// A gate with fresh weights.
+    ///
+    /// # Panics
+    /// If K is not in 1..=N.
+    pub fn new(spec: &GateSpec, options: NoisyTopKOptions) -> Self {
+        let GateSpec { k, experts, inputs, .. } = *spec;
+        assert!((1..=experts).contains(&k), "top-{k} of {experts} experts");
+        let mut rng = chacha(spec.seed, "init.gate.noise", spec.gate as u64);
+        let noise_weight = glorot_uniform([inputs, experts], inputs, experts, &mut rng);
+        NoisyTopK {
+            gate: GateLinear::new(spec),
+            noise_weight: Parameter::new(noise_weight),
+            k,
+            options,
+        }
+    }
+
+    pub(crate) fn entry() -> RouterEntry {
+        let info = RouterInfo::new(
+            "noisy-top-k",
+            "the K largest gate logits after learnt noise, weighted by their softmax",
+            "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-11",
+        )
+        .uses_k()
+        .with(ParameterSpec::real(
+            "importance",
+            0.0,
+            0.0..=1e6,
+            "coefficient of the squared variation of the experts' total weight",
+        ))
+        .with(ParameterSpec::real(
+            "load",
+            0.0,
+            0.0..=1e6,
+            "coefficient of the squared variation of the experts' expected number of rows",
+        ));
+        let others = ["load-balance", "trimmed-lasso", "router-z", "entropy"];
+        RouterEntry::per_gate(AuxOptions::declare(info, &others), |spec, parameters| {
+            let options = NoisyTopKOptions {
+                importance: parameters.real("importance") as Real,
+                load: parameters.real("load") as Real,
+                aux: AuxOptions { importance: 0.0, ..AuxOptions::read(parameters) },
+            };
+            Box::new(NoisyTopK::new(spec, options))
+        })
+    }
+
+    /// The routing of training, for this noise.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, `noise` `[B, N]`
+    pub fn route_with_noise<'t>(&self, x: Var<'t>, noise: Tensor) -> Routing<'t> {
+        let (tape, options) = (x.tape(), &self.options);
+        let logits = self.gate.logits(x);
+        let noise_std = x.matmul(tape.parameter(&self.noise_weight)).softplus();
+        let noisy = logits + tape.constant(noise) * noise_std;
+        let mut routing = chosen_softmax(noisy, self.k);
+        if options.importance > 0.0 {
+            let (weights, assignments) = (routing.weights, &routing.assignments);
+            let loss = importance_of_weights(weights, assignments, options.importance);
+            routing = routing.with_aux_loss(loss);
+        }
+        if options.load > 0.0 {
+            let loss = load_with_noise(logits, noisy, noise_std, self.k, options.load);
+            routing = routing.with_aux_loss(loss);
+        }
+        options.aux.add(routing, logits, None, self.k)
+    }
+}
+
+impl Router for NoisyTopK {
+    fn num_experts(&self) -> usize {
+        self.gate.num_experts()
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        if !cx.pass.is_training() {
+            return chosen_softmax(self.gate.logits(x), self.k);
+        }
+        let shape = [x.shape()[0], self.num_experts()];
+        self.route_with_noise(x, cx.standard_normals("noise", shape))
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            cardinality: Cardinality::Exactly(self.k),
+            total_weight: TotalWeight::One,
+            ..Properties::default()
+        }
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gate.visit(f);
+        f("noise", StateRef::Parameter(&self.noise_weight));
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gate.visit_mut(f);
+        f("noise", StateMut::Parameter(&mut self.noise_weight));
+    }
+}

@@ -1,0 +1,137 @@
+use moe_core::tape::Var;
+use moe_core::{Real, Tensor, Visit, VisitMut};
+
+use crate::aux_loss::AuxOptions;
+use crate::gate::gate_linear::GateLinear;
+use crate::gate::select::largest_of_softmax;
+use crate::gate::select::top_k_assignments;
+use crate::registry::parameters::{ParameterSpec, Value};
+use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
+use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::routing::Routing;
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+
+/// Settings of a [`Switch`] gate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SwitchOptions {
+    /// In training the gate sees each element of its input times a number from U(1 - jitter, 1 + jitter).
+    pub jitter: Real,
+    /// Auxiliary losses, of which the load-balancing loss is that of the Switch Transformer.
+    pub aux: AuxOptions,
+}
+
+/// As published: jitter and load-balancing loss with 0.01 each.
+impl Default for SwitchOptions {
+    fn default() -> Self {
+        let aux = AuxOptions { load_balance: 0.01, ..AuxOptions::default() };
+        SwitchOptions { jitter: 0.01, aux }
+    }
+}
+
+/// The gate of the Switch Transformer: the likeliest expert of `softmax(x W)`, weighted by its probability
+/// (Fedus, Zoph and Shazeer, Switch Transformers, JMLR 2022, eq. 1-2 and 4-6).
+///
+/// There is always one expert a row, whatever K is. The probability as weight is what gives the gate a gradient from the
+/// task. The experts see the input without jitter, which is a function of the seed, the step, the row's id, the gate
+/// and the column. W begins Glorot-uniform; the paper has a truncated normal law. The capacity of the paper is
+/// that of [`Capacity`](crate::Capacity).
+#[derive(Debug)]
+pub struct Switch {
+    gate: GateLinear,
+    options: SwitchOptions,
+}
+
+impl Switch {
+    /// A gate with fresh weights.
+    ///
+    /// # Panics
+    /// If there are no experts.
+    pub fn new(spec: &GateSpec, options: SwitchOptions) -> Self {
+        assert!(spec.experts > 0, "switch: no experts");
+        Switch { gate: GateLinear::new(spec).without_bias(), options }
+    }
+
+    pub(crate) fn entry() -> RouterEntry {
+        let info = RouterInfo::new(
+            "switch",
+            "the likeliest expert, weighted by its softmax probability",
+            "Fedus, Zoph, Shazeer: Switch Transformers, JMLR 2022, eq. 1-6",
+        )
+        .with(ParameterSpec::real(
+            "jitter",
+            0.01,
+            0.0..=1.0,
+            "in training the gate's input is multiplied by numbers from U(1 - jitter, 1 + jitter)",
+        ));
+        let info = AuxOptions::declare_all(info).with_default("load-balance", Value::Real(0.01));
+        RouterEntry::per_gate(info, |spec, parameters| {
+            let options = SwitchOptions {
+                jitter: parameters.real("jitter") as Real,
+                aux: AuxOptions::read(parameters),
+            };
+            Box::new(Switch::new(spec, options))
+        })
+    }
+
+    /// The routing of training, for these uniform numbers in [0, 1).
+    ///
+    /// # Shapes
+    /// `x`, `uniforms` `[B, D]`
+    pub fn route_with_jitter<'t>(&self, x: Var<'t>, uniforms: Tensor) -> Routing<'t> {
+        let jitter = self.options.jitter;
+        let factors = uniforms.map(|u| 1.0 + jitter * (2.0 * u - 1.0));
+        self.train(x * x.tape().constant(factors))
+    }
+
+    fn train<'t>(&self, x: Var<'t>) -> Routing<'t> {
+        let logits = self.gate.logits(x);
+        let p = logits.softmax();
+        self.options.aux.add(choose(logits, p), logits, Some(p), 1)
+    }
+}
+
+fn choose<'t>(logits: Var<'t>, p: Var<'t>) -> Routing<'t> {
+    let assignments = top_k_assignments(&logits.value(), 1);
+    let weights = p.gather_assigned(&assignments);
+    Routing::new(assignments, weights)
+}
+
+impl Router for Switch {
+    fn num_experts(&self) -> usize {
+        self.gate.num_experts()
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        if !cx.pass.is_training() {
+            let logits = self.gate.logits(x);
+            return choose(logits, logits.softmax());
+        }
+        if self.options.jitter == 0.0 {
+            return self.train(x);
+        }
+        let shape = x.shape();
+        self.route_with_jitter(x, cx.uniforms("jitter", [shape[0], shape[1]]))
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.gate.logits_into(x, &mut scratch.logits);
+        largest_of_softmax(&mut scratch.logits, self.num_experts(), 1, out);
+    }
+
+    fn properties(&self) -> Properties {
+        Properties {
+            cardinality: Cardinality::Exactly(1),
+            total_weight: TotalWeight::AtMostOne,
+            ..Properties::default()
+        }
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gate.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gate.visit_mut(f);
+    }
+}

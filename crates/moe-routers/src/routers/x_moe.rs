@@ -1,0 +1,306 @@
+use moe_core::dispatch::Assignments;
+use moe_core::kernel::vector_math::{Exp, map};
+use moe_core::kernel::{Mat, gemm};
+use moe_core::ops::softmax;
+use moe_core::random::{chacha, uniform};
+use moe_core::tape::Var;
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
+
+use crate::aux_loss::AuxOptions;
+use crate::aux_loss::load_balance_top1;
+use crate::gate::gate_linear::GateLinear;
+use crate::gate::select::top_k_assignments;
+use crate::gate::select::{largest_of_softmax, largest_softmax};
+use crate::gate::unit_rows::{norm, scale_to_unit, unit_rows};
+use crate::registry::parameters::ParameterSpec;
+use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
+use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::routing::{Observed, Routing};
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+
+/// The logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XMoeLogits {
+    /// `s cos(h, e_j)`, h = x W + b, with a learnt s of at most 100 (Chi and others, 2022, where 1/s is the
+    /// temperature; as in Tutel).
+    Cosine,
+    /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature. After
+    /// each training step the embeddings are scaled to length 1.5, which matters to the size of their steps alone.
+    UnitEmbedding,
+}
+
+/// The experts of an [`XMoe`] gate and their weights, with p the softmax of the logits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combine {
+    /// Every expert, weighted by p.
+    Dense,
+    /// The K largest, weighted by p.
+    TopK,
+    /// The K largest, weighted by p over its sum. With K = 1 the gate gets no gradient from the task.
+    TopKNormalised,
+}
+
+/// Settings of an [`XMoe`] gate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct XMoeOptions {
+    /// Formula of the logits.
+    pub logits: XMoeLogits,
+    /// Experts and weights.
+    pub combine: Combine,
+    /// P, the width that rows are projected to.
+    pub projection: usize,
+    /// What cosines are divided by at first; at least 0.01.
+    pub temperature: Real,
+    /// Coefficient of [`load_balance_top1`]; 0 is none.
+    pub gshard: Real,
+    /// Other losses.
+    pub aux: AuxOptions,
+}
+
+/// Cosine logits in 16 dimensions, the K largest, and the load-balancing loss with 0.01.
+impl Default for XMoeOptions {
+    fn default() -> Self {
+        XMoeOptions {
+            logits: XMoeLogits::Cosine,
+            combine: Combine::TopK,
+            projection: 16,
+            temperature: 0.5,
+            gshard: 0.01,
+            aux: AuxOptions::default(),
+        }
+    }
+}
+
+/// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each expert
+/// (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
+///
+/// W begins as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings begin uniform, of length about 1. The capacity
+/// of torchscale is that of [`Capacity`](crate::Capacity); its option to normalise weights after rows are dropped is
+/// [`Combine::TopK`] with `renormalise`, before it [`Combine::TopKNormalised`].
+#[derive(Debug)]
+pub struct XMoe {
+    /// `[D, P]`
+    projection: GateLinear,
+    /// `[N, P]`
+    embedding: Parameter,
+    /// `[1]`: ln s.
+    log_scale: Option<Parameter>,
+    k: usize,
+    options: XMoeOptions,
+}
+
+/// ln 100 in single precision, as in Tutel.
+const MAX_LOG_SCALE: Real = 4.605_170_2_f32 as Real;
+
+/// Of the embeddings in torchscale.
+const EMBEDDING_LENGTH: Real = 1.5;
+
+impl XMoe {
+    /// A gate with fresh weights.
+    ///
+    /// # Panics
+    /// If K is not in 1..=N, P is 0, or the temperature is below 0.01.
+    pub fn new(spec: &GateSpec, options: XMoeOptions) -> Self {
+        let GateSpec { k, experts, .. } = *spec;
+        let XMoeOptions { projection: width, temperature, .. } = options;
+        assert!((1..=experts).contains(&k), "the {k} largest of {experts} experts");
+        assert!(width > 0 && temperature >= 0.01, "x-moe: P = {width}, temperature {temperature}");
+        let mut rng = chacha(spec.seed, "init.gate.embedding", spec.gate as u64);
+        let embedding = uniform([experts, width], (3.0 / width as f64).sqrt(), &mut rng);
+        let projection = GateLinear::torch(&GateSpec { experts: width, ..*spec });
+        let mut gate =
+            XMoe { projection, embedding: Parameter::new(embedding), log_scale: None, k, options };
+        match options.logits {
+            XMoeLogits::Cosine => {
+                let log_scale = Tensor::full([1], -temperature.ln());
+                gate.log_scale = Some(Parameter::new(log_scale));
+            }
+            XMoeLogits::UnitEmbedding => {
+                gate.projection = gate.projection.without_bias();
+                gate.scale_embedding();
+            }
+        }
+        gate
+    }
+
+    pub(crate) fn entry() -> RouterEntry {
+        let info = RouterInfo::new(
+            "x-moe",
+            "the K largest softmax probabilities of cosines between projected rows and embeddings of experts",
+            "Chi and others: On the representation collapse of sparse mixture of experts, NeurIPS 2022",
+        )
+        .uses_k()
+        .with(ParameterSpec::one_of(
+            "logits",
+            "cosine",
+            &["cosine", "unit-embedding"],
+            "cosines over a learnt temperature, or products of rows with embeddings of length 1",
+        ))
+        .with(ParameterSpec::one_of(
+            "combine",
+            "top-k",
+            &["dense", "top-k", "top-k-normalised"],
+            "weights: all probabilities, the K largest, or those over their sum",
+        ))
+        .with(ParameterSpec::int("projection", 16, 1..=65536, "width that rows are projected to"))
+        .with(ParameterSpec::real(
+            "temperature",
+            0.5,
+            0.01..=1e3,
+            "what cosines are divided by at first",
+        ))
+        .with(ParameterSpec::real(
+            "gshard",
+            0.01,
+            0.0..=1e6,
+            "coefficient of the load-balancing loss of the likeliest experts",
+        ));
+        RouterEntry::per_gate(AuxOptions::declare_all(info), |spec, parameters| {
+            let options = XMoeOptions {
+                logits: match parameters.text("logits") {
+                    "cosine" => XMoeLogits::Cosine,
+                    _ => XMoeLogits::UnitEmbedding,
+                },
+                combine: match parameters.text("combine") {
+                    "dense" => Combine::Dense,
+                    "top-k" => Combine::TopK,
+                    _ => Combine::TopKNormalised,
+                },
+                projection: parameters.int("projection") as usize,
+                temperature: parameters.real("temperature") as Real,
+                gshard: parameters.real("gshard") as Real,
+                aux: AuxOptions::read(parameters),
+            };
+            Box::new(XMoe::new(spec, options))
+        })
+    }
+
+    /// The gate logits.
+    ///
+    /// # Shapes
+    /// `[B, D]` → `[B, N]`
+    pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
+        let tape = x.tape();
+        let h = self.projection.logits(x);
+        let embedding = unit_rows(tape.parameter(&self.embedding));
+        match &self.log_scale {
+            Some(log_scale) => {
+                let scale = tape.parameter(log_scale).clamp(Real::NEG_INFINITY, MAX_LOG_SCALE);
+                unit_rows(h).matmul_with(embedding, false, true) * scale.exp()
+            }
+            None => h.matmul_with(embedding, false, true),
+        }
+    }
+
+    /// [`XMoe::logits`] without a tape, into the scratch's.
+    fn infer_logits(&self, x: &Tensor, scratch: &mut Scratch) {
+        let Scratch { logits, hidden: h, line: embedding, .. } = scratch;
+        self.projection.logits_into(x, h);
+        let (n, width) = (self.num_experts(), self.embedding.value().cols());
+        embedding.clear();
+        embedding.extend_from_slice(self.embedding.value().as_slice());
+        scale_to_unit(embedding, width);
+        if self.log_scale.is_some() {
+            scale_to_unit(h, width);
+        }
+        logits.resize(x.rows() * n, 0.0);
+        let (h, embedding) = (Mat::new(h, x.rows(), width), Mat::new(embedding, n, width));
+        gemm(h, embedding.t(), false, logits);
+        if let Some(log_scale) = &self.log_scale {
+            let mut scale = [log_scale.value().item().clamp(Real::NEG_INFINITY, MAX_LOG_SCALE)];
+            map(Exp, &mut scale);
+            logits.iter_mut().for_each(|logit| *logit *= scale[0]);
+        }
+    }
+
+    /// Gives every embedding the length that it has in torchscale.
+    fn scale_embedding(&mut self) {
+        let embedding = self.embedding.value_mut();
+        let width = embedding.cols();
+        for row in embedding.as_mut_slice().chunks_exact_mut(width) {
+            let norm = norm(row);
+            if norm > 0.0 {
+                row.iter_mut().for_each(|v| *v *= EMBEDDING_LENGTH / norm);
+            }
+        }
+    }
+}
+
+impl Router for XMoe {
+    fn num_experts(&self) -> usize {
+        self.embedding.value().rows()
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        let options = &self.options;
+        let logits = self.logits(x);
+        let p = logits.softmax();
+        let assignments = match options.combine {
+            Combine::Dense => Assignments::dense(p.shape()[0], self.num_experts()),
+            _ => top_k_assignments(&logits.value(), self.k),
+        };
+        let weights = match options.combine {
+            // The softmax over the chosen logits is p over its sum.
+            Combine::TopKNormalised => {
+                logits.gather_assigned(&assignments).csr_softmax(&assignments)
+            }
+            _ => p.gather_assigned(&assignments),
+        };
+        let mut routing = Routing::new(assignments, weights);
+        if cx.pass.is_training() {
+            routing = options.aux.add(routing, logits, Some(p), self.k);
+            if options.gshard > 0.0 {
+                routing = routing.with_aux_loss(load_balance_top1(p, options.gshard));
+            }
+        }
+        routing
+    }
+
+    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        let (options, n) = (&self.options, self.num_experts());
+        self.infer_logits(x, scratch);
+        let logits = &mut scratch.logits;
+        match options.combine {
+            Combine::Dense => out.set_dense(n, |weights| {
+                weights.extend_from_slice(logits);
+                softmax(weights, n);
+            }),
+            Combine::TopK => largest_of_softmax(logits, n, self.k, out),
+            Combine::TopKNormalised => largest_softmax(logits, n, self.k, out),
+        }
+    }
+
+    fn properties(&self) -> Properties {
+        let n = self.num_experts();
+        let experts = if self.options.combine == Combine::Dense { n } else { self.k };
+        let is_whole = experts == n || self.options.combine == Combine::TopKNormalised;
+        Properties {
+            cardinality: Cardinality::Exactly(experts),
+            total_weight: if is_whole { TotalWeight::One } else { TotalWeight::AtMostOne },
+            ..Properties::default()
+        }
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        named("projection", f, |f| self.projection.visit(f));
+        f("embedding", StateRef::Parameter(&self.embedding));
+        if let Some(log_scale) = &self.log_scale {
+            f("log-scale", StateRef::Parameter(log_scale));
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        named_mut("projection", f, |f| self.projection.visit_mut(f));
+        f("embedding", StateMut::Parameter(&mut self.embedding));
+        if let Some(log_scale) = &mut self.log_scale {
+            f("log-scale", StateMut::Parameter(log_scale));
+        }
+    }
+
+    fn after_step(&mut self, _observed: &Observed) {
+        if self.options.logits == XMoeLogits::UnitEmbedding && !self.embedding.is_frozen() {
+            self.scale_embedding();
+        }
+    }
+}

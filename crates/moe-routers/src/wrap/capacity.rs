@@ -1,0 +1,338 @@
+//! A limit to the number of rows of an expert.
+
+use moe_core::dispatch::Assignments;
+use moe_core::tape::{Backward, InputGradients, Operator, Var};
+use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
+
+use crate::gate_set::{GateSet, TrainingLength};
+use crate::registry::parameters::{ParameterSpec, Parameters};
+use crate::registry::registry::RouterInfo;
+use crate::router::{Cardinality, Properties, TotalWeight};
+use crate::routers::comet::tree_walk::TreeWalk;
+use crate::routing::{Observed, Routing};
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+use crate::wrap::serve::Offers;
+use crate::wrap::serve::ServeOrder;
+
+/// How many rows an expert takes, and which.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CapacityOptions {
+    /// In training, as a multiple of what each expert would have if all had as many; 0 is no limit.
+    /// See [`expert_capacity`].
+    pub factor: f64,
+    /// The same outside training. With 0, a row is then routed by itself.
+    pub inference_factor: f64,
+    /// Who is served first.
+    pub order: ServeOrder,
+    /// Whether the weights that a row is left with are divided by their sum.
+    pub renormalise: bool,
+}
+
+/// No limit.
+impl Default for CapacityOptions {
+    fn default() -> Self {
+        let order = ServeOrder::Position;
+        CapacityOptions { factor: 0.0, inference_factor: 0.0, order, renormalise: false }
+    }
+}
+
+impl CapacityOptions {
+    /// Adds these parameters to what is known of a router: `capacity-factor`, `inference-capacity-factor`, `drop` and
+    /// `renormalise`.
+    pub fn declare(info: RouterInfo) -> RouterInfo {
+        let factors = 0.0..=1e6;
+        info.with(ParameterSpec::real(
+            "capacity-factor",
+            0.0,
+            factors.clone(),
+            "most rows of an expert in training, as a multiple of a balanced load; 0: no limit",
+        ))
+        .with(ParameterSpec::real(
+            "inference-capacity-factor",
+            0.0,
+            factors,
+            "most rows of an expert in use, as a multiple of a balanced load; 0: no limit",
+        ))
+        .with(ParameterSpec::one_of(
+            "drop",
+            "position",
+            &["position", "priority"],
+            "rows beyond the capacity: the last of the batch, or those with the smallest largest weight",
+        ))
+        .with(ParameterSpec::bool(
+            "renormalise",
+            false,
+            "with a capacity, a row's weights are divided by their sum over the experts that took it",
+        ))
+    }
+
+    /// The values of the parameters of [`CapacityOptions::declare`].
+    pub fn read(parameters: &Parameters) -> Self {
+        CapacityOptions {
+            factor: parameters.real("capacity-factor"),
+            inference_factor: parameters.real("inference-capacity-factor"),
+            order: match parameters.text("drop") {
+                "position" => ServeOrder::Position,
+                _ => ServeOrder::Priority,
+            },
+            renormalise: parameters.bool("renormalise"),
+        }
+    }
+
+    /// The gates with these limits; the gates themselves where there are none.
+    pub fn limit(self, gates: Box<dyn GateSet>) -> Box<dyn GateSet> {
+        match self.factor > 0.0 || self.inference_factor > 0.0 {
+            true => Box::new(Capacity { gates, options: self }),
+            false => gates,
+        }
+    }
+}
+
+/// C = ⌈factor · pairs / N⌉, but at least 1: the rows that each of N experts takes of a batch. With K experts for each
+/// of B rows there are B K pairs.
+pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
+    ((factor * pairs as f64 / experts as f64).ceil() as usize).max(1)
+}
+
+/// Gates whose experts take no more rows of a batch than their capacity. Each gate is limited by itself.
+///
+/// Experts are filled with the first choices of all rows, then with all second choices, and so on (Lepikhin and others,
+/// GShard, 2021, algorithm 1; Riquelme and others, V-MoE, 2021, algorithm 1). The first choice of a row is the expert
+/// with the largest weight; of equal weights, the expert with the smaller number. A pair for which its expert has no
+/// room is no longer in the routing: its expert is not computed for that row, and a row may be left without
+/// experts, so that the mixture is 0 for it. The share of pairs left out is reported as `dropped`.
+///
+/// Auxiliary losses are those of the routing before the limit, as in both papers; [`Observed`] is that of what is left.
+/// What a row keeps depends on the other rows of its batch. Outside training there is no limit unless
+/// [`CapacityOptions::inference_factor`] sets one; the papers keep one.
+pub struct Capacity {
+    gates: Box<dyn GateSet>,
+    options: CapacityOptions,
+}
+
+impl Capacity {
+    /// The gates and their limits.
+    pub fn new(gates: Box<dyn GateSet>, options: CapacityOptions) -> Self {
+        Capacity { gates, options }
+    }
+}
+
+impl GateSet for Capacity {
+    fn num_gates(&self) -> usize {
+        self.gates.num_gates()
+    }
+
+    fn num_experts(&self) -> usize {
+        self.gates.num_experts()
+    }
+
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+        let CapacityOptions { factor, inference_factor, order, renormalise } = self.options;
+        let factor = if pass.is_training() { factor } else { inference_factor };
+        let mut routings = self.gates.route(pass, x);
+        if factor > 0.0 {
+            let limit = |routing: Routing<'t>| {
+                let capacity =
+                    expert_capacity(factor, routing.assignments.pairs(), self.num_experts());
+                limit_rows(routing, capacity, order, renormalise)
+            };
+            routings = routings.into_iter().map(limit).collect();
+        }
+        routings
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
+        self.gates.infer(x, keys, out, scratch);
+        if inference_factor > 0.0 {
+            for out in out {
+                let capacity =
+                    expert_capacity(inference_factor, out.experts().len(), self.num_experts());
+                limit_buf(out, capacity, order, renormalise, &mut scratch.order);
+            }
+        }
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        self.gates.walk_trees(x)
+    }
+
+    fn properties(&self) -> Vec<Properties> {
+        let limited = |properties: Properties| Properties {
+            row_wise: false,
+            cardinality: match properties.cardinality {
+                Cardinality::Exactly(k) => Cardinality::AtMost(k),
+                other => other,
+            },
+            total_weight: match properties.total_weight {
+                TotalWeight::One => TotalWeight::AtMostOne,
+                other => other,
+            },
+            ..properties
+        };
+        self.gates.properties().into_iter().map(limited).collect()
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gates.visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gates.visit_mut(f);
+    }
+
+    fn begin_training(&mut self, length: TrainingLength) {
+        self.gates.begin_training(length);
+    }
+
+    fn after_step(&mut self, observed: &[Observed]) {
+        self.gates.after_step(observed);
+    }
+}
+
+impl std::fmt::Debug for Capacity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} gates with {:?}", self.num_gates(), self.options)
+    }
+}
+
+/// The routing without the pairs for which their expert, with `capacity` rows, has no room; see [`Capacity`]. A row
+/// whose weights add up to less than 1e-30 is not renormalised.
+pub fn limit_rows<'t>(
+    routing: Routing<'t>,
+    capacity: usize,
+    order: ServeOrder,
+    renormalise: bool,
+) -> Routing<'t> {
+    let all = routing.assignments.pairs();
+    let pairs = served(&routing.assignments, &routing.weights.value(), capacity, order);
+    let dropped = (all - pairs.len()) as f64 / all.max(1) as f64;
+    let mut routing = routing;
+    if dropped > 0.0 || renormalise {
+        let assignments = kept(&routing.assignments, &pairs);
+        let kept = KeptWeights { pairs, assignments: assignments.clone(), renormalise };
+        routing.weights = routing.weights.tape().apply(kept, &[routing.weights]);
+        routing.observed.load = assignments.load();
+        routing.assignments = assignments;
+    }
+    routing.with_telemetry("dropped", dropped)
+}
+
+/// [`limit_rows`] in place, without a tape; `memory` grows to what it needs.
+fn limit_buf(
+    out: &mut RoutingBuf,
+    capacity: usize,
+    order: ServeOrder,
+    renormalise: bool,
+    memory: &mut Vec<u32>,
+) {
+    let offers = Offers {
+        offsets: out.offsets(),
+        experts: out.experts(),
+        weights: out.weights(),
+        num_experts: out.num_experts(),
+    };
+    let all = out.experts().len();
+    memory.resize(all + offers.memory(), 0);
+    let (pairs, memory) = memory.split_at_mut(all);
+    let count = offers.serve(capacity, order, memory, pairs);
+    out.keep(&pairs[..count]);
+    if renormalise {
+        out.for_rows(|_, _, weights| divide_by_sum(weights));
+    }
+}
+
+/// The pairs for which their expert has room, ascending.
+fn served(
+    assignments: &Assignments,
+    weights: &Tensor,
+    capacity: usize,
+    order: ServeOrder,
+) -> Buffer<u32> {
+    let offers = Offers {
+        offsets: assignments.offsets(),
+        experts: assignments.experts(),
+        weights: weights.as_slice(),
+        num_experts: assignments.num_experts(),
+    };
+    let mut memory = Buffer::unspecified(offers.memory());
+    let mut pairs = Buffer::unspecified(assignments.pairs());
+    let count = offers.serve(capacity, order, &mut memory, &mut pairs);
+    pairs.truncate(count);
+    pairs
+}
+
+/// The assignments with these pairs alone.
+fn kept(assignments: &Assignments, pairs: &[u32]) -> Assignments {
+    let mut experts = Buffer::unspecified(pairs.len());
+    for (expert, &pair) in experts.iter_mut().zip(pairs) {
+        *expert = assignments.experts()[pair as usize];
+    }
+    let mut offsets = Buffer::filled(assignments.rows() + 1, 0);
+    let mut count = 0;
+    for row in 0..assignments.rows() {
+        let end = assignments.pairs_of(row).end;
+        count += pairs[count..].iter().take_while(|&&pair| (pair as usize) < end).count();
+        offsets[row + 1] = count as u32;
+    }
+    let kept = Assignments::from_buffers(assignments.num_experts(), offsets, experts);
+    kept.expect("pairs of assignments are in order")
+}
+
+/// The weights of some pairs; if asked, divided by their sum in each row.
+struct KeptWeights {
+    /// Ascending.
+    pairs: Buffer<u32>,
+    /// Of these pairs.
+    assignments: Assignments,
+    renormalise: bool,
+}
+
+/// Weights that add up to less are not renormalised.
+const SMALLEST_SUM: Real = 1e-30;
+
+/// Divides the weights of a row by their sum.
+fn divide_by_sum(weights: &mut [Real]) {
+    let sum: Real = weights.iter().sum();
+    if sum >= SMALLEST_SUM {
+        weights.iter_mut().for_each(|w| *w /= sum);
+    }
+}
+
+impl Operator for KeptWeights {
+    fn name(&self) -> &'static str {
+        "kept_weights"
+    }
+
+    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
+        let all = inputs[0].as_slice();
+        let mut weights = Tensor::from_fn([self.pairs.len()], |i| all[self.pairs[i] as usize]);
+        if self.renormalise {
+            let values = weights.as_mut_slice();
+            for row in 0..self.assignments.rows() {
+                divide_by_sum(&mut values[self.assignments.pairs_of(row)]);
+            }
+        }
+        weights
+    }
+
+    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
+        let (all, cotangent) = (at.inputs[0].as_slice(), at.cotangent.as_slice());
+        let mut dx = Tensor::zeros(*at.inputs[0].shape());
+        let values = dx.as_mut_slice();
+        for row in 0..self.assignments.rows() {
+            let kept = || self.assignments.pairs_of(row);
+            let sum: Real = kept().map(|i| all[self.pairs[i] as usize]).sum();
+            let (mut mean, mut scale) = (0.0, 1.0);
+            if self.renormalise && sum >= SMALLEST_SUM {
+                mean = kept().map(|i| at.output.as_slice()[i] * cotangent[i]).sum();
+                scale = 1.0 / sum;
+            }
+            for i in kept() {
+                values[self.pairs[i] as usize] = (cotangent[i] - mean) * scale;
+            }
+        }
+        gradients.add(0, dx);
+    }
+}

@@ -1,0 +1,6 @@
+//! Wrappers around any router or gate set: a capacity per expert, and permuted expert indices.
+
+pub(crate) mod capacity;
+pub(crate) mod relabelled;
+pub(crate) mod relabelling;
+pub(crate) mod serve;

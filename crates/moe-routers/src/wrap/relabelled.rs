@@ -1,0 +1,94 @@
+use moe_core::tape::Var;
+use moe_core::{Pass, Tensor, Visit, VisitMut};
+
+use crate::gate_set::{GateSet, TrainingLength};
+use crate::router::Properties;
+use crate::routers::comet::tree_walk::TreeWalk;
+use crate::routing::{Observed, Routing};
+use crate::routing_buf::RoutingBuf;
+use crate::scratch::Scratch;
+use crate::wrap::relabelling::{Relabelling, Share};
+
+/// Gates whose experts have other numbers, as a search for a permutation leaves them. Weights are exactly those of the
+/// gates.
+pub struct Relabelled {
+    gates: Box<dyn GateSet>,
+    relabelling: Relabelling,
+}
+
+impl Relabelled {
+    /// The gates; expert e of a gate becomes the `e`-th number of its permutation. There are
+    /// [`share.count`](Share::count) permutations.
+    ///
+    /// # Panics
+    /// If there are not so many, or one is not a permutation of the N experts.
+    pub fn new(gates: Box<dyn GateSet>, share: Share, permutations: Vec<Vec<u32>>) -> Self {
+        let mut relabelled = Self::identity(gates, share);
+        relabelled.relabelling.set(permutations);
+        relabelled
+    }
+
+    /// The gates with the numbers that they have, until others are loaded.
+    pub fn identity(gates: Box<dyn GateSet>, share: Share) -> Self {
+        let relabelling = Relabelling::identity(share, gates.num_gates(), gates.num_experts());
+        Relabelled { gates, relabelling }
+    }
+
+    /// The permutations. A loaded one that was none counts as the identity.
+    pub fn permutations(&self) -> &[Vec<u32>] {
+        self.relabelling.permutations()
+    }
+}
+
+impl GateSet for Relabelled {
+    fn num_gates(&self) -> usize {
+        self.gates.num_gates()
+    }
+
+    fn num_experts(&self) -> usize {
+        self.gates.num_experts()
+    }
+
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+        self.relabelling.route(&*self.gates, pass, x)
+    }
+
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
+        self.relabelling.infer(&*self.gates, (x, keys), out, scratch);
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        self.relabelling.walk_trees(&*self.gates, x)
+    }
+
+    fn properties(&self) -> Vec<Properties> {
+        self.relabelling.properties(&*self.gates)
+    }
+
+    fn visit(&self, f: &mut Visit<'_>) {
+        self.gates.visit(f);
+        self.relabelling.visit("permutation.rounded", f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.gates.visit_mut(f);
+        self.relabelling.visit_mut("permutation.rounded", f);
+    }
+
+    fn begin_training(&mut self, length: TrainingLength) {
+        self.gates.begin_training(length);
+    }
+
+    fn after_step(&mut self, observed: &[Observed]) {
+        let n = self.gates.num_experts();
+        let own: Vec<_> = observed.iter().map(|observed| observed.own(n, 0)).collect();
+        self.gates.after_step(&own);
+    }
+}
+
+impl std::fmt::Debug for Relabelled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (gates, rows) = (self.gates.num_gates(), self.permutations());
+        write!(f, "{gates} gates with experts relabelled by {rows:?}")
+    }
+}
