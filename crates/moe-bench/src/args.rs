@@ -1,75 +1,82 @@
+//! Arguments that several commands share.
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use moe_routers::Registry;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Config, DatasetConfig};
 use crate::error::Error;
+use crate::experiment::saved_run::{SavedRun, SplitName};
+use crate::report::document::Format;
 use crate::report::progress::ProgressKind;
 
-/// What both training commands take.
+/// Arguments of the commands that train.
 #[derive(Debug, Args)]
-pub(crate) struct SharedArgs {
-    /// A configuration that comes with the program: smoke, quick, movielens, jester or book-crossing
+pub(crate) struct TrainingArgs {
+    /// Built-in configuration: smoke, quick, movielens, jester or book-crossing [default: quick]
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
-    /// A configuration file (TOML)
+    /// Configuration file (TOML)
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Data set; see `moe data list`
+    /// Data set; `moe data list` lists them
     #[arg(long)]
     dataset: Option<String>,
-    /// Folder that holds one folder per data set [default: $MOE_DATA_DIR, else the cache folder]
+    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Largest number of epochs
+    /// Maximum number of epochs
     #[arg(long)]
     epochs: Option<usize>,
-    /// Threads; the results do not depend on it [default: all]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// Sets a key of the configuration, such as train.learning_rate=1e-3; may be repeated
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    /// Set a key of the configuration, such as train.learning_rate=1e-3; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Directory for the results; must be new [default: a new one under runs/]
+    /// Directory for the results, which must be new or empty [default: a new one under runs/]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
-    /// How results are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
+    /// How to print results
+    #[arg(long, value_enum, default_value = "table")]
     pub(crate) format: Format,
-    /// How progress is shown on stderr
+    /// How to show progress on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
-    /// Logs on stderr what happens: warnings, epochs (info), steps (debug)
+    /// What to log on stderr: warnings, also epochs (info), also steps (debug)
     #[arg(long, value_enum, default_value_t = LogLevel::Off)]
     log: LogLevel,
 }
 
+/// Arguments of the commands that look at a saved run and its data.
 #[derive(Debug, Args)]
-pub(crate) struct CompareArgs {
-    #[command(flatten)]
-    pub(crate) shared: SharedArgs,
-    /// Routers, separated by commas; see `moe routers`
-    #[arg(long, value_delimiter = ',')]
-    pub(crate) routers: Option<Vec<String>>,
-    /// Runs per router
+pub(crate) struct RunArgs {
+    /// Directory of the run
+    run: PathBuf,
+    /// Split of the data set to take the rows from
+    #[arg(long, alias = "part", value_enum, default_value_t = SplitName::Test)]
+    pub(crate) split: SplitName,
+    /// Directory with one folder per data set [default: that of the run, else $MOE_DATA_DIR, else the cache directory]
     #[arg(long)]
-    pub(crate) seeds: Option<usize>,
+    data_dir: Option<PathBuf>,
+    /// How to print results
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: Format,
+    #[command(flatten)]
+    threads: Threads,
 }
 
+/// The number of threads.
 #[derive(Debug, Args)]
-pub(crate) struct TrainArgs {
-    #[command(flatten)]
-    pub(crate) shared: SharedArgs,
-    /// Router; see `moe routers` [default: the first of run.routers]
+pub(crate) struct Threads {
+    /// Number of threads; results do not depend on it [default: all]
     #[arg(long)]
-    pub(crate) router: Option<String>,
-    /// Continues the interrupted run in --out
-    #[arg(long, requires = "out")]
-    pub(crate) resume: bool,
+    threads: Option<usize>,
 }
 
-/// How much is logged.
+/// How much to log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum LogLevel {
     Off,
@@ -78,27 +85,15 @@ enum LogLevel {
     Debug,
 }
 
-/// How results are printed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// Aligned text; `text` says the same
-    #[value(alias = "text")]
-    Table,
-    /// One JSON object
-    Json,
-    /// Markdown
-    Md,
-}
-
-impl SharedArgs {
-    /// The configuration that the flags ask for; `--set` has the last word.
+impl TrainingArgs {
+    /// The configuration that the arguments ask for. `flags` applies those of one command; `--set` has the last word.
     pub(crate) fn config(&self, flags: impl FnOnce(&mut Config)) -> Result<Config, Error> {
         let mut config = match (&self.config, &self.preset) {
             (Some(path), _) => Config::read(path)?,
             (None, preset) => Config::preset(preset.as_deref().unwrap_or("quick"))?,
         };
         if let Some(name) = self.dataset.as_ref().filter(|name| **name != config.dataset.name) {
-            // Options and task weights of another data set mean nothing for this one.
+            // Options and task weights of another data set do not apply to this one.
             config.dataset = DatasetConfig { name: name.clone(), ..DatasetConfig::default() };
             config.train.task_weights.clear();
         }
@@ -121,24 +116,33 @@ impl SharedArgs {
             LogLevel::Debug => LevelFilter::DEBUG,
         };
         let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-        // A program around this one may have its own log.
+        // A program that calls `run` may have a log already.
         let _ = log.with_writer(std::io::stderr).try_init();
-    }
-
-    /// A pool with the number of threads asked for.
-    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, Error> {
-        pool(self.threads)
     }
 }
 
-/// A pool with what `--threads` asks for.
-pub(crate) fn pool(threads: Option<usize>) -> Result<rayon::ThreadPool, Error> {
-    const MOST: usize = 1024;
-    let count = threads.unwrap_or(0);
-    if threads == Some(0) || count > MOST {
-        let text = format!("--threads {count} is not allowed; it must be from 1 to {MOST}");
-        return Err(Error::Config(text));
+impl RunArgs {
+    /// Calls `work` with the saved run, on the threads asked for.
+    pub(crate) fn with_run<T: Send>(
+        &self,
+        registry: &Registry,
+        work: impl FnOnce(&SavedRun<'_>) -> Result<T, Error> + Send,
+    ) -> Result<T, Error> {
+        let open = || SavedRun::open(&self.run, self.data_dir.as_deref(), registry);
+        self.threads.pool()?.install(|| work(&open()?))
     }
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(count).build();
-    pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
+}
+
+impl Threads {
+    /// A pool of that many threads.
+    pub(crate) fn pool(&self) -> Result<ThreadPool, Error> {
+        const MOST: usize = 1024;
+        let count = self.threads.unwrap_or(0);
+        if self.threads == Some(0) || count > MOST {
+            let text = format!("--threads {count} is not allowed; it must be from 1 to {MOST}");
+            return Err(Error::Config(text));
+        }
+        let pool = ThreadPoolBuilder::new().num_threads(count).build();
+        pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
+    }
 }

@@ -1,14 +1,16 @@
+//! Errors of the commands, and the exit status of each.
+
 use std::path::{Path, PathBuf};
 
 use moe_data::DataError;
 use moe_nn::{ModelError, PredictorError, RunDirError, TrainError, WeightsError};
 use moe_routers::RegistryError;
 
-/// Why a command did not do what it was asked.
+/// An error of a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The configuration is wrong: a key, a value, or flags that do not go together.
+    /// The configuration has a wrong key or value, or flags that exclude each other.
     #[error("{0}")]
     Config(String),
     /// A router cannot be built as configured.
@@ -23,14 +25,14 @@ pub enum Error {
     /// A file of a data set cannot be fetched.
     #[error(transparent)]
     Fetch(#[from] moe_data::FetchError),
-    /// Data is not what it was published as.
-    #[error("{found}{id} is not the whole original: {wrong}")]
+    /// Data differ from what was published.
+    #[error("{found}{id} differs from the original in {wrong}")]
     Differs {
         /// Id of the data set.
         id: &'static str,
-        /// All that was found.
+        /// The comparison, line by line.
         found: String,
-        /// What differs.
+        /// The files and facts that differ.
         wrong: String,
     },
     /// Weights cannot be imported.
@@ -43,7 +45,7 @@ pub enum Error {
         router: String,
         /// The seed of the run.
         seed: u64,
-        /// Why.
+        /// The reason.
         source: TrainError,
     },
     /// The directory of a run cannot be written or read.
@@ -54,39 +56,39 @@ pub enum Error {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: std::io::Error,
     },
-    /// A trained model cannot be used.
+    /// A trained model cannot be loaded.
     #[error(transparent)]
     Predictor(#[from] PredictorError),
-    /// Rows could not be read to their end.
+    /// Predictions stopped at a row that cannot be read.
     #[error("{source}; {}", before(*rows, place.as_deref()))]
     Stopped {
-        /// What is wrong, and where.
+        /// The problem and its place.
         source: Box<DataError>,
-        /// Rows before it, which were predicted.
+        /// Number of rows before it, which were predicted.
         rows: u64,
         /// The unfinished file with their predictions, unless these went to stdout.
         place: Option<PathBuf>,
     },
-    /// A directory for results is not what it should be.
+    /// A directory of results cannot be used.
     #[error("{}: {problem}", path.display())]
     OutDir {
         /// The directory.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
 }
 
 fn before(rows: u64, place: Option<&Path>) -> String {
     let place = place.map_or_else(String::new, |place| format!(", in {}", place.display()));
-    format!("the {rows} good rows before it were predicted{place}")
+    format!("the {rows} valid rows before it were predicted{place}")
 }
 
 impl Error {
-    /// The exit status of the contract: 2 for a usage or configuration error, 1 for anything else.
+    /// The exit status of the command: 2 for a usage or configuration error, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,

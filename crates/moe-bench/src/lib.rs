@@ -1,7 +1,10 @@
 //! Experiments with routers for mixtures of experts: the library behind the `moe` command.
 //!
-//! # The command with a router of your own
-//! A program of a few lines is the whole `moe` command with one more router:
+//! `cli.rs` reads the command line, `commands/` has a file per command, `config/` the configuration, `experiment/` what
+//! is computed, `report/` what is printed and written.
+//!
+//! # The command with your own router
+//! A program of a few lines is the whole `moe` command with an additional router:
 //! ```no_run
 //! use moe_routers::{Registry, RouterEntry, RouterInfo, TopK};
 //!
@@ -44,7 +47,6 @@ pub use cli::run;
 pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};
 pub use config::{Config, DatasetConfig, ImportConfig, ModelConfig, RunConfig};
 pub use error::Error;
-pub use experiment::experiment::Experiment;
 pub use experiment::results::{Comparison, RunResult};
 pub use experiment::run_all::compare;
 pub use report::progress::Progress;

@@ -3,51 +3,84 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
-use moe_data::{Dataset, Entry, FetchOptions, LoadOptions, Origin, Stats};
+use clap::{Args, Subcommand};
+use moe_data::{DataError, Dataset, Entry, FetchOptions, LoadOptions, Origin, Stats};
+use moe_routers::Registry;
 
+use crate::commands::command::Command;
 use crate::config::{Config, DatasetConfig};
 use crate::error::Error;
 use crate::output::note;
+use crate::report::progress::{Meter, ProgressKind};
 
-/// What `moe data verify` and `moe data stats` take.
 #[derive(Debug, Args)]
-pub(crate) struct DataArgs {
-    /// Data set; see `moe data list`
+pub(crate) struct Data {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// List the data sets
+    List,
+    /// Download the files of a data set from their publisher
+    Fetch(FetchArgs),
+    /// Check that the files of a data set are the originals
+    Verify(DataArgs),
+    /// Show row counts, ids and targets of a data set
+    Stats(DataArgs),
+}
+
+/// Arguments of `moe data verify` and `moe data stats`.
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// Data set; `moe data list` lists them
     name: String,
-    /// A configuration file (TOML) with the set's options
+    /// Configuration file (TOML) with the options of the data set
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Folder that holds one folder per data set [default: $MOE_DATA_DIR, else the cache folder]
+    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Sets an option of the data set, such as dataset.min_ratings=5; may be repeated
+    /// Set an option of the data set, such as dataset.min_ratings=5; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<String>,
 }
 
-/// What `moe data fetch` takes.
+/// Arguments of `moe data fetch`.
 #[derive(Debug, Args)]
-pub(crate) struct FetchArgs {
-    /// Data set; see `moe data list`
+struct FetchArgs {
+    /// Data set; `moe data list` lists them
     name: String,
-    /// Folder that holds one folder per data set [default: $MOE_DATA_DIR, else the cache folder]
+    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Accepts the terms of the data set, which are shown without it
+    /// Accept the terms of the data set, which are shown without it
     #[arg(long)]
     accept_licence: bool,
-    /// The most bytes of a file
+    /// Maximum size of a file
     #[arg(long, value_name = "BYTES")]
     max_bytes: Option<u64>,
-    /// A site that has the files under the same names
+    /// Download from another site that has the files under the same names
     #[arg(long, value_name = "URL")]
     mirror: Option<String>,
 }
 
-/// `moe data list`
-pub(crate) fn list() -> String {
+impl Command for Data {
+    const NAME: &'static str = "data";
+    const ABOUT: &'static str = "List, download and inspect data sets";
+
+    fn run(&self, _registry: &Registry) -> Result<String, Error> {
+        match &self.action {
+            Action::List => Ok(list()),
+            Action::Fetch(args) => fetch(args),
+            Action::Verify(args) => verify(args),
+            Action::Stats(args) => stats(args),
+        }
+    }
+}
+
+fn list() -> String {
     let mut text = String::new();
     for entry in moe_data::catalog() {
         let origin = match entry.origin {
@@ -65,32 +98,27 @@ pub(crate) fn list() -> String {
     text
 }
 
-/// `moe data fetch`
-pub(crate) fn fetch(args: &FetchArgs) -> Result<String, Error> {
+fn fetch(args: &FetchArgs) -> Result<String, Error> {
     let entry = moe_data::find(&args.name)?;
     let dir = moe_data::data_dir(args.data_dir.as_deref());
-    let dir = dir.ok_or(moe_data::DataError::NoDataDir { dataset: entry.id })?;
+    let dir = dir.ok_or(DataError::NoDataDir { dataset: entry.id })?;
     let mut options = FetchOptions { accept_licence: args.accept_licence, ..Default::default() };
     options.mirror = args.mirror.as_deref();
     options.most_bytes = args.max_bytes.unwrap_or(options.most_bytes);
     note(format_args!("terms of {}: {}", entry.id, entry.terms));
-    // It is hidden where stderr is no terminal.
-    let bar = ProgressBar::no_length();
-    bar.set_style(
-        ProgressStyle::with_template("{msg} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left")
-            .expect("a good template"),
-    );
+    let bar = "{msg} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let meter = Meter::start(ProgressKind::Auto, bar);
     let paths = entry.fetch(&dir, &options, &mut |progress| {
-        bar.set_message(progress.file.to_owned());
-        progress.total.into_iter().for_each(|total| bar.set_length(total));
-        bar.set_position(progress.bytes);
+        meter.set_message(progress.file);
+        progress.total.into_iter().for_each(|total| meter.set_length(total));
+        meter.set_position(progress.bytes);
     });
-    bar.finish_and_clear();
+    meter.end();
     let lines = paths?.into_iter().map(|path| format!("{}\n", path.display()));
     Ok(lines.collect())
 }
 
-/// The set, its options and its rows.
+/// Loads a data set; returns its entry in the catalog, its options and its rows.
 fn load(args: &DataArgs) -> Result<(&'static Entry, LoadOptions, Dataset), Error> {
     let mut config = match &args.config {
         Some(path) => Config::read(path)?,
@@ -109,8 +137,8 @@ fn load(args: &DataArgs) -> Result<(&'static Entry, LoadOptions, Dataset), Error
     Ok((entry, options, data))
 }
 
-/// `moe data verify`: fails if a file or a number is not that of the whole original.
-pub(crate) fn verify(args: &DataArgs) -> Result<String, Error> {
+/// Fails if a file or a fact differs from the original.
+fn verify(args: &DataArgs) -> Result<String, Error> {
     let (entry, options, data) = load(args)?;
     let (mut text, mut wrong) = (String::new(), Vec::new());
     for (path, is_original) in entry.check_files(options.data_dir.as_deref())? {
@@ -124,22 +152,22 @@ pub(crate) fn verify(args: &DataArgs) -> Result<String, Error> {
     text += &facts;
     wrong.extend(others);
     if text.is_empty() {
-        text = format!("{} was read; nothing more is known of it\n", entry.id);
+        text = format!("{} can be read; there are no sums or facts to compare it with\n", entry.id);
     }
-    match wrong.is_empty() {
-        true => Ok(text),
-        false => Err(Error::Differs { id: entry.id, found: text, wrong: wrong.join(", ") }),
+    if wrong.is_empty() {
+        Ok(text)
+    } else {
+        Err(Error::Differs { id: entry.id, found: text, wrong: wrong.join(", ") })
     }
 }
 
-/// `moe data stats`
-pub(crate) fn stats(args: &DataArgs) -> Result<String, Error> {
+fn stats(args: &DataArgs) -> Result<String, Error> {
     let (entry, _, data) = load(args)?;
     let stats = Stats::of(&data);
     let mut text = String::new();
-    let parts = stats.rows.map(|(name, rows)| format!("{name} {rows}"));
+    let splits = stats.rows.map(|(name, rows)| format!("{name} {rows}"));
     let rows = stats.rows.map(|(_, rows)| rows).iter().sum::<usize>();
-    let _ = writeln!(text, "{}: {rows} rows ({})", entry.id, parts.join(", "));
+    let _ = writeln!(text, "{}: {rows} rows ({})", entry.id, splits.join(", "));
     for (name, used, vocabulary) in &stats.ids {
         let _ = writeln!(text, "ids {name}: {used} of {vocabulary} occur");
     }
@@ -160,7 +188,7 @@ pub(crate) fn stats(args: &DataArgs) -> Result<String, Error> {
     Ok(text)
 }
 
-/// What is known of the whole original and how it is here, and the names of what is otherwise.
+/// Compares the facts known of the original with the data: a line per fact, and the names of those that differ.
 fn facts(entry: &Entry, stats: &Stats) -> (String, Vec<String>) {
     let measures = stats.measures();
     let (mut text, mut wrong) = (String::new(), Vec::new());

@@ -3,245 +3,34 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use moe_core::Pass;
-use moe_core::dispatch::Assignments;
 use moe_core::files::replace_file;
-use moe_core::tape::Tape;
-use moe_nn::{Mixture, ModelDescription, Module};
 use moe_routers::Registry;
-use moe_routers::telemetry::{GateStats, GateSummary, TreeStats, TreeSummary};
-use serde::Serialize;
 
-use crate::args::Format;
+use crate::args::RunArgs;
+use crate::commands::command::Command;
 use crate::error::Error;
-use crate::experiment::groups::{By, Grouping, groupings};
-use crate::experiment::kept_run::{About, KeptRun, Part, RunArgs};
-use crate::experiment::results::GateAlarm;
-use crate::report::inspect_text;
-use crate::report::out_dir::to_json;
-use crate::report::table::Style;
+use crate::experiment::inspection::inspect;
+use crate::report::document::Report;
+use crate::report::inspection::inspection;
 
 #[derive(Debug, Args)]
-pub(crate) struct InspectArgs {
+pub(crate) struct Inspect {
     #[command(flatten)]
     run: RunArgs,
-    /// A file for the results, instead of stdout
+    /// File for the results [default: stdout]
     #[arg(long)]
     out: Option<PathBuf>,
 }
 
-/// What `--format json` prints.
-#[derive(Debug, Serialize)]
-pub(crate) struct Inspection {
-    /// `moe.inspect/1`
-    pub(crate) schema: &'static str,
-    #[serde(flatten)]
-    pub(crate) about: About,
-    /// N; 0 for a model without gates.
-    pub(crate) experts: usize,
-    /// K as configured, also for routers that do not use it.
-    pub(crate) k: usize,
-    pub(crate) gates: Vec<GateView>,
-    /// For each expert, the one whose weights are most like its own.
-    pub(crate) nearest: Vec<Nearest>,
-}
+impl Command for Inspect {
+    const NAME: &'static str = "inspect";
+    const ABOUT: &'static str = "Show how the gates of a trained model route rows";
 
-/// A gate.
-#[derive(Debug, Serialize)]
-pub(crate) struct GateView {
-    pub(crate) gate: usize,
-    /// The task that it is for.
-    pub(crate) task: String,
-    pub(crate) summary: GateSummary,
-    pub(crate) alarms: Vec<GateAlarm>,
-    /// Who goes where.
-    pub(crate) groups: Vec<GroupedLoad>,
-    /// The trees of a gate that has some.
-    pub(crate) trees: Vec<TreeSummary>,
-}
-
-/// The load of the experts by groups of rows.
-#[derive(Debug, Serialize)]
-pub(crate) struct GroupedLoad {
-    pub(crate) by: By,
-    /// The task or the column.
-    pub(crate) of: String,
-    /// Those that have rows.
-    pub(crate) groups: Vec<GroupLoad>,
-}
-
-/// A group of rows.
-#[derive(Debug, Serialize)]
-pub(crate) struct GroupLoad {
-    pub(crate) name: String,
-    pub(crate) rows: u64,
-    /// `[N]`: share of the group's (row, expert) pairs that each expert has.
-    pub(crate) load_share: Vec<f64>,
-}
-
-/// An expert and the one that is most like it.
-#[derive(Debug, PartialEq, Serialize)]
-pub(crate) struct Nearest {
-    pub(crate) expert: usize,
-    /// Another one.
-    pub(crate) nearest: usize,
-    /// Of the angle between all weights and biases of the two; 0 if one of them has zeros only.
-    pub(crate) cosine: f64,
-}
-
-/// `moe inspect`
-pub(crate) fn inspect(args: &InspectArgs, registry: &Registry) -> Result<String, Error> {
-    let inspection = args.run.with_run(registry, |run| look(run, args.run.part))?;
-    let text = match args.run.format {
-        Format::Json => to_json(&inspection) + "\n",
-        Format::Table => inspect_text::text(&inspection, Style::Text),
-        Format::Md => inspect_text::text(&inspection, Style::Markdown),
-    };
-    match &args.out {
-        None => Ok(text),
-        Some(path) => {
-            replace_file(path, text.as_bytes()).map_err(Error::file(path))?;
-            Ok(String::new())
-        }
-    }
-}
-
-fn look(run: &KeptRun<'_>, part: Part) -> Result<Inspection, Error> {
-    let mut inspection = Inspection {
-        schema: "moe.inspect/1",
-        about: run.about(part),
-        experts: 0,
-        k: run.experiment.config().model.k,
-        gates: Vec::new(),
-        nearest: Vec::new(),
-    };
-    if let ModelDescription::Mixture(description) = &run.description {
-        let mut model = description.build(run.registry, 0)?;
-        run.load(&mut model)?;
-        inspection.experts = description.experts;
-        inspection.gates = gates(run, part, &model);
-        inspection.nearest = nearest_experts(&experts_of(&model, description.experts));
-    }
-    Ok(inspection)
-}
-
-/// What is counted of a gate.
-struct Counts {
-    stats: GateStats,
-    trees: TreeStats,
-    /// For each grouping and group, the rows, and those of each expert.
-    groups: Vec<Vec<(u64, Vec<u64>)>>,
-}
-
-impl Counts {
-    fn new(groupings: &[Grouping], experts: usize) -> Self {
-        let of = |grouping: &Grouping| vec![(0, vec![0; experts]); grouping.names.len()];
-        let groups = groupings.iter().map(of).collect();
-        Counts { stats: GateStats::default(), trees: TreeStats::default(), groups }
-    }
-
-    /// Adds rows from number `first` of the part on.
-    fn add_groups(&mut self, groupings: &[Grouping], first: usize, assignments: &Assignments) {
-        for (grouping, counts) in groupings.iter().zip(&mut self.groups) {
-            for row in 0..assignments.rows() {
-                let (rows, load) = &mut counts[grouping.rows[first + row] as usize];
-                *rows += 1;
-                assignments.of_row(row).iter().for_each(|&expert| load[expert as usize] += 1);
-            }
-        }
-    }
-
-    fn view(&self, gate: usize, task: &str, groupings: &[Grouping]) -> GateView {
-        let grouped = groupings.iter().zip(&self.groups).map(|(grouping, counts)| {
-            let groups = grouping.names.iter().zip(counts).filter(|(_, (rows, _))| *rows > 0);
-            let groups = groups.map(|(name, (rows, load))| {
-                let pairs = load.iter().sum::<u64>().max(1) as f64;
-                GroupLoad {
-                    name: name.clone(),
-                    rows: *rows,
-                    load_share: load.iter().map(|&rows| rows as f64 / pairs).collect(),
-                }
-            });
-            GroupedLoad { by: grouping.by, of: grouping.of.clone(), groups: groups.collect() }
-        });
-        let summary = self.stats.summary();
-        GateView {
-            gate,
-            task: task.to_owned(),
-            alarms: GateAlarm::all(gate, &summary),
-            summary,
-            groups: grouped.collect(),
-            trees: self.trees.summary(),
-        }
-    }
-}
-
-/// Sends all rows of the part through the gates.
-fn gates(run: &KeptRun<'_>, part: Part, model: &Mixture) -> Vec<GateView> {
-    let (data, part) = (run.experiment.data(), run.part(part));
-    let groupings = groupings(data, part, run.batches(part));
-    let gates = model.layer().gates();
-    let new = || Counts::new(&groupings, gates.num_experts());
-    let mut counts: Vec<Counts> = (0..gates.num_gates()).map(|_| new()).collect();
-    let mut first = 0;
-    for batch in run.batches(part) {
-        let tape = Tape::inference();
-        let x = model.encoder().forward(&tape, &batch.inputs);
-        for (counts, routing) in counts.iter_mut().zip(gates.route(&Pass::inference(&batch), x)) {
-            counts.stats.add_routing(&routing);
-            counts.add_groups(&groupings, first, &routing.assignments);
-        }
-        let walks = gates.walk_trees(&x.value()).unwrap_or_default();
-        counts.iter_mut().zip(&walks).for_each(|(counts, walk)| counts.trees.add(walk));
-        first += batch.rows();
-    }
-    let views = counts.iter().zip(&data.tasks).enumerate();
-    views.map(|(gate, (counts, task))| counts.view(gate, &task.name, &groupings)).collect()
-}
-
-/// All weights and biases of each expert, one after the other.
-fn experts_of(model: &Mixture, experts: usize) -> Vec<Vec<f64>> {
-    let mut all = vec![Vec::new(); experts];
-    model.visit(&mut |name, state| {
-        if name.starts_with("layer.experts.") {
-            let values = state.tensor().as_slice();
-            for (own, values) in all.iter_mut().zip(values.chunks_exact(values.len() / experts)) {
-                own.extend(values.iter().map(|&value| f64::from(value)));
-            }
-        }
-    });
-    all
-}
-
-/// For each vector the other one with the largest cosine, the first of equals; none for fewer than two.
-fn nearest_experts(experts: &[Vec<f64>]) -> Vec<Nearest> {
-    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let norms: Vec<f64> = experts.iter().map(|own| product(own, own).sqrt()).collect();
-    let cosine = |a: usize, b: usize| match norms[a] * norms[b] {
-        0.0 => 0.0,
-        norms => product(&experts[a], &experts[b]) / norms,
-    };
-    let nearest = |expert: usize| {
-        let others = (0..experts.len()).filter(|&other| other != expert);
-        let mut others = others.map(|other| (other, cosine(expert, other)));
-        let first = others.next()?;
-        let nearest = others.fold(first, |best, other| if other.1 > best.1 { other } else { best });
-        Some(Nearest { expert, nearest: nearest.0, cosine: nearest.1 })
-    };
-    (0..experts.len()).filter_map(nearest).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_expert_is_another_one() {
-        let experts = [vec![1.0, 0.0], vec![0.0, 2.0], vec![3.0, 4.0], vec![0.0, 0.0]];
-        let found = nearest_experts(&experts);
-        let of = |expert: usize| (found[expert].nearest, found[expert].cosine);
-        assert_eq!([of(0), of(1), of(2)], [(2, 0.6), (2, 0.8), (1, 0.8)]);
-        assert_eq!(of(3), (0, 0.0), "no direction");
-        assert!(nearest_experts(&experts[..1]).is_empty());
+    fn run(&self, registry: &Registry) -> Result<String, Error> {
+        let result = self.run.with_run(registry, |run| inspect(run, self.run.split))?;
+        let text = (self.run.format.write)(&Report::new(&result, inspection(&result)));
+        let Some(path) = &self.out else { return Ok(text) };
+        replace_file(path, text.as_bytes()).map_err(Error::file(path))?;
+        Ok(String::new())
     }
 }

@@ -1,101 +1,99 @@
 //! `moe predict`
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
-use moe_data::{DataError, FeatureSchema, RowEncoder, RowFormat, RowReader};
+use moe_data::{DataError, EncodedRows, FeatureSchema, RowEncoder, RowFormat, RowReader};
 use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 
-use crate::args::pool;
+use crate::args::Threads;
+use crate::commands::command::Command;
 use crate::error::Error;
 use crate::output::note;
-use crate::report::predictions_out::{Outputs, PredictionsOut, Target};
-use crate::report::progress::ProgressKind;
+use crate::report::predictions::columns::Columns;
+use crate::report::predictions::out::PredictionsOut;
+use crate::report::progress::{Meter, ProgressKind};
 
-/// The most rows of a batch.
+/// Largest number of rows per batch.
 const MOST_BATCH_ROWS: u64 = 1 << 16;
-/// Bad rows that are reported in full.
+/// Number of bad rows that are reported in full.
 const REPORTED: u64 = 20;
-/// Between two lines about how far it is.
-const BETWEEN: Duration = Duration::from_secs(10);
 
-/// What `--help` ends with.
+/// The end of `--help`.
 const COLUMNS: &str = "\
-Input: the columns that the model was trained on, found by name; others are passed over. Where the data of the
-run have no feature schema, ids are the whole numbers that the model was given, and its other inputs are the
+Input: the columns that the model was trained on, found by name; other columns are ignored. If the data set of the
+run has no feature schema, ids are the whole numbers that the model was trained on, and the other inputs are the
 columns x0, x1, and so on.
 
-Output: a line for each good row, in the order of the input. First the number of the row's line (line), or with
---keep these columns as they are; then for each task TASK:
-  yes or no   TASK.probability (with --raw TASK.logit)
-  classes     TASK.class, the most probable one, and for each class TASK.probability.CLASS (or TASK.logit.CLASS)
-  a number    TASK.value
-Numbers have the fewest digits that tell them from all others. A file gets its name when all rows are there; until
-then, and if the call ends early, it is named with .partial at the end.";
+Output: one line per valid row, in the order of the input. It starts with the line number of the row (line), or with
+--keep with these columns unchanged; then come the predictions for each task TASK:
+  binary      TASK.probability (with --raw TASK.logit)
+  multiclass  TASK.class, the most probable class, and TASK.probability.CLASS (or TASK.logit.CLASS) for each class
+  regression  TASK.value
+Numbers are written with the fewest digits that identify them. A file has .partial at the end of its name until all
+rows are written, and keeps it if the command stops early.";
 
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]
-pub(crate) struct PredictArgs {
+pub(crate) struct Predict {
     /// Directory of the run
     run: PathBuf,
-    /// The rows: CSV with a header, or a JSON object a line; may be packed with gzip; - is stdin
+    /// File with the rows: CSV with a header, or one JSON object per line; may be gzipped; - is stdin
     #[arg(long)]
     input: PathBuf,
-    /// A file for the predictions, replaced when all are there; packed if it ends in .gz [default: stdout, also -]
+    /// File for the predictions, replaced when all are written; gzipped if it ends in .gz [default: stdout, also -]
     #[arg(long)]
     output: Option<PathBuf>,
-    /// How the rows are written [default: what the file's name says: .csv, .jsonl or .ndjson, also with .gz]
+    /// Format of the rows [default: by the file name: .csv, .jsonl or .ndjson, also with .gz]
     #[arg(long, value_enum, value_name = "FORMAT")]
     input_format: Option<FileFormat>,
-    /// How the predictions are written [default: what the file's name says, else as the rows]
+    /// Format of the predictions [default: by the file name, else that of the rows]
     #[arg(long, value_enum, value_name = "FORMAT")]
     output_format: Option<FileFormat>,
-    /// Columns of the input to repeat beside the predictions, separated by commas
+    /// Columns of the input to copy to the output, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     keep: Vec<String>,
-    /// Logits instead of probabilities
+    /// Write logits instead of probabilities
     #[arg(long)]
     raw: bool,
-    /// Another K than the model was trained with; `moe eval --sweep` shows what it costs and gives
+    /// Number of experts per row, instead of that of training; `moe eval --sweep` shows quality and cost
     #[arg(long)]
     k: Option<usize>,
-    /// An expert takes at most so many times its even share of a batch; 0: no limit [default: as trained]
+    /// Limit each expert to this multiple of its even share of a batch; 0 is no limit [default: as trained]
     #[arg(long, value_name = "FACTOR")]
     capacity: Option<f64>,
-    /// What becomes of a row that cannot be read
+    /// How to handle unreadable rows
     #[arg(long, value_enum, default_value_t = BadRows::Stop)]
     bad_rows: BadRows,
-    /// Rows that are predicted at a time; the predictions do not depend on it, but for expert-choice and capacities
+    /// Number of rows per batch; affects predictions only with expert-choice or a capacity
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=MOST_BATCH_ROWS))]
     batch_rows: u64,
-    /// Threads; the predictions do not depend on it [default: all]
-    #[arg(long)]
-    threads: Option<usize>,
-    /// How progress is shown on stderr
+    #[command(flatten)]
+    threads: Threads,
+    /// How to show progress on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     progress: ProgressKind,
 }
 
-/// How rows stand in a file.
+/// The format of a file of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum FileFormat {
     /// A header, then fields separated by commas
     Csv,
-    /// A JSON object a line
+    /// One JSON object per line
     #[value(alias = "ndjson")]
     Jsonl,
 }
 
-/// What becomes of a row that cannot be read.
+/// How unreadable rows are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BadRows {
-    /// It is the end, with status 1; rows before it are predicted
+    /// Stop with exit status 1; the rows before it are predicted
     Stop,
-    /// It is reported (the first 20 in full) and passed over
+    /// Report it (the first 20 in full) and continue
     Skip,
 }
 
@@ -108,27 +106,159 @@ impl From<FileFormat> for RowFormat {
     }
 }
 
-impl PredictArgs {
-    /// Of the input and the output.
+impl Command for Predict {
+    const NAME: &'static str = "predict";
+    const ABOUT: &'static str = "Predict the rows of a file with a trained model";
+
+    fn run(&self, registry: &Registry) -> Result<String, Error> {
+        let formats = self.formats()?;
+        self.threads.pool()?.install(|| self.predict(formats, registry))?;
+        Ok(String::new())
+    }
+}
+
+impl Predict {
+    /// The formats of the input and of the output.
     fn formats(&self) -> Result<[RowFormat; 2], Error> {
-        let given = |format: Option<FileFormat>| format.map(RowFormat::from);
-        let input = given(self.input_format).or_else(|| RowFormat::of_path(&self.input));
-        let input = input.ok_or_else(|| {
-            let input = match is_standard(&self.input) {
-                true => "standard input".into(),
-                false => self.input.display().to_string(),
+        let input = self.input_format.map(RowFormat::from);
+        let input = input.or_else(|| RowFormat::of_path(&self.input)).ok_or_else(|| {
+            let name = if is_standard(&self.input) {
+                "standard input".into()
+            } else {
+                self.input.display().to_string()
             };
-            let text = "is named; name a file .csv, .jsonl or .ndjson, or give --input-format csv or jsonl";
-            Error::Config(format!("no format of {input} {text}"))
+            let allowed = "use .csv, .jsonl or .ndjson, or pass --input-format";
+            Error::Config(format!("cannot infer the format of {name}: {allowed}"))
         })?;
-        let of_output = || RowFormat::of_path(self.output.as_deref()?);
-        Ok([input, given(self.output_format).or_else(of_output).unwrap_or(input)])
+        let output = self.output_format.map(RowFormat::from);
+        let output = output.or_else(|| RowFormat::of_path(self.output.as_deref()?));
+        Ok([input, output.unwrap_or(input)])
     }
 
-    fn target(&self) -> Target<'_> {
-        match self.output.as_deref().filter(|path| !is_standard(path)) {
-            Some(path) => Target::File(path),
-            None => Target::Stdout,
+    /// Reads, predicts and writes all rows, batch by batch.
+    fn predict(&self, formats: [RowFormat; 2], registry: &Registry) -> Result<(), Error> {
+        let start = Instant::now();
+        let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
+        let predictor = Predictor::load_with(&self.run, &overrides, registry)?;
+        let schema = schema(&self.run, &predictor)?;
+        let encoder = match &schema {
+            Some(schema) => schema.encoder(),
+            None => RowEncoder::of_input(predictor.input()),
+        };
+        let columns = Columns::new(predictor.tasks(), schema.as_ref(), &self.keep, self.raw)?;
+        let mut input = Input::open(self, formats[0], &encoder)?;
+        let path = self.output.as_deref().filter(|path| !is_standard(path));
+        let mut out = PredictionsOut::create(path, formats[1], columns)?;
+        let mut meter = Meter::start(self.progress, "{spinner} {pos} rows {elapsed} {per_sec}");
+
+        let mut batch = encoder.rows();
+        let (mut predictions, mut scratch) = (Predictions::default(), ModelScratch::default());
+        let (mut done, mut end) = (0, None);
+        while end.is_none() {
+            while end.is_none() && (batch.len() as u64) < self.batch_rows {
+                end = match input.read_row(&mut batch, &mut out) {
+                    Ok(true) => None,
+                    Ok(false) => Some(Ok(())),
+                    Err(error @ DataError::Malformed { .. }) if self.bad_rows == BadRows::Skip => {
+                        input.skip(&error, &meter);
+                        None
+                    }
+                    Err(error) => Some(Err(error)),
+                };
+            }
+            if batch.is_empty() {
+                continue;
+            }
+            let (inputs, keys) = batch.batch();
+            predictor
+                .predict(inputs, keys, &mut predictions, &mut scratch)
+                .expect("the encoder makes inputs of the model");
+            if !out.write(&predictions)? {
+                // The reader of stdout has seen what it wanted.
+                return Ok(());
+            }
+            done += batch.len() as u64;
+            batch.clear();
+            meter.set_position(done);
+            let seconds = start.elapsed().as_secs_f64();
+            meter.line_now_and_then(format_args!("{done} rows, {seconds:.0} s"));
+        }
+        meter.end();
+        if let Some(Err(source)) = end {
+            let place = out.leave()?;
+            return Err(Error::Stopped { source: source.into(), rows: done, place });
+        }
+        out.finish()?;
+        let (skipped, seconds) = (input.skipped, start.elapsed().as_secs_f64());
+        let rate = done as f64 / seconds;
+        note(format_args!(
+            "{done} rows predicted, {skipped} skipped, {seconds:.2} s, {rate:.0} rows/s"
+        ));
+        Ok(())
+    }
+}
+
+/// The rows of the input.
+struct Input<'a> {
+    encoder: &'a RowEncoder<'a>,
+    reader: RowReader,
+    /// Number of columns that the model needs. They come first.
+    needed: usize,
+    /// Indices of the columns to copy.
+    kept: Vec<usize>,
+    /// Number of bad rows so far.
+    skipped: u64,
+}
+
+impl<'a> Input<'a> {
+    fn open(
+        args: &Predict,
+        format: RowFormat,
+        encoder: &'a RowEncoder<'a>,
+    ) -> Result<Self, DataError> {
+        let mut columns: Vec<String> = encoder.columns().map(str::to_owned).collect();
+        let needed = columns.len();
+        let mut kept = Vec::new();
+        for name in &args.keep {
+            let index = columns.iter().position(|column| column == name);
+            kept.push(index.unwrap_or(columns.len()));
+            if index.is_none() {
+                columns.push(name.clone());
+            }
+        }
+        let reader = if is_standard(&args.input) {
+            let name = Path::new("standard input");
+            RowReader::new(Box::new(io::stdin()), name, format, columns)?
+        } else {
+            RowReader::open(&args.input, format, columns)?
+        };
+        Ok(Input { encoder, reader, needed, kept, skipped: 0 })
+    }
+
+    /// Adds the next row to the batch. Returns false if there is none.
+    fn read_row(
+        &mut self,
+        batch: &mut EncodedRows,
+        out: &mut PredictionsOut,
+    ) -> Result<bool, DataError> {
+        if !self.reader.read()? {
+            return Ok(false);
+        }
+        let (reader, fields) = (&self.reader, self.reader.fields());
+        let pushed = self.encoder.push(&fields[..self.needed], reader.number(), batch);
+        pushed.map_err(|error| reader.located(error))?;
+        out.note_row(reader.line(), self.kept.iter().map(|&index| &fields[index]));
+        Ok(true)
+    }
+
+    /// Counts a bad row and reports it.
+    fn skip(&mut self, error: &DataError, meter: &Meter) {
+        self.skipped += 1;
+        if self.skipped <= REPORTED {
+            meter.note(format_args!("skipped: {error}"));
+        }
+        if self.skipped == REPORTED {
+            meter.note("further skipped rows are only counted");
         }
     }
 }
@@ -137,160 +267,15 @@ fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// `moe predict`
-pub(crate) fn predict(args: &PredictArgs, registry: &Registry) -> Result<String, Error> {
-    let formats = args.formats()?;
-    let pool = pool(args.threads)?;
-    pool.install(|| work(args, formats, registry))?;
-    Ok(String::new())
-}
-
-fn work(args: &PredictArgs, formats: [RowFormat; 2], registry: &Registry) -> Result<(), Error> {
-    let start = Instant::now();
-    let overrides = Overrides { k: args.k, inference_capacity_factor: args.capacity };
-    let predictor = Predictor::load_with(&args.run, &overrides, registry)?;
-    let schema = schema(&args.run, &predictor)?;
-    let encoder = match &schema {
-        Some(schema) => schema.encoder(),
-        None => RowEncoder::of_input(predictor.input()),
-    };
-    let mut columns: Vec<String> = encoder.columns().map(str::to_owned).collect();
-    let needed = columns.len();
-    let mut kept = Vec::new();
-    for name in &args.keep {
-        let place = columns.iter().position(|column| column == name);
-        kept.push(place.unwrap_or(columns.len()));
-        if place.is_none() {
-            columns.push(name.clone());
-        }
-    }
-    let outputs = Outputs::new(predictor.tasks(), schema.as_ref(), &args.keep, args.raw)?;
-    let mut rows = open(&args.input, formats[0], columns)?;
-    let mut out = PredictionsOut::create(args.target(), formats[1], outputs)?;
-    let mut shown = Shown::new(args.progress);
-
-    let mut encoded = encoder.rows();
-    let (mut predictions, mut scratch) = (Predictions::default(), ModelScratch::default());
-    let (mut done, mut skipped) = (0, 0);
-    let end = loop {
-        let mut end = None;
-        while end.is_none() && (encoded.len() as u64) < args.batch_rows {
-            let row = rows.read().and_then(|there| {
-                if there {
-                    let pushed =
-                        encoder.push(&rows.fields()[..needed], rows.number(), &mut encoded);
-                    pushed.map_err(|error| rows.located(error))?;
-                }
-                Ok(there)
-            });
-            match row {
-                Ok(true) => {
-                    let fields = rows.fields();
-                    out.note_row(rows.line(), kept.iter().map(|&place| &fields[place]));
-                }
-                Ok(false) => end = Some(Ok(())),
-                Err(error @ DataError::Malformed { .. }) if args.bad_rows == BadRows::Skip => {
-                    skipped += 1;
-                    if skipped <= REPORTED {
-                        shown.note(&format!("skipped: {error}"));
-                    }
-                    if skipped == REPORTED {
-                        shown.note("more rows that are skipped are only counted");
-                    }
-                }
-                Err(error) => end = Some(Err(error)),
-            }
-        }
-        if !encoded.is_empty() {
-            let (inputs, keys) = encoded.batch();
-            predictor
-                .predict(inputs, keys, &mut predictions, &mut scratch)
-                .expect("the encoder makes what the model takes");
-            if !out.write(&predictions)? {
-                // Whoever reads has seen what it wanted.
-                return Ok(());
-            }
-            done += encoded.len() as u64;
-            encoded.clear();
-            shown.rows(done);
-        }
-        if let Some(end) = end {
-            break end;
-        }
-    };
-    shown.end();
-    match end {
-        Ok(()) => out.finish()?,
-        Err(source) => {
-            let place = out.leave()?;
-            return Err(Error::Stopped { source: source.into(), rows: done, place });
-        }
-    }
-    let seconds = start.elapsed().as_secs_f64();
-    let rate = done as f64 / seconds;
-    note(format_args!(
-        "{done} rows predicted, {skipped} skipped, {seconds:.2} s, {rate:.0} rows/s"
-    ));
-    Ok(())
-}
-
 /// The run's feature schema, if it has one.
 fn schema(run: &Path, predictor: &Predictor) -> Result<Option<FeatureSchema>, Error> {
     let (dir, _) = RunDir::open_to_read(run)?;
     let Some(text) = dir.features()? else { return Ok(None) };
     let wrong = |problem| Error::OutDir { path: run.join("features.json"), problem };
     let schema: FeatureSchema = serde_json::from_str(&text)
-        .map_err(|error| wrong(format!("is no feature schema: {error}")))?;
+        .map_err(|error| wrong(format!("is not a feature schema: {error}")))?;
     if schema.input() != *predictor.input() {
-        return Err(wrong("is not that of the model: its inputs are others".into()));
+        return Err(wrong("is not the schema of the model: the inputs differ".into()));
     }
     Ok(Some(schema))
-}
-
-fn open(input: &Path, format: RowFormat, columns: Vec<String>) -> Result<RowReader, DataError> {
-    match is_standard(input) {
-        true => RowReader::new(Box::new(io::stdin()), Path::new("standard input"), format, columns),
-        false => RowReader::open(input, format, columns),
-    }
-}
-
-/// How far it is, on stderr.
-struct Shown {
-    bar: Option<ProgressBar>,
-    lines: bool,
-    start: Instant,
-    last: Instant,
-}
-
-impl Shown {
-    fn new(kind: ProgressKind) -> Self {
-        let now = Instant::now();
-        let is_bar = kind == ProgressKind::Auto && io::stderr().is_terminal();
-        let bar = is_bar.then(|| {
-            let style = ProgressStyle::with_template("{spinner} {pos} rows {elapsed} {per_sec}");
-            ProgressBar::no_length().with_style(style.expect("the template is well formed"))
-        });
-        Shown { lines: !is_bar && kind != ProgressKind::None, bar, start: now, last: now }
-    }
-
-    fn rows(&mut self, done: u64) {
-        if let Some(bar) = &self.bar {
-            bar.set_position(done);
-        } else if self.lines && self.last.elapsed() >= BETWEEN {
-            self.last = Instant::now();
-            note(format_args!("{done} rows, {:.0} s", self.start.elapsed().as_secs_f64()));
-        }
-    }
-
-    /// A line that stays.
-    fn note(&self, line: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| note(line)),
-            None => note(line),
-        }
-    }
-
-    fn end(&self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
-    }
 }

@@ -1,3 +1,9 @@
+//! The configuration of an experiment. `train.rs` has its section `[train]`, `text.rs` reads and writes it as TOML,
+//! `range.rs` checks its numbers.
+
+pub(crate) mod range;
+#[cfg(test)]
+mod tests;
 pub(crate) mod text;
 pub(crate) mod train;
 
@@ -11,6 +17,7 @@ use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
+use crate::config::range::{Range, computed, out_of_range};
 use crate::config::train::TrainConfig;
 use crate::error::Error;
 
@@ -224,7 +231,7 @@ impl Config {
                 return Err(out_of_range(what, value, &format!("from 1 to {MOST}")));
             }
         }
-        Range::Share.check("model.expert_dropout", expert_dropout)?;
+        Range::Fraction.check("model.expert_dropout", expert_dropout)?;
         self.train.validate()?;
         let weights = &self.train.task_weights;
         for &weight in weights {
@@ -325,73 +332,5 @@ impl Config {
             task_weights,
             optimizer: train.optimizer_options(steps_per_epoch),
         })
-    }
-}
-
-const PRECISION: &str =
-    if size_of::<Real>() == 8 { "in double precision" } else { "in single precision" };
-
-/// The value as this build computes with it.
-fn computed(value: f64) -> f64 {
-    f64::from(value as Real)
-}
-
-/// What a number must be, as what this build computes with: 1 - 1e-12 is 1 in single precision.
-#[derive(Clone, Copy)]
-pub(crate) enum Range {
-    /// In [0, 1).
-    Share,
-    Positive,
-    NotNegative,
-}
-
-impl Range {
-    pub(crate) fn check(self, key: &str, value: f64) -> Result<(), Error> {
-        let computed = computed(value);
-        let (fits, allowed) = match self {
-            Range::Share => ((0.0..1.0).contains(&computed), "in [0, 1)"),
-            Range::Positive => (computed > 0.0 && computed.is_finite(), "positive and finite"),
-            Range::NotNegative => (value >= 0.0 && computed.is_finite(), "0 or more and finite"),
-        };
-        let wrong = || out_of_range(key, value, &format!("{allowed} {PRECISION}"));
-        if fits { Ok(()) } else { Err(wrong()) }
-    }
-}
-
-fn out_of_range(key: &str, value: impl std::fmt::Debug, allowed: &str) -> Error {
-    Error::Config(format!("{key} = {value:?} is not allowed; it must be {allowed}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_out_of_range_are_named() {
-        for bad in [
-            "model.experts=0",
-            "model.expert_dropout=1.0",
-            "model.head_widths=[3, 0]",
-            "model.expert_hidden_widths=[0]",
-            "train.learning_rate=0.0",
-            "train.learning_rate=nan",
-            "train.batch_rows=0",
-            "train.task_weights=[-1.0]",
-            "train.task_weights=[0.0, 0.0]",
-            "run.seeds=0",
-            "run.routers=[]",
-            "run.first_seed=9223372036854775807",
-            "train.learning_rate=1e-400",
-            "train.epsilon=inf",
-            "train.max_seconds=0.0",
-            "train.micro_batch_rows=0",
-            "train.max_seconds=nan",
-            "train.beta1=0.99999999999999999999",
-        ] {
-            let config = Config::default().with(bad).unwrap();
-            let error = config.validate().unwrap_err().to_string();
-            let key = bad.split('=').next().unwrap();
-            assert!(error.contains(key), "{bad}: {error}");
-        }
     }
 }

@@ -1,3 +1,5 @@
+//! One configuration with its data: its models, its runs, and what is checked before training.
+
 use std::collections::BTreeMap;
 use std::hint::black_box;
 
@@ -12,12 +14,11 @@ use moe_routers::{GateSpec, Registry, RegistryError, RouterInfo, Value};
 
 use crate::config::{Config, ModelConfig};
 use crate::error::Error;
-use crate::experiment::results::RunResult;
-use crate::experiment::results::{RoutingResult, TestResult};
+use crate::experiment::results::{RoutingResult, RunResult, TestResult};
 
-/// A configuration with its data loaded and everything checked that can be checked before training.
+/// A checked configuration with its data, ready to train.
 #[derive(Debug)]
-pub struct Experiment<'r> {
+pub(crate) struct Experiment<'r> {
     config: Config,
     data: Dataset,
     registry: &'r Registry,
@@ -27,15 +28,15 @@ impl<'r> Experiment<'r> {
     /// Checks the configuration and loads the data.
     ///
     /// # Errors
-    /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for
-    /// an unknown router, the data cannot be loaded, a baseline is not for such data, or weights cannot be imported.
-    pub fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
+    /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for an
+    /// unknown router, the data cannot be loaded, a baseline does not fit them, or weights cannot be imported.
+    pub(crate) fn prepare(config: &Config, registry: &'r Registry) -> Result<Self, Error> {
         let mut config = config.clone();
         config.validate()?;
         let ModelConfig { experts, k, .. } = config.model;
         let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
         for (router, given) in &config.routers {
-            // Of a router that is not run now the parameters count, K does not.
+            // The parameters of a router that does not run are checked, but not K.
             info(registry, router)?.parameters(given)?;
         }
         let baseline = info(registry, &config.run.baseline);
@@ -76,18 +77,23 @@ impl<'r> Experiment<'r> {
         self.config.train_options(seed, &self.data.tasks, self.steps_per_epoch())
     }
 
-    /// The configuration, complete.
-    pub fn config(&self) -> &Config {
+    /// The configuration with all defaults filled in.
+    pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// The data.
-    pub fn data(&self) -> &Dataset {
+    pub(crate) fn data(&self) -> &Dataset {
         &self.data
     }
 
-    /// Training steps of an epoch.
-    pub fn steps_per_epoch(&self) -> u64 {
+    /// The routers that can be built.
+    pub(crate) fn registry(&self) -> &'r Registry {
+        self.registry
+    }
+
+    /// Number of training steps per epoch.
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
         self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
     }
 
@@ -96,7 +102,7 @@ impl<'r> Experiment<'r> {
         self.train_options(0).expect("checked by `prepare`").task_weights
     }
 
-    /// What is known of a router of the registry, or of a baseline.
+    /// The description of a router of the registry or of a baseline.
     pub(crate) fn info(&self, router: &str) -> Result<RouterInfo, RegistryError> {
         info(self.registry, router)
     }
@@ -104,18 +110,22 @@ impl<'r> Experiment<'r> {
     /// The model of a router, or of a baseline.
     ///
     /// # Errors
-    /// If K or a parameter is not one that the baseline may have.
-    pub fn description(&self, router: &str) -> Result<ModelDescription, RegistryError> {
+    /// If the baseline does not allow K or a parameter.
+    pub(crate) fn description(&self, router: &str) -> Result<ModelDescription, RegistryError> {
         let mixture = self.config.description(router, self.data.input.clone(), &self.data.tasks);
         ModelDescription::of(mixture)
     }
 
-    /// The model of `router` with the initial weights of `seed`, or those of `[import]`, and the state before its first
+    /// The model of `router` with the initial weights of `seed`, or those of `[import]`, and the state before the first
     /// epoch.
     ///
     /// # Errors
     /// If the model cannot be built or the weights cannot be imported.
-    pub fn start(&self, router: &str, seed: u64) -> Result<(Box<dyn Model>, TrainState), Error> {
+    pub(crate) fn start(
+        &self,
+        router: &str,
+        seed: u64,
+    ) -> Result<(Box<dyn Model>, TrainState), Error> {
         let mut model = self.description(router)?.build(self.registry, seed)?;
         if let Some(import) = &self.config.import {
             import_weights(&mut *model, &import.file, &import.map())?;
@@ -124,11 +134,12 @@ impl<'r> Experiment<'r> {
         Ok((model, state))
     }
 
-    /// Trains what [`Experiment::start`] made for `router` and `seed`, from there or from a later state, and tests it.
+    /// Trains the model that [`Experiment::start`] made for `router` and `seed`, from its state or a later one, and
+    /// tests it.
     ///
     /// # Errors
     /// If training stops.
-    pub fn run(
+    pub(crate) fn run(
         &self,
         router: &str,
         seed: u64,
@@ -165,7 +176,7 @@ fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
     match (Baseline::find(id), registry.get(id)) {
         (None, Ok(entry)) => Ok(entry.info().clone()),
         (Some(baseline), Err(_)) => Ok(baseline.info()),
-        // A router of the program's own that could not be asked for.
+        // A user's router with the id of a baseline could not be named.
         (Some(_), Ok(_)) => Err(RegistryError::Taken { id: id.into() }),
         (None, Err(RegistryError::UnknownRouter { id, mut known, .. })) => {
             known.extend(Baseline::ALL.map(|baseline| baseline.id().into()));
@@ -177,9 +188,9 @@ fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
     }
 }
 
-/// Refuses a model that the machine cannot hold, rather than to be stopped in the middle of it.
+/// Refuses a model that does not fit into memory, before it is built.
 fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
-    /// Of each weight there are its value, two moments, and its values after the last and the best epoch.
+    /// Each weight has its value, two moments, and its values after the last and the best epoch.
     const COPIES: usize = 5;
     let count = |factors: &[usize]| factors.iter().map(|&n| n as f64).product::<f64>();
     let columns = data.input.id_columns();
@@ -197,13 +208,13 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
     let bytes = weights * (COPIES * size_of::<Real>()) as f64;
     let mut room = Vec::<u8>::new();
     let is_there = room.try_reserve_exact(bytes as usize).is_ok();
-    // An allocation that nobody sees may be optimised away, and then always succeeds.
+    // An unused allocation may be optimised away, and then always succeeds.
     black_box(room);
     if is_there {
         return Ok(());
     }
     Err(Error::Config(format!(
-        "the model would have {weights:.1e} weights and need {bytes:.1e} bytes in training, which this machine does \
-         not give; make model.experts, expert_width, expert_hidden_widths, embedding_width or head_widths smaller"
+        "the model would have {weights:.1e} weights and need {bytes:.1e} bytes in training, more than \
+         this machine has; reduce model.experts, expert_width, expert_hidden_widths, embedding_width or head_widths"
     )))
 }

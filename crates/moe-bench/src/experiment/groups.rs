@@ -1,83 +1,82 @@
-//! Groups of rows, to see who goes where: by class, by how often an id occurs, by planted expert.
+//! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted expert.
 
 use moe_core::batch::{Batch, BatchSource, Inputs, Target, TaskKind};
 use moe_data::{Dataset, Split};
 use serde::Serialize;
 
-/// What rows are grouped by.
+/// The property that rows are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum By {
     /// The class of a task.
     Class,
-    /// How many training rows have the id of a column.
+    /// Number of training rows with the row's id in a column.
     Frequency,
     /// The expert that the row was planted for.
     Planted,
 }
 
-/// Groups that every row of a part is in one of.
+/// A way to group the rows of a split.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     pub(crate) by: By,
-    /// The task or the column.
+    /// Name of the task or the column.
     pub(crate) of: String,
+    /// Names of the groups.
     pub(crate) names: Vec<String>,
-    /// For each row of the part, its group.
+    /// The group of each row of the split.
     pub(crate) rows: Vec<u32>,
 }
 
-/// All groupings that the data allow, for the rows of `part`, which `batches` hands out in order.
+/// All groupings that the data allow of the rows of `split`, which `batches` yields in order.
 pub(crate) fn groupings(
     data: &Dataset,
-    part: &Split,
+    split: &Split,
     batches: impl Iterator<Item = Batch>,
 ) -> Vec<Grouping> {
-    let classes = data.tasks.iter().map(|task| {
+    let new = |by, of: &str, names| Grouping { by, of: of.to_owned(), names, rows: Vec::new() };
+    // The tasks with classes and their indices.
+    let mut classes = Vec::new();
+    for (i, task) in data.tasks.iter().enumerate() {
         let names = match task.kind {
             TaskKind::Binary => vec!["no".into(), "yes".into()],
             TaskKind::Multiclass { classes } => class_names(data, &task.name, classes),
-            TaskKind::Regression => return None,
+            TaskKind::Regression => continue,
         };
-        Some(Grouping { by: By::Class, of: task.name.clone(), names, rows: Vec::new() })
-    });
-    let mut classes: Vec<Option<Grouping>> = classes.collect();
-    let columns = data.input.id_columns();
-    let frequencies: Vec<Frequency> = (columns.iter().enumerate())
-        .map(|(i, column)| Frequency::new(&data.train, i, column.vocabulary))
-        .collect();
-    let mut columns: Vec<Grouping> = (columns.iter().zip(&frequencies))
-        .map(|(column, frequency)| Grouping {
-            by: By::Frequency,
-            of: column.name.clone(),
-            names: frequency.names(),
-            rows: Vec::new(),
-        })
-        .collect();
+        classes.push((i, new(By::Class, &task.name, names)));
+    }
+    let mut columns = Vec::new();
+    for (i, column) in data.input.id_columns().iter().enumerate() {
+        let frequency = Frequency::new(&data.train, i, column.vocabulary);
+        let grouping = new(By::Frequency, &column.name, frequency.names());
+        columns.push((frequency, grouping));
+    }
     for batch in batches {
-        for (grouping, target) in classes.iter_mut().zip(&batch.targets) {
-            let Some(Grouping { rows, .. }) = grouping else { continue };
-            match target {
-                Target::Binary(values) => rows.extend(values.iter().map(|&v| u32::from(v > 0.5))),
-                Target::Multiclass(classes) => rows.extend(classes),
+        for (task, grouping) in &mut classes {
+            match &batch.targets[*task] {
+                Target::Binary(values) => {
+                    grouping.rows.extend(values.iter().map(|&value| u32::from(value > 0.5)));
+                }
+                Target::Multiclass(classes) => grouping.rows.extend(classes),
                 Target::Regression { .. } => {}
             }
         }
-        let groups = columns.iter_mut().zip(&frequencies).zip(ids(&batch.inputs));
-        for ((grouping, frequency), ids) in groups {
+        for ((frequency, grouping), ids) in columns.iter_mut().zip(ids(&batch.inputs)) {
             grouping.rows.extend(ids.iter().map(|&id| frequency.group(id)));
         }
     }
-    let planted = part.planted().map(|experts| Grouping {
-        by: By::Planted,
-        of: "expert".into(),
-        names: (0..=experts.iter().copied().max().unwrap_or(0)).map(|e| e.to_string()).collect(),
-        rows: experts.to_vec(),
-    });
-    classes.into_iter().flatten().chain(columns).chain(planted).collect()
+    let mut all: Vec<Grouping> = classes.into_iter().map(|(_, grouping)| grouping).collect();
+    all.extend(columns.into_iter().map(|(_, grouping)| grouping));
+    if let Some(experts) = split.planted() {
+        let most = experts.iter().copied().max().unwrap_or(0);
+        let mut grouping = new(By::Planted, "expert", (0..=most).map(|e| e.to_string()).collect());
+        grouping.rows = experts.to_vec();
+        all.push(grouping);
+    }
+    all
 }
 
-/// The names of a task's classes; their numbers where they have none.
+/// The names of a task's classes, or their indices where they have no names.
 fn class_names(data: &Dataset, task: &str, classes: usize) -> Vec<String> {
     let names = data.schema().and_then(|schema| schema.classes.get(task));
     let name = |class: usize| names.and_then(|names| names.name(class as u32)).map(String::from);
@@ -91,11 +90,11 @@ fn ids(inputs: &Inputs) -> &[Vec<u32>] {
     }
 }
 
-/// How often the ids of a column occur in training, in quarters of the ids that do.
+/// Frequencies of the ids of a column in training, in quarters of the ids that occur.
 struct Frequency {
-    /// Training rows of each id.
+    /// Number of training rows with each id.
     counts: Vec<u64>,
-    /// The largest count of each group; of the first group, of ids that do not occur, 0.
+    /// The largest count of each group. The first group has the ids that do not occur: 0.
     bounds: Vec<u64>,
 }
 
@@ -117,7 +116,7 @@ impl Frequency {
         let quarter = |q: usize| sorted.get((q * sorted.len()).div_ceil(4).saturating_sub(1));
         let mut bounds = vec![0];
         bounds.extend((1..=4).filter_map(quarter));
-        // Ids that occur equally often are in one group.
+        // Ids that occur equally often are in the same group.
         bounds.dedup();
         Frequency { counts, bounds }
     }

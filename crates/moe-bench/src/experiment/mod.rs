@@ -1,8 +1,11 @@
-//! Running routers side by side: single runs, whole comparisons, their results and statistics, saved runs.
+//! Experiments: a configuration with its data, single runs, comparisons, and what is computed of a saved run.
 
+pub(crate) mod evaluation;
 pub(crate) mod experiment;
 pub(crate) mod groups;
-pub(crate) mod kept_run;
+pub(crate) mod inspection;
 pub(crate) mod results;
 pub(crate) mod run_all;
+pub(crate) mod saved_run;
 pub(crate) mod statistics;
+pub(crate) mod train_run;

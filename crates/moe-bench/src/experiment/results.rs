@@ -1,9 +1,11 @@
+//! The results of runs and comparisons: what `--format json` prints and `results.json` holds.
+
 use std::collections::BTreeMap;
 
-use moe_core::batch::TaskSpec;
+use moe_core::batch::{BatchSource, TaskSpec};
 use moe_data::Dataset;
-use moe_nn::intervals::TaskIntervals;
-use moe_nn::{Evaluation, History, TaskMetrics};
+use moe_nn::intervals::{Interval, TaskIntervals};
+use moe_nn::{Evaluation, History};
 use moe_routers::RoutingStats;
 use moe_routers::telemetry::{GateSummary, Thresholds};
 use serde::Serialize;
@@ -18,27 +20,27 @@ use crate::experiment::statistics::{Paired, Summary};
 pub struct Comparison {
     /// `moe.compare/1`
     pub schema: &'static str,
-    /// What was learnt.
+    /// The data set.
     pub dataset: DatasetInfo,
     /// The configuration, complete.
     pub config: Config,
-    /// Where it ran.
+    /// The machine.
     pub host: Host,
     /// All runs, routers in the order they were asked for, seeds ascending.
     pub runs: Vec<RunResult>,
-    /// One line per router.
+    /// All runs of each router in one line.
     pub summary: Vec<RouterSummary>,
 }
 
 /// The data set of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub struct DatasetInfo {
-    /// Its id.
+    /// Its id, as in `moe data list`.
     pub name: String,
     /// Its tasks.
     pub tasks: Vec<TaskInfo>,
-    /// Rows of each part.
-    pub rows: PartRows,
+    /// Number of rows of each split.
+    pub rows: SplitRows,
 }
 
 /// A task of the data set.
@@ -50,21 +52,21 @@ pub struct TaskInfo {
     pub kind: &'static str,
 }
 
-/// Rows of the parts of the data set.
+/// Number of rows of each split of the data set.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct PartRows {
-    /// To learn from.
+pub struct SplitRows {
+    /// Rows to train on.
     pub train: usize,
-    /// To choose by.
+    /// Rows to choose the best epoch by.
     pub val: usize,
-    /// To report.
+    /// Rows to report on.
     pub test: usize,
 }
 
 /// The machine.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Host {
-    /// Threads used; the results do not depend on it.
+    /// Number of threads; the results do not depend on it.
     pub threads: usize,
 }
 
@@ -73,77 +75,68 @@ pub struct Host {
 pub struct RunResult {
     /// The router's id.
     pub router: String,
-    /// Seed of initial weights, shuffles and draws.
+    /// Seed of initial weights, shuffles and random draws.
     pub seed: u64,
-    /// N.
+    /// Number of experts (N).
     pub num_experts: usize,
-    /// K as configured, also for routers that do not use it.
+    /// Experts per row as configured (K), also for routers that do not use it.
     pub k: usize,
-    /// Learnable numbers of the whole model.
+    /// Number of trainable parameters.
     pub parameters: usize,
-    /// Epochs run.
+    /// Number of epochs trained.
     pub epochs: usize,
-    /// The epoch whose weights were kept, from 1.
+    /// The epoch with the lowest validation loss, from 1. Its weights are the model.
     pub best_epoch: usize,
-    /// Its validation loss.
+    /// The validation loss of that epoch.
     pub val_loss: f64,
-    /// On the test part, with those weights.
+    /// Loss and metrics on the test split, with the weights of that epoch.
     pub test: TestResult,
     /// How rows spread over experts.
     pub routing: RoutingResult,
-    /// Time spent in training steps.
+    /// Seconds spent in training steps.
     pub seconds: f64,
-    /// Training steps taken.
+    /// Number of training steps.
     pub steps: u64,
-    /// Their rate.
+    /// Training steps per second.
     pub steps_per_second: f64,
 }
 
-/// Loss and metrics on the test part: also what `moe eval` prints.
-#[derive(Clone, Debug, Serialize)]
+/// Loss and metrics on the test split, or on the one that `moe eval` was asked for.
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct TestResult {
     /// Sum of task weight times task loss, without auxiliary terms.
     pub loss: f64,
-    /// For each task by name, its loss and metrics.
+    /// Loss and metrics of each task, by its name.
     pub tasks: Map<String, Value>,
-    /// For each task, 95 % intervals of these over the rows of the test part (see [`moe_nn::intervals`]).
+    /// 95 % intervals of these over the rows, by task (see [`moe_nn::intervals`]).
     pub ci95: BTreeMap<String, TaskIntervals>,
 }
 
 impl TestResult {
     pub(crate) fn new(evaluation: &Evaluation, tasks: &[TaskSpec]) -> Self {
-        let metrics = tasks.iter().zip(&evaluation.tasks);
-        let metrics = metrics.map(|(task, metrics): (_, &TaskMetrics)| {
-            let value = serde_json::to_value(metrics).expect("metrics are plain numbers");
-            (task.name.clone(), value)
-        });
-        let names = tasks.iter().map(|task| task.name.clone());
-        let ci95 = names.zip(evaluation.intervals.iter().copied()).collect();
-        TestResult { loss: evaluation.loss, tasks: metrics.collect(), ci95 }
+        let mut result = TestResult { loss: evaluation.loss, ..TestResult::default() };
+        for (i, TaskSpec { name, .. }) in tasks.iter().enumerate() {
+            let metrics = serde_json::to_value(&evaluation.tasks[i]).expect("plain numbers");
+            result.tasks.insert(name.clone(), metrics);
+            result.ci95.insert(name.clone(), evaluation.intervals[i]);
+        }
+        result
     }
 
-    /// Every metric of every task with its 95 % interval, as cells: task, rows, metric, value, interval.
-    pub(crate) fn lines(&self) -> Vec<Vec<String>> {
-        let mut lines = Vec::new();
+    /// Every metric of every task with its 95 % interval.
+    pub(crate) fn metrics(&self) -> Vec<Metric<'_>> {
+        let mut metrics = Vec::new();
         for (task, of) in &self.ci95 {
             for (name, interval) in
                 [("loss", of.loss), ("auc", of.auc), ("accuracy", of.accuracy), ("mse", of.loss)]
             {
-                if self.tasks[task].get(name).is_none() {
-                    continue;
+                if self.tasks[task].get(name).is_some() {
+                    let value = self.metric(task, name);
+                    metrics.push(Metric { task, rows: of.rows, name, value, interval });
                 }
-                let value = self.metric(task, name);
-                let interval = interval.map(|[low, high]| format!("{low:.4} to {high:.4}"));
-                lines.push(vec![
-                    task.clone(),
-                    of.rows.to_string(),
-                    name.to_owned(),
-                    value.map_or("-".into(), |value| format!("{value:.4}")),
-                    interval.unwrap_or_else(|| "-".into()),
-                ]);
             }
         }
-        lines
+        metrics
     }
 
     /// A metric of a task, if the task has it and it is defined.
@@ -152,49 +145,61 @@ impl TestResult {
     }
 }
 
+/// A metric of a task.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Metric<'a> {
+    pub(crate) task: &'a str,
+    /// Rows that have a target of the task.
+    pub(crate) rows: usize,
+    pub(crate) name: &'static str,
+    /// `None` where it is not defined, such as the AUC of rows of one class.
+    pub(crate) value: Option<f64>,
+    pub(crate) interval: Option<Interval>,
+}
+
 /// How rows spread over experts, all gates together. All zeros for a model without gates.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct RoutingResult {
-    /// Mean number of experts of a row and gate in training steps.
+    /// Mean number of experts per row and gate in training steps.
     pub experts_per_row_train: f64,
-    /// The same on the test part.
+    /// Mean number of experts per row and gate on the test split.
     pub experts_per_row_eval: f64,
     /// Share of the test rows with at most K experts, mean over the gates.
     pub rows_up_to_k: f64,
-    /// Entropy of the experts' load on the test part: 1 balanced, 0 collapsed.
+    /// Entropy of the experts' load on the test split: 1 balanced, 0 collapsed.
     pub load_entropy: f64,
-    /// Largest share of one expert of all (row, expert) pairs there.
+    /// Largest share of one expert in all (row, expert) pairs of the test split.
     pub max_load: f64,
-    /// Experts without a row there.
+    /// Number of experts without a row of the test split.
     pub dead_experts: usize,
-    /// What the experts say of the row on the test part, mean over the gates: 0 if all rows have the same weights, 1
-    /// if each goes to one expert and all experts have equally many.
+    /// Mutual information between rows and experts on the test split, mean over the gates: 0 if all rows have the same
+    /// weights, 1 if each row goes to one expert and all experts have the same number of rows.
     pub mutual_information: f64,
     /// Share of the test rows that go to the most frequent set of experts, mean over the gates.
     pub top_set_share: f64,
-    /// Each gate on the test part.
+    /// A summary of each gate on the test split.
     pub gates: Vec<GateSummary>,
-    /// What looks wrong with them.
+    /// Alarms of the gates.
     pub alarms: Vec<GateAlarm>,
-    /// Where the data has a planted partition: how well each row's main expert agrees with it (adjusted Rand
-    /// index; 1 the same partition, about 0 unrelated), mean over the gates.
+    /// Agreement of each row's main expert with the planted partition, where the data has one: adjusted Rand index, 1
+    /// for the same partition and about 0 for an unrelated one; mean over the gates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub adjusted_rand_index: Option<f64>,
 }
 
-/// Something that looks wrong with a gate.
+/// An alarm: something that looks wrong with a gate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateAlarm {
-    /// Which gate, from 0.
+    /// Index of the gate.
     pub gate: usize,
-    /// Its name, such as `static routing`.
+    /// Name of the alarm, such as `static routing`.
     pub alarm: &'static str,
-    /// What it means and what to try.
+    /// What the alarm means and what to try.
     pub text: String,
 }
 
 impl GateAlarm {
-    /// What looks wrong with a gate.
+    /// All alarms of a gate.
     pub(crate) fn all(gate: usize, summary: &GateSummary) -> Vec<GateAlarm> {
         let alarms = summary.alarms(&Thresholds::default()).into_iter();
         alarms
@@ -213,32 +218,32 @@ impl RoutingResult {
         let Some(stats) = &test.routing else {
             return RoutingResult::default();
         };
-        let agreement = planted.map(|planted| {
+        let count = test.gates.len().max(1) as f64;
+        let (mut up_to_k, mut information, mut top_set, mut alarms) = (0.0, 0.0, 0.0, Vec::new());
+        for (gate, summary) in test.gates.iter().enumerate() {
+            up_to_k += summary.share_up_to(k);
+            information += summary.mutual_information;
+            top_set += summary.top_set_share;
+            alarms.extend(GateAlarm::all(gate, summary));
+        }
+        let adjusted_rand_index = planted.map(|planted| {
             let gates = test.main_experts.iter();
             let indices = gates.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
             indices.sum::<f64>() / test.main_experts.len() as f64
         });
-        let gates = test.gates.clone();
-        let mean = |value: &dyn Fn(&GateSummary) -> f64| {
-            gates.iter().map(value).sum::<f64>() / gates.len().max(1) as f64
-        };
-        let alarms = gates.iter().enumerate();
-        let alarms = alarms.flat_map(|(gate, summary)| GateAlarm::all(gate, summary));
+        let in_training = history.routing.as_ref();
         RoutingResult {
-            rows_up_to_k: mean(&|gate| gate.share_up_to(k)),
-            mutual_information: mean(&|gate| gate.mutual_information),
-            top_set_share: mean(&|gate| gate.top_set_share),
-            alarms: alarms.collect(),
-            experts_per_row_train: history
-                .routing
-                .as_ref()
-                .map_or(0.0, RoutingStats::experts_per_row),
+            experts_per_row_train: in_training.map_or(0.0, RoutingStats::experts_per_row),
             experts_per_row_eval: stats.experts_per_row(),
+            rows_up_to_k: up_to_k / count,
             load_entropy: stats.load_entropy(),
             max_load: stats.max_load(),
             dead_experts: stats.dead_experts(),
-            adjusted_rand_index: agreement,
-            gates,
+            mutual_information: information / count,
+            top_set_share: top_set / count,
+            gates: test.gates.clone(),
+            alarms,
+            adjusted_rand_index,
         }
     }
 }
@@ -250,63 +255,65 @@ pub struct RouterSummary {
     pub router: String,
     /// Number of runs.
     pub runs: usize,
-    /// Test loss.
+    /// Mean test loss.
     pub test_loss: Summary,
-    /// Against the baseline, seed by seed; `None` for the baseline itself.
+    /// Comparison with the baseline, seed by seed; `None` for the baseline itself.
     pub vs_baseline: Option<VsBaseline>,
 }
 
-/// A router held against the baseline.
+/// A router compared with the baseline.
 #[derive(Clone, Debug, Serialize)]
 pub struct VsBaseline {
     /// The baseline's id.
     pub baseline: String,
-    /// Difference of the mean test losses as a share of the baseline's: below 0 is better.
+    /// Difference of the mean test losses relative to the baseline's: below 0 is better.
     pub relative: f64,
-    /// 95 % interval of it from the paired differences (Student's t); `None` with one run.
+    /// 95 % interval of `relative` from the paired differences (Student's t); `None` with one run.
     pub ci95: Option<[f64; 2]>,
 }
 
 impl Comparison {
     pub(crate) fn new(config: &Config, data: &Dataset, runs: Vec<RunResult>) -> Self {
-        let losses = |router: &str| -> Vec<f64> {
-            runs.iter().filter(|run| run.router == router).map(|run| run.test.loss).collect()
+        let kinds = data.tasks.iter();
+        let tasks = kinds.map(|task| TaskInfo { name: task.name.clone(), kind: task.kind.name() });
+        let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
+        let mut comparison = Comparison {
+            schema: "moe.compare/1",
+            dataset: DatasetInfo {
+                name: data.name.clone(),
+                tasks: tasks.collect(),
+                rows: SplitRows { train, val, test },
+            },
+            config: config.clone(),
+            host: Host { threads: rayon::current_num_threads() },
+            runs,
+            summary: Vec::new(),
         };
         let routers = &config.run.routers;
-        let baseline = Some(&config.run.baseline).filter(|id| routers.contains(id));
-        let baseline = baseline.unwrap_or(&routers[0]);
-        let baseline_losses = losses(baseline);
-        let summary = routers.iter().map(|router| {
-            let losses = losses(router);
+        let baseline = routers.iter().find(|id| **id == config.run.baseline).unwrap_or(&routers[0]);
+        let baseline_losses = comparison.losses(baseline);
+        for router in routers {
+            let losses = comparison.losses(router);
             let vs_baseline = (router != baseline).then(|| {
                 let Paired { relative, ci95 } = statistics::paired(&losses, &baseline_losses);
                 VsBaseline { baseline: baseline.clone(), relative, ci95 }
             });
-            RouterSummary {
+            comparison.summary.push(RouterSummary {
                 router: router.clone(),
                 runs: losses.len(),
                 test_loss: Summary::of(&losses),
                 vs_baseline,
-            }
-        });
-        use moe_core::batch::BatchSource;
-        Comparison {
-            schema: "moe.compare/1",
-            dataset: DatasetInfo {
-                name: data.name.clone(),
-                tasks: (data.tasks.iter())
-                    .map(|task| TaskInfo { name: task.name.clone(), kind: task.kind.name() })
-                    .collect(),
-                rows: PartRows {
-                    train: data.train.rows(),
-                    val: data.val.rows(),
-                    test: data.test.rows(),
-                },
-            },
-            config: config.clone(),
-            host: Host { threads: rayon::current_num_threads() },
-            summary: summary.collect(),
-            runs,
+            });
         }
+        comparison
+    }
+
+    /// The runs of a router, seeds ascending.
+    pub(crate) fn runs_of(&self, router: &str) -> Vec<&RunResult> {
+        self.runs.iter().filter(|run| run.router == router).collect()
+    }
+
+    fn losses(&self, router: &str) -> Vec<f64> {
+        self.runs_of(router).iter().map(|run| run.test.loss).collect()
     }
 }

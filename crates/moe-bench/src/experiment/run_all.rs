@@ -1,3 +1,5 @@
+//! All runs of a comparison, one after the other.
+
 use moe_nn::{EpochRecord, Observer, TrainState};
 use moe_routers::Registry;
 
@@ -19,7 +21,7 @@ pub fn compare(
     run_all(&Experiment::prepare(config, registry)?, progress, &mut |_| Ok(()))
 }
 
-/// [`compare`], of what is prepared. After each run `keep` is given all results so far.
+/// [`compare`] for a prepared experiment. After each run, `keep` receives all results so far.
 pub(crate) fn run_all(
     experiment: &Experiment<'_>,
     progress: &mut dyn Progress,
@@ -45,7 +47,7 @@ pub(crate) fn run_all(
     Ok(Comparison::new(config, experiment.data(), results))
 }
 
-/// Passes training events on to the progress of the whole.
+/// Passes training events on to the progress of the comparison.
 pub(crate) struct RunObserver<'a>(pub(crate) &'a mut dyn Progress);
 
 impl Observer for RunObserver<'_> {

@@ -1,4 +1,4 @@
-//! Means with their errors, and paired comparisons.
+//! Means with standard errors, and paired comparisons.
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -13,7 +13,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of at least one value.
+    /// Mean and standard error of `values`, of which there is at least one.
     pub(crate) fn of(values: &[f64]) -> Self {
         let n = values.len() as f64;
         let mean = values.iter().sum::<f64>() / n;

@@ -1,20 +1,21 @@
-//! The model card of a run, `model.md`: what somebody who finds the model has to know.
+//! The model card of a run, `model.md`: what someone who finds the model needs to know.
 //!
-//! It holds what the run itself has found, nothing of the machine or the day: an interrupted run ends with the same card.
+//! It holds only what follows from the run, nothing of the machine or the day, so a resumed run has the same card.
 
-use std::fmt::Write;
 use std::path::PathBuf;
 
 use moe_core::batch::{BatchSource, InputSpec, TaskKind};
 use moe_core::{Real, kernel};
 use moe_data::{Entry, Origin};
-use moe_nn::intervals::Interval;
 use moe_routers::RouterInfo;
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
+use crate::report::document::{Block, one_line};
+use crate::report::evaluation::{alarms, gates, metrics};
+use crate::report::format::markdown;
 
 /// How a program loads the model and predicts with it, given a registry that has its router.
 const LOAD: &str = "let predictor = Predictor::load(run, &registry)?;
@@ -22,176 +23,148 @@ let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
 predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
 ";
 
-/// The card of the run that gave `result`.
+/// The card of the run with this result.
 pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<String, Error> {
     let config = experiment.config();
     let info = experiment.info(&result.router)?;
     let entry = moe_data::find(&config.dataset.name)?;
-    let mut text = format!("# {} on {}\n", result.router, config.dataset.name);
-    data(&mut text, experiment, entry);
-    model(&mut text, experiment, result, &info);
-    metrics(&mut text, result);
-    routing(&mut text, result);
-    let _ = write!(
-        text,
-        "\n## Versions\n\n- moe {}\n- {} precision\n- instruction set: {}; another one may change the last bits\n",
-        env!("CARGO_PKG_VERSION"),
-        if size_of::<Real>() == 8 { "double" } else { "single" },
-        kernel::instruction_set(),
-    );
-    let _ = write!(
-        text,
-        "\n## How to load it\n\nWith `moe-nn`, from this directory as `run`, a registry that has the router, and the \
-         inputs and keys of some rows:\n\n```rust\n{LOAD}```\n\n`out` then has logits and values (`raw`), or \
-         probabilities (`probabilities`). The weights are in safetensors files, which PyTorch \
-         reads too; `docs/weights.md` of the sources says what their names mean.\n"
-    );
-    let _ = write!(
-        text,
-        "\n## Configuration\n\nFolders are left out; `config.resolved.toml` has them.\n\n```toml\n{}```\n",
-        without_folders(config).to_toml()
-    );
-    Ok(text)
+    let paragraph = |text: &str| Block::Paragraph(text.into());
+    let heading = |text: &str| Block::Heading(2, text.into());
+    let mut blocks = vec![
+        Block::Heading(1, format!("{} on {}", result.router, config.dataset.name)),
+        heading("Data"),
+        Block::List(data(experiment, entry)),
+        heading("Model"),
+        Block::List(model(experiment, result, &info)),
+        heading("Test split"),
+        Block::Paragraph(format!("Loss {:.4}.", result.test.loss)),
+        metrics(&result.test),
+        paragraph(
+            "The intervals are those of this one model, with the rows of the test split taken as independent: the \
+             normal distribution for means, Wilson's for accuracies, Hanley and McNeil's for areas under the ROC \
+             curve. They are too narrow where rows share a user or an item, and do not cover other seeds.",
+        ),
+        heading("Routing"),
+    ];
+    routing(&mut blocks, result);
+    let precision = if size_of::<Real>() == 8 { "double" } else { "single" };
+    blocks.extend([
+        heading("Versions"),
+        Block::List(vec![
+            format!("moe {}", env!("CARGO_PKG_VERSION")),
+            format!("{precision} precision"),
+            format!(
+                "instruction set: {}; another one may change the last bits",
+                kernel::instruction_set()
+            ),
+        ]),
+        heading("How to load it"),
+        paragraph(
+            "With `moe-nn`, where `run` is this directory, the registry has the router, and `inputs` and `keys` are \
+             those of some rows:",
+        ),
+        Block::Code("rust", LOAD.into()),
+        paragraph(
+            "`out` then has logits and values (`raw`), or probabilities (`probabilities`). The weights are in \
+             safetensors files, which PyTorch reads too; `docs/weights.md` of the sources explains their names.",
+        ),
+        heading("Configuration"),
+        paragraph("Directories are left out; `config.resolved.toml` has them."),
+        Block::Code("toml", without_directories(config).to_toml()),
+    ]);
+    Ok(markdown::text(&blocks))
 }
 
-fn data(text: &mut String, experiment: &Experiment<'_>, entry: &Entry) {
+fn data(experiment: &Experiment<'_>, entry: &Entry) -> Vec<String> {
     let data = experiment.data();
-    let [train, val, test] = data.parts().map(|(_, part)| part.rows());
-    let _ = write!(
-        text,
-        "\n## Data\n\n- {}: {}\n- {train} training, {val} validation, {test} test rows; split with seed {}\n",
-        entry.id,
-        entry.summary,
-        experiment.config().dataset.options.seed
-    );
-    let columns = data.input.id_columns().iter();
-    let mut inputs: Vec<String> =
-        columns.map(|c| format!("ids {} ({} known)", plain(&c.name), c.vocabulary)).collect();
+    let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
+    let seed = experiment.config().dataset.options.seed;
+    let mut inputs = Vec::new();
+    for column in data.input.id_columns() {
+        inputs.push(format!("ids {} ({} known)", one_line(&column.name), column.vocabulary));
+    }
     if !matches!(data.input, InputSpec::Ids { .. }) {
         inputs.push(format!("{} numbers", data.input.dense_width()));
     }
-    let _ = writeln!(text, "- a row has: {}", inputs.join(", "));
-    let tasks = data.tasks.iter().map(|task| match task.kind {
-        TaskKind::Multiclass { classes } => {
-            format!("{} (multiclass, {classes} classes)", plain(&task.name))
+    let tasks = data.tasks.iter().map(|task| {
+        let name = one_line(&task.name);
+        match task.kind {
+            TaskKind::Multiclass { classes } => format!("{name} (multiclass, {classes} classes)"),
+            kind => format!("{name} ({})", kind.name()),
         }
-        kind => format!("{} ({})", plain(&task.name), kind.name()),
     });
-    let _ = writeln!(text, "- tasks: {}", tasks.collect::<Vec<_>>().join(", "));
     let origin = match entry.origin {
         Origin::Embedded => "comes with the program".into(),
         Origin::Generated => "computed".into(),
         Origin::Files { files, get, .. } => format!("{files}, from {get}"),
-        _ => "not known".into(),
+        _ => "unknown".into(),
     };
-    let _ = writeln!(text, "- origin: {origin}");
+    let mut lines = vec![
+        format!("{}: {}", entry.id, entry.summary),
+        format!("{train} training, {val} validation, {test} test rows; split with seed {seed}"),
+        format!("inputs of a row: {}", inputs.join(", ")),
+        format!("tasks: {}", tasks.collect::<Vec<_>>().join(", ")),
+        format!("origin: {origin}"),
+    ];
     for file in entry.downloads() {
         let sum =
-            file.sha256.map_or("changes from time to time".into(), |s| format!("SHA-256 {s}"));
-        let _ = writeln!(text, "- published at <{}> ({sum})", file.url);
+            file.sha256.map_or("changes from time to time".into(), |sum| format!("SHA-256 {sum}"));
+        lines.push(format!("published at <{}> ({sum})", file.url));
     }
-    let _ = writeln!(text, "- licence or terms: {}", entry.terms);
+    lines.push(format!("licence or terms: {}", entry.terms));
+    lines
 }
 
-fn model(text: &mut String, experiment: &Experiment<'_>, result: &RunResult, info: &RouterInfo) {
+fn model(experiment: &Experiment<'_>, result: &RunResult, info: &RouterInfo) -> Vec<String> {
     let RunResult { router, seed, num_experts, k, parameters, .. } = result;
     let RunResult { epochs, best_epoch, steps, val_loss, routing, .. } = result;
-    let _ = write!(
-        text,
-        "\n## Model\n\n- {router}: {}\n- source: {}\n- {parameters} learnable numbers\n",
-        info.summary, info.citation
-    );
+    let mut lines = vec![
+        format!("{router}: {}", info.summary),
+        format!("source: {}", info.citation),
+        format!("{parameters} parameters"),
+    ];
     if !routing.gates.is_empty() {
-        let gates = routing.gates.len();
-        let _ = writeln!(text, "- {num_experts} experts, {gates} gates, K = {k}");
+        lines.push(format!("{num_experts} experts, {} gates, K = {k}", routing.gates.len()));
     }
+    lines.push(format!(
+        "seed {seed}, {epochs} epochs, {steps} steps; the weights of epoch {best_epoch}, which had the lowest \
+         validation loss, {val_loss:.4}"
+    ));
     let weights = experiment.task_weights().into_iter().zip(&experiment.data().tasks);
-    let loss = weights.map(|(weight, task)| format!("{weight} x {}", plain(&task.name)));
-    let _ = write!(
-        text,
-        "- seed {seed}, {epochs} epochs, {steps} steps; the weights of epoch {best_epoch}, whose validation loss \
-         {val_loss:.4} was the lowest\n- loss: {}\n",
-        loss.collect::<Vec<_>>().join(" + ")
-    );
+    let loss = weights.map(|(weight, task)| format!("{weight} x {}", one_line(&task.name)));
+    lines.push(format!("loss: {}", loss.collect::<Vec<_>>().join(" + ")));
+    lines
 }
 
-fn metrics(text: &mut String, result: &RunResult) {
-    let test = &result.test;
-    let _ = write!(
-        text,
-        "\n## On the test part\n\nLoss {:.4}.\n\n| task | rows | metric | value | 95 % interval |\n\
-         | --- | ---: | --- | ---: | --- |\n",
-        test.loss
-    );
-    for (task, intervals) in &test.ci95 {
-        let mut line = |name: &str, value: Option<f64>, interval: Option<Interval>| {
-            let value = value.map_or("-".into(), |value| format!("{value:.4}"));
-            let interval =
-                interval.map_or("-".into(), |[low, high]| format!("{low:.4} to {high:.4}"));
-            let (task, rows) = (plain(task), intervals.rows);
-            let _ = writeln!(text, "| {task} | {rows} | {name} | {value} | {interval} |");
-        };
-        let metric = |name| test.metric(task, name);
-        for (name, interval) in [
-            ("loss", intervals.loss),
-            ("auc", intervals.auc),
-            ("accuracy", intervals.accuracy),
-            ("mse", intervals.loss),
-        ] {
-            if test.tasks[task].get(name).is_some() {
-                line(name, metric(name), interval);
-            }
-        }
-    }
-    *text += "\nThe intervals are of this one model, over the rows of the test part taken as independent: the normal \
-              distribution for means, Wilson's for accuracies, Hanley and McNeil's for areas under the ROC curve. They \
-              are too narrow where rows share a user or an item, and say nothing of other seeds.\n";
-}
-
-fn routing(text: &mut String, result: &RunResult) {
+fn routing(blocks: &mut Vec<Block>, result: &RunResult) {
     let routing = &result.routing;
-    *text += "\n## Routing\n\n";
     if routing.gates.is_empty() {
-        *text += "The model has no gates.\n";
+        blocks.push(Block::Paragraph("The model has no gates.".into()));
         return;
     }
-    let _ = write!(
-        text,
-        "{:.2} experts per row and gate in training; on the test part:\n\n\
-         | gate | experts per row | load entropy | dead experts | confidence | mutual information | dropped |\n\
-         | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        routing.experts_per_row_train
-    );
-    for (i, gate) in routing.gates.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "| {i} | {:.2} | {:.3} | {} | {:.3} | {:.3} | {:.3} |",
-            gate.experts_per_row,
-            gate.load_entropy,
-            gate.dead_experts,
-            gate.confidence,
-            gate.mutual_information,
-            gate.dropped
-        );
-    }
-    *text += "\nEach expert's share of the (row, expert) pairs, in percent:\n\n";
+    let train = routing.experts_per_row_train;
+    let mut load = Vec::new();
     for (i, gate) in routing.gates.iter().enumerate() {
         let shares = gate.load_share.iter().map(|share| format!("{:.1}", 100.0 * share));
-        let _ = writeln!(text, "- gate {i}: {}", shares.collect::<Vec<_>>().join(" "));
+        load.push(format!("gate {i}: {}", shares.collect::<Vec<_>>().join(" ")));
     }
-    *text += "\nAlarms:";
+    blocks.extend([
+        Block::Paragraph(format!(
+            "{train:.2} experts per row and gate in training; on the test split:"
+        )),
+        gates(routing),
+        Block::Paragraph("Share of each expert in the (row, expert) pairs, in percent:".into()),
+        Block::List(load),
+    ]);
     if routing.alarms.is_empty() {
-        *text += " none.\n";
-        return;
-    }
-    *text += "\n\n";
-    for alarm in &routing.alarms {
-        let _ = writeln!(text, "- gate {}: {}", alarm.gate, alarm.text);
+        blocks.push(Block::Paragraph("Alarms: none.".into()));
+    } else {
+        blocks.extend([Block::Paragraph("Alarms:".into()), Block::List(alarms(routing))]);
     }
 }
 
-/// The configuration without places of this machine: of a file its name is kept.
-fn without_folders(config: &Config) -> Config {
+/// The configuration without directories of this machine; only the names of files remain.
+fn without_directories(config: &Config) -> Config {
     let mut config = config.clone();
     let options = &mut config.dataset.options;
     (options.data_dir, options.cache_dir) = (None, None);
@@ -202,9 +175,4 @@ fn without_folders(config: &Config) -> Config {
         *file = file.file_name().map(PathBuf::from).unwrap_or_default();
     }
     config
-}
-
-/// A name of the data's own, on one line and in one cell.
-fn plain(name: &str) -> String {
-    name.replace(char::is_control, " ").replace('|', "\\|")
 }

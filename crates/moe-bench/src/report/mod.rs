@@ -1,8 +1,15 @@
-//! What people and programs read of results: tables, saved reports, model cards, progress, prediction files.
+//! What people and programs read of results.
+//!
+//! A command puts its results into a [`document::Report`], which a file of `format/` writes; `comparison.rs`,
+//! `evaluation.rs`, `inspection.rs` and `card.rs` say what is in one. `predictions/` writes the rows of `moe predict`,
+//! `out_dir.rs` makes directories for results, and `progress.rs` shows progress on stderr.
 
 pub(crate) mod card;
-pub(crate) mod inspect_text;
+pub(crate) mod comparison;
+pub(crate) mod document;
+pub(crate) mod evaluation;
+pub(crate) mod format;
+pub(crate) mod inspection;
 pub(crate) mod out_dir;
-pub(crate) mod predictions_out;
+pub(crate) mod predictions;
 pub(crate) mod progress;
-pub(crate) mod table;

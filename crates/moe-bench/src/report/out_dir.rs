@@ -1,4 +1,4 @@
-//! Directories that commands leave their results in.
+//! Directories for the results of commands.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -16,7 +16,10 @@ pub(crate) struct OutDir {
 }
 
 impl OutDir {
-    /// `path` if it is given, which must then be new or empty; else the first free of `runs/NAME`, `runs/NAME-2`, ….
+    /// The directory `path`, which must be new or empty; without it the first free one of `runs/NAME`, `runs/NAME-2`, ….
+    ///
+    /// # Errors
+    /// If the directory cannot be made, is a file or is not empty.
     pub(crate) fn create(path: Option<&Path>, name: &str) -> Result<Self, Error> {
         let Some(path) = path else {
             return Self::create_free(name);
@@ -31,7 +34,7 @@ impl OutDir {
                 return Ok(OutDir { path: path.into() });
             }
         };
-        let problem = format!("{problem}; name a new directory with --out");
+        let problem = format!("{problem}; pass a new directory with --out");
         Err(Error::OutDir { path: path.into(), problem })
     }
 
@@ -41,7 +44,7 @@ impl OutDir {
         for number in 1.. {
             let suffix = if number == 1 { String::new() } else { format!("-{number}") };
             let path = parent.join(format!("{name}{suffix}"));
-            // Made here or not at all: of two commands that start at once each gets its own.
+            // `create_dir` fails if the directory exists, so two commands that start at once get different ones.
             match fs::create_dir(&path) {
                 Ok(()) => return Ok(OutDir { path }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
@@ -55,22 +58,20 @@ impl OutDir {
         &self.path
     }
 
+    /// Writes the file `name`, replacing it as a whole.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let path = self.path.join(name);
         replace_file(&path, text.as_bytes()).map_err(Error::file(path))
     }
 
-    pub(crate) fn write_json(&self, name: &str, value: &impl Serialize) -> Result<(), Error> {
-        self.write(name, &(to_json(value) + "\n"))
-    }
-
-    /// A line of JSON per value.
+    /// Writes a line of JSON per value.
     pub(crate) fn write_lines(&self, name: &str, values: &[impl Serialize]) -> Result<(), Error> {
         let line = |value| serde_json::to_string(value).expect("results have text keys") + "\n";
         self.write(name, &values.iter().map(line).collect::<String>())
     }
 }
 
+/// A value as indented JSON.
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("results have text keys")
 }

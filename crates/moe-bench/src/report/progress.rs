@@ -1,135 +1,168 @@
-use std::io::{IsTerminal, stderr};
+//! Progress on stderr: a bar on a terminal, lines elsewhere.
 
+use std::fmt::Display;
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use moe_nn::EpochRecord;
 
 use crate::experiment::results::RunResult;
 use crate::output::note;
 
-/// Is told how a comparison goes. Nothing of it goes to stdout.
+/// Receives progress events of a comparison.
 pub trait Progress {
-    /// Before the first run.
+    /// Called before the first run.
     fn begin(&mut self, _runs: usize, _most_steps_per_run: u64) {}
-    /// Before each run.
+    /// Called before each run.
     fn begin_run(&mut self, _router: &str, _seed: u64) {}
-    /// After each step of a run.
+    /// Called after each step of a run.
     fn step(&mut self, _step: u64, _loss: f64) {}
-    /// After each epoch of a run.
+    /// Called after each epoch of a run.
     fn epoch(&mut self, _record: &EpochRecord) {}
-    /// After each run.
+    /// Called after each run.
     fn end_run(&mut self, _result: &RunResult) {}
-    /// After the last run.
+    /// Called after the last run.
     fn end(&mut self) {}
 }
 
-/// Silence.
+/// Ignores all events.
 impl Progress for () {}
 
-/// How progress is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+/// Values of `--progress`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ProgressKind {
-    /// A bar on a terminal, lines elsewhere.
+    /// A bar on a terminal, lines elsewhere
     Auto,
-    /// A line per epoch, or now and then.
+    /// A line per epoch, or every ten seconds
     Plain,
-    /// Nothing.
+    /// No progress
     None,
 }
 
 impl ProgressKind {
+    /// The progress of a training run or a comparison.
     pub(crate) fn start(self) -> Box<dyn Progress> {
-        match self {
-            ProgressKind::None => Box::new(()),
-            ProgressKind::Auto if stderr().is_terminal() => Box::new(Bar::new()),
-            ProgressKind::Auto | ProgressKind::Plain => Box::new(Lines::default()),
+        if self == ProgressKind::None {
+            return Box::new(());
         }
+        let meter = Meter::start(self, "{bar:30} {percent}% {elapsed} (about {eta} left)  {msg}");
+        Box::new(Training { meter, runs: 0, run: 0, steps_per_run: 0, name: String::new() })
     }
 }
 
-/// A line on stderr per epoch and run.
-#[derive(Default)]
-struct Lines {
+/// A bar on a terminal, or the lines in its place.
+pub(crate) struct Meter {
+    bar: Option<ProgressBar>,
+    /// Whether there are lines in the place of a bar.
+    has_lines: bool,
+    last_line: Instant,
+}
+
+impl Meter {
+    /// A meter whose bar has a template of `indicatif`.
+    pub(crate) fn start(kind: ProgressKind, template: &str) -> Self {
+        let is_bar = kind == ProgressKind::Auto && stderr().is_terminal();
+        let bar = is_bar.then(|| {
+            let style = ProgressStyle::with_template(template).expect("a well-formed template");
+            ProgressBar::no_length().with_style(style)
+        });
+        let has_lines = !is_bar && kind != ProgressKind::None;
+        Meter { bar, has_lines, last_line: Instant::now() }
+    }
+
+    /// Sets where the bar ends.
+    pub(crate) fn set_length(&self, length: u64) {
+        self.bar.iter().for_each(|bar| bar.set_length(length));
+    }
+
+    /// Moves the bar.
+    pub(crate) fn set_position(&self, position: u64) {
+        self.bar.iter().for_each(|bar| bar.set_position(position));
+    }
+
+    /// Changes the text beside the bar.
+    pub(crate) fn set_message(&self, message: impl Into<String>) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.into());
+        }
+    }
+
+    /// Prints a line if there is no bar.
+    pub(crate) fn line(&self, line: impl Display) {
+        if self.has_lines {
+            note(line);
+        }
+    }
+
+    /// Prints a line if there is no bar and the last such line was ten seconds ago.
+    pub(crate) fn line_now_and_then(&mut self, line: impl Display) {
+        if self.last_line.elapsed() >= Duration::from_secs(10) {
+            self.last_line = Instant::now();
+            self.line(line);
+        }
+    }
+
+    /// Prints a line that stays, above the bar if there is one.
+    pub(crate) fn note(&self, line: impl Display) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(line)),
+            None => note(line),
+        }
+    }
+
+    /// Removes the bar.
+    pub(crate) fn end(&self) {
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+    }
+}
+
+/// One meter over all runs.
+struct Training {
+    meter: Meter,
     runs: usize,
+    /// Runs that have begun.
     run: usize,
+    steps_per_run: u64,
     name: String,
 }
 
-impl Progress for Lines {
-    fn begin(&mut self, runs: usize, _most_steps_per_run: u64) {
-        self.runs = runs;
+impl Progress for Training {
+    fn begin(&mut self, runs: usize, most_steps_per_run: u64) {
+        (self.runs, self.steps_per_run) = (runs, most_steps_per_run);
+        self.meter.set_length(runs as u64 * most_steps_per_run);
     }
 
     fn begin_run(&mut self, router: &str, seed: u64) {
         self.run += 1;
         self.name = format!("[{}/{}] {router} seed {seed}", self.run, self.runs);
+        self.meter.set_message(&self.name);
+    }
+
+    fn step(&mut self, step: u64, _loss: f64) {
+        self.meter.set_position((self.run as u64 - 1) * self.steps_per_run + step);
     }
 
     fn epoch(&mut self, record: &EpochRecord) {
         let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
         let mark = if *is_best { " *" } else { "" };
-        note(format_args!(
-            "{}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s",
-            self.name
+        let name = &self.name;
+        self.meter.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
+        self.meter.line(format_args!(
+            "{name}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s"
         ));
     }
 
     fn end_run(&mut self, result: &RunResult) {
         let RunResult { best_epoch, test, seconds, .. } = result;
-        let loss = test.loss;
-        note(format_args!(
-            "{}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s",
-            self.name
-        ));
-    }
-}
-
-/// One bar over all runs, with the time that is left.
-struct Bar {
-    bar: ProgressBar,
-    steps_per_run: u64,
-    run: u64,
-    name: String,
-}
-
-impl Bar {
-    fn new() -> Self {
-        let style = "{bar:30} {percent}% {elapsed} (about {eta} left)  {msg}";
-        let bar = ProgressBar::new(1)
-            .with_style(ProgressStyle::with_template(style).expect("the template is well formed"));
-        Bar { bar, steps_per_run: 0, run: 0, name: String::new() }
-    }
-}
-
-impl Progress for Bar {
-    fn begin(&mut self, runs: usize, most_steps_per_run: u64) {
-        self.steps_per_run = most_steps_per_run;
-        self.bar.set_length(runs as u64 * most_steps_per_run);
-    }
-
-    fn begin_run(&mut self, router: &str, seed: u64) {
-        self.name = format!("{router} seed {seed}");
-        self.bar.set_message(self.name.clone());
-    }
-
-    fn step(&mut self, step: u64, _loss: f64) {
-        self.bar.set_position(self.run * self.steps_per_run + step);
-    }
-
-    fn epoch(&mut self, record: &EpochRecord) {
-        let EpochRecord { epoch, val_loss, .. } = record;
-        self.bar.set_message(format!("{}, epoch {epoch}, val loss {val_loss:.4}", self.name));
-    }
-
-    fn end_run(&mut self, result: &RunResult) {
-        self.run += 1;
-        self.bar.set_position(self.run * self.steps_per_run);
-        self.bar.println(format!(
-            "{}: test loss {:.4} (epoch {} of {}), {:.1} s",
-            self.name, result.test.loss, result.best_epoch, result.epochs, result.seconds
-        ));
+        let (name, loss) = (&self.name, test.loss);
+        self.meter.set_position(self.run as u64 * self.steps_per_run);
+        self.meter
+            .note(format_args!("{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"));
     }
 
     fn end(&mut self) {
-        self.bar.finish_and_clear();
+        self.meter.end();
     }
 }

@@ -1,118 +1,87 @@
-//! A run that `moe train` has kept, with the data that it was trained on.
+//! A run that `moe train` has saved, with the data that it was trained on.
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use moe_core::batch::{Batch, BatchSource};
 use moe_data::{FeatureSchema, Split};
 use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, Weights, evaluate};
 use moe_routers::Registry;
 use serde::Serialize;
 
-use crate::args::{Format, pool};
 use crate::config::Config;
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 
-/// What the commands take that look at a run.
-#[derive(Debug, Args)]
-pub(crate) struct RunArgs {
-    /// Directory of the run
-    run: PathBuf,
-    /// Rows of which part
-    #[arg(long, visible_alias = "split", value_enum, default_value_t = Part::Test)]
-    pub(crate) part: Part,
-    /// Folder that holds one folder per data set [default: that of the run, else $MOE_DATA_DIR, else the cache folder]
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// How results are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub(crate) format: Format,
-    /// Threads; the results do not depend on it [default: all]
-    #[arg(long)]
-    threads: Option<usize>,
-}
-
-/// A part of a data set.
+/// A split of a data set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
-    /// The part to report
+pub(crate) enum SplitName {
+    /// The rows to report on
     Test,
-    /// The part to choose by
+    /// The rows to choose the best epoch by
     #[value(alias = "val")]
     Validation,
-    /// The part to learn from
+    /// The rows to train on
     Train,
 }
 
-impl Part {
+impl SplitName {
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Part::Test => "test",
-            Part::Validation => "validation",
-            Part::Train => "train",
+            SplitName::Test => "test",
+            SplitName::Validation => "validation",
+            SplitName::Train => "train",
         }
     }
 }
 
-/// What is said of the run in every result.
+/// The run, the epoch and the rows that a result is about.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct About {
     /// The directory, as it was given.
     pub(crate) run: String,
     pub(crate) router: String,
     pub(crate) seed: u64,
-    /// The epoch whose weights these are, from 1.
+    /// The epoch of the weights, from 1.
     pub(crate) epoch: usize,
     /// Id of the data set.
     pub(crate) dataset: String,
-    pub(crate) part: Part,
-    /// Rows of the part.
+    #[serde(rename = "part")]
+    pub(crate) split: SplitName,
+    /// Number of rows of the split.
     pub(crate) rows: usize,
 }
 
 impl About {
-    /// In one line.
+    /// All of it in one line.
     pub(crate) fn line(&self) -> String {
-        let About { router, seed, epoch, dataset, part, rows, .. } = self;
-        let part = part.name();
+        let About { router, seed, epoch, dataset, split, rows, .. } = self;
+        let split = split.name();
         format!(
-            "{router} on {dataset}, seed {seed}, weights of epoch {epoch}; {rows} rows of the {part} part"
+            "{router} on {dataset}, seed {seed}, weights of epoch {epoch}; {rows} rows of the {split} split"
         )
     }
 }
 
 /// A run that has been checked, its model and its data.
 #[derive(Debug)]
-pub(crate) struct KeptRun<'r> {
+pub(crate) struct SavedRun<'r> {
     path: PathBuf,
     seed: u64,
     pub(crate) state: TrainState,
-    /// Those of the description.
+    /// The best weights, for the model of `description`.
     pub(crate) weights: Weights,
     pub(crate) description: ModelDescription,
     pub(crate) experiment: Experiment<'r>,
     pub(crate) registry: &'r Registry,
 }
 
-impl RunArgs {
-    /// Does `work` with the run and the rows asked for, on the threads asked for.
-    pub(crate) fn with_run<T: Send>(
-        &self,
-        registry: &Registry,
-        work: impl FnOnce(&KeptRun<'_>) -> Result<T, Error> + Send,
-    ) -> Result<T, Error> {
-        let pool = pool(self.threads)?;
-        pool.install(|| work(&KeptRun::open(&self.run, self.data_dir.as_deref(), registry)?))
-    }
-}
-
-impl<'r> KeptRun<'r> {
+impl<'r> SavedRun<'r> {
     /// The run in `path`, with the data that its configuration names, from `data_dir` if that is given.
     ///
     /// # Errors
-    /// If the run is not whole, its router or its data are not there, or the data are not what the model was trained on.
+    /// If the run is incomplete, its router or data are not available, or the data differ from those it was trained on.
     pub(crate) fn open(
         path: &Path,
         data_dir: Option<&Path>,
@@ -121,7 +90,7 @@ impl<'r> KeptRun<'r> {
         let (dir, state) = RunDir::open_to_read(path)?;
         let wrong = |file: &str, problem: String| Error::OutDir { path: path.join(file), problem };
         let text = dir.config()?.ok_or_else(|| {
-            let problem = "has no configuration, so its data are not known".into();
+            let problem = "has no configuration, so its data set is unknown".into();
             Error::OutDir { path: path.into(), problem }
         })?;
         let mut config =
@@ -129,25 +98,25 @@ impl<'r> KeptRun<'r> {
         if data_dir.is_some() {
             config.dataset.options.data_dir = data_dir.map(Path::to_owned);
         }
-        // What the run started from is in its weights.
+        // Imported weights are in the weights of the run.
         config.import = None;
         let description = dir.best_model()?;
         let experiment = Experiment::prepare(&config, registry)?;
         let seed = config.run.first_seed;
         let weights = dir.best_weights(&state);
         let path = path.into();
-        let run = KeptRun { path, seed, state, weights, description, experiment, registry };
+        let run = SavedRun { path, seed, state, weights, description, experiment, registry };
         run.check_data(dir.features()?.as_deref())?;
         Ok(run)
     }
 
-    /// Refuses data that are not what the model was trained on: other inputs or tasks, or other names of ids.
+    /// Refuses data that differ from those that the model was trained on in inputs, tasks or names of ids.
     fn check_data(&self, features: Option<&str>) -> Result<(), Error> {
         let data = self.experiment.data();
         let differs = |what: &str, was: &str, is: &str| {
             let name = &data.name;
             let problem = format!(
-                "was trained on other data than {name} is here: {what} {was}, here {is}; give the data of the run with \
+                "was trained on other data than this {name}: {what} {was}, here {is}; pass the data of the run with \
                  --data-dir"
             );
             Err(Error::OutDir { path: self.path.clone(), problem })
@@ -163,25 +132,20 @@ impl<'r> KeptRun<'r> {
         if *tasks != data.tasks {
             return differs("its tasks are", &to_text(tasks), &to_text(&data.tasks));
         }
-        let kept: Option<FeatureSchema> =
+        let saved: Option<FeatureSchema> =
             features.map(serde_json::from_str).transpose().map_err(|error| {
-                let problem = format!("is no feature schema: {error}");
+                let problem = format!("is not a feature schema: {error}");
                 Error::OutDir { path: self.path.join("features.json"), problem }
             })?;
-        match (&kept, data.schema()) {
+        match (&saved, data.schema()) {
             (None, None) => Ok(()),
-            (Some(kept), Some(found)) if kept == found => Ok(()),
-            (Some(kept), Some(found)) => {
-                let (what, was, is) = first_difference(kept, found);
+            (Some(saved), Some(found)) if saved == found => Ok(()),
+            (Some(saved), Some(found)) => {
+                let (what, was, is) = first_difference(saved, found);
                 differs(&what, &was, &is)
             }
-            (kept, _) => {
-                let [was, is] = match kept {
-                    Some(_) => ["there", "missing"],
-                    None => ["missing", "there"],
-                };
-                differs("its feature schema is", was, is)
-            }
+            (Some(_), None) => differs("its feature schema is", "present", "missing"),
+            (None, Some(_)) => differs("its feature schema is", "missing", "present"),
         }
     }
 
@@ -200,31 +164,33 @@ impl<'r> KeptRun<'r> {
         })
     }
 
-    pub(crate) fn part(&self, part: Part) -> &Split {
+    /// The rows of a split.
+    pub(crate) fn split(&self, split: SplitName) -> &Split {
         let data = self.experiment.data();
-        match part {
-            Part::Test => &data.test,
-            Part::Validation => &data.val,
-            Part::Train => &data.train,
+        match split {
+            SplitName::Test => &data.test,
+            SplitName::Validation => &data.val,
+            SplitName::Train => &data.train,
         }
     }
 
-    /// As after training.
+    /// Evaluates a model as after training.
     pub(crate) fn evaluate(&self, model: &dyn Model, rows: &Split) -> Evaluation {
         let weights = self.experiment.task_weights();
         evaluate(model, rows, &weights, self.experiment.config().train.batch_rows)
     }
 
-    /// All rows of a part in batches, as they are evaluated.
-    pub(crate) fn batches<'a>(&self, part: &'a Split) -> impl Iterator<Item = Batch> + use<'a> {
-        let (rows, length) = (part.rows(), self.experiment.config().train.batch_rows);
+    /// All rows of a split in order, in batches of the size of training.
+    pub(crate) fn batches<'a>(&self, split: &'a Split) -> impl Iterator<Item = Batch> + use<'a> {
+        let (rows, length) = (split.rows(), self.experiment.config().train.batch_rows);
         (0..rows).step_by(length).map(move |first| {
             let rows: Vec<u32> = (first as u32..(first + length).min(rows) as u32).collect();
-            part.batch(&rows)
+            split.batch(&rows)
         })
     }
 
-    pub(crate) fn about(&self, part: Part) -> About {
+    /// What results on a split are about.
+    pub(crate) fn about(&self, split: SplitName) -> About {
         let config = self.experiment.config();
         About {
             run: self.path.display().to_string(),
@@ -232,8 +198,8 @@ impl<'r> KeptRun<'r> {
             seed: self.seed,
             epoch: self.state.history().best_epoch,
             dataset: config.dataset.name.clone(),
-            part,
-            rows: self.part(part).rows(),
+            split,
+            rows: self.split(split).rows(),
         }
     }
 }
@@ -242,24 +208,24 @@ fn to_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("names and numbers")
 }
 
-/// What differs first between two schemas that are not the same, and how it stands in each.
-fn first_difference(kept: &FeatureSchema, found: &FeatureSchema) -> (String, String, String) {
+/// The first difference between two schemas that are not the same, and what each has there.
+fn first_difference(saved: &FeatureSchema, found: &FeatureSchema) -> (String, String, String) {
     let whole = "its feature schema is".to_owned();
-    if kept.columns().ne(found.columns()) {
+    if saved.columns().ne(found.columns()) {
         let columns = |schema: &FeatureSchema| schema.columns().collect::<Vec<_>>().join(", ");
-        return ("its columns are".into(), columns(kept), columns(found));
+        return ("its columns are".into(), columns(saved), columns(found));
     }
-    for (kept, found) in kept.ids.iter().zip(&found.ids) {
-        let pairs = kept.vocabulary.names().zip(found.vocabulary.names()).enumerate();
+    for (saved, found) in saved.ids.iter().zip(&found.ids) {
+        let pairs = saved.vocabulary.names().zip(found.vocabulary.names()).enumerate();
         if let Some((id, (was, is))) = pairs.into_iter().find(|(_, (was, is))| was != is) {
-            return (format!("{} {id} is", kept.name), format!("{was:?}"), format!("{is:?}"));
+            return (format!("{} {id} is", saved.name), format!("{was:?}"), format!("{is:?}"));
         }
     }
-    for (kept, found) in kept.numbers.iter().zip(&found.numbers) {
-        if kept != found {
+    for (saved, found) in saved.numbers.iter().zip(&found.numbers) {
+        if saved != found {
             let scale = |shift: f64, scale: f64| format!("(x - {shift}) * {scale}");
-            let [was, is] = [kept, found].map(|column| scale(column.shift, column.scale));
-            return (format!("{} is", kept.name), was, is);
+            let [was, is] = [saved, found].map(|column| scale(column.shift, column.scale));
+            return (format!("{} is", saved.name), was, is);
         }
     }
     (whole, "one".into(), "another".into())

@@ -1,119 +1,101 @@
-//! What `moe inspect` has found, for people.
+//! What `moe inspect` prints.
 
 use std::fmt::Write;
 
 use moe_routers::telemetry::{SplitSummary, TreeSummary};
 
-use crate::commands::inspect::{GateView, GroupedLoad, Inspection};
 use crate::experiment::groups::By;
-use crate::report::table::{Style, drawn};
+use crate::experiment::inspection::{GateView, GroupedLoad, Inspection};
+use crate::report::document::{Block, one_line};
 
 /// Longest bar, in characters.
 const BAR: usize = 40;
 /// Splits of a tree in one line.
 const SPLITS: usize = 8;
 
-/// All of it.
-pub(crate) fn text(inspection: &Inspection, style: Style) -> String {
-    let Inspection { about, experts, k, gates, .. } = inspection;
-    let mut text = heading(style, 1, &about.line());
+/// All blocks of an inspection.
+pub(crate) fn inspection(inspection: &Inspection) -> Vec<Block> {
+    let Inspection { about, experts, k, gates, nearest, .. } = inspection;
+    let mut blocks = vec![Block::Heading(1, about.line())];
     if gates.is_empty() {
-        return text + "The model has no gates.\n";
+        blocks.push(Block::Paragraph("The model has no gates.".into()));
+        return blocks;
     }
-    let _ = writeln!(text, "{experts} experts, {} gate(s), K = {k}\n", gates.len());
+    let size = format!("{experts} experts, {} gate(s), K = {k}", gates.len());
+    blocks.push(Block::Paragraph(size));
     for gate in gates {
-        text += &of_gate(gate, style);
+        add_gate(&mut blocks, gate);
     }
-    if !inspection.nearest.is_empty() {
-        text += &heading(style, 2, "Experts with the most similar weights");
-        let rows = inspection.nearest.iter().map(|found| {
-            vec![
-                found.expert.to_string(),
-                found.nearest.to_string(),
-                format!("{:.3}", found.cosine),
-            ]
+    if !nearest.is_empty() {
+        blocks.push(Block::Heading(2, "Experts with the most similar weights".into()));
+        let rows = nearest.iter().map(|found| {
+            let cosine = format!("{:.3}", found.cosine);
+            vec![found.expert.to_string(), found.nearest.to_string(), cosine]
         });
-        text += &drawn(style, &["expert", "nearest", "cosine"], rows);
+        blocks.push(Block::table(["expert", "nearest", "cosine"], rows));
     }
-    text
+    blocks
 }
 
-fn of_gate(view: &GateView, style: Style) -> String {
+fn add_gate(blocks: &mut Vec<Block>, view: &GateView) {
     let GateView { gate, task, summary, alarms, groups, trees } = view;
-    let mut text = heading(style, 2, &format!("Gate {gate} ({task})"));
-    let _ = writeln!(
-        text,
+    blocks.push(Block::Heading(2, format!("Gate {gate} ({task})")));
+    let mut text = format!(
         "{:.2} experts per row, load entropy {:.3} (1: balanced), {} dead, confidence {:.3}, information {:.3} (0: all \
-         rows are routed alike){}",
+         rows are routed alike)",
         summary.experts_per_row,
         summary.load_entropy,
         summary.dead_experts,
         summary.confidence,
         summary.mutual_information,
-        match summary.dropped {
-            0.0 => String::new(),
-            share => format!(", {} dropped", percent(share)),
-        }
     );
-    for alarm in alarms {
-        let _ = writeln!(text, "{}{}", bullet(style), alarm.text);
+    if summary.dropped > 0.0 {
+        let _ = write!(text, ", {} dropped", percent(summary.dropped));
     }
-    text.push('\n');
-    text += &load(&summary.load_share, &summary.weight_share, style);
-    for grouped in groups {
-        text.push('\n');
-        text += &who(grouped, style);
+    blocks.push(Block::Paragraph(text));
+    if !alarms.is_empty() {
+        blocks.push(Block::List(alarms.iter().map(|alarm| alarm.text.clone()).collect()));
     }
+    blocks.push(load(&summary.load_share, &summary.weight_share));
+    blocks.extend(groups.iter().map(load_by_group));
     for (i, tree) in trees.iter().enumerate() {
-        text.push('\n');
-        text += &of_tree(i, tree, style);
+        let legend = "share of the rows reaching a split that go right, and in brackets of those that go only one way";
+        blocks.push(Block::Paragraph(format!("Tree {i}: {legend}")));
+        blocks.push(Block::Code("text", drawn_tree(tree)));
     }
-    text.push('\n');
-    text
 }
 
 /// A line per expert.
-fn load(load: &[f64], weight: &[f64], style: Style) -> String {
+fn load(load: &[f64], weight: &[f64]) -> Block {
     let largest = load.iter().copied().fold(0.0, f64::max);
     let rows = load.iter().zip(weight).enumerate().map(|(expert, (&load, &weight))| {
         let bar = match load {
             0.0 => "dead".to_owned(),
-            // What has any load has a mark.
+            // Any load above 0 gets a mark.
             _ => "█".repeat(((load / largest * BAR as f64).round() as usize).max(1)),
         };
         vec![expert.to_string(), percent(load), percent(weight), format!("{bar:<BAR$}")]
     });
-    drawn(style, &["expert", "load", "weight", &format!("{:<BAR$}", "")], rows)
+    Block::table(["expert", "load", "weight", &" ".repeat(BAR)], rows)
 }
 
-/// A line per group: who goes where.
-fn who(grouped: &GroupedLoad, style: Style) -> String {
+/// A line per group of rows with the experts that they go to.
+fn load_by_group(grouped: &GroupedLoad) -> Block {
     let head = match grouped.by {
         By::Class => format!("class of {}", grouped.of),
         By::Frequency => format!("{} in training", grouped.of),
         By::Planted => "planted expert".into(),
     };
     let rows = grouped.groups.iter().map(|group| {
-        vec![
-            group.name.clone(),
-            group.rows.to_string(),
-            strip(&group.load_share),
-            largest(&group.load_share),
-        ]
+        let (strip, most) = (strip(&group.load_share), largest(&group.load_share));
+        vec![one_line(&group.name), group.rows.to_string(), strip, most]
     });
-    let rows: Vec<Vec<String>> = rows.collect();
-    drawn(style, &[&one_cell(&head), "rows", "experts", "most to"], rows.into_iter().map(cells))
+    Block::table([one_line(&head).as_str(), "rows", "experts", "most to"], rows)
 }
 
 /// The splits of a tree, level by level, and its leaves.
-fn of_tree(number: usize, tree: &TreeSummary, style: Style) -> String {
-    let mut text = format!(
-        "Tree {number}: of the rows that come to a split the share that goes right, and in brackets of those that go one \
-         way only\n"
-    );
-    if style == Style::Markdown {
-        text += "\n```text\n";
-    }
+fn drawn_tree(tree: &TreeSummary) -> String {
+    let mut text = String::new();
     let split = |split: &SplitSummary| match (split.right, split.decided) {
         (Some(right), Some(decided)) => {
             format!("{:>3.0} % ({:.0} %)", 100.0 * right, 100.0 * decided)
@@ -136,13 +118,10 @@ fn of_tree(number: usize, tree: &TreeSummary, style: Style) -> String {
         let cells: Vec<String> = cells.collect();
         let _ = writeln!(text, "  {name:<9} {}", cells.concat().trim_end());
     }
-    if style == Style::Markdown {
-        text += "```\n";
-    }
     text
 }
 
-/// A character per expert, as high as its share of the largest.
+/// A character per expert, whose height is the expert's share of the largest one.
 fn strip(shares: &[f64]) -> String {
     const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let largest = shares.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
@@ -162,34 +141,8 @@ fn largest(shares: &[f64]) -> String {
     named.collect::<Vec<_>>().join(", ")
 }
 
-fn heading(style: Style, level: usize, text: &str) -> String {
-    match style {
-        Style::Text => format!(
-            "{text}\n{}\n\n",
-            if level == 1 { "=" } else { "-" }.repeat(text.chars().count())
-        ),
-        Style::Markdown => format!("{} {text}\n\n", "#".repeat(level)),
-    }
-}
-
-fn bullet(style: Style) -> &'static str {
-    match style {
-        Style::Text => "! ",
-        Style::Markdown => "\n- ",
-    }
-}
-
 fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
-}
-
-fn cells(row: Vec<String>) -> Vec<String> {
-    row.iter().map(|text| one_cell(text)).collect()
-}
-
-/// A name of the data's own, on one line and in one cell.
-fn one_cell(name: &str) -> String {
-    name.replace(char::is_control, " ").replace('|', "\\|")
 }
 
 #[cfg(test)]

@@ -1,0 +1,39 @@
+//! What a command is.
+
+use clap::{ArgMatches, Args};
+use moe_routers::Registry;
+
+use crate::error::Error;
+
+/// A command of `moe`: a struct of its arguments that knows its work.
+pub(crate) trait Command: Args {
+    /// Its name on the command line.
+    const NAME: &'static str;
+    /// What it does, for `--help`.
+    const ABOUT: &'static str;
+
+    /// Does the work and returns what goes to stdout.
+    fn run(&self, registry: &Registry) -> Result<String, Error>;
+}
+
+/// A command in the table of all commands.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Describes its arguments to clap.
+    pub(crate) arguments: fn() -> clap::Command,
+    /// Runs it with arguments that clap has checked.
+    pub(crate) run: fn(&ArgMatches, &Registry) -> Result<String, Error>,
+}
+
+impl Entry {
+    /// The entry of command `C`.
+    pub(crate) const fn of<C: Command>() -> Self {
+        Entry {
+            name: C::NAME,
+            arguments: || C::augment_args(clap::Command::new(C::NAME)).about(C::ABOUT),
+            run: |matches, registry| {
+                C::from_arg_matches(matches).expect("clap has checked the arguments").run(registry)
+            },
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! `moe routers`
+
+use std::fmt::Write;
+
+use clap::Args;
+use moe_nn::Baseline;
+use moe_routers::{Registry, RouterInfo};
+
+use crate::commands::command::Command;
+use crate::error::Error;
+
+#[derive(Debug, Args)]
+pub(crate) struct Routers {}
+
+impl Command for Routers {
+    const NAME: &'static str = "routers";
+    const ABOUT: &'static str = "List the routers and baselines with their parameters";
+
+    fn run(&self, registry: &Registry) -> Result<String, Error> {
+        let mut text = String::new();
+        for entry in registry.entries() {
+            describe(&mut text, entry.info());
+        }
+        text += "\nBaselines without a mixture, which can be named like routers:\n";
+        for baseline in Baseline::ALL {
+            describe(&mut text, &baseline.info());
+        }
+        Ok(text)
+    }
+}
+
+/// Id, summary, source and parameters of a router.
+fn describe(text: &mut String, info: &RouterInfo) {
+    let _ = writeln!(text, "{}\n    {}\n    {}", info.id, info.summary, info.citation);
+    for spec in &info.parameters {
+        let (name, default, doc, range) = (&spec.name, &spec.default, &spec.doc, &spec.range);
+        let _ = writeln!(text, "    {name} = {default}    {doc} ({range})");
+    }
+}

@@ -1,0 +1,225 @@
+//! A saved run tested on a split of its data, also with other values of K or of the capacity.
+
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+use moe_core::batch::BatchSource;
+use moe_core::tape::Tape;
+use moe_core::{Pass, kernel};
+use moe_data::Split;
+use moe_nn::{Model, ModelDescription, OverrideError, Overrides, Predictor, PredictorError};
+use moe_routers::Value;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::experiment::results::{RoutingResult, TestResult};
+use crate::experiment::saved_run::{About, SavedRun, SplitName};
+
+/// A key and the values that replace what the model was trained with.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SweepRequest {
+    key: SweepKey,
+    values: Vec<(Value, Overrides)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SweepKey {
+    K,
+    Capacity,
+}
+
+impl SweepKey {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            SweepKey::K => "k",
+            SweepKey::Capacity => "capacity",
+        }
+    }
+}
+
+impl FromStr for SweepRequest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, values) = text.split_once('=').ok_or("write k=1,2,4 or capacity=1.0,1.25")?;
+        let key = match key {
+            "k" => SweepKey::K,
+            "capacity" => SweepKey::Capacity,
+            _ => return Err(format!("\"{key}\" cannot be swept; k and capacity can")),
+        };
+        let value = |text: &str| -> Result<_, String> {
+            Ok(match key {
+                SweepKey::K => {
+                    let k = text.parse().ok().filter(|k| *k > 0);
+                    let k = k.ok_or_else(|| not_allowed(text, "a whole number from 1"))?;
+                    let overrides = Overrides { k: Some(k), ..Overrides::default() };
+                    (Value::Int(k as i64), overrides)
+                }
+                SweepKey::Capacity => {
+                    let factor = text.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0);
+                    let allowed = "a number from 0, which is no limit";
+                    let factor = factor.ok_or_else(|| not_allowed(text, allowed))?;
+                    let overrides = Overrides {
+                        inference_capacity_factor: Some(factor),
+                        ..Overrides::default()
+                    };
+                    (Value::Real(factor), overrides)
+                }
+            })
+        };
+        let values = values.split(',').map(|text| value(text.trim()));
+        Ok(SweepRequest { key, values: values.collect::<Result<_, _>>()? })
+    }
+}
+
+fn not_allowed(text: &str, allowed: &str) -> String {
+    format!("\"{text}\" is not allowed; it must be {allowed}")
+}
+
+/// What `moe eval --format json` prints: the fields of `test` of a run's result, and more.
+#[derive(Debug, Serialize)]
+pub(crate) struct EvalResult {
+    /// `moe.eval/1`
+    pub(crate) schema: &'static str,
+    #[serde(flatten)]
+    pub(crate) about: About,
+    #[serde(flatten)]
+    pub(crate) test: TestResult,
+    pub(crate) routing: RoutingResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sweep: Option<Sweep>,
+}
+
+/// Quality and cost by value.
+#[derive(Debug, Serialize)]
+pub(crate) struct Sweep {
+    pub(crate) parameter: SweepKey,
+    pub(crate) values: Vec<SweepLine>,
+}
+
+/// The model with one value.
+#[derive(Debug, Serialize)]
+pub(crate) struct SweepLine {
+    pub(crate) value: Value,
+    /// Whether the model was trained with this value.
+    pub(crate) own: bool,
+    #[serde(flatten)]
+    pub(crate) test: TestResult,
+    /// Mean over rows and gates.
+    pub(crate) experts_per_row: f64,
+    pub(crate) load_entropy: f64,
+    pub(crate) dead_experts: usize,
+    /// Share of the (row, expert) pairs dropped for lack of capacity, mean over the gates.
+    pub(crate) dropped: f64,
+    #[serde(flatten)]
+    pub(crate) cost: Cost,
+}
+
+/// The cost of predictions.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Cost {
+    /// Multiply-adds of the whole model.
+    pub(crate) multiply_adds_per_row: f64,
+    /// Time on this machine, with the threads of this call.
+    pub(crate) seconds_per_thousand_rows: f64,
+}
+
+/// Tests the run on a split, and each value of `request` if there is one.
+///
+/// # Errors
+/// If a value of the request does not apply to the model, or a model cannot be built.
+pub(crate) fn evaluate(
+    run: &SavedRun<'_>,
+    split: SplitName,
+    request: Option<&SweepRequest>,
+) -> Result<EvalResult, Error> {
+    // A value that does not apply is reported before anything is computed.
+    let models = request.map(|request| models(run, request)).transpose()?;
+    let about = run.about(split);
+    let split = run.split(split);
+    let evaluation = run.evaluate(&*run.model()?, split);
+    let k = run.experiment.config().model.k;
+    Ok(EvalResult {
+        schema: "moe.eval/1",
+        about,
+        test: TestResult::new(&evaluation, &run.experiment.data().tasks),
+        routing: RoutingResult::new(run.state.history(), &evaluation, k, split.planted()),
+        sweep: models.map(|(key, models)| sweep(run, split, key, models)),
+    })
+}
+
+/// A value, whether the model was trained with it, and the model with it.
+type Variant = (Value, bool, Predictor);
+
+/// A model with the run's weights for each value.
+fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<(SweepKey, Vec<Variant>), Error> {
+    let models = request.values.iter().map(|(value, overrides)| {
+        let (own, model) = with(run, overrides).map_err(|problem| {
+            Error::Config(format!("--sweep {}={value}: {problem}", request.key.name()))
+        })?;
+        Ok((value.clone(), own, model))
+    });
+    Ok((request.key, models.collect::<Result<_, Error>>()?))
+}
+
+/// The model with one value, and whether it was trained with it.
+fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
+    let (own, registry) = (&run.description, run.registry);
+    let predictor = Predictor::with_overrides(own, &run.weights, overrides, registry)?;
+    let resolved = |model: &ModelDescription| -> Result<_, OverrideError> {
+        let ModelDescription::Mixture(model) = model else { return Ok(None) };
+        let info = registry.get(&model.router)?.info();
+        Ok(Some((model.k, info.parameters(&model.router_parameters)?)))
+    };
+    let is_own = resolved(own)? == resolved(&own.with_overrides(overrides, registry)?)?;
+    Ok((is_own, predictor))
+}
+
+fn sweep(run: &SavedRun<'_>, split: &Split, parameter: SweepKey, models: Vec<Variant>) -> Sweep {
+    let line = |(value, own, predictor): Variant| {
+        let model = predictor.model();
+        let evaluation = run.evaluate(model, split);
+        let gates = &evaluation.gates;
+        let dropped = gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64;
+        let stats = evaluation.routing.as_ref().expect("a mixture has gates");
+        SweepLine {
+            value,
+            own,
+            test: TestResult::new(&evaluation, &run.experiment.data().tasks),
+            experts_per_row: stats.experts_per_row(),
+            load_entropy: stats.load_entropy(),
+            dead_experts: stats.dead_experts(),
+            dropped,
+            cost: cost(run, model, split),
+        }
+    };
+    Sweep { parameter, values: models.into_iter().map(line).collect() }
+}
+
+/// The cost of predicting a split, without making batches and computing metrics.
+fn cost(run: &SavedRun<'_>, model: &dyn Model, split: &Split) -> Cost {
+    /// A small split is predicted repeatedly for so long, and the fastest time counts.
+    const LEAST: Duration = Duration::from_millis(50);
+    let once = || {
+        let (mut time, mut work) = (Duration::ZERO, 0);
+        for batch in run.batches(split) {
+            let (start, before) = (Instant::now(), kernel::multiply_adds());
+            model.forward(&Tape::inference(), &Pass::inference(&batch), &batch.inputs);
+            work += kernel::multiply_adds() - before;
+            time += start.elapsed();
+        }
+        (time, work)
+    };
+    let (mut fastest, work) = once();
+    let mut all = fastest;
+    while all < LEAST {
+        let (time, _) = once();
+        (fastest, all) = (fastest.min(time), all + time.max(Duration::from_micros(1)));
+    }
+    let rows = split.rows() as f64;
+    Cost {
+        multiply_adds_per_row: work as f64 / rows,
+        seconds_per_thousand_rows: fastest.as_secs_f64() * 1000.0 / rows,
+    }
+}

@@ -1,0 +1,75 @@
+//! Trains one router in a run directory, from the start or from where an interrupted run stopped.
+
+use std::path::Path;
+
+use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
+
+use crate::error::Error;
+use crate::experiment::experiment::Experiment;
+use crate::experiment::results::RunResult;
+use crate::experiment::run_all::RunObserver;
+use crate::report::out_dir::{OutDir, to_json};
+use crate::report::progress::Progress;
+
+/// Trains the first router of the configuration from its first seed in `out`, which is a new directory under `runs/`
+/// if it is not given. With `resume` the run in `out` is continued.
+///
+/// # Errors
+/// If training stops, or the directory cannot be written or holds another run.
+pub(crate) fn train_run(
+    experiment: &Experiment<'_>,
+    out: Option<&Path>,
+    resume: bool,
+    progress: &mut dyn Progress,
+) -> Result<(RunDir, RunResult), Error> {
+    let config = experiment.config();
+    let (router, seed) = (&config.run.routers[0], config.run.first_seed);
+    let (model, start) = experiment.start(router, seed)?;
+    let description = experiment.description(router)?;
+    let info = RunInfo {
+        config: Some(config.to_toml()),
+        features: experiment.data().schema().map(to_json),
+        model: serde_json::to_value(&description).expect("text keys"),
+        fold: description.fold(experiment.registry())?,
+        seed,
+    };
+    let (mut dir, state) = match out {
+        Some(path) if resume => resumed(path, info, start)?,
+        _ => {
+            let name = format!("train-{}-{router}", config.dataset.name);
+            let out = OutDir::create(out, &name)?;
+            (RunDir::create(out.path(), info, &start)?, start)
+        }
+    };
+    progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
+    progress.begin_run(router, seed);
+    let mut observer = (&mut dir, RunObserver(progress));
+    let result = experiment.run(router, seed, model, state, &mut observer)?;
+    progress.end_run(&result);
+    progress.end();
+    Ok((dir, result))
+}
+
+/// The run in `path` with its last state; a new run if the old one was stopped before it saved anything.
+fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, TrainState), Error> {
+    if path.is_dir() && !RunDir::is_run(path) {
+        match RunDir::create(path, info, &start) {
+            Ok(dir) => return Ok((dir, start)),
+            // The directory holds something other than a run; the error of `open` says so best.
+            Err(RunDirError::NotEmpty { .. }) => return Ok(RunDir::open(path)?),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (dir, state) = RunDir::open(path)?;
+    let (saved, given) = (dir.config()?.unwrap_or_default(), info.config.unwrap_or_default());
+    if saved != given {
+        let mut lines = saved.lines().zip(given.lines());
+        let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
+        let problem = format!(
+            "was started with another configuration; the first difference is `{old}`, now `{new}`; resume with the \
+             saved configuration, or start a new run in another directory"
+        );
+        return Err(Error::OutDir { path: path.into(), problem });
+    }
+    Ok((dir, state))
+}
