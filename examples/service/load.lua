@@ -1,4 +1,4 @@
--- Requests for wrk: random users and movies of MovieLens 1M, so many rows each as the variable ROWS says.
+-- Requests for wrk: random users and movies of MovieLens 1M. The variable ROWS is the number of rows per request.
 local rows = tonumber(os.getenv("ROWS") or "1")
 
 wrk.method = "POST"

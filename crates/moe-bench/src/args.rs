@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use moe_routers::Registry;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing_subscriber::filter::LevelFilter;
@@ -19,23 +20,16 @@ pub(crate) struct TrainingArgs {
     /// Built-in configuration: smoke, quick, movielens, jester or book-crossing [default: quick]
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
-    /// Configuration file (TOML)
-    #[arg(long)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArgs,
     /// Data set; `moe data list` lists them
     #[arg(long)]
     dataset: Option<String>,
-    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
     /// Maximum number of epochs
     #[arg(long)]
     epochs: Option<usize>,
     #[command(flatten)]
     pub(crate) threads: Threads,
-    /// Set a key of the configuration, such as train.learning_rate=1e-3; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
     /// Directory for the results, which must be new or empty [default: a new one under runs/]
     #[arg(long)]
     pub(crate) out: Option<PathBuf>,
@@ -46,8 +40,22 @@ pub(crate) struct TrainingArgs {
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
     /// What to log on stderr: warnings, also epochs (info), also steps (debug)
-    #[arg(long, value_enum, default_value_t = LogLevel::Off)]
-    log: LogLevel,
+    #[arg(long, default_value = "off", value_parser = level())]
+    log: LevelFilter,
+}
+
+/// Arguments for a configuration.
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArgs {
+    /// Configuration file (TOML)
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Set a key of the configuration, such as train.epochs=5 or dataset.seed=1; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
 }
 
 /// Arguments of the commands that look at a saved run and its data.
@@ -76,48 +84,52 @@ pub(crate) struct Threads {
     threads: Option<usize>,
 }
 
-/// How much to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum LogLevel {
-    Off,
-    Warn,
-    Info,
-    Debug,
+fn level() -> impl TypedValueParser<Value = LevelFilter> {
+    PossibleValuesParser::new(["off", "warn", "info", "debug"]).try_map(|level| level.parse())
 }
 
 impl TrainingArgs {
-    /// The configuration that the arguments ask for. `flags` applies those of one command; `--set` has the last word.
+    /// The configuration that the arguments ask for; `flags` applies the arguments of one command.
     pub(crate) fn config(&self, flags: impl FnOnce(&mut Config)) -> Result<Config, Error> {
-        let mut config = match (&self.config, &self.preset) {
-            (Some(path), _) => Config::read(path)?,
-            (None, preset) => Config::preset(preset.as_deref().unwrap_or("quick"))?,
-        };
-        if let Some(name) = self.dataset.as_ref().filter(|name| **name != config.dataset.name) {
+        let preset = || Config::preset(self.preset.as_deref().unwrap_or("quick"));
+        self.config.config(preset, self.dataset.as_deref(), |config| {
+            if let Some(epochs) = self.epochs {
+                config.train.epochs = epochs;
+            }
+            flags(config);
+        })
+    }
+
+    /// Sends log events to stderr from now on.
+    pub(crate) fn start_log(&self) {
+        if self.log != LevelFilter::OFF {
+            let log = tracing_subscriber::fmt().with_max_level(self.log).with_ansi(false);
+            // A program that calls `run` may have a log already.
+            let _ = log.with_writer(std::io::stderr).try_init();
+        }
+    }
+}
+
+impl ConfigArgs {
+    /// The configuration of the file or else `default`, for another data set if `dataset` names one. `flags` changes it;
+    /// `--set` has the last word.
+    pub(crate) fn config(
+        &self,
+        default: impl FnOnce() -> Result<Config, Error>,
+        dataset: Option<&str>,
+        flags: impl FnOnce(&mut Config),
+    ) -> Result<Config, Error> {
+        let mut config = self.config.as_deref().map_or_else(default, Config::read)?;
+        if let Some(name) = dataset.filter(|name| *name != config.dataset.name) {
             // Options and task weights of another data set do not apply to this one.
-            config.dataset = DatasetConfig { name: name.clone(), ..DatasetConfig::default() };
+            config.dataset = DatasetConfig { name: name.into(), ..DatasetConfig::default() };
             config.train.task_weights.clear();
         }
         if let Some(dir) = &self.data_dir {
             config.dataset.options.data_dir = Some(dir.clone());
         }
-        if let Some(epochs) = self.epochs {
-            config.train.epochs = epochs;
-        }
         flags(&mut config);
         self.set.iter().try_fold(config, |config, assignment| config.with(assignment))
-    }
-
-    /// Sends log events to stderr from now on.
-    pub(crate) fn start_log(&self) {
-        let level = match self.log {
-            LogLevel::Off => return,
-            LogLevel::Warn => LevelFilter::WARN,
-            LogLevel::Info => LevelFilter::INFO,
-            LogLevel::Debug => LevelFilter::DEBUG,
-        };
-        let log = tracing_subscriber::fmt().with_max_level(level).with_ansi(false);
-        // A program that calls `run` may have a log already.
-        let _ = log.with_writer(std::io::stderr).try_init();
     }
 }
 

@@ -102,6 +102,12 @@ impl Error {
         }
     }
 
+    /// An error of a directory of results or a file in it.
+    pub(crate) fn out_dir(path: impl Into<PathBuf>, problem: impl Into<String>) -> Error {
+        Error::OutDir { path: path.into(), problem: problem.into() }
+    }
+
+    /// An error of the system for a file.
     pub(crate) fn file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         |source| Error::File { path, source }

@@ -380,7 +380,7 @@ fn files_are_found_through_the_flag_and_the_variable() {
     let mut both = place.command(&[&args[..], &["--data-dir", "packed"]].concat());
     Ran::of(both.env("MOE_DATA_DIR", place.path("nowhere"))).succeeded();
 
-    // A test part of its own: the file's rows, all of one class, so there is no curve to measure.
+    // A test split of its own: the file's rows, all of one class, so there is no curve to measure.
     let watched: String =
         movielens(50).lines().filter(|l| l.contains(",1,")).map(|l| format!("{l}\n")).collect();
     place.write("other.csv", watched);

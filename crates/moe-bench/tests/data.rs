@@ -80,7 +80,7 @@ fn what_is_not_the_original_is_told() {
         &[
             "data/ml-100k/u.data: not the original",
             "the original has rating.rows = 100000: here 4",
-            "movielens-100k is not the whole original: data/ml-100k/u.data, rating.rows",
+            "movielens-100k differs from the original in data/ml-100k/u.data, rating.rows",
         ],
     );
 }

@@ -1,4 +1,4 @@
-//! `moe eval`: the numbers of the run itself, other parts, other K, and what is refused.
+//! `moe eval`: the numbers of the run itself, other splits, other K, and what is refused.
 
 mod common;
 
@@ -33,6 +33,7 @@ fn it_finds_what_the_run_found() {
     assert_eq!(found["epoch"], result["best_epoch"]);
     assert_eq!(eval(&place, &["--threads", "1"]), eval(&place, &["--threads", "3"]));
     assert_eq!(eval(&place, &["--split", "test"]), found);
+    assert_eq!(eval(&place, &["--part", "test"]), found, "the hidden alias");
 
     let mut known =
         ["schema", "run", "router", "seed", "epoch", "dataset", "part", "rows"].to_vec();
@@ -43,10 +44,10 @@ fn it_finds_what_the_run_found() {
     assert_eq!(found_keys, known);
     assert_eq!((&found["schema"], &found["part"]), (&"moe.eval/1".into(), &"test".into()));
 
-    // The best epoch was chosen by the validation part.
-    let validation = eval(&place, &["--part", "validation"]);
+    // The best epoch was chosen by the validation split.
+    let validation = eval(&place, &["--split", "validation"]);
     assert_eq!(validation["loss"], result["val_loss"]);
-    let train = eval(&place, &["--part", "train"]);
+    let train = eval(&place, &["--split", "train"]);
     assert_eq!(train["rows"], 300);
     assert_ne!(train["loss"], validation["loss"]);
 }
@@ -73,7 +74,7 @@ fn it_is_also_for_people() {
     for format in ["text", "table", "md"] {
         let ran = place.run(&["eval", "run", "--format", format, "--sweep", "k=1,2"]).succeeded();
         for part in
-            ["top-k on multi-optdigits, seed 1", "100 rows of the test part", "95 % interval"]
+            ["top-k on multi-optdigits, seed 1", "100 rows of the test split", "95 % interval"]
         {
             assert!(ran.stdout.contains(part), "{part}: {}", ran.stdout);
         }
@@ -181,7 +182,7 @@ fn runs_that_are_not_there_or_not_whole() {
         &[
             ("", 2, &["<RUN>"]),
             ("nothing", 1, &["nothing: is not the directory of a run: it has no manifest.json"]),
-            ("run --part tset", 2, &["'tset'", "test, validation, train"]),
+            ("run --split tset", 2, &["'tset'", "test, validation, train"]),
             ("run --threads 0", 2, &["--threads 0 is not allowed"]),
         ],
     );

@@ -101,7 +101,7 @@ fn places_that_cannot_be_written() {
         &place,
         &TINY,
         &[
-            ("--out file", 1, &["file: is a file; name a new directory with --out"]),
+            ("--out file", 1, &["file: is a file; pass a new directory with --out"]),
             ("--out file/below", 1, &["file/below: "]),
             ("--out=", 2, &["--out"]),
         ],

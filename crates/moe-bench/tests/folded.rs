@@ -1,5 +1,5 @@
-//! A run with a search for a permutation is kept without the search: its directory serves programs that know only the
-//! plain routers.
+//! A run with a search for a permutation is saved without the search: programs that know only the plain routers can
+//! load it.
 
 mod common;
 
@@ -45,15 +45,15 @@ fn plain_routers_are_enough_to_use_it() {
         let names = ["last", "best"].map(|which| manifest["models"][which]["router"].clone());
         assert_eq!(names, [router, router.trim_end_matches('+')]);
 
-        // The model as it was trained, with its best weights, and the one that is kept.
+        // The model as it was trained, with its best weights, and the one that is saved.
         let path = place.path("run");
         let (_, state) = RunDir::open_to_read(&path).unwrap();
         let trained: ModelDescription =
             serde_json::from_value(manifest["models"]["last"].clone()).unwrap();
         let trained = Predictor::new(&trained, state.best(), &searching).unwrap();
-        let kept = Predictor::load(&path, &standard).unwrap();
-        assert_eq!(bits(&trained), bits(&kept), "{router} {share}");
-        assert!(kept.model().parameter_count() < trained.model().parameter_count());
+        let saved = Predictor::load(&path, &standard).unwrap();
+        assert_eq!(bits(&trained), bits(&saved), "{router} {share}");
+        assert!(saved.model().parameter_count() < trained.model().parameter_count());
 
         // Without the permutation it is another model, if there is one.
         let mut plain = RunDir::open_to_read(&path).unwrap().0.best_model().unwrap();
@@ -66,8 +66,8 @@ fn plain_routers_are_enough_to_use_it() {
             let from = weights.iter().find(|(found, _)| *found == name).expect("a tensor").1;
             *to.tensor_mut() = from.clone();
         });
-        let plain = Predictor::of(plain, kept.input().clone(), kept.tasks().to_vec());
-        assert_eq!(bits(&plain) != bits(&kept), moves, "{router} {share:?}");
+        let plain = Predictor::of(plain, saved.input().clone(), saved.tasks().to_vec());
+        assert_eq!(bits(&plain) != bits(&saved), moves, "{router} {share:?}");
 
         // It can be gone on with, which changes nothing as it is at its end.
         place.run(&[&args[..], &["--out", "again"]].concat()).succeeded();

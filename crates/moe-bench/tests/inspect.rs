@@ -1,4 +1,4 @@
-//! `moe inspect`: how the gates of a kept run route, in numbers and for people.
+//! `moe inspect`: how the gates of a saved run route, in numbers and for people.
 
 mod common;
 
@@ -71,7 +71,7 @@ fn it_says_how_the_run_routes() {
         assert_ne!(nearest["nearest"], expert);
         assert!((-1.0..=1.0).contains(&nearest["cosine"].as_f64().unwrap()));
     }
-    assert_eq!(inspect(&place, &["--part", "train"])["rows"], 300);
+    assert_eq!(inspect(&place, &["--split", "train"])["rows"], 300);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn wrong_input() {
         &[
             ("", 2, &["<RUN>"]),
             ("nothing", 1, &["nothing: is not the directory of a run"]),
-            ("run --part tset", 2, &["'tset'", "test, validation, train"]),
+            ("run --split tset", 2, &["'tset'", "test, validation, train"]),
             ("run --format csv", 2, &["'csv'", "--format"]),
             ("run --sweep k=1", 2, &["'--sweep'"]),
             ("run --out nowhere/file", 1, &["nowhere/file"]),

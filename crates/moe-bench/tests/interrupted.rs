@@ -1,4 +1,4 @@
-//! A run that is killed at any moment, and resumed, ends with the bits of one that was not. The tests run in the
+//! A run that is killed at any moment and resumed ends with the bits of one that was not. The tests run in the
 //! precision of the build.
 
 mod common;
@@ -102,7 +102,7 @@ fn killed_often(threads: &str) {
     while kills < KILLS {
         runs += 1;
         let out = format!("killed-{runs}");
-        // With the directory there, a run that was killed before anything was kept is begun anew.
+        // A run that was killed before it saved anything starts again in its directory.
         fs::create_dir(place.path(&out)).unwrap();
         let more = [&LONG[..], &["--threads", threads, "--resume"]].concat();
         let resume = args(&out, &more);

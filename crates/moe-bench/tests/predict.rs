@@ -263,7 +263,7 @@ fn bad_rows_stop_or_are_skipped() {
         let ran = predict(&place, "--input rows.csv");
         assert_eq!((ran.status, &ran.stdout), (Some(1), &begun));
         assert!(ran.stderr.contains(&format!("error: rows.csv, {says}")), "{}", ran.stderr);
-        let rows = format!("; the {} good rows before it were predicted\n", good - 1);
+        let rows = format!("; the {} valid rows before it were predicted\n", good - 1);
         assert!(ran.stderr.contains(&rows), "{}", ran.stderr);
     }
     // Not text.
@@ -272,7 +272,7 @@ fn bad_rows_stop_or_are_skipped() {
     place.write("rows.csv", bytes);
     predict(&place, "--input rows.csv --bad-rows skip --output out.csv").succeeded();
     let says = "line 4, column 3 (job): \"smi\u{fffd}th\" is not UTF-8; allowed: text in UTF-8";
-    let stopped = "; the 2 good rows before it were predicted, in out.csv.partial";
+    let stopped = "; the 2 valid rows before it were predicted, in out.csv.partial";
     let before = place.read("out.csv");
     predict(&place, "--input rows.csv --output out.csv").failed(1, &[says, stopped]);
     assert_eq!(place.read("out.csv"), before, "what is there stays");
@@ -305,7 +305,7 @@ fn many_bad_rows_are_counted() {
     place.write("rows.csv", format!("user,age,job\n{rows}"));
     let ran = predict(&place, "--input rows.csv --bad-rows skip --batch-rows 7").succeeded();
     assert_eq!(ran.stderr.matches("is unknown").count(), 20);
-    assert!(ran.stderr.contains("more rows that are skipped are only counted"));
+    assert!(ran.stderr.contains("further skipped rows are only counted"));
     assert!(ran.stderr.contains("34 rows predicted, 66 skipped"), "{}", ran.stderr);
     let lines: Vec<usize> =
         ran.stdout.lines().skip(1).map(|l| l.split(',').next().unwrap().parse().unwrap()).collect();
@@ -329,8 +329,12 @@ fn what_is_wrong_is_said() {
             ("run", 2, &["--input <INPUT>"]),
             ("none --input rows.csv", 1, &["none: is not the directory of a run"]),
             ("run --input none.csv", 1, &["none.csv: cannot be read"]),
-            ("run --input rows.txt", 2, &["no format of rows.txt is named", "--input-format"]),
-            ("run --input -", 2, &["no format of standard input is named", "--input-format"]),
+            (
+                "run --input rows.txt",
+                2,
+                &["cannot infer the format of rows.txt: use .csv", "--input-format"],
+            ),
+            ("run --input -", 2, &["cannot infer the format of standard input", "--input-format"]),
             ("run --input few.csv", 1, &["few.csv, line 1: no column \"user\"", "mean \"User\"?"]),
             ("run --input few.csv --bad-rows skip", 1, &["few.csv, line 1: no column \"user\""]),
             ("run --input twice.csv", 1, &["two columns \"age\" in the header; allowed: one"]),
@@ -448,7 +452,7 @@ fn rows_through_a_pipe() {
     let ran = Ran::of(place.command(&args).write_stdin("user,age,job\nx,1,smith\n"));
     assert_eq!((ran.status, ran.stdout.lines().count()), (Some(1), 1));
     let says = "error: standard input, line 2, column 1 (user): \"x\" is unknown";
-    assert!(ran.stderr.contains(says) && ran.stderr.contains("the 0 good rows"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(says) && ran.stderr.contains("the 0 valid rows"), "{}", ran.stderr);
 }
 
 /// The program, started in `place` with pipes.

@@ -74,7 +74,7 @@ fn a_log_tells_of_steps_and_epochs() {
         let ran = place.run(&args(&out, &["--log", log])).succeeded();
         ran.stderr
             .lines()
-            .filter(|line| line.contains(&format!(" moe_nn::trainer: {what} ")))
+            .filter(|line| line.contains(&format!("::trainer: {what} ")))
             .count()
     };
     assert_eq!((count("off", "epoch"), count("info", "epoch"), count("info", "step")), (0, 3, 0));
@@ -88,14 +88,16 @@ fn only_the_same_run_is_resumed() {
     let before = place.read("run/result.json");
     let resume = |more: &[&str]| place.run(&args("run", &[&["--resume"], more].concat()));
 
-    resume(&["--epochs", "4"])
-        .failed(1, &["run: was begun with another", "`epochs = 3`", "`epochs = 4`"]);
+    resume(&["--epochs", "4"]).failed(
+        1,
+        &["run: was started with another configuration", "`epochs = 3`", "`epochs = 4`"],
+    );
     resume(&["--set", "train.learning_rate=1e-3"]).failed(1, &["`learning_rate = 0.01`"]);
     let other =
         ["train", "--config", "short.toml", "--router", "softmax", "--out", "run", "--resume"];
     place
         .run(&other)
-        .failed(1, &["`routers = [\"top-k\"]` where `routers = [\"softmax\"]` is given"]);
+        .failed(1, &["`routers = [\"top-k\"]`, now `routers = [\"softmax\"]`"]);
     place.run(&["train", "--config", "short.toml", "--resume"]).failed(2, &["--out"]);
     place.run(&args("other", &["--resume"])).failed(1, &["other: is not the directory of a run"]);
     assert!(!place.path("other").exists());

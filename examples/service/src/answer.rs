@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 
 use crate::model::Served;
 
-/// What is predicted for the rows of a request: by task what `Predictions::probabilities` gives.
+/// The predictions for the rows of a request: `Predictions::probabilities` of each task.
 #[derive(Debug)]
 pub(crate) struct Answer<'a> {
     pub(crate) served: &'a Served,
@@ -17,10 +17,10 @@ pub(crate) struct Answer<'a> {
 /// The rows of an answer.
 struct Rows<'a>(&'a Answer<'a>);
 
-/// One of them.
+/// One row of an answer.
 struct Row<'a>(&'a Answer<'a>, usize);
 
-/// Of one task.
+/// The prediction of a task for a row.
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Predicted<'a> {

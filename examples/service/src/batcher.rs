@@ -1,4 +1,4 @@
-//! Concurrent requests in one call of the model.
+//! Joins concurrent requests for one call of the model.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,19 +17,19 @@ use crate::model::Served;
 
 #[derive(Clone, Debug)]
 pub(crate) struct BatcherOptions {
-    /// Threads that predict.
+    /// Number of prediction threads.
     pub(crate) threads: usize,
-    /// No request is added to a batch that has so many rows.
+    /// Number of rows from which a batch takes no further request.
     pub(crate) max_rows: usize,
-    /// Most rows of a request.
+    /// Maximum number of rows per request.
     pub(crate) max_request_rows: usize,
-    /// How long a batch with room waits for more.
+    /// How long a batch waits for more requests.
     pub(crate) max_wait: Duration,
-    /// Rows that may wait or be in work.
+    /// Maximum number of rows waiting or being predicted.
     pub(crate) queue_rows: usize,
 }
 
-/// Threads that predict what requests bring, several requests at a time.
+/// Threads that predict the rows of requests, several requests at a time.
 #[derive(Debug)]
 pub(crate) struct Batcher {
     jobs: Sender<Job>,
@@ -38,21 +38,21 @@ pub(crate) struct Batcher {
     metrics: Arc<Metrics>,
 }
 
-/// Why a request is not predicted.
+/// The reason why a request is not predicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// Too many rows wait.
+    /// Too many rows are waiting.
     Full,
     /// The model failed.
     Failed,
 }
 
-/// The inputs of a request, and where its predictions go.
+/// The inputs of a request, and a channel for its predictions.
 struct Job {
     inputs: Inputs,
     rows: usize,
     answer: oneshot::Sender<Vec<Vec<Real>>>,
-    /// Given back when the job is gone.
+    /// Returned when the job is dropped.
     _room: OwnedSemaphorePermit,
 }
 
@@ -80,7 +80,7 @@ impl Batcher {
         Ok(Batcher { jobs, room, queue_rows: options.queue_rows, metrics })
     }
 
-    /// Predicts `rows` rows: by task what `Predictions::probabilities` gives.
+    /// Predicts `rows` rows: `Predictions::probabilities` of each task.
     pub(crate) async fn predict(
         &self,
         inputs: Inputs,
@@ -95,28 +95,29 @@ impl Batcher {
         predicted.await.map_err(|_| Refusal::Failed)
     }
 
-    /// Brings the length of the queue up to date in the metrics.
+    /// Updates the length of the queue in the metrics.
     pub(crate) fn observe(&self) {
         let rows = self.queue_rows - self.room.available_permits();
         self.metrics.queue_rows.set(rows as i64);
     }
 }
 
-/// A thread that predicts.
+/// A prediction thread.
 struct Worker {
     served: Arc<Served>,
     metrics: Arc<Metrics>,
     queue: Arc<Mutex<Receiver<Job>>>,
     max_rows: usize,
-    /// Those of the largest batch that there can be.
+    /// Number of rows of the largest possible batch.
     most_rows: usize,
     max_wait: Duration,
 }
 
 impl Worker {
-    /// Until nothing can come any more. A panic costs the batch in work, whose requests are told.
+    /// Works until the queue is closed. A panic fails only the batch being predicted; its requests are answered with
+    /// an error.
     fn run(self) {
-        // A batch stays on its thread: beside other batches that is the cheapest way.
+        // A batch stays on its thread, which is fastest while other batches are predicted.
         let alone = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
         let _alone = alone.expect("this thread is in no other pool");
         let mut is_new = true;
@@ -124,7 +125,7 @@ impl Worker {
         while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {}
     }
 
-    /// If this is the first time, the largest batch comes first, so that later ones need no more memory.
+    /// The first call starts with the largest possible batch, so that later batches need no more memory.
     fn predict_batches(&self, is_first: bool) {
         let predictor = &self.served.predictor;
         let mut jobs = Vec::new();
@@ -134,7 +135,7 @@ impl Worker {
         if is_first {
             batch.fill_with(predictor.input(), self.most_rows);
             let result = predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
-            result.expect("they are inputs of the model");
+            result.expect("inputs of the model");
         }
         while self.collect(&mut jobs) {
             batch.fill(&jobs);
@@ -153,13 +154,13 @@ impl Worker {
                 }
             }
             for (job, answer) in jobs.drain(..).zip(answers) {
-                // Nobody may be there any more.
+                // The client may have gone.
                 let _ = job.answer.send(answer);
             }
         }
     }
 
-    /// Takes what is waiting, once there is something. Whether there can be any.
+    /// Waits for a request and takes what is waiting. Returns false if the queue is closed.
     fn collect(&self, jobs: &mut Vec<Job>) -> bool {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let mut rows = 0;
@@ -170,7 +171,7 @@ impl Worker {
                 Some(end) => queue.recv_timeout(Instant::duration_since(&end, Instant::now())).ok(),
             };
             let Some(job) = next else { break };
-            // Its client may have gone.
+            // The client may have gone.
             if job.answer.is_closed() {
                 continue;
             }
@@ -182,7 +183,7 @@ impl Worker {
     }
 }
 
-/// The inputs of several requests, in memory that is used again.
+/// The inputs of several requests, in reused memory.
 struct Batch {
     inputs: Inputs,
     keys: Vec<u64>,
@@ -199,7 +200,7 @@ impl Batch {
         Batch { inputs, keys: Vec::new() }
     }
 
-    /// Any rows, of different ids.
+    /// Fills the batch with made-up rows of different ids.
     fn fill_with(&mut self, input: &InputSpec, rows: usize) {
         let (ids, dense) = parts(&mut self.inputs);
         for (column, ids) in input.id_columns().iter().zip(ids) {
@@ -213,7 +214,7 @@ impl Batch {
         self.keys.resize(rows, 0);
     }
 
-    /// The rows of all jobs, one after the other. The key of a row is its first id, as in training.
+    /// Fills the batch with the rows of all jobs. The key of a row is its first id, as in training.
     fn fill(&mut self, jobs: &[Job]) {
         let rows = jobs.iter().map(|job| job.rows).sum();
         let (ids, dense) = parts(&mut self.inputs);

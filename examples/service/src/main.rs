@@ -1,8 +1,8 @@
-//! `moe-service`: a kept run behind HTTP.
+//! `moe-service`: serves a saved run over HTTP.
 //!
-//! A request's rows become inputs of the model on the thread that read it (`rows.rs`), so that a bad request fails alone.
-//! `Batcher` puts the inputs of concurrent requests together for one call of `Predictor::predict`. `routes.rs` is what
-//! clients see, `server.rs` takes connections and ends in an orderly way.
+//! The rows of a request become inputs of the model on the thread that reads them (`rows.rs`), so that a bad request
+//! fails alone. `Batcher` joins the inputs of concurrent requests for one call of `Predictor::predict`. `routes.rs`
+//! has the endpoints, `server.rs` accepts connections and shuts down gracefully.
 
 mod answer;
 mod batcher;
@@ -31,52 +31,52 @@ use crate::model::Served;
 use crate::routes::{App, RequestLimits};
 use crate::server::ServerOptions;
 
-/// Serves a kept run over HTTP
+/// Serve a saved run over HTTP
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
     /// Directory of the run
     run: PathBuf,
-    /// Address to listen on; port 0 takes a free one
+    /// Address to listen on; port 0 chooses a free port
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Threads that predict, each a batch of its own [default: all]
+    /// Number of prediction threads, each working on its own batch [default: all cores]
     #[arg(long, value_parser = at_least_one)]
     threads: Option<usize>,
-    /// No request is added to a batch that has so many rows
+    /// Number of rows from which a batch takes no further request
     #[arg(long, default_value_t = 512, value_parser = at_least_one)]
     max_batch: usize,
-    /// How long a batch with room waits for more requests; with 0 it takes those that are there
+    /// How long a batch waits for more requests; with 0 it takes those that are waiting
     #[arg(long, default_value_t = 0)]
     max_wait_us: u64,
-    /// Rows that may wait or be in work; a request above that is answered 503
+    /// Maximum number of rows waiting or being predicted; a request beyond it is answered with 503
     #[arg(long, default_value_t = 4096, value_parser = at_least_one)]
     queue: usize,
-    /// Longest body of a request
+    /// Maximum length of a request body
     #[arg(long, default_value_t = 1 << 20, value_parser = at_least_one)]
     max_body_bytes: usize,
-    /// Most rows of a request
+    /// Maximum number of rows per request
     #[arg(long, default_value_t = 1024, value_parser = at_least_one)]
     max_rows_per_request: usize,
-    /// How long a body may take to arrive (else 408), and a prediction to be made (else 503)
+    /// Maximum time for a body to arrive (else 408), and for a prediction (else 503)
     #[arg(long, default_value_t = 10_000)]
     request_timeout_ms: u64,
-    /// How long a connection is kept without the whole head of a request, or while nobody takes its answer
+    /// Maximum time for the head of a request to arrive, and for a client to accept some of an answer
     #[arg(long, default_value_t = 10_000)]
     connection_timeout_ms: u64,
-    /// Connections at a time; further ones wait to be accepted
+    /// Maximum number of open connections; further ones wait
     #[arg(long, default_value_t = 1000, value_parser = at_least_one)]
     max_connections: usize,
-    /// How long requests in flight may take to finish after SIGTERM or SIGINT
+    /// Maximum time for requests in flight to finish after SIGTERM or SIGINT
     #[arg(long, default_value_t = 30_000)]
     shutdown_timeout_ms: u64,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("it must be at least 1".into()),
+        Ok(0) => Err("must be at least 1".into()),
         Ok(number) => Ok(number),
-        Err(_) => Err("a whole number is needed".into()),
+        Err(_) => Err("must be a whole number".into()),
     }
 }
 
@@ -84,8 +84,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     if args.max_rows_per_request > args.queue {
         let (rows, queue) = (args.max_rows_per_request, args.queue);
-        let text =
-            format!("--queue {queue} cannot hold a request; --max-rows-per-request is {rows}");
+        let text = format!("--queue {queue} is less than --max-rows-per-request {rows}");
         Args::command().error(ErrorKind::ValueValidation, text).exit();
     }
     match run(&args) {

@@ -8,14 +8,14 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-/// What is counted, for `GET /metrics`.
+/// Counters for `GET /metrics`.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
     pub(crate) requests: Family<RequestLabels, Counter>,
-    /// Of `POST /predict`, from its head to its answer.
+    /// Time of `POST /predict`, from its head to its answer.
     pub(crate) seconds: Histogram,
-    /// Rows of each batch: its count is that of the batches, its sum that of all rows.
+    /// Rows of each batch: the count is the number of batches, the sum the number of rows.
     pub(crate) batch_rows: Histogram,
     pub(crate) queue_rows: Gauge,
     pub(crate) connections: Gauge,
@@ -45,7 +45,7 @@ impl Metrics {
         registry.register("requests", "Requests by path and status", requests.clone());
         registry.register("request_seconds", "Time of POST /predict", seconds.clone());
         registry.register("batch_rows", "Rows of each batch", batch_rows.clone());
-        registry.register("queue_rows", "Rows that wait or are in work", queue_rows.clone());
+        registry.register("queue_rows", "Rows waiting or being predicted", queue_rows.clone());
         registry.register("connections", "Open connections", connections.clone());
         let resident = metrics.resident_bytes.clone();
         metrics.registry.register("resident_memory_bytes", "Memory of the process", resident);
@@ -61,7 +61,7 @@ impl Metrics {
     }
 }
 
-/// Memory of this process that is in RAM, where the system says it as Linux does.
+/// Resident memory of this process, where the system reports it as Linux does.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

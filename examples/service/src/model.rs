@@ -10,22 +10,22 @@ use serde_json::{Value, json};
 
 use crate::rows::RowReader;
 
-/// A kept run in use.
+/// A saved run, loaded for predictions.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) predictor: Predictor,
-    /// Makes inputs of a request's rows.
+    /// Turns the rows of a request into inputs.
     pub(crate) reader: RowReader,
-    /// By task: what its classes are called, if they have names.
+    /// The class names of each task whose classes have names.
     pub(crate) class_names: Vec<Option<Vec<String>>>,
-    /// Whether what is predicted for a row does not depend on the rows beside it.
+    /// Whether the prediction for a row is independent of the other rows of its batch.
     pub(crate) row_wise: bool,
-    /// What `GET /model` says.
+    /// The answer to `GET /model`.
     pub(crate) about: Value,
 }
 
 impl Served {
-    /// The best weights of the run in `path`, whose files are checked.
+    /// Loads the best weights of the run in `path` and checks its files.
     pub(crate) fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
         let registry = moe_search::with_search(Registry::standard());
         let (dir, state) = RunDir::open_to_read(path)?;
@@ -44,14 +44,15 @@ impl Served {
         };
 
         let schema: Option<FeatureSchema> = match dir.features()? {
-            Some(text) => Some(
-                serde_json::from_str(&text)
-                    .map_err(|error| in_run(format!("features.json is no schema: {error}")))?,
-            ),
+            Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
+                in_run(format!("features.json is not a feature schema: {error}"))
+            })?),
             None => None,
         };
         if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
-            return Err(in_run("features.json is not for the inputs of the model".into()).into());
+            return Err(
+                in_run("features.json does not match the inputs of the model".into()).into()
+            );
         }
         let names = |task: &TaskSpec| {
             let names = schema.as_ref()?.classes.get(&task.name)?;
@@ -66,7 +67,7 @@ impl Served {
             "tasks": predictor.tasks().iter().zip(&class_names).map(about_task).collect::<Vec<_>>(),
         });
         let reader = match schema {
-            // It is read from until the process ends.
+            // It is used until the process ends.
             Some(schema) => RowReader::of_schema(Box::leak(Box::new(schema))),
             None => RowReader::of_inputs(predictor.input().clone()),
         };
@@ -74,17 +75,17 @@ impl Served {
     }
 }
 
-/// A field of a row, as `GET /model` says it.
+/// A field of a row in the answer to `GET /model`.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 enum Column<'a> {
-    /// A name that has an id.
+    /// A name with an id.
     Id { name: &'a str, names: usize, unknown: Unknown },
-    /// An id itself.
+    /// An id.
     PlainId { name: &'a str, ids: usize },
     /// A number.
     Number { name: &'a str },
-    /// One of these.
+    /// One of several categories.
     Category { name: &'a str, categories: Vec<&'a str> },
     /// A list of numbers.
     Numbers { name: &'a str, width: usize },

@@ -2,7 +2,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-/// Why a request is not answered as it was meant, for its sender.
+/// An error for the sender of a request.
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,

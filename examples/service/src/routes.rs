@@ -1,4 +1,4 @@
-//! What clients see.
+//! The endpoints.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +25,11 @@ use crate::rows::RequestRows;
 pub(crate) struct RequestLimits {
     pub(crate) body_bytes: usize,
     pub(crate) rows: usize,
-    /// For a body to arrive, and for a prediction to be made.
+    /// Maximum time for a body to arrive, and for a prediction.
     pub(crate) time: Duration,
 }
 
-/// What requests are answered with.
+/// The state that handlers share.
 #[derive(Debug)]
 pub(crate) struct App {
     pub(crate) served: Arc<Served>,
@@ -41,7 +41,7 @@ pub(crate) struct App {
 const PATHS: [&str; 4] = ["/predict", "/health", "/metrics", "/model"];
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Of a body that is too long, so much more is read and thrown away, so that its sender comes to read the answer.
+/// Number of bytes read and discarded beyond the limit of a body, so that its sender gets to read the answer.
 const DISCARDED_BYTES: usize = 16 << 20;
 
 pub(crate) fn router(app: App) -> Router {
@@ -82,11 +82,11 @@ async fn model(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn not_found(uri: Uri) -> Problem {
-    let text = format!("there is no {}; there are {}", uri.path(), PATHS.join(", "));
+    let text = format!("no such path: {}; the paths are {}", uri.path(), PATHS.join(", "));
     Problem::new(StatusCode::NOT_FOUND, text)
 }
 
-/// The header `allow` says what is.
+/// axum adds the header `allow`.
 async fn not_allowed(method: Method, uri: Uri) -> Problem {
     let text = format!("{method} is not allowed for {}", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, text)
@@ -100,12 +100,12 @@ async fn predict(State(app): State<Arc<App>>, request: Request) -> Result<Respon
     drop(body);
     let rows = request.rows.len();
     if rows > limits.rows {
-        let text = format!("{rows} rows; at most {} are allowed in a request", limits.rows);
+        let text = format!("{rows} rows; at most {} are allowed per request", limits.rows);
         return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let unprocessable = |text| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text);
     if rows == 0 {
-        return Err(unprocessable("there are no rows; at least 1 is needed".into()));
+        return Err(unprocessable("no rows; at least 1 is needed".into()));
     }
     let inputs = app.served.reader.read(&request.rows).map_err(unprocessable)?;
     drop(request);
@@ -136,7 +136,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
 }
 
-/// The whole body, if it is short enough and comes in time.
+/// Reads the whole body, if it is short enough and arrives in time.
 async fn read_body(mut body: Body, limits: &RequestLimits) -> Result<Vec<u8>, Problem> {
     let end = tokio::time::Instant::now() + limits.time;
     let most = limits.body_bytes;
@@ -175,7 +175,7 @@ async fn read_body(mut body: Body, limits: &RequestLimits) -> Result<Vec<u8>, Pr
 
 fn not_understood(error: serde_json::Error) -> Problem {
     if error.is_data() {
-        let text = format!("{error}; needed: {{\"rows\": [{{column: value, ...}}, ...]}}");
+        let text = format!("{error}; expected {{\"rows\": [{{column: value, ...}}, ...]}}");
         return Problem::new(StatusCode::UNPROCESSABLE_ENTITY, text);
     }
     Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}"))

@@ -1,4 +1,4 @@
-//! The rows of a request, and the inputs they become.
+//! Turns the rows of a request into inputs.
 
 use moe_core::batch::{IdColumn, InputSpec, Inputs};
 use moe_core::{Real, Tensor};
@@ -15,10 +15,10 @@ pub(crate) struct RequestRows {
 
 type Row = Map<String, Value>;
 
-/// The field with the dense inputs of a model that has no feature schema.
+/// The field with the dense inputs of a model without a feature schema.
 pub(crate) const DENSE: &str = "x";
 
-/// Makes inputs of rows.
+/// Turns rows into inputs.
 #[derive(Debug)]
 pub(crate) struct RowReader {
     /// The fields of a row, in order.
@@ -28,20 +28,20 @@ pub(crate) struct RowReader {
 
 #[derive(Debug)]
 enum Kind {
-    /// As in the original data.
+    /// Fields as in the original data.
     Schema(RowEncoder<'static>),
-    /// As the model takes them.
+    /// Fields as the model takes them.
     Inputs(InputSpec),
 }
 
 impl RowReader {
-    /// For rows of the original data.
+    /// A reader for rows as in the original data.
     pub(crate) fn of_schema(schema: &'static FeatureSchema) -> Self {
         let fields = schema.columns().map(str::to_owned).collect();
         RowReader { fields, kind: Kind::Schema(schema.encoder()) }
     }
 
-    /// For ids and numbers as the model takes them, where nothing is known of the original data.
+    /// A reader for ids and numbers as the model takes them, without a feature schema.
     pub(crate) fn of_inputs(input: InputSpec) -> Self {
         let mut fields: Vec<String> =
             input.id_columns().iter().map(|column| column.name.clone()).collect();
@@ -54,7 +54,7 @@ impl RowReader {
     /// The inputs for these rows.
     ///
     /// # Errors
-    /// What is wrong in which field of which row, and what is allowed.
+    /// The row and the field with the problem, and what is allowed.
     pub(crate) fn read(&self, rows: &[Row]) -> Result<Inputs, String> {
         rows.iter().enumerate().try_for_each(|(i, row)| self.check_fields(i, row))?;
         match &self.kind {
@@ -70,7 +70,7 @@ impl RowReader {
         }
     }
 
-    /// Whether the row has the fields that it should, and no others.
+    /// Checks that the row has all fields and no others.
     fn check_fields(&self, i: usize, row: &Row) -> Result<(), String> {
         let all = || self.fields.join(", ");
         if let Some(missing) = self.fields.iter().find(|field| !row.contains_key(*field)) {
@@ -83,14 +83,14 @@ impl RowReader {
     }
 }
 
-/// The text of a field, as it would stand in a table.
+/// The text of a field, as in a table.
 fn text(i: usize, field: &str, value: &Value) -> Result<String, String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Null => Ok(String::new()),
         other => Err(format!(
-            "row {i}, {field}: {} is not allowed; a text, a number or null",
+            "row {i}, {field}: {} is not allowed; it must be a text, a number or null",
             short(other)
         )),
     }
@@ -122,7 +122,7 @@ fn id(i: usize, column: &IdColumn, row: &Row) -> Result<u32, String> {
     let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
     id.filter(|&id| (id as usize) < *vocabulary).ok_or_else(|| {
         format!(
-            "row {i}, {name}: {} is not allowed; a whole number below {vocabulary}",
+            "row {i}, {name}: {} is not allowed; it must be a whole number below {vocabulary}",
             short(value)
         )
     })
@@ -133,7 +133,7 @@ fn read_numbers(i: usize, value: &Value, x: &mut [Real]) -> Result<(), String> {
     let wrong =
         |found: String| format!("row {i}, {DENSE}: {found}; allowed: a list of {width} numbers");
     let Value::Array(numbers) = value else {
-        return Err(wrong(format!("{} is no list", short(value))));
+        return Err(wrong(format!("{} is not a list", short(value))));
     };
     if numbers.len() != width {
         return Err(wrong(format!("{} numbers", numbers.len())));
@@ -142,12 +142,12 @@ fn read_numbers(i: usize, value: &Value, x: &mut [Real]) -> Result<(), String> {
         let number = value.as_f64().map(|number| number as Real);
         *x = number
             .filter(|number| number.is_finite())
-            .ok_or_else(|| wrong(format!("{} is no number of its range", short(value))))?;
+            .ok_or_else(|| wrong(format!("{} is not a number in range", short(value))))?;
     }
     Ok(())
 }
 
-/// A value for a message, whatever it is.
+/// A short text for a value in a message.
 fn short(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".into(),

@@ -1,4 +1,4 @@
-//! Connections, and an orderly end.
+//! Accepts connections and shuts down gracefully.
 
 use std::error::Error;
 use std::io;
@@ -18,22 +18,22 @@ use tokio_io_timeout::TimeoutStream;
 
 #[derive(Clone, Debug)]
 pub(crate) struct ServerOptions {
-    /// For the whole head of a request to arrive, and for some of an answer to be taken.
+    /// Maximum time for the head of a request to arrive, and for a client to accept some of an answer.
     pub(crate) connection_timeout: Duration,
     pub(crate) max_connections: usize,
-    /// For requests in flight to finish at the end.
+    /// Maximum time for requests in flight to finish at shutdown.
     pub(crate) shutdown_timeout: Duration,
-    /// Shows how many are open.
+    /// Number of open connections.
     pub(crate) connections: Gauge,
 }
 
-/// After an error that is not of one connection, such as too many open files.
+/// Pause after an error that does not concern a single connection, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers requests until the first signal, and those in flight after it.
+/// Answers requests until the first signal, then finishes those in flight.
 ///
 /// # Errors
-/// If they are not done in time, or a second signal comes.
+/// If they do not finish in time, or a second signal comes.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -46,7 +46,7 @@ pub(crate) async fn serve(
     let open = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let start = |stream: TcpStream, place: OwnedSemaphorePermit| {
-        // Without it an answer may wait for the client's acknowledgement of the one before.
+        // Otherwise an answer may wait for the client's acknowledgement of the previous one.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(options.connection_timeout));
@@ -56,7 +56,7 @@ pub(crate) async fn serve(
         let count = options.connections.clone();
         count.inc();
         tokio::spawn(async move {
-            // What goes wrong on a connection concerns its client alone, who has gone or was told.
+            // An error of a connection concerns only its client, which has gone or was told.
             let _ = connection.await;
             count.dec();
             drop(place);
@@ -79,7 +79,7 @@ pub(crate) async fn serve(
             },
         }
     }
-    // Clients that are connected already, for all they know.
+    // These clients see themselves as connected already.
     while let Ok(place) = Arc::clone(&open).try_acquire_owned()
         && let Ok(Ok((stream, _))) = timeout(Duration::ZERO, listener.accept()).await
     {
@@ -92,7 +92,7 @@ pub(crate) async fn serve(
         _ = stop.recv() => Err("stopped by a second signal".into()),
         () = sleep(options.shutdown_timeout) => {
             let limit = options.shutdown_timeout.as_millis();
-            Err(format!("requests in flight were not done within {limit} ms").into())
+            Err(format!("requests in flight did not finish within {limit} ms").into())
         }
     }
 }
@@ -102,7 +102,7 @@ fn is_of_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// A message for every SIGTERM and SIGINT from now on.
+/// A channel with a message for every SIGTERM and SIGINT from now on.
 pub(crate) fn signals() -> io::Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(2);
     #[cfg(unix)]

@@ -61,7 +61,7 @@ fn a_second_signal_or_the_deadline_ends_it() {
     let wait_long = ["--max-wait-us", &long, "--request-timeout-ms", "60000"];
     for (args, said) in [
         (&["--shutdown-timeout-ms", "60000"], "stopped by a second signal"),
-        (&["--shutdown-timeout-ms", "300"], "were not done within 300 ms"),
+        (&["--shutdown-timeout-ms", "300"], "did not finish within 300 ms"),
     ] {
         let service = Service::start(&run.path, &[&wait_long[..], args].concat());
         let mut waiting = service.connect();

@@ -62,7 +62,7 @@ fn every_wrong_request_has_its_status_and_says_why() {
             JSON,
             r#"{"rows": [{"user": ["U1077"], "place": 135085}]}"#,
             422,
-            "row 0, user: a list is not allowed; a text, a number or null",
+            "row 0, user: a list is not allowed; it must be a text, a number or null",
         ),
         ("POST", "/predict", JSON, &many, 413, "4 rows; at most 3"),
         ("POST", "/predict", JSON, &long, 413, "at most 500 bytes"),

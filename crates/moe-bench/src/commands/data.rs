@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 use moe_data::{DataError, Dataset, Entry, FetchOptions, LoadOptions, Origin, Stats};
 use moe_routers::Registry;
 
+use crate::args::ConfigArgs;
 use crate::commands::command::Command;
-use crate::config::{Config, DatasetConfig};
+use crate::config::Config;
 use crate::error::Error;
 use crate::output::note;
 use crate::report::progress::{Meter, ProgressKind};
@@ -36,15 +37,8 @@ enum Action {
 struct DataArgs {
     /// Data set; `moe data list` lists them
     name: String,
-    /// Configuration file (TOML) with the options of the data set
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// Directory with one folder per data set [default: $MOE_DATA_DIR, else the cache directory]
-    #[arg(long)]
-    data_dir: Option<PathBuf>,
-    /// Set an option of the data set, such as dataset.min_ratings=5; may be repeated
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Arguments of `moe data fetch`.
@@ -120,17 +114,7 @@ fn fetch(args: &FetchArgs) -> Result<String, Error> {
 
 /// Loads a data set; returns its entry in the catalog, its options and its rows.
 fn load(args: &DataArgs) -> Result<(&'static Entry, LoadOptions, Dataset), Error> {
-    let mut config = match &args.config {
-        Some(path) => Config::read(path)?,
-        None => Config::default(),
-    };
-    if config.dataset.name != args.name {
-        config.dataset = DatasetConfig { name: args.name.clone(), ..DatasetConfig::default() };
-    }
-    if let Some(dir) = &args.data_dir {
-        config.dataset.options.data_dir = Some(dir.clone());
-    }
-    let config = args.set.iter().try_fold(config, |config, set| config.with(set))?;
+    let config = args.config.config(|| Ok(Config::default()), Some(&args.name), |_| ())?;
     config.validate()?;
     let (entry, options) = (moe_data::find(&args.name)?, config.dataset.options);
     let data = entry.load(&options)?;

@@ -4,14 +4,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
-use moe_data::{DataError, EncodedRows, FeatureSchema, RowEncoder, RowFormat, RowReader};
+use moe_data::{DataError, EncodedRows, RowEncoder, RowFormat, RowReader};
 use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 
 use crate::args::Threads;
 use crate::commands::command::Command;
 use crate::error::Error;
+use crate::experiment::saved_run::features;
 use crate::output::note;
 use crate::report::predictions::columns::Columns;
 use crate::report::predictions::out::PredictionsOut;
@@ -19,6 +21,8 @@ use crate::report::progress::{Meter, ProgressKind};
 
 /// Largest number of rows per batch.
 const MOST_BATCH_ROWS: u64 = 1 << 16;
+/// The name of stdin in errors.
+const STDIN: &str = "standard input";
 /// Number of bad rows that are reported in full.
 const REPORTED: u64 = 20;
 
@@ -48,11 +52,11 @@ pub(crate) struct Predict {
     #[arg(long)]
     output: Option<PathBuf>,
     /// Format of the rows [default: by the file name: .csv, .jsonl or .ndjson, also with .gz]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    input_format: Option<FileFormat>,
+    #[arg(long, value_name = "FORMAT", value_parser = row_format())]
+    input_format: Option<RowFormat>,
     /// Format of the predictions [default: by the file name, else that of the rows]
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    output_format: Option<FileFormat>,
+    #[arg(long, value_name = "FORMAT", value_parser = row_format())]
+    output_format: Option<RowFormat>,
     /// Columns of the input to copy to the output, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "COLUMNS")]
     keep: Vec<String>,
@@ -78,16 +82,6 @@ pub(crate) struct Predict {
     progress: ProgressKind,
 }
 
-/// The format of a file of rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FileFormat {
-    /// A header, then fields separated by commas
-    Csv,
-    /// One JSON object per line
-    #[value(alias = "ndjson")]
-    Jsonl,
-}
-
 /// How unreadable rows are handled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BadRows {
@@ -97,13 +91,11 @@ enum BadRows {
     Skip,
 }
 
-impl From<FileFormat> for RowFormat {
-    fn from(format: FileFormat) -> Self {
-        match format {
-            FileFormat::Csv => RowFormat::Csv,
-            FileFormat::Jsonl => RowFormat::JsonLines,
-        }
-    }
+fn row_format() -> impl TypedValueParser<Value = RowFormat> {
+    let csv = PossibleValue::new("csv").help("A header, then fields separated by commas");
+    let jsonl = PossibleValue::new("jsonl").alias("ndjson").help("One JSON object per line");
+    PossibleValuesParser::new([csv, jsonl])
+        .map(|name| if name == "csv" { RowFormat::Csv } else { RowFormat::JsonLines })
 }
 
 impl Command for Predict {
@@ -120,18 +112,13 @@ impl Command for Predict {
 impl Predict {
     /// The formats of the input and of the output.
     fn formats(&self) -> Result<[RowFormat; 2], Error> {
-        let input = self.input_format.map(RowFormat::from);
-        let input = input.or_else(|| RowFormat::of_path(&self.input)).ok_or_else(|| {
-            let name = if is_standard(&self.input) {
-                "standard input".into()
-            } else {
-                self.input.display().to_string()
-            };
+        let input = self.input_format.or_else(|| RowFormat::of_path(&self.input));
+        let input = input.ok_or_else(|| {
+            let name = if is_standard(&self.input) { Path::new(STDIN) } else { &self.input };
             let allowed = "use .csv, .jsonl or .ndjson, or pass --input-format";
-            Error::Config(format!("cannot infer the format of {name}: {allowed}"))
+            Error::Config(format!("cannot infer the format of {}: {allowed}", name.display()))
         })?;
-        let output = self.output_format.map(RowFormat::from);
-        let output = output.or_else(|| RowFormat::of_path(self.output.as_deref()?));
+        let output = self.output_format.or_else(|| RowFormat::of_path(self.output.as_deref()?));
         Ok([input, output.unwrap_or(input)])
     }
 
@@ -140,7 +127,11 @@ impl Predict {
         let start = Instant::now();
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
         let predictor = Predictor::load_with(&self.run, &overrides, registry)?;
-        let schema = schema(&self.run, &predictor)?;
+        let schema = features(&RunDir::open_to_read(&self.run)?.0)?;
+        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+            let problem = "is not the schema of the model: the inputs differ";
+            return Err(Error::out_dir(self.run.join("features.json"), problem));
+        }
         let encoder = match &schema {
             Some(schema) => schema.encoder(),
             None => RowEncoder::of_input(predictor.input()),
@@ -227,8 +218,7 @@ impl<'a> Input<'a> {
             }
         }
         let reader = if is_standard(&args.input) {
-            let name = Path::new("standard input");
-            RowReader::new(Box::new(io::stdin()), name, format, columns)?
+            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)?
         } else {
             RowReader::open(&args.input, format, columns)?
         };
@@ -265,17 +255,4 @@ impl<'a> Input<'a> {
 
 fn is_standard(path: &Path) -> bool {
     path.as_os_str() == "-"
-}
-
-/// The run's feature schema, if it has one.
-fn schema(run: &Path, predictor: &Predictor) -> Result<Option<FeatureSchema>, Error> {
-    let (dir, _) = RunDir::open_to_read(run)?;
-    let Some(text) = dir.features()? else { return Ok(None) };
-    let wrong = |problem| Error::OutDir { path: run.join("features.json"), problem };
-    let schema: FeatureSchema = serde_json::from_str(&text)
-        .map_err(|error| wrong(format!("is not a feature schema: {error}")))?;
-    if schema.input() != *predictor.input() {
-        return Err(wrong("is not the schema of the model: the inputs differ".into()));
-    }
-    Ok(Some(schema))
 }

@@ -48,12 +48,12 @@ impl Command for Train {
                 train_run(&experiment, out.as_deref(), self.resume, &mut *progress)?;
             dir.set_card(&card(&experiment, &result)?)?;
             dir.finish()?;
-            let comparison_of_one =
-                |result| Comparison::new(experiment.config(), experiment.data(), vec![result]);
             let mut report = Report::new(&result, Vec::new());
             dir.set_result(&report.json)?;
             note(format_args!("the run is in {}", dir.path().display()));
-            report.blocks = comparison(&comparison_of_one(result));
+            let runs = vec![result];
+            let table = Comparison::new(experiment.config(), experiment.data(), runs);
+            report.blocks = comparison(&table);
             Ok((format.write)(&report))
         })
     }

@@ -21,7 +21,7 @@ use crate::config::range::{Range, computed, out_of_range};
 use crate::config::train::TrainConfig;
 use crate::error::Error;
 
-/// An experiment: what is read from a TOML file and written, complete, beside the results.
+/// The configuration of an experiment, read from a TOML file and written beside the results with all defaults.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -31,12 +31,12 @@ pub struct Config {
     pub model: ModelConfig,
     /// `[train]`
     pub train: TrainConfig,
-    /// `[import]`: weights to start from.
+    /// `[import]`: initial weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportConfig>,
     /// `[run]`
     pub run: RunConfig,
-    /// `[routers.ID]`: parameters of routers; see `moe routers`.
+    /// `[routers.ID]`: parameters of routers, which `moe routers` lists.
     pub routers: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
@@ -119,21 +119,21 @@ impl From<DatasetKeys> for DatasetConfig {
     }
 }
 
-/// Which model.
+/// The model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// N, number of experts.
+    /// Number of experts (N).
     pub experts: usize,
-    /// K, experts per row, for routers that use it.
+    /// Experts per row (K), for routers that use it.
     pub k: usize,
-    /// Width of an embedding, for data sets with ids.
+    /// Width of the embedding of an id, for data sets with ids.
     pub embedding_width: usize,
     /// Widths of the hidden layers of each expert.
     pub expert_hidden_widths: Vec<usize>,
     /// Width of an expert's output.
     pub expert_width: usize,
-    /// Probability with which outputs of experts are dropped in training.
+    /// Dropout probability of the experts' outputs in training.
     pub expert_dropout: f64,
     /// Widths of the hidden layers of each task's head.
     pub head_widths: Vec<usize>,
@@ -153,34 +153,34 @@ impl Default for ModelConfig {
     }
 }
 
-/// Weights of another program, from which every run starts: what [`import_weights`](moe_nn::import_weights) takes.
+/// Weights of another program as initial weights of every run; see [`import_weights`](moe_nn::import_weights).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ImportConfig {
-    /// A safetensors file.
+    /// The safetensors file.
     pub file: PathBuf,
-    /// As [`ImportMap::linear`].
+    /// See [`ImportMap::linear`].
     #[serde(default)]
     pub linear: BTreeMap<String, String>,
-    /// As [`ImportMap::tensors`].
+    /// See [`ImportMap::tensors`].
     #[serde(default)]
     pub tensors: BTreeMap<String, String>,
 }
 
 impl ImportConfig {
-    /// The map.
+    /// The names of the tensors in the file.
     pub(crate) fn map(&self) -> ImportMap {
         ImportMap { linear: self.linear.clone(), tensors: self.tensors.clone() }
     }
 }
 
-/// Which runs.
+/// The runs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunConfig {
-    /// Ids of the routers to compare; see `moe routers`.
+    /// Ids of the routers to compare, as in `moe routers`.
     pub routers: Vec<String>,
-    /// The router that the others are held against; the first one if it is not among them.
+    /// The router that the others are compared with; the first one if it is not among them.
     pub baseline: String,
     /// Number of runs per router.
     pub seeds: usize,
@@ -200,10 +200,10 @@ impl Default for RunConfig {
 }
 
 impl Config {
-    /// Checks every value that its type alone does not.
+    /// Checks the range of every value.
     ///
     /// # Errors
-    /// The first value that is out of range, with what is allowed.
+    /// The first value out of range, with the allowed range.
     pub fn validate(&self) -> Result<(), Error> {
         let model = &self.model;
         let ModelConfig { experts, embedding_width, expert_width, expert_dropout, .. } = *model;
@@ -238,9 +238,11 @@ impl Config {
             Range::NotNegative.check("train.task_weights", weight)?;
         }
         if !weights.is_empty() && weights.iter().all(|&weight| computed(weight) == 0.0) {
-            return Err(Error::Config("train.task_weights are all 0: nothing to learn".into()));
+            return Err(Error::Config(
+                "train.task_weights are all 0; at least one must be positive".into(),
+            ));
         }
-        // TOML's whole numbers end at 2^63.
+        // The largest whole number in TOML.
         const LAST_SEED: u64 = i64::MAX as u64;
         let options = &self.dataset.options;
         let most_first = LAST_SEED - self.run.seeds as u64;
@@ -261,14 +263,18 @@ impl Config {
             ("import.file", &self.import.as_ref().map(|import| import.file.clone())),
         ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
-                return Err(out_of_range(key, path, "UTF-8, to stand in a TOML file"));
+                return Err(out_of_range(
+                    key,
+                    path,
+                    "UTF-8, so that it can be written to a TOML file",
+                ));
             }
         }
         Ok(())
     }
 
     /// The seeds of the runs.
-    pub fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
+    pub(crate) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
         let first = self.run.first_seed;
         (0..self.run.seeds as u64).map(move |i| first + i)
     }
@@ -297,10 +303,10 @@ impl Config {
         }
     }
 
-    /// How a run with this seed is trained.
+    /// The training options of a run with this seed.
     ///
     /// # Errors
-    /// If there is not one weight per task.
+    /// If the number of task weights is not the number of tasks.
     pub(crate) fn train_options(
         &self,
         seed: u64,

@@ -1,4 +1,4 @@
-//! Configurations as text: presets, files and `--set`, and what is wrong with them in a user's words.
+//! Configurations as text: presets, files and `--set`, with errors in a user's words.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ const PRESETS: [(&str, &str); 5] = [
 ];
 
 impl Config {
-    /// A configuration that comes with the program: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
+    /// A built-in configuration: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
     ///
     /// # Errors
     /// If there is no such preset.
@@ -34,11 +34,11 @@ impl Config {
         Self::parse(text).map_err(|problem| Error::Config(format!("preset {name}: {problem}")))
     }
 
-    /// A configuration from a TOML file; keys that are not there have their defaults.
+    /// Reads a configuration from a TOML file; missing keys have their defaults.
     ///
     /// # Errors
-    /// If the file cannot be read, is no TOML, or has an unknown key or a value of the wrong type; the error names
-    /// line and column.
+    /// If the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type. The error names the
+    /// line and the column.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let bytes = fs::read(path).map_err(Error::file(path))?;
         let config = match str::from_utf8(&bytes) {
@@ -48,10 +48,10 @@ impl Config {
         config.map_err(|problem| Error::Config(format!("{}: {problem}", path.display())))
     }
 
-    /// A configuration from the text of a TOML file, or what is wrong with it.
+    /// Parses the text of a TOML file. The error is a message with line and column.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         toml::from_str(text).map_err(|error| {
-            // Place and excerpt, then the message.
+            // The whole error is the place, an excerpt and the message.
             let whole = error.to_string();
             let whole = whole.trim_end();
             let place = whole.strip_suffix(error.message()).unwrap_or_default();
@@ -59,11 +59,10 @@ impl Config {
         })
     }
 
-    /// The configuration with one key changed, as `--set a.b=c` does. The value is read as TOML, or as a word if it
-    /// is none.
+    /// The configuration with one key changed, as `--set a.b=c` does. A value that is not TOML is a word.
     ///
     /// # Errors
-    /// If the key is unknown or the value of the wrong type.
+    /// If the key is unknown or the value has the wrong type.
     pub fn with(&self, assignment: &str) -> Result<Self, Error> {
         let wrong = |problem: String| Error::Config(format!("--set {assignment}: {problem}"));
         let Some((key, value)) = assignment.split_once('=') else {
@@ -73,7 +72,7 @@ impl Config {
             .ok()
             .and_then(|mut table| table.remove("value"))
             .unwrap_or_else(|| toml::Value::String(value.into()));
-        // What TOML cannot hold was there before this assignment; validation has the words for it.
+        // A value that TOML cannot hold was there before this assignment; `validate` names it.
         let mut root = toml::Table::try_from(self)
             .map_err(|error| self.validate().err().unwrap_or_else(|| wrong(error.to_string())))?;
         let mut parts = key.split('.');
@@ -92,13 +91,13 @@ impl Config {
     /// The configuration as a TOML file.
     ///
     /// # Panics
-    /// If TOML cannot hold a value, which [`Config::validate`] refuses.
+    /// If TOML cannot hold a value; [`Config::validate`] refuses such values.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a valid configuration is a TOML table")
     }
 }
 
-/// What is wrong with a file that is UTF-8 only as far as `good`.
+/// The message for a file whose longest valid UTF-8 prefix is `good`.
 fn not_text(good: &[u8]) -> String {
     let line = 1 + good.iter().filter(|&&byte| byte == b'\n').count();
     let before = good.rsplit(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -110,7 +109,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
 }
 
-/// A message of serde without the names of Rust's types, and with the known key that may have been meant.
+/// A message of serde without names of Rust types and with the nearest known key.
 fn in_plain_words(message: &str) -> String {
     const VALUE: &str = "data did not match any variant of untagged enum Value";
     if message == VALUE {
@@ -131,7 +130,7 @@ fn in_plain_words(message: &str) -> String {
     format!("{message}{}", suggestion(message))
 }
 
-/// For a message "unknown field `x`, expected one of `y`, `z`", or variant: which of them may have been meant.
+/// The nearest of the names in a message such as "unknown field `x`, expected one of `y`, `z`"; empty for others.
 fn suggestion(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);
     let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_found() {
+    fn the_place_of_invalid_utf8_is_named() {
         assert!(not_text(b"").starts_with("line 1, column 1:"));
         assert!(not_text("a\nbä".as_bytes()).starts_with("line 2, column 3:"));
     }

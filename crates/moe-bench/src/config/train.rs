@@ -1,25 +1,28 @@
+//! `[train]`: optimiser, schedule and stopping.
+
 use moe_nn::{Clipping, Decay, OptimizerOptions, Rule, Schedule};
 use serde::{Deserialize, Serialize};
 
 use crate::config::range::Range;
 use crate::error::Error;
 
-/// How a model is trained.
+/// The training of a model.
 ///
-/// A key that is not given has the default of the optimiser; one that the optimiser does not have is an error.
+/// A missing key has the default of the optimiser; a key that the optimiser does not use is an error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// Largest number of epochs.
+    /// Maximum number of epochs.
     pub epochs: usize,
-    /// Epochs without a better validation loss before training stops.
+    /// Number of epochs without a lower validation loss after which training stops.
     pub patience: usize,
-    /// Training stops after the epoch in which it has taken so many seconds.
+    /// Training stops at the end of the epoch in which it has taken this many seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_seconds: Option<f64>,
-    /// Rows per step.
+    /// Number of rows per step.
     pub batch_rows: usize,
-    /// Rows computed at a time, for batches that do not fit into memory; the gradients are those of the whole batch.
+    /// Number of rows computed at a time, for batches that do not fit into memory. The gradients are those of the whole
+    /// batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch_rows: Option<usize>,
     /// Whether a thread of its own makes the next batch; for data whose batches take long to make.
@@ -27,40 +30,40 @@ pub struct TrainConfig {
     pub prefetch: Option<bool>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
-    /// Its step size.
+    /// Learning rate of the optimiser.
     pub learning_rate: f64,
-    /// Decay of the first moment (adam, adamw).
+    /// Decay rate of the first moment (adam, adamw).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
-    /// Decay of the second moment (adam, adamw).
+    /// Decay rate of the second moment (adam, adamw).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta2: Option<f64>,
-    /// Added to the root of the second moment (adam, adamw).
+    /// Constant added to the root of the second moment (adam, adamw).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epsilon: Option<f64>,
-    /// Whether embeddings of ids that are not in the batch rest (adam).
+    /// Whether embeddings of ids that are not in the batch stay unchanged (adam).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lazy_embeddings: Option<bool>,
-    /// Share of each weight that is lost per step, for a learning rate of 1 (adamw), or is added to its gradient (sgd).
+    /// Fraction of each weight subtracted per step at a learning rate of 1 (adamw), or added to its gradient (sgd).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// Share of the last direction that is kept (sgd).
+    /// Fraction of the previous step's direction that is kept (sgd).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
-    /// Whether momentum looks ahead (sgd).
+    /// Whether momentum is Nesterov's (sgd).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// How the step size changes; `cosine` ends at 0 after the last epoch.
+    /// Schedule of the learning rate; `cosine` ends at 0 after the last epoch.
     pub schedule: ScheduleKind,
-    /// Steps in which the step size grows to its full value.
+    /// Number of steps in which the learning rate grows to its full value.
     pub warmup_steps: u64,
-    /// Largest norm of all gradients together.
+    /// Maximum norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// Largest absolute value of an element of a gradient.
+    /// Maximum absolute value of an element of a gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_value: Option<f64>,
-    /// Weight of each task's loss, in the data set's order; empty: 1 for each.
+    /// Weight of each task's loss, in the order of the data set; empty for 1 each.
     pub task_weights: Vec<f64>,
 }
 
@@ -119,46 +122,39 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Checks the keys of the optimiser.
+    /// Checks the range of every value and that its optimiser uses it.
     pub(crate) fn validate(&self) -> Result<(), Error> {
         use OptimizerKind::{Adam, AdamW, Sgd};
-        let TrainConfig { beta1, beta2, epsilon, weight_decay, momentum, nesterov, .. } = *self;
-        let used = |of: &[OptimizerKind]| of.contains(&self.optimizer);
-        for (key, is_given, is_used, owners) in [
-            ("beta1", beta1.is_some(), used(&[Adam, AdamW]), "adam and adamw"),
-            ("beta2", beta2.is_some(), used(&[Adam, AdamW]), "adam and adamw"),
-            ("epsilon", epsilon.is_some(), used(&[Adam, AdamW]), "adam and adamw"),
-            ("lazy_embeddings", self.lazy_embeddings.is_some(), used(&[Adam]), "adam"),
-            ("weight_decay", weight_decay.is_some(), used(&[AdamW, Sgd]), "adamw and sgd"),
-            ("momentum", momentum.is_some(), used(&[Sgd]), "sgd"),
-            ("nesterov", nesterov.is_some(), used(&[Sgd]), "sgd"),
+        let flag = |value: Option<bool>| value.map(|_| 0.0);
+        for (key, value, range, owners) in [
+            ("learning_rate", Some(self.learning_rate), Range::Positive, &[Adam, AdamW, Sgd][..]),
+            ("beta1", self.beta1, Range::Fraction, &[Adam, AdamW]),
+            ("beta2", self.beta2, Range::Fraction, &[Adam, AdamW]),
+            ("epsilon", self.epsilon, Range::Positive, &[Adam, AdamW]),
+            ("lazy_embeddings", flag(self.lazy_embeddings), Range::NotNegative, &[Adam]),
+            ("weight_decay", self.weight_decay, Range::NotNegative, &[AdamW, Sgd]),
+            ("momentum", self.momentum, Range::Fraction, &[Sgd]),
+            ("nesterov", flag(self.nesterov), Range::NotNegative, &[Sgd]),
+            ("clip_norm", self.clip_norm, Range::Positive, &[Adam, AdamW, Sgd]),
+            ("clip_value", self.clip_value, Range::Positive, &[Adam, AdamW, Sgd]),
+            ("max_seconds", self.max_seconds, Range::Positive, &[Adam, AdamW, Sgd]),
         ] {
-            if is_given && !is_used {
-                let optimizer = self.optimizer.name();
+            let Some(value) = value else { continue };
+            if !owners.contains(&self.optimizer) {
+                let owners: Vec<&str> = owners.iter().map(|owner| owner.name()).collect();
+                let (optimizer, owners) = (self.optimizer.name(), owners.join(" and "));
                 return Err(Error::Config(format!(
                     "train.{key} does not apply to train.optimizer = \"{optimizer}\"; it is for {owners}"
                 )));
             }
+            range.check(&format!("train.{key}"), value)?;
         }
-        for (key, value, range) in [
-            ("learning_rate", Some(self.learning_rate), Range::Positive),
-            ("beta1", beta1, Range::Fraction),
-            ("beta2", beta2, Range::Fraction),
-            ("epsilon", epsilon, Range::Positive),
-            ("weight_decay", weight_decay, Range::NotNegative),
-            ("momentum", momentum, Range::Fraction),
-            ("clip_norm", self.clip_norm, Range::Positive),
-            ("clip_value", self.clip_value, Range::Positive),
-            ("max_seconds", self.max_seconds, Range::Positive),
-        ] {
-            value.map_or(Ok(()), |value| range.check(&format!("train.{key}"), value))?;
-        }
-        if nesterov == Some(true) && momentum.unwrap_or(0.0) == 0.0 {
+        if self.nesterov == Some(true) && self.momentum.unwrap_or(0.0) == 0.0 {
             return Err(Error::Config(
                 "train.nesterov = true needs a train.momentum above 0".into(),
             ));
         }
-        if let (Some(_), Some(_)) = (self.clip_norm, self.clip_value) {
+        if self.clip_norm.is_some() && self.clip_value.is_some() {
             return Err(Error::Config(
                 "train.clip_norm and train.clip_value cannot be used together; choose one".into(),
             ));
@@ -166,7 +162,7 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The same, with the defaults of the optimiser for the keys that it has and that are not given.
+    /// The same configuration, with the optimiser's defaults for its missing keys.
     pub(crate) fn completed(mut self) -> Self {
         match self.rule() {
             Rule::Adam { beta1, beta2, epsilon, lazy } => {
@@ -185,7 +181,7 @@ impl TrainConfig {
         self
     }
 
-    /// The optimiser, for epochs of this many steps.
+    /// The options of the optimiser, for epochs of this many steps.
     pub(crate) fn optimizer_options(&self, steps_per_epoch: u64) -> OptimizerOptions {
         let total_steps = steps_per_epoch.saturating_mul(self.epochs as u64);
         let decay = match self.schedule {
@@ -228,8 +224,8 @@ impl TrainConfig {
 }
 
 impl OptimizerKind {
-    /// As in a configuration.
-    pub fn name(self) -> &'static str {
+    /// Its name in a configuration.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             OptimizerKind::Adam => "adam",
             OptimizerKind::AdamW => "adamw",

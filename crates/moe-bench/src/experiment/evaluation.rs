@@ -15,27 +15,11 @@ use crate::error::Error;
 use crate::experiment::results::{RoutingResult, TestResult};
 use crate::experiment::saved_run::{About, SavedRun, SplitName};
 
-/// A key and the values that replace what the model was trained with.
+/// A key, `k` or `capacity`, and the values that replace the one of training.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct SweepRequest {
-    key: SweepKey,
+    key: &'static str,
     values: Vec<(Value, Overrides)>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SweepKey {
-    K,
-    Capacity,
-}
-
-impl SweepKey {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            SweepKey::K => "k",
-            SweepKey::Capacity => "capacity",
-        }
-    }
 }
 
 impl FromStr for SweepRequest {
@@ -43,34 +27,27 @@ impl FromStr for SweepRequest {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (key, values) = text.split_once('=').ok_or("write k=1,2,4 or capacity=1.0,1.25")?;
-        let key = match key {
-            "k" => SweepKey::K,
-            "capacity" => SweepKey::Capacity,
+        let values = values.split(',').map(str::trim);
+        let (key, values) = match key {
+            "k" => ("k", values.map(k).collect::<Result<_, _>>()?),
+            "capacity" => ("capacity", values.map(capacity).collect::<Result<_, _>>()?),
             _ => return Err(format!("\"{key}\" cannot be swept; k and capacity can")),
         };
-        let value = |text: &str| -> Result<_, String> {
-            Ok(match key {
-                SweepKey::K => {
-                    let k = text.parse().ok().filter(|k| *k > 0);
-                    let k = k.ok_or_else(|| not_allowed(text, "a whole number from 1"))?;
-                    let overrides = Overrides { k: Some(k), ..Overrides::default() };
-                    (Value::Int(k as i64), overrides)
-                }
-                SweepKey::Capacity => {
-                    let factor = text.parse().ok().filter(|v: &f64| v.is_finite() && *v >= 0.0);
-                    let allowed = "a number from 0, which is no limit";
-                    let factor = factor.ok_or_else(|| not_allowed(text, allowed))?;
-                    let overrides = Overrides {
-                        inference_capacity_factor: Some(factor),
-                        ..Overrides::default()
-                    };
-                    (Value::Real(factor), overrides)
-                }
-            })
-        };
-        let values = values.split(',').map(|text| value(text.trim()));
-        Ok(SweepRequest { key, values: values.collect::<Result<_, _>>()? })
+        Ok(SweepRequest { key, values })
     }
+}
+
+fn k(text: &str) -> Result<(Value, Overrides), String> {
+    let k = text.parse().ok().filter(|k| *k > 0);
+    let k: usize = k.ok_or_else(|| not_allowed(text, "a whole number from 1"))?;
+    Ok((Value::Int(k as i64), Overrides { k: Some(k), ..Overrides::default() }))
+}
+
+fn capacity(text: &str) -> Result<(Value, Overrides), String> {
+    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor >= 0.0);
+    let factor = factor.ok_or_else(|| not_allowed(text, "a number from 0, which is no limit"))?;
+    let overrides = Overrides { inference_capacity_factor: Some(factor), ..Overrides::default() };
+    Ok((Value::Real(factor), overrides))
 }
 
 fn not_allowed(text: &str, allowed: &str) -> String {
@@ -94,7 +71,8 @@ pub(crate) struct EvalResult {
 /// Quality and cost by value.
 #[derive(Debug, Serialize)]
 pub(crate) struct Sweep {
-    pub(crate) parameter: SweepKey,
+    /// `k` or `capacity`
+    pub(crate) parameter: &'static str,
     pub(crate) values: Vec<SweepLine>,
 }
 
@@ -136,16 +114,19 @@ pub(crate) fn evaluate(
 ) -> Result<EvalResult, Error> {
     // A value that does not apply is reported before anything is computed.
     let models = request.map(|request| models(run, request)).transpose()?;
-    let about = run.about(split);
-    let split = run.split(split);
-    let evaluation = run.evaluate(&*run.model()?, split);
+    let rows = run.split(split);
+    let evaluation = run.evaluate(&*run.model()?, rows);
     let k = run.experiment.config().model.k;
+    let sweep = request.zip(models).map(|(request, models)| Sweep {
+        parameter: request.key,
+        values: models.into_iter().map(|model| sweep_line(run, rows, model)).collect(),
+    });
     Ok(EvalResult {
         schema: "moe.eval/1",
-        about,
+        about: run.about(split),
         test: TestResult::new(&evaluation, &run.experiment.data().tasks),
-        routing: RoutingResult::new(run.state.history(), &evaluation, k, split.planted()),
-        sweep: models.map(|(key, models)| sweep(run, split, key, models)),
+        routing: RoutingResult::new(run.state.history(), &evaluation, k, rows.planted()),
+        sweep,
     })
 }
 
@@ -153,19 +134,19 @@ pub(crate) fn evaluate(
 type Variant = (Value, bool, Predictor);
 
 /// A model with the run's weights for each value.
-fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<(SweepKey, Vec<Variant>), Error> {
+fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<Vec<Variant>, Error> {
     let models = request.values.iter().map(|(value, overrides)| {
         let (own, model) = with(run, overrides).map_err(|problem| {
-            Error::Config(format!("--sweep {}={value}: {problem}", request.key.name()))
+            Error::Config(format!("--sweep {}={value}: {problem}", request.key))
         })?;
         Ok((value.clone(), own, model))
     });
-    Ok((request.key, models.collect::<Result<_, Error>>()?))
+    models.collect()
 }
 
 /// The model with one value, and whether it was trained with it.
 fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
-    let (own, registry) = (&run.description, run.registry);
+    let (own, registry) = (&run.description, run.experiment.registry());
     let predictor = Predictor::with_overrides(own, &run.weights, overrides, registry)?;
     let resolved = |model: &ModelDescription| -> Result<_, OverrideError> {
         let ModelDescription::Mixture(model) = model else { return Ok(None) };
@@ -176,25 +157,20 @@ fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), 
     Ok((is_own, predictor))
 }
 
-fn sweep(run: &SavedRun<'_>, split: &Split, parameter: SweepKey, models: Vec<Variant>) -> Sweep {
-    let line = |(value, own, predictor): Variant| {
-        let model = predictor.model();
-        let evaluation = run.evaluate(model, split);
-        let gates = &evaluation.gates;
-        let dropped = gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64;
-        let stats = evaluation.routing.as_ref().expect("a mixture has gates");
-        SweepLine {
-            value,
-            own,
-            test: TestResult::new(&evaluation, &run.experiment.data().tasks),
-            experts_per_row: stats.experts_per_row(),
-            load_entropy: stats.load_entropy(),
-            dead_experts: stats.dead_experts(),
-            dropped,
-            cost: cost(run, model, split),
-        }
-    };
-    Sweep { parameter, values: models.into_iter().map(line).collect() }
+fn sweep_line(run: &SavedRun<'_>, split: &Split, (value, own, model): Variant) -> SweepLine {
+    let evaluation = run.evaluate(model.model(), split);
+    let gates = &evaluation.gates;
+    let stats = evaluation.routing.as_ref().expect("a mixture has gates");
+    SweepLine {
+        value,
+        own,
+        test: TestResult::new(&evaluation, &run.experiment.data().tasks),
+        experts_per_row: stats.experts_per_row(),
+        load_entropy: stats.load_entropy(),
+        dead_experts: stats.dead_experts(),
+        dropped: gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64,
+        cost: cost(run, model.model(), split),
+    }
 }
 
 /// The cost of predicting a split, without making batches and computing metrics.

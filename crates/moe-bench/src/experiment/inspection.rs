@@ -85,7 +85,7 @@ pub(crate) fn inspect(run: &SavedRun<'_>, split: SplitName) -> Result<Inspection
         nearest: Vec::new(),
     };
     if let ModelDescription::Mixture(description) = &run.description {
-        let mut model = description.build(run.registry, 0)?;
+        let mut model = description.build(run.experiment.registry(), 0)?;
         run.load(&mut model)?;
         inspection.experts = description.experts;
         inspection.gates = gates(run, split, &model);

@@ -12,8 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::experiment::statistics;
-use crate::experiment::statistics::{Paired, Summary};
+use crate::experiment::statistics::{Summary, paired};
 
 /// A finished comparison: the object that `--format json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -295,7 +294,7 @@ impl Comparison {
         for router in routers {
             let losses = comparison.losses(router);
             let vs_baseline = (router != baseline).then(|| {
-                let Paired { relative, ci95 } = statistics::paired(&losses, &baseline_losses);
+                let (relative, ci95) = paired(&losses, &baseline_losses);
                 VsBaseline { baseline: baseline.clone(), relative, ci95 }
             });
             comparison.summary.push(RouterSummary {

@@ -1,6 +1,5 @@
 //! All runs of a comparison, one after the other.
 
-use moe_nn::{EpochRecord, Observer, TrainState};
 use moe_routers::Registry;
 
 use crate::config::Config;
@@ -35,9 +34,8 @@ pub(crate) fn run_all(
     for router in &config.run.routers {
         for seed in config.seeds() {
             progress.begin_run(router, seed);
-            let mut observer = RunObserver(progress);
             let (model, state) = experiment.start(router, seed)?;
-            let result = experiment.run(router, seed, model, state, &mut observer)?;
+            let result = experiment.run(router, seed, model, state, &mut *progress)?;
             progress.end_run(&result);
             results.push(result);
             keep(&results)?;
@@ -45,18 +43,4 @@ pub(crate) fn run_all(
     }
     progress.end();
     Ok(Comparison::new(config, experiment.data(), results))
-}
-
-/// Passes training events on to the progress of the comparison.
-pub(crate) struct RunObserver<'a>(pub(crate) &'a mut dyn Progress);
-
-impl Observer for RunObserver<'_> {
-    fn on_step(&mut self, step: u64, _steps_per_epoch: u64, loss: f64) {
-        self.0.step(step, loss);
-    }
-
-    fn on_epoch(&mut self, record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
-        self.0.epoch(record);
-        Ok(())
-    }
 }

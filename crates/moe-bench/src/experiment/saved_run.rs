@@ -26,16 +26,6 @@ pub(crate) enum SplitName {
     Train,
 }
 
-impl SplitName {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            SplitName::Test => "test",
-            SplitName::Validation => "validation",
-            SplitName::Train => "train",
-        }
-    }
-}
-
 /// The run, the epoch and the rows that a result is about.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct About {
@@ -57,9 +47,10 @@ impl About {
     /// All of it in one line.
     pub(crate) fn line(&self) -> String {
         let About { router, seed, epoch, dataset, split, rows, .. } = self;
-        let split = split.name();
+        let split = split.to_possible_value().expect("no value is hidden");
         format!(
-            "{router} on {dataset}, seed {seed}, weights of epoch {epoch}; {rows} rows of the {split} split"
+            "{router} on {dataset}, seed {seed}, weights of epoch {epoch}; {rows} rows of the {} split",
+            split.get_name()
         )
     }
 }
@@ -68,13 +59,11 @@ impl About {
 #[derive(Debug)]
 pub(crate) struct SavedRun<'r> {
     path: PathBuf,
-    seed: u64,
     pub(crate) state: TrainState,
     /// The best weights, for the model of `description`.
     pub(crate) weights: Weights,
     pub(crate) description: ModelDescription,
     pub(crate) experiment: Experiment<'r>,
-    pub(crate) registry: &'r Registry,
 }
 
 impl<'r> SavedRun<'r> {
@@ -88,13 +77,11 @@ impl<'r> SavedRun<'r> {
         registry: &'r Registry,
     ) -> Result<Self, Error> {
         let (dir, state) = RunDir::open_to_read(path)?;
-        let wrong = |file: &str, problem: String| Error::OutDir { path: path.join(file), problem };
         let text = dir.config()?.ok_or_else(|| {
-            let problem = "has no configuration, so its data set is unknown".into();
-            Error::OutDir { path: path.into(), problem }
+            Error::out_dir(path, "has no configuration, so its data set is unknown")
         })?;
-        let mut config =
-            Config::parse(&text).map_err(|problem| wrong("config.resolved.toml", problem))?;
+        let mut config = Config::parse(&text)
+            .map_err(|problem| Error::out_dir(path.join("config.resolved.toml"), problem))?;
         if data_dir.is_some() {
             config.dataset.options.data_dir = data_dir.map(Path::to_owned);
         }
@@ -102,16 +89,14 @@ impl<'r> SavedRun<'r> {
         config.import = None;
         let description = dir.best_model()?;
         let experiment = Experiment::prepare(&config, registry)?;
-        let seed = config.run.first_seed;
-        let weights = dir.best_weights(&state);
-        let path = path.into();
-        let run = SavedRun { path, seed, state, weights, description, experiment, registry };
-        run.check_data(dir.features()?.as_deref())?;
+        let (path, weights) = (path.into(), dir.best_weights(&state));
+        let run = SavedRun { path, state, weights, description, experiment };
+        run.check_data(features(&dir)?.as_ref())?;
         Ok(run)
     }
 
     /// Refuses data that differ from those that the model was trained on in inputs, tasks or names of ids.
-    fn check_data(&self, features: Option<&str>) -> Result<(), Error> {
+    fn check_data(&self, saved: Option<&FeatureSchema>) -> Result<(), Error> {
         let data = self.experiment.data();
         let differs = |what: &str, was: &str, is: &str| {
             let name = &data.name;
@@ -119,7 +104,7 @@ impl<'r> SavedRun<'r> {
                 "was trained on other data than this {name}: {what} {was}, here {is}; pass the data of the run with \
                  --data-dir"
             );
-            Err(Error::OutDir { path: self.path.clone(), problem })
+            Err(Error::out_dir(&self.path, problem))
         };
         let (input, tasks) = match &self.description {
             ModelDescription::Mixture(model) => (&model.input, &model.tasks),
@@ -132,12 +117,7 @@ impl<'r> SavedRun<'r> {
         if *tasks != data.tasks {
             return differs("its tasks are", &to_text(tasks), &to_text(&data.tasks));
         }
-        let saved: Option<FeatureSchema> =
-            features.map(serde_json::from_str).transpose().map_err(|error| {
-                let problem = format!("is not a feature schema: {error}");
-                Error::OutDir { path: self.path.join("features.json"), problem }
-            })?;
-        match (&saved, data.schema()) {
+        match (saved, data.schema()) {
             (None, None) => Ok(()),
             (Some(saved), Some(found)) if saved == found => Ok(()),
             (Some(saved), Some(found)) => {
@@ -151,7 +131,8 @@ impl<'r> SavedRun<'r> {
 
     /// The model with the best weights.
     pub(crate) fn model(&self) -> Result<Box<dyn Model>, Error> {
-        let mut model = self.description.build(self.registry, self.seed)?;
+        let seed = self.experiment.config().run.first_seed;
+        let mut model = self.description.build(self.experiment.registry(), seed)?;
         self.load(&mut *model)?;
         Ok(model)
     }
@@ -159,8 +140,7 @@ impl<'r> SavedRun<'r> {
     /// Puts the best weights into a model of the run's own description.
     pub(crate) fn load(&self, model: &mut dyn Model) -> Result<(), Error> {
         self.weights.put_into(model).map_err(|wrong| {
-            let problem = format!("its weights do not fit its model: {wrong}");
-            Error::OutDir { path: self.path.clone(), problem }
+            Error::out_dir(&self.path, format!("its weights do not fit its model: {wrong}"))
         })
     }
 
@@ -195,13 +175,22 @@ impl<'r> SavedRun<'r> {
         About {
             run: self.path.display().to_string(),
             router: config.run.routers[0].clone(),
-            seed: self.seed,
+            seed: config.run.first_seed,
             epoch: self.state.history().best_epoch,
             dataset: config.dataset.name.clone(),
             split,
             rows: self.split(split).rows(),
         }
     }
+}
+
+/// The feature schema of a run, if it has one.
+pub(crate) fn features(dir: &RunDir) -> Result<Option<FeatureSchema>, Error> {
+    let Some(text) = dir.features()? else { return Ok(None) };
+    serde_json::from_str(&text).map(Some).map_err(|error| {
+        let problem = format!("is not a feature schema: {error}");
+        Error::out_dir(dir.path().join("features.json"), problem)
+    })
 }
 
 fn to_text(value: &impl Serialize) -> String {

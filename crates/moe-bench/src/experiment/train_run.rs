@@ -7,7 +7,6 @@ use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
-use crate::experiment::run_all::RunObserver;
 use crate::report::out_dir::{OutDir, to_json};
 use crate::report::progress::Progress;
 
@@ -43,7 +42,7 @@ pub(crate) fn train_run(
     };
     progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
     progress.begin_run(router, seed);
-    let mut observer = (&mut dir, RunObserver(progress));
+    let mut observer = (&mut dir, &mut *progress);
     let result = experiment.run(router, seed, model, state, &mut observer)?;
     progress.end_run(&result);
     progress.end();
@@ -69,7 +68,7 @@ fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, Tra
             "was started with another configuration; the first difference is `{old}`, now `{new}`; resume with the \
              saved configuration, or start a new run in another directory"
         );
-        return Err(Error::OutDir { path: path.into(), problem });
+        return Err(Error::out_dir(path, problem));
     }
     Ok((dir, state))
 }

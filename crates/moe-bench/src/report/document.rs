@@ -78,16 +78,14 @@ impl Table {
     }
 }
 
-/// All blocks as `write` gives them, with a blank line between two that `are_joined` does not join.
-pub(crate) fn laid_out(
-    blocks: &[Block],
-    are_joined: impl Fn(&Block, &Block) -> bool,
-    write: impl Fn(&Block) -> String,
-) -> String {
+/// All blocks as `write` gives them, with a blank line before each that is not the list of a paragraph.
+pub(crate) fn laid_out(blocks: &[Block], write: impl Fn(&Block) -> String) -> String {
     let mut text = String::new();
     for (i, block) in blocks.iter().enumerate() {
-        if i > 0 && !are_joined(&blocks[i - 1], block) {
-            text.push('\n');
+        let before = i.checked_sub(1).map(|before| &blocks[before]);
+        match (before, block) {
+            (None, _) | (Some(Block::Paragraph(_)), Block::List(_)) => {}
+            _ => text.push('\n'),
         }
         text += &write(block);
     }

@@ -81,7 +81,7 @@ pub(crate) fn alarms(routing: &RoutingResult) -> Vec<String> {
 
 /// A line per value of the sweep.
 fn sweep_table(sweep: &Sweep) -> Block {
-    let mut heads = vec![sweep.parameter.name().to_owned(), "loss".into()];
+    let mut heads = vec![sweep.parameter.to_owned(), "loss".into()];
     let mut rows = Vec::new();
     for (i, line) in sweep.values.iter().enumerate() {
         let own = if line.own { " (as trained)" } else { "" };

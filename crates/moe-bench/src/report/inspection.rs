@@ -59,9 +59,7 @@ fn add_gate(blocks: &mut Vec<Block>, view: &GateView) {
     blocks.push(load(&summary.load_share, &summary.weight_share));
     blocks.extend(groups.iter().map(load_by_group));
     for (i, tree) in trees.iter().enumerate() {
-        let legend = "share of the rows reaching a split that go right, and in brackets of those that go only one way";
-        blocks.push(Block::Paragraph(format!("Tree {i}: {legend}")));
-        blocks.push(Block::Code("text", drawn_tree(tree)));
+        blocks.push(Block::Code("text", drawn_tree(i, tree)));
     }
 }
 
@@ -94,8 +92,10 @@ fn load_by_group(grouped: &GroupedLoad) -> Block {
 }
 
 /// The splits of a tree, level by level, and its leaves.
-fn drawn_tree(tree: &TreeSummary) -> String {
-    let mut text = String::new();
+fn drawn_tree(number: usize, tree: &TreeSummary) -> String {
+    let mut text = format!(
+        "Tree {number}: share of the rows reaching a split that go right, and in brackets of those that go only one way\n"
+    );
     let split = |split: &SplitSummary| match (split.right, split.decided) {
         (Some(right), Some(decided)) => {
             format!("{:>3.0} % ({:.0} %)", 100.0 * right, 100.0 * decided)

@@ -34,8 +34,7 @@ impl OutDir {
                 return Ok(OutDir { path: path.into() });
             }
         };
-        let problem = format!("{problem}; pass a new directory with --out");
-        Err(Error::OutDir { path: path.into(), problem })
+        Err(Error::out_dir(path, format!("{problem}; pass a new directory with --out")))
     }
 
     fn create_free(name: &str) -> Result<Self, Error> {

@@ -6,21 +6,17 @@ use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
-use moe_nn::EpochRecord;
+use moe_nn::{EpochRecord, Observer, TrainState};
 
 use crate::experiment::results::RunResult;
 use crate::output::note;
 
-/// Receives progress events of a comparison.
-pub trait Progress {
+/// Receives the events of a comparison, beside those of each run's training.
+pub trait Progress: Observer {
     /// Called before the first run.
     fn begin(&mut self, _runs: usize, _most_steps_per_run: u64) {}
     /// Called before each run.
     fn begin_run(&mut self, _router: &str, _seed: u64) {}
-    /// Called after each step of a run.
-    fn step(&mut self, _step: u64, _loss: f64) {}
-    /// Called after each epoch of a run.
-    fn epoch(&mut self, _record: &EpochRecord) {}
     /// Called after each run.
     fn end_run(&mut self, _result: &RunResult) {}
     /// Called after the last run.
@@ -128,6 +124,23 @@ struct Training {
     name: String,
 }
 
+impl Observer for Training {
+    fn on_step(&mut self, step: u64, _steps_per_epoch: u64, _loss: f64) {
+        self.meter.set_position((self.run as u64 - 1) * self.steps_per_run + step);
+    }
+
+    fn on_epoch(&mut self, record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
+        let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
+        let mark = if *is_best { " *" } else { "" };
+        let name = &self.name;
+        self.meter.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
+        self.meter.line(format_args!(
+            "{name}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s"
+        ));
+        Ok(())
+    }
+}
+
 impl Progress for Training {
     fn begin(&mut self, runs: usize, most_steps_per_run: u64) {
         (self.runs, self.steps_per_run) = (runs, most_steps_per_run);
@@ -138,20 +151,6 @@ impl Progress for Training {
         self.run += 1;
         self.name = format!("[{}/{}] {router} seed {seed}", self.run, self.runs);
         self.meter.set_message(&self.name);
-    }
-
-    fn step(&mut self, step: u64, _loss: f64) {
-        self.meter.set_position((self.run as u64 - 1) * self.steps_per_run + step);
-    }
-
-    fn epoch(&mut self, record: &EpochRecord) {
-        let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
-        let mark = if *is_best { " *" } else { "" };
-        let name = &self.name;
-        self.meter.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
-        self.meter.line(format_args!(
-            "{name}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s"
-        ));
     }
 
     fn end_run(&mut self, result: &RunResult) {

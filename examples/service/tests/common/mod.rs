@@ -1,5 +1,5 @@
 //! The program as its users run it: started on a free port, asked over TCP.
-#![allow(dead_code)] // each suite uses its part
+#![allow(dead_code)] // each suite uses some of it
 
 pub(crate) mod runs;
 
@@ -84,7 +84,7 @@ impl Service {
         line.map_or(0.0, |number| number.parse().unwrap())
     }
 
-    /// Waits until so many rows wait or are in work.
+    /// Waits until this number of rows is waiting or being predicted.
     pub(crate) fn wait_for_rows(&self, rows: f64) {
         wait(|| self.metric("moe_queue_rows") == rows);
     }

@@ -109,7 +109,7 @@ pub(crate) fn restaurant(router: &str) -> (Run, Dataset) {
     (run, data)
 }
 
-/// Rows of the test part as they stood in the original data.
+/// Rows of the test split as in the original data.
 pub(crate) fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Vec<String>> {
     let schema = data.schema().unwrap();
     let rows: Vec<u32> = rows.into_iter().map(|row| (row % data.test.rows()) as u32).collect();

@@ -9,10 +9,7 @@ pub(crate) const MD: Format =
 
 /// The blocks as Markdown.
 pub(crate) fn text(blocks: &[Block]) -> String {
-    let are_joined = |before: &Block, block: &Block| {
-        matches!((before, block), (Block::Paragraph(_), Block::List(_)))
-    };
-    laid_out(blocks, are_joined, |block| match block {
+    laid_out(blocks, |block| match block {
         Block::Heading(level, text) => format!("{} {text}\n", "#".repeat(*level)),
         Block::Paragraph(text) => format!("{text}\n"),
         Block::List(items) => items.iter().map(|item| format!("- {item}\n")).collect(),

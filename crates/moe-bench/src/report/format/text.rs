@@ -13,10 +13,7 @@ pub(crate) const TABLE: Format = Format {
 
 /// The blocks as aligned text.
 fn text(blocks: &[Block]) -> String {
-    let are_joined = |before: &Block, block: &Block| {
-        matches!((before, block), (Block::Paragraph(_), Block::List(_) | Block::Code(..)))
-    };
-    laid_out(blocks, are_joined, |block| match block {
+    laid_out(blocks, |block| match block {
         Block::Heading(level, text) => {
             let line = if *level == 1 { "=" } else { "-" };
             format!("{text}\n{}\n", line.repeat(text.chars().count()))

@@ -3,11 +3,8 @@
 use std::fmt::Write;
 use std::io;
 
-use moe_core::Real;
-use moe_data::RawField;
-
 use crate::report::predictions::destination::Destination;
-use crate::report::predictions::sink::RowSink;
+use crate::report::predictions::sink::{Cell, RowSink};
 
 pub(crate) struct CsvSink {
     to: csv::Writer<Destination>,
@@ -22,29 +19,24 @@ impl CsvSink {
         to.write_record(names)?;
         Ok(CsvSink { to, digits: String::new() })
     }
+}
 
-    fn write(&mut self, number: std::fmt::Arguments<'_>) -> io::Result<()> {
-        self.digits.clear();
-        let _ = self.digits.write_fmt(number);
-        Ok(self.to.write_field(&self.digits)?)
-    }
+/// The number as text in `scratch`.
+fn digits<'a>(scratch: &'a mut String, number: std::fmt::Arguments<'_>) -> &'a str {
+    scratch.clear();
+    let _ = scratch.write_fmt(number);
+    scratch
 }
 
 impl RowSink for CsvSink {
-    fn text(&mut self, text: &str) -> io::Result<()> {
+    fn cell(&mut self, cell: Cell<'_>) -> io::Result<()> {
+        let text = match cell {
+            Cell::Text(text) => text,
+            Cell::Field(field) => &field.text,
+            Cell::Number(number) => digits(&mut self.digits, format_args!("{number}")),
+            Cell::Real(value) => digits(&mut self.digits, format_args!("{value:?}")),
+        };
         Ok(self.to.write_field(text)?)
-    }
-
-    fn field(&mut self, field: &RawField) -> io::Result<()> {
-        self.text(&field.text)
-    }
-
-    fn number(&mut self, number: u64) -> io::Result<()> {
-        self.write(format_args!("{number}"))
-    }
-
-    fn real(&mut self, value: Real) -> io::Result<()> {
-        self.write(format_args!("{value:?}"))
     }
 
     fn end_row(&mut self) -> io::Result<()> {

@@ -2,11 +2,8 @@
 
 use std::io::{self, BufWriter, Write};
 
-use moe_core::Real;
-use moe_data::RawField;
-
 use crate::report::predictions::destination::Destination;
-use crate::report::predictions::sink::RowSink;
+use crate::report::predictions::sink::{Cell, RowSink};
 
 pub(crate) struct JsonLinesSink {
     to: BufWriter<Destination>,
@@ -26,34 +23,21 @@ impl JsonLinesSink {
         let (to, before) = (BufWriter::with_capacity(64 << 10, to), before.collect());
         JsonLinesSink { to, before, next: 0 }
     }
-
-    fn begin_cell(&mut self) -> io::Result<&mut BufWriter<Destination>> {
-        self.to.write_all(self.before[self.next].as_bytes())?;
-        self.next += 1;
-        Ok(&mut self.to)
-    }
 }
 
 impl RowSink for JsonLinesSink {
-    fn text(&mut self, text: &str) -> io::Result<()> {
-        Ok(serde_json::to_writer(self.begin_cell()?, text)?)
-    }
-
-    fn field(&mut self, field: &RawField) -> io::Result<()> {
-        if !field.is_bare {
-            return self.text(&field.text);
+    fn cell(&mut self, cell: Cell<'_>) -> io::Result<()> {
+        let to = &mut self.to;
+        to.write_all(self.before[self.next].as_bytes())?;
+        self.next += 1;
+        match cell {
+            Cell::Text(text) => Ok(serde_json::to_writer(to, text)?),
+            Cell::Field(field) if !field.is_bare => Ok(serde_json::to_writer(to, &field.text)?),
+            Cell::Field(field) if !field.text.is_empty() => to.write_all(field.text.as_bytes()),
+            Cell::Number(number) => write!(to, "{number}"),
+            Cell::Real(value) if value.is_finite() => write!(to, "{value:?}"),
+            Cell::Field(_) | Cell::Real(_) => to.write_all(b"null"),
         }
-        let value = if field.text.is_empty() { "null" } else { &field.text };
-        self.begin_cell()?.write_all(value.as_bytes())
-    }
-
-    fn number(&mut self, number: u64) -> io::Result<()> {
-        write!(self.begin_cell()?, "{number}")
-    }
-
-    fn real(&mut self, value: Real) -> io::Result<()> {
-        let to = self.begin_cell()?;
-        if value.is_finite() { write!(to, "{value:?}") } else { to.write_all(b"null") }
     }
 
     fn end_row(&mut self) -> io::Result<()> {

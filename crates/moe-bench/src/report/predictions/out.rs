@@ -12,7 +12,7 @@ use crate::report::predictions::columns::Columns;
 use crate::report::predictions::csv::CsvSink;
 use crate::report::predictions::destination::Destination;
 use crate::report::predictions::jsonl::JsonLinesSink;
-use crate::report::predictions::sink::RowSink;
+use crate::report::predictions::sink::{Cell, RowSink};
 
 /// Receives predictions batch by batch and writes them.
 pub(crate) struct PredictionsOut {
@@ -82,22 +82,22 @@ impl PredictionsOut {
         let PredictionsOut { columns, sink, lines, kept, values, .. } = self;
         for (row, &line) in lines.iter().enumerate() {
             if columns.kept == 0 {
-                sink.number(line)?;
+                sink.cell(Cell::Number(line))?;
             }
             for field in &kept[row * columns.kept..][..columns.kept] {
-                sink.field(field)?;
+                sink.cell(Cell::Field(field))?;
             }
             for (classes, values) in columns.classes.iter().zip(&*values) {
                 let Some(classes) = classes else {
-                    sink.real(values[row])?;
+                    sink.cell(Cell::Real(values[row]))?;
                     continue;
                 };
                 let values = &values[row * classes.len()..][..classes.len()];
                 // The first of equals.
                 let best = (1..values.len())
                     .fold(0, |best, class| if values[class] > values[best] { class } else { best });
-                sink.text(&classes[best])?;
-                values.iter().try_for_each(|&value| sink.real(value))?;
+                sink.cell(Cell::Text(&classes[best]))?;
+                values.iter().try_for_each(|&value| sink.cell(Cell::Real(value)))?;
             }
             sink.end_row()?;
         }

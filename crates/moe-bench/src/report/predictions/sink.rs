@@ -7,17 +7,20 @@ use moe_data::RawField;
 
 use crate::report::predictions::destination::Destination;
 
+/// A value in a column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Cell<'a> {
+    Text(&'a str),
+    /// A field of the input, to be copied unchanged.
+    Field(&'a RawField),
+    Number(u64),
+    /// A number, to be written with the fewest digits that identify it.
+    Real(Real),
+}
+
 /// Writes rows cell by cell, in the order of the columns.
 pub(crate) trait RowSink {
-    /// Writes text.
-    fn text(&mut self, text: &str) -> io::Result<()>;
-    /// Writes a field of the input unchanged.
-    fn field(&mut self, field: &RawField) -> io::Result<()>;
-    /// Writes a whole number.
-    fn number(&mut self, number: u64) -> io::Result<()>;
-    /// Writes a number with the fewest digits that identify it.
-    fn real(&mut self, value: Real) -> io::Result<()>;
-    /// Ends the row.
+    fn cell(&mut self, cell: Cell<'_>) -> io::Result<()>;
     fn end_row(&mut self) -> io::Result<()>;
     fn flush(&mut self) -> io::Result<()>;
     /// Returns what it writes to, after [`RowSink::flush`].
