@@ -39,7 +39,7 @@ pub(crate) struct TrainingArgs {
     /// How to show progress on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
-    /// What to log on stderr: warnings, also epochs (info), also steps (debug)
+    /// What to log on stderr: warnings (warn), also epochs (info), also steps (debug)
     #[arg(long, default_value = "off", value_parser = level())]
     log: LevelFilter,
 }

@@ -201,7 +201,7 @@ fn check_summary(object: &Value) {
     assert_eq!(baselines.iter().filter(|against| against.is_null()).count(), 1);
 }
 
-/// What a comparison leaves.
+/// The files of a comparison.
 const FILES: [&str; 4] = ["config.resolved.toml", "report.md", "results.json", "runs.jsonl"];
 
 #[test]

@@ -72,7 +72,7 @@ fn terms_and_limits_come_first() {
 fn what_is_not_the_original_is_told() {
     let place = Place::new();
     let text = place.run(&["data", "verify", "restaurant"]).succeeded().stdout;
-    assert!(text.contains("the original has rows = 1161: as here"), "{text}");
+    assert!(text.contains("the original has rows = 1161: the same here"), "{text}");
     place.write("data/ml-100k/u.data", "1\t1\t3\t0\n1\t2\t4\t0\n2\t3\t5\t0\n2\t1\t5\t0\n");
     let args = ["data", "verify", "movielens-100k", "--data-dir=data"];
     place.run(&args).failed(

@@ -13,7 +13,7 @@ use common::{Place, timeless};
 use moe_core::rand::Rng;
 use moe_core::random::chacha;
 
-/// So many epochs that there is time to interrupt them, with a rate at which the best is not the last.
+/// Enough epochs to interrupt them, at a learning rate at which the best epoch is not the last.
 const LONG: [&str; 4] = ["--epochs", "60", "--set", "train.patience=60"];
 
 const KILLS: usize = 20;
@@ -28,7 +28,7 @@ impl Running {
         Running(command.spawn().unwrap())
     }
 
-    /// Whether it has ended, which it must have done well.
+    /// Returns whether it has ended, which must be with success.
     fn is_over(&mut self) -> bool {
         let ended = self.0.try_wait().unwrap();
         assert!(ended.is_none_or(|status| status.success()), "{ended:?}");
@@ -52,9 +52,9 @@ fn checkpoint(place: &Place, out: &str) -> Vec<String> {
 /// When a run is killed.
 #[derive(Debug)]
 enum Moment {
-    /// After so long.
+    /// After this time.
     After(Duration),
-    /// So long after the files of a checkpoint have changed so often: most likely in the middle of the next.
+    /// This long after this number of changes of a checkpoint's files: most likely in the middle of the next.
     AtCheckpoint(usize, Duration),
 }
 

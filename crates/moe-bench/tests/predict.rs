@@ -97,7 +97,7 @@ fn real(value: &Value) -> Real {
     value.to_string().parse().unwrap()
 }
 
-/// What `Predictor` says of rows of the table.
+/// The predictions of `Predictor` for rows of the table.
 fn predictions(place: &Place, rows: std::ops::Range<usize>) -> Predictions {
     predictions_with(place, rows, &Overrides::default())
 }

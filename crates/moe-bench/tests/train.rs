@@ -72,10 +72,7 @@ fn a_log_tells_of_steps_and_epochs() {
     let count = |log: &str, what: &str| {
         let out = format!("run-{log}-{what}");
         let ran = place.run(&args(&out, &["--log", log])).succeeded();
-        ran.stderr
-            .lines()
-            .filter(|line| line.contains(&format!("::trainer: {what} ")))
-            .count()
+        ran.stderr.lines().filter(|line| line.contains(&format!("::trainer: {what} "))).count()
     };
     assert_eq!((count("off", "epoch"), count("info", "epoch"), count("info", "step")), (0, 3, 0));
     assert_eq!((count("debug", "epoch"), count("debug", "step")), (3, 18));
@@ -95,9 +92,7 @@ fn only_the_same_run_is_resumed() {
     resume(&["--set", "train.learning_rate=1e-3"]).failed(1, &["`learning_rate = 0.01`"]);
     let other =
         ["train", "--config", "short.toml", "--router", "softmax", "--out", "run", "--resume"];
-    place
-        .run(&other)
-        .failed(1, &["`routers = [\"top-k\"]`, now `routers = [\"softmax\"]`"]);
+    place.run(&other).failed(1, &["`routers = [\"top-k\"]`, now `routers = [\"softmax\"]`"]);
     place.run(&["train", "--config", "short.toml", "--resume"]).failed(2, &["--out"]);
     place.run(&args("other", &["--resume"])).failed(1, &["other: is not the directory of a run"]);
     assert!(!place.path("other").exists());

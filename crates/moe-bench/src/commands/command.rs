@@ -1,4 +1,4 @@
-//! What a command is.
+//! The interface of a command.
 
 use clap::{ArgMatches, Args};
 use moe_routers::Registry;
@@ -9,7 +9,7 @@ use crate::error::Error;
 pub(crate) trait Command: Args {
     /// Its name on the command line.
     const NAME: &'static str;
-    /// What it does, for `--help`.
+    /// Its description for `--help`.
     const ABOUT: &'static str;
 
     /// Does the work and returns what goes to stdout.

@@ -179,12 +179,12 @@ fn facts(entry: &Entry, stats: &Stats) -> (String, Vec<String>) {
     for &(name, fact) in entry.facts() {
         // Facts are rounded to five places.
         let verdict = match measures.get(name).copied() {
-            Some(found) if (found - fact).abs() < 1e-5 => "as here".to_owned(),
+            Some(found) if (found - fact).abs() < 1e-5 => "the same here".to_owned(),
             Some(found) => format!("here {found}"),
-            None => "not here".to_owned(),
+            None => "missing here".to_owned(),
         };
         let _ = writeln!(text, "the original has {name} = {fact}: {verdict}");
-        if verdict != "as here" {
+        if verdict != "the same here" {
             wrong.push(name.to_owned());
         }
     }

@@ -82,12 +82,12 @@ pub(crate) struct Predict {
     progress: ProgressKind,
 }
 
-/// How unreadable rows are handled.
+/// Handling of unreadable rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum BadRows {
-    /// Stop with exit status 1; the rows before it are predicted
+    /// Stop with exit status 1; the rows before the unreadable one are predicted
     Stop,
-    /// Report it (the first 20 in full) and continue
+    /// Report the row (only the first 20 in full) and continue
     Skip,
 }
 

@@ -171,7 +171,7 @@ impl<'r> Experiment<'r> {
     }
 }
 
-/// What is known of a router of the registry, or of a baseline.
+/// The description of a router of the registry or of a baseline.
 fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
     match (Baseline::find(id), registry.get(id)) {
         (None, Ok(entry)) => Ok(entry.info().clone()),

@@ -1,7 +1,7 @@
 //! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted expert.
 
 use moe_core::batch::{Batch, BatchSource, Inputs, Target, TaskKind};
-use moe_data::{Dataset, Split};
+use moe_data::{Dataset, FeatureSchema, Split};
 use serde::Serialize;
 
 /// The property that rows are grouped by.
@@ -40,7 +40,7 @@ pub(crate) fn groupings(
     for (i, task) in data.tasks.iter().enumerate() {
         let names = match task.kind {
             TaskKind::Binary => vec!["no".into(), "yes".into()],
-            TaskKind::Multiclass { classes } => class_names(data, &task.name, classes),
+            TaskKind::Multiclass { classes } => class_names(data.schema(), &task.name, classes),
             TaskKind::Regression => continue,
         };
         classes.push((i, new(By::Class, &task.name, names)));
@@ -77,8 +77,12 @@ pub(crate) fn groupings(
 }
 
 /// The names of a task's classes, or their indices where they have no names.
-fn class_names(data: &Dataset, task: &str, classes: usize) -> Vec<String> {
-    let names = data.schema().and_then(|schema| schema.classes.get(task));
+pub(crate) fn class_names(
+    schema: Option<&FeatureSchema>,
+    task: &str,
+    classes: usize,
+) -> Vec<String> {
+    let names = schema.and_then(|schema| schema.classes.get(task));
     let name = |class: usize| names.and_then(|names| names.name(class as u32)).map(String::from);
     (0..classes).map(|class| name(class).unwrap_or_else(|| class.to_string())).collect()
 }

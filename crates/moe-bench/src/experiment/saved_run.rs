@@ -169,7 +169,7 @@ impl<'r> SavedRun<'r> {
         })
     }
 
-    /// What results on a split are about.
+    /// The description of the run and a split for results.
     pub(crate) fn about(&self, split: SplitName) -> About {
         let config = self.experiment.config();
         About {

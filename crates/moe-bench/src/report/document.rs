@@ -10,7 +10,7 @@ use crate::report::out_dir::to_json;
 pub(crate) struct Report {
     /// The object as JSON, with a newline at the end.
     pub(crate) json: String,
-    /// The same for people.
+    /// The results for people.
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Format {
     pub(crate) name: &'static str,
     /// Another name for it.
     pub(crate) alias: Option<&'static str>,
-    /// What it is, for `--help`.
+    /// Its description for `--help`.
     pub(crate) help: &'static str,
     pub(crate) write: fn(&Report) -> String,
 }

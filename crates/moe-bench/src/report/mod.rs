@@ -1,4 +1,4 @@
-//! What people and programs read of results.
+//! Output for people and programs.
 //!
 //! A command puts its results into a [`document::Report`], which a file of `format/` writes; `comparison.rs`,
 //! `evaluation.rs`, `inspection.rs` and `card.rs` say what is in one. `predictions/` writes the rows of `moe predict`,

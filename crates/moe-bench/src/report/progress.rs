@@ -48,10 +48,10 @@ impl ProgressKind {
     }
 }
 
-/// A bar on a terminal, or the lines in its place.
+/// A bar on a terminal, or lines instead of it.
 pub(crate) struct Meter {
     bar: Option<ProgressBar>,
-    /// Whether there are lines in the place of a bar.
+    /// Whether lines replace the bar.
     has_lines: bool,
     last_line: Instant,
 }

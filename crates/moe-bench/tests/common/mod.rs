@@ -1,4 +1,4 @@
-//! What the tests of the command share: a folder of its own for each, and what a call left behind.
+//! Shared by the tests of the command: a new folder for each test, and the result of a call.
 #![allow(dead_code, unreachable_pub)]
 
 pub mod training;
@@ -33,7 +33,7 @@ pub const TINY: [&str; 10] = [
 /// A new folder that commands run in, removed at the end.
 pub struct Place(TempDir);
 
-/// What a command said and how it ended.
+/// The output of a command and its exit status.
 #[derive(Debug)]
 pub struct Ran {
     pub status: Option<i32>,
@@ -121,7 +121,7 @@ impl Ran {
         self
     }
 
-    /// Failed with this status and a sentence that holds all of `says`, and printed no results.
+    /// Asserts that it failed with this status and an error with all of `says`, and printed no results.
     #[track_caller]
     pub fn failed(self, status: i32, says: &[&str]) -> Self {
         assert_eq!(self.status, Some(status), "{self:#?}");

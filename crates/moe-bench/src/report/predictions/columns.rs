@@ -6,6 +6,7 @@ use moe_core::batch::{TaskKind, TaskSpec};
 use moe_data::FeatureSchema;
 
 use crate::error::Error;
+use crate::experiment::groups::class_names;
 
 /// The columns of the output.
 #[derive(Debug)]
@@ -44,12 +45,7 @@ impl Columns {
                     None
                 }
                 TaskKind::Multiclass { classes } => {
-                    let known = schema.and_then(|schema| schema.classes.get(name));
-                    let class = |class: usize| match known.and_then(|c| c.name(class as u32)) {
-                        Some(name) => name.to_owned(),
-                        None => class.to_string(),
-                    };
-                    let classes: Vec<String> = (0..classes).map(class).collect();
+                    let classes = class_names(schema, name, classes);
                     names.push(format!("{name}.class"));
                     names.extend(classes.iter().map(|class| format!("{name}.{score}.{class}")));
                     Some(classes)

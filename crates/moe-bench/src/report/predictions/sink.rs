@@ -1,4 +1,4 @@
-//! What a format of predictions does.
+//! The interface of a format of predictions.
 
 use std::io;
 
