@@ -5,12 +5,10 @@ use moe_routers::Registry;
 
 use crate::error::Error;
 
-/// A command of `moe`: a struct of its arguments that knows its work.
+/// A command of `moe`: a struct of its arguments, whose documentation is its description in `--help`.
 pub(crate) trait Command: Args {
     /// Its name on the command line.
     const NAME: &'static str;
-    /// Its description for `--help`.
-    const ABOUT: &'static str;
 
     /// Does the work and returns what goes to stdout.
     fn run(&self, registry: &Registry) -> Result<String, Error>;
@@ -30,7 +28,7 @@ impl Entry {
     pub(crate) const fn of<C: Command>() -> Self {
         Entry {
             name: C::NAME,
-            arguments: || C::augment_args(clap::Command::new(C::NAME)).about(C::ABOUT),
+            arguments: || C::augment_args(clap::Command::new(C::NAME)),
             run: |matches, registry| {
                 C::from_arg_matches(matches).expect("clap has checked the arguments").run(registry)
             },

@@ -15,6 +15,7 @@ use crate::report::document::{Block, Report};
 use crate::report::format::markdown;
 use crate::report::out_dir::OutDir;
 
+/// Train several routers side by side and print a table
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
     #[command(flatten)]
@@ -29,7 +30,6 @@ pub(crate) struct Compare {
 
 impl Command for Compare {
     const NAME: &'static str = "compare";
-    const ABOUT: &'static str = "Train several routers side by side and print a table";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let config = self.training.config(|config| {

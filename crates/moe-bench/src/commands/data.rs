@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::output::note;
 use crate::report::progress::{Meter, ProgressKind};
 
+/// List, download and inspect data sets
 #[derive(Debug, Args)]
 pub(crate) struct Data {
     #[command(subcommand)]
@@ -62,7 +63,6 @@ struct FetchArgs {
 
 impl Command for Data {
     const NAME: &'static str = "data";
-    const ABOUT: &'static str = "List, download and inspect data sets";
 
     fn run(&self, _registry: &Registry) -> Result<String, Error> {
         match &self.action {

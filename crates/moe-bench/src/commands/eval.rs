@@ -10,6 +10,7 @@ use crate::experiment::evaluation::{SweepRequest, evaluate};
 use crate::report::document::Report;
 use crate::report::evaluation::evaluation;
 
+/// Evaluate a trained model, optionally with a different K
 #[derive(Debug, Args)]
 pub(crate) struct Eval {
     #[command(flatten)]
@@ -21,7 +22,6 @@ pub(crate) struct Eval {
 
 impl Command for Eval {
     const NAME: &'static str = "eval";
-    const ABOUT: &'static str = "Evaluate a trained model, optionally with a different K";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let result = self

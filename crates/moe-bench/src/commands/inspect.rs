@@ -13,6 +13,7 @@ use crate::experiment::inspection::inspect;
 use crate::report::document::Report;
 use crate::report::inspection::inspection;
 
+/// Show how the gates of a trained model route rows
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
     #[command(flatten)]
@@ -24,7 +25,6 @@ pub(crate) struct Inspect {
 
 impl Command for Inspect {
     const NAME: &'static str = "inspect";
-    const ABOUT: &'static str = "Show how the gates of a trained model route rows";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let result = self.run.with_run(registry, |run| inspect(run, self.run.split))?;

@@ -40,6 +40,7 @@ Output: one line per valid row, in the order of the input. It starts with the li
 Numbers are written with the fewest digits that identify them. A file has .partial at the end of its name until all
 rows are written, and keeps it if the command stops early.";
 
+/// Predict the rows of a file with a trained model
 #[derive(Debug, Args)]
 #[command(after_help = COLUMNS)]
 pub(crate) struct Predict {
@@ -100,7 +101,6 @@ fn row_format() -> impl TypedValueParser<Value = RowFormat> {
 
 impl Command for Predict {
     const NAME: &'static str = "predict";
-    const ABOUT: &'static str = "Predict the rows of a file with a trained model";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let formats = self.formats()?;

@@ -9,12 +9,12 @@ use moe_routers::{Registry, RouterInfo};
 use crate::commands::command::Command;
 use crate::error::Error;
 
+/// List the routers and baselines with their parameters
 #[derive(Debug, Args)]
 pub(crate) struct Routers {}
 
 impl Command for Routers {
     const NAME: &'static str = "routers";
-    const ABOUT: &'static str = "List the routers and baselines with their parameters";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let mut text = String::new();

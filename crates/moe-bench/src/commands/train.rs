@@ -14,6 +14,7 @@ use crate::report::card::card;
 use crate::report::comparison::comparison;
 use crate::report::document::Report;
 
+/// Train one router and save the model
 #[derive(Debug, Args)]
 pub(crate) struct Train {
     #[command(flatten)]
@@ -28,7 +29,6 @@ pub(crate) struct Train {
 
 impl Command for Train {
     const NAME: &'static str = "train";
-    const ABOUT: &'static str = "Train one router and save the model";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
