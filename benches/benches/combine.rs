@@ -9,7 +9,7 @@ use moe_core::dispatch::ExpertPlan;
 use crate::operator::bench_operator;
 
 const EXPERTS: usize = 16;
-/// Each K.
+/// Experts per row (K).
 const PER_ROW: [usize; 2] = [2, 8];
 
 pub(crate) fn bench(criterion: &mut Criterion) {

@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use moe_core::dispatch::ExpertPlan;
 
 const K: usize = 2;
-/// Each N.
+/// Numbers of experts (N).
 const EXPERTS: [usize; 2] = [16, 64];
 
 pub(crate) fn bench(criterion: &mut Criterion) {

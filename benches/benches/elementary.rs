@@ -1,5 +1,5 @@
-//! Elementary functions over a slice that stays in the cache, beside a loop over the standard library's. Throughput in
-//! elements.
+//! Elementary functions over a slice that stays in the cache, against a loop over the standard library's. Throughput
+//! in elements.
 
 use std::hint::black_box;
 

@@ -1,13 +1,13 @@
-//! Looking up the rows of a table for a batch of ids, and the sparse gradient. Throughput in numbers.
+//! Looking up the rows of a table for a batch of ids, and the sparse gradient. Throughput in elements.
 
 use benches::data::{ROWS, ids, rng, uniform};
 use criterion::Criterion;
 
 use crate::operator::bench_operator;
 
-/// Each vocabulary: the films and the users of MovieLens 1M, and a table that no cache holds.
+/// Sizes of the vocabulary: films and users of MovieLens 1M, and a table too large for the caches.
 const VOCABULARIES: [usize; 3] = [3952, 6040, 200_000];
-/// E.
+/// Width of an embedding (E).
 const WIDTH: usize = 128;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

@@ -1,6 +1,6 @@
-//! The GEMM door in the three layouts of a layer: y = x W, dW = xᵀ dy, dx = dy Wᵀ. Throughput in FLOP/s. First one product
-//! again and again, which finds its factors in the caches; then all experts of a layer in turns, which do not; and the
-//! gradients where ReLU, and ReLU and dropout, have left zeros.
+//! The GEMM entry point in the three layouts of a layer: y = x W, dW = xᵀ dy, dx = dy Wᵀ. Throughput in FLOP/s. First one
+//! product repeatedly, whose factors stay in the caches; then all experts of a layer in turn, whose factors do not; and
+//! the gradients where ReLU, and ReLU with dropout, have left zeros.
 
 use std::hint::black_box;
 
@@ -54,7 +54,7 @@ const LAYERS: [(&str, usize, usize, usize, usize); 3] = [
     ("ffn-down", 8, 512, 1024, 256),
 ];
 
-/// Of the numbers of dy one in `left` is left, the others are zero.
+/// One in `left` elements of dy keeps its value, the others are zero.
 fn bench_experts(criterion: &mut Criterion, name: &str, layouts: &[&str], left: u32) {
     let mut group = criterion.benchmark_group(name);
     for (name, experts, rows, inputs, outputs) in LAYERS {

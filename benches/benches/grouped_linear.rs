@@ -1,5 +1,5 @@
-//! The layer of the experts against one product with the weights of all of them side by side, as a dense mixture
-//! computes it, and against a product for each expert (`loop`). Throughput in FLOP/s: where it is equal, the cost follows the slots.
+//! A layer of experts against one product with the weights of all experts side by side, as a dense mixture computes it,
+//! and against one product per expert (`loop`). Throughput in FLOP/s: if it is equal, the cost follows the number of slots.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use moe_core::dispatch::ExpertPlan;
 use crate::operator::bench_operator;
 
 const EXPERTS: usize = 16;
-/// Each K.
+/// Experts per row (K).
 const PER_ROW: [usize; 5] = [1, 2, 4, 8, 16];
 
 pub(crate) fn bench(criterion: &mut Criterion) {
@@ -32,7 +32,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         });
     }
 
-    // Expert by expert, each a product of its own.
+    // One product per expert.
     let k = 2;
     let plan = ExpertPlan::new(&[&assignments(EXPERTS, k, &mut rng)]);
     let x = uniform([plan.slots(), INPUTS], &mut rng);

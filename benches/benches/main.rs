@@ -1,7 +1,7 @@
 //! The kernels and the training step. `CONTRIBUTING.md` says how to compare two commits.
 //!
 //! Shapes are those of training unless a module says otherwise: the MovieLens model of COMET (B = 512, 16 experts from
-//! 256 to 256, K = 2, two gates). Everything random has one seed. The unit of throughput stands at each group.
+//! 256 to 256, K = 2, two gates). All random inputs come from one seed. Each module names its unit of throughput.
 
 mod combine;
 mod dispatch;

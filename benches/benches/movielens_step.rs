@@ -1,17 +1,16 @@
 //! A training step of COMET's MovieLens model on synthetic ids: forward, backward, Adam. Throughput in rows. The dense
-//! twin is the same model with the softmax gate, which computes every expert. Besides, COMET with a permutation: while it
-//! is learnt, with the most iterations of the schedule and every row at almost every expert (`comet+-learning`), and once
-//! it is rounded (`comet+-rounded`).
+//! twin is the same model with the softmax gate, which computes every expert. Also COMET with a permutation search: while
+//! the permutation is learnt, with the most iterations of the schedule and almost every expert for every row
+//! (`comet+-learning`), and after it has been rounded (`comet+-rounded`).
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use benches::data::ROWS;
-use benches::movielens::{K, batch, model, tasks};
+use benches::movielens::{K, batch, learning, model, rounded, tasks};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use moe_core::tape::Tape;
 use moe_nn::{Optimizer, OptimizerOptions, StepContext, train_step};
-use moe_routers::Value;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("movielens_step");
@@ -20,19 +19,16 @@ pub(crate) fn bench(criterion: &mut Criterion) {
     let (batch, tasks) = (batch(0), tasks());
     let start =
         StepContext { seed: 1, step: 0, epoch: 0, tasks: &tasks, task_weights: &[0.5, 0.5] };
-    let search = |name: &str, value| (name.to_string(), Value::Int(value));
-    let learning = [search("search-steps", 1 << 24), search("search-first-iterations", 150)];
-    let rounded = [search("search-steps", 1)];
-    let cases: [(&str, &str, usize, &[_]); 6] = [
-        ("top-k", "top-k", 16, &[]),
-        ("softmax", "softmax", 16, &[]),
-        ("softmax", "softmax", 64, &[]),
-        ("comet", "comet", 16, &[]),
-        ("comet+-learning", "comet+", 16, &learning),
-        ("comet+-rounded", "comet+", 16, &rounded),
+    let cases = [
+        ("top-k", "top-k", 16, vec![]),
+        ("softmax", "softmax", 16, vec![]),
+        ("softmax", "softmax", 64, vec![]),
+        ("comet", "comet", 16, vec![]),
+        ("comet+-learning", "comet+", 16, learning()),
+        ("comet+-rounded", "comet+", 16, rounded()),
     ];
     for (name, router, experts, parameters) in cases {
-        let mut model = model(router, experts, parameters);
+        let mut model = model(router, experts, &parameters);
         // With a step size of 0 every iteration routes alike.
         let options = OptimizerOptions { learning_rate: 0.0, ..OptimizerOptions::default() };
         let mut optimizer = Optimizer::new(options);

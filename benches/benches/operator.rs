@@ -1,4 +1,4 @@
-//! How operators of the tape are timed.
+//! Times operators of the tape.
 
 use std::hint::black_box;
 
@@ -9,7 +9,7 @@ use moe_core::Tensor;
 use moe_core::tape::{Tape, Var};
 
 /// Times `f` on its own (`forward`), and recorded with its backward pass into all inputs (`forward-backward`).
-/// `work` is that of either.
+/// `work` holds the units of throughput of each.
 pub(crate) fn bench_operator(
     group: &mut BenchmarkGroup<'_, WallTime>,
     parameters: &str,

@@ -1,4 +1,4 @@
-//! From files of pictures to batches: IDX plain and packed, and a MAT file, each of 5,000 pictures. Throughput in bytes of
+//! From picture files to batches: IDX plain and compressed, and a MAT file, each of 5,000 pictures. Throughput in bytes of
 //! the pictures.
 
 use std::hint::black_box;

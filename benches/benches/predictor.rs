@@ -1,5 +1,5 @@
-//! Prediction with the MovieLens model: one row and a batch, without a tape (`predict`) and, to compare, on one (`tape`). No
-//! row finds the ids of the one before. Throughput in rows.
+//! Prediction with the MovieLens model: one row and a batch, without a tape (`predict`) and for comparison with one (`tape`).
+//! No row repeats the ids of the row before it. Throughput in rows.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ use moe_core::tape::Tape;
 use moe_nn::{ModelScratch, Predictions};
 
 const EXPERTS: usize = 16;
-/// Different batches, taken in turns.
+/// Number of different batches, taken in turn.
 const BATCHES: u64 = 16;
 
 pub(crate) fn bench(criterion: &mut Criterion) {

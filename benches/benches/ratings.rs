@@ -1,5 +1,5 @@
-//! From a file of ratings to batches: a generated `ratings.dat` of 200,000 lines as text, packed, and as it is kept
-//! prepared. Throughput in bytes of the text.
+//! From a file of ratings to batches: a generated `ratings.dat` of 200,000 lines as text, compressed, and from the
+//! prepared cache. Throughput in bytes of the text.
 
 use std::hint::black_box;
 use std::path::Path;

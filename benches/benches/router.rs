@@ -1,35 +1,26 @@
 //! Every router of the registry with its default parameters, one gate in training: from rows to weights and auxiliary
 //! losses, and back to the rows and the gate's parameters. Throughput in rows.
 //!
-//! Besides, COMET with every split saturated (`comet-saturated`), and a softmax gate with as many logits as COMET has,
-//! K (2N - 1), to compare it with (`softmax-of-comet-logits`).
-
-use std::collections::BTreeMap;
+//! Also COMET with every split saturated (`comet-saturated`), and for comparison a softmax gate with COMET's number of
+//! logits, K (2N - 1) (`softmax-of-comet-logits`).
 
 use benches::data::{INPUTS, ROWS, rng, uniform};
-use benches::movielens::saturate;
+use benches::movielens::{K, gates, saturate};
 use criterion::Criterion;
 use criterion::measurement::WallTime;
 use moe_core::{Mode, Pass, Tensor};
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{GateSet, GateSpec, Registry};
+use moe_routers::{GateSet, Registry};
 
 use crate::operator::bench_operator;
 
-const K: usize = 2;
-/// Each N.
+/// Numbers of experts (N).
 const EXPERTS: [usize; 2] = [16, 64];
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("router");
-    let registry = Registry::standard();
     let x = uniform([ROWS, INPUTS], &mut rng("router"));
     for experts in EXPERTS {
-        let build = |id: &str, experts| {
-            let spec = GateSpec { inputs: INPUTS, experts, k: K, seed: 1, gate: 0 };
-            let entry = registry.get(id).expect("the router is registered");
-            entry.build(&spec, 1, &BTreeMap::new()).expect("the defaults are allowed")
-        };
         let mut time = |name: &str, gates: &dyn GateSet| {
             bench_gates(
                 &mut group,
@@ -38,14 +29,14 @@ pub(crate) fn bench(criterion: &mut Criterion) {
                 &x,
             );
         };
-        for entry in registry.entries() {
+        for entry in Registry::standard().entries() {
             let id = &entry.info().id;
-            time(id, &*build(id, experts));
+            time(id, &*gates(id, experts, 1, &[]));
         }
-        let mut saturated = build("comet", experts);
+        let mut saturated = gates("comet", experts, 1, &[]);
         saturate(|f| saturated.visit_mut(f));
         time("comet-saturated", &*saturated);
-        time("softmax-of-comet-logits", &*build("softmax", K * (2 * experts - 1)));
+        time("softmax-of-comet-logits", &*gates("softmax", K * (2 * experts - 1), 1, &[]));
     }
     group.finish();
 }

@@ -1,25 +1,17 @@
-//! Every router of the registry with its default parameters, one gate in use: from rows to experts and weights, without a
-//! tape, in memory that is used again; besides, COMET with every split saturated (`comet-saturated`). Throughput in rows.
+//! Every router of the registry with its default parameters, one gate at inference: from rows to experts and weights,
+//! without a tape, into reused buffers. Also COMET with every split saturated (`comet-saturated`). Throughput in rows.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use benches::data::{INPUTS, ROWS, rng, uniform};
-use benches::movielens::saturate;
+use benches::movielens::{K, gates, saturate};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use moe_routers::{GateSet, GateSpec, Registry, Scratch};
+use moe_routers::{GateSet, Registry, Scratch};
 
-const K: usize = 2;
 const EXPERTS: usize = 16;
 
 pub(crate) fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("router_infer");
-    let registry = Registry::standard();
-    let build = |id: &str| {
-        let spec = GateSpec { inputs: INPUTS, experts: EXPERTS, k: K, seed: 1, gate: 0 };
-        let entry = registry.get(id).expect("the router is registered");
-        entry.build(&spec, 1, &BTreeMap::new()).expect("the defaults are allowed")
-    };
     let mut time = |name: &str, gates: &dyn GateSet| {
         for rows in [1, ROWS] {
             let x = uniform([rows, INPUTS], &mut rng("router_infer"));
@@ -32,11 +24,11 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             });
         }
     };
-    for entry in registry.entries() {
+    for entry in Registry::standard().entries() {
         let id = &entry.info().id;
-        time(id, &*build(id));
+        time(id, &*gates(id, EXPERTS, 1, &[]));
     }
-    let mut saturated = build("comet");
+    let mut saturated = gates("comet", EXPERTS, 1, &[]);
     saturate(|f| saturated.visit_mut(f));
     time("comet-saturated", &*saturated);
     group.finish();

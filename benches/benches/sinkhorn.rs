@@ -1,6 +1,6 @@
-//! What a permutation costs while it is learnt, forward and backward: the Sinkhorn operator with its entropy, at the
-//! first and the most iterations of the published schedule, and its application to the parts of a gate; and what a
-//! rounded one costs: the assignment, once a learning step, and the relabelling. Throughput in matrix elements per
+//! Cost of a permutation while it is learnt, forward and backward: the Sinkhorn operator with its entropy, at the first
+//! and the most iterations of the published schedule, and its application to the parts of a gate. Then the cost of a
+//! rounded permutation: the assignment, solved once per learning step, and the relabelling. Throughput in matrix elements per
 //! iteration, or in rows.
 
 use std::hint::black_box;
@@ -17,7 +17,7 @@ use moe_search::{permutation_entropy, permute_parts, round_permutation, sinkhorn
 use crate::operator::bench_operator;
 
 const K: usize = 2;
-/// Each N.
+/// Numbers of experts (N).
 const EXPERTS: [usize; 2] = [16, 64];
 /// Temperature and iterations at the beginning and at the end of the schedule.
 const CALLS: [(Real, usize); 2] = [(1e-3, 20), (1e-7, 150)];

@@ -1,5 +1,5 @@
-//! What the telemetry of one gate costs in a step, beside `router/forward-backward`: numbers of the step, and memory of
-//! where each row went. Throughput in rows.
+//! Cost of one gate's telemetry in a step, to compare with `router/forward-backward`: statistics of the step, and the
+//! record of each row's experts. Throughput in rows.
 
 use benches::data::{ROWS, assignments, rng};
 use criterion::{BenchmarkId, Criterion, Throughput};
@@ -7,7 +7,7 @@ use moe_core::Tensor;
 use moe_routers::telemetry::{Consistency, GateStats};
 
 const K: usize = 2;
-/// Each N.
+/// Numbers of experts (N).
 const EXPERTS: [usize; 2] = [16, 64];
 
 pub(crate) fn bench(criterion: &mut Criterion) {

@@ -1,4 +1,4 @@
-//! What the benchmarks are given, and how operators of the tape are timed.
+//! Shapes and random inputs of the benchmarks.
 
 use moe_core::dispatch::Assignments;
 use moe_core::rand::Rng;
@@ -6,14 +6,14 @@ use moe_core::rand::seq::index;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::{Shape, Tensor, random};
 
-/// B.
+/// Rows of a batch (B).
 pub const ROWS: usize = 512;
-/// D.
+/// Width of an input row (D).
 pub const INPUTS: usize = 256;
-/// O.
+/// Width of an expert's output (O).
 pub const OUTPUTS: usize = 256;
 
-/// The draws for `purpose`, the same in every run.
+/// The random stream for `purpose`, the same in every run.
 pub fn rng(purpose: &str) -> ChaCha8Rng {
     random::chacha(1, purpose, 0)
 }

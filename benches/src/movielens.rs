@@ -5,12 +5,12 @@ use moe_core::rand::Rng;
 use moe_core::{StateMut, VisitMut};
 
 use moe_nn::{Mixture, MixtureDescription, Predictor};
-use moe_routers::{Registry, Value};
+use moe_routers::{GateSet, GateSpec, Registry, Value};
 use moe_search::with_search;
 
-use crate::data::{OUTPUTS, ROWS, ids, rng, uniform};
+use crate::data::{INPUTS, OUTPUTS, ROWS, ids, rng, uniform};
 
-/// K.
+/// Experts per row (K).
 pub const K: usize = 2;
 /// Name and vocabulary of each column of ids.
 const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
@@ -26,7 +26,8 @@ pub fn tasks() -> Vec<TaskSpec> {
     vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
 }
 
-/// `experts` experts from 256 to 256 with dropout, a gate and a head for each task: 2.47 million numbers with 16 experts.
+/// The model with `experts` experts of 256 inputs and outputs with dropout, and a gate and a head per task: 2.47 million
+/// parameters with 16 experts.
 ///
 /// # Panics
 /// If the router is unknown or does not have these parameters.
@@ -48,7 +49,36 @@ pub fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mi
     description.build(&with_search(Registry::standard()), 1).expect("the router is known")
 }
 
-/// The same with a router's default parameters, for use.
+/// `gates` gates of a router alone, for rows of [`INPUTS`] numbers.
+///
+/// # Panics
+/// If the router is unknown or does not have these parameters.
+pub fn gates(
+    router: &str,
+    experts: usize,
+    gates: usize,
+    parameters: &[(String, Value)],
+) -> Box<dyn GateSet> {
+    let registry = with_search(Registry::standard());
+    let entry = registry.get(router).expect("the router is registered");
+    let spec = GateSpec { inputs: INPUTS, experts, k: K, seed: 1, gate: 0 };
+    let parameters = parameters.iter().cloned().collect();
+    entry.build(&spec, gates, &parameters).expect("the parameters are allowed")
+}
+
+/// Parameters of a router with a permutation search (R+) in its learning phase: with the most iterations of the
+/// schedule and almost every expert for every row.
+pub fn learning() -> Vec<(String, Value)> {
+    let option = |name: &str, value| (name.to_string(), Value::Int(value));
+    vec![option("search-steps", 1 << 24), option("search-first-iterations", 150)]
+}
+
+/// Parameters of a router with a permutation search (R+) whose permutation is rounded after one step.
+pub fn rounded() -> Vec<(String, Value)> {
+    vec![("search-steps".to_string(), Value::Int(1))]
+}
+
+/// The model of [`model`] with the router's default parameters, ready for inference.
 ///
 /// # Panics
 /// If the router is unknown.
@@ -59,7 +89,7 @@ pub fn predictor(router: &str, experts: usize) -> Predictor {
 /// The first rows of a batch, without targets.
 ///
 /// # Panics
-/// If there are fewer.
+/// If the batch has fewer rows.
 pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
     let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
     Batch {
@@ -70,7 +100,7 @@ pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
     }
 }
 
-/// [`ROWS`] rows, others for another `number`.
+/// A batch of [`ROWS`] random rows, different ones for each `number`.
 pub fn batch(number: u64) -> Batch {
     let mut rng = rng(&format!("movielens.{number}"));
     let columns = COLUMNS.map(|(_, vocabulary)| ids(vocabulary, ROWS, &mut rng)).to_vec();

@@ -1,9 +1,9 @@
-//! What `peers` says to what it cannot measure.
+//! Errors of `peers` for arguments that it does not accept.
 
 use std::process::Command;
 
 #[test]
-fn an_unknown_variant_is_refused_with_those_that_there_are() {
+fn an_unknown_variant_is_refused_with_the_known_ones() {
     let peers = Command::new(env!("CARGO_BIN_EXE_peers"))
         .args(["--bench", "steps", "--variants", "top-n"])
         .output()

@@ -1,4 +1,4 @@
-//! A mixture of the feed-forward parts of a transformer: forward and backward.
+//! A mixture of the feed-forward layers of a transformer: forward and backward.
 
 use std::hint::black_box;
 
@@ -14,13 +14,14 @@ use serde_json::json;
 use crate::report::{Report, rounded, time_fields, with};
 use crate::timing::{Case, Rounds};
 
-/// B.
+/// Rows of a batch (B).
 const ROWS: usize = 2048;
-/// D and O.
+/// Width of inputs and outputs (D and O).
 const WIDTH: usize = 256;
 const HIDDEN: usize = 1024;
 
-/// N and K of a layer with a top-k gate; or of one where half of the rows go to the first expert.
+/// Number of experts (N) and experts per row (K) of a layer with a top-k gate, or with a gate that sends half of the rows
+/// to the first expert.
 #[derive(Clone, Copy)]
 struct Shape {
     experts: usize,
@@ -39,7 +40,7 @@ impl Shape {
     }
 }
 
-/// The first expert for every second row, and else the experts in turns.
+/// Sends every second row to the first expert, and rows to the other experts in turn.
 struct Skewed {
     experts: usize,
     k: usize,
@@ -101,12 +102,12 @@ impl Layer {
     }
 }
 
-/// Operations of the experts' products, forward and backward.
+/// Floating-point operations of the experts' products, forward and backward.
 fn flops(k: usize) -> f64 {
     (3 * 2 * 2 * ROWS * k * WIDTH * HIDDEN) as f64
 }
 
-/// The layer with each number of experts, K = 2; then with each K, and with unequal loads.
+/// Measures the layer with each number of experts at K = 2, then with other K, then with an unequal load.
 pub(crate) fn layers(report: &Report, rounds: Rounds, experts: &[usize]) {
     let shape = |experts, k| Shape { experts, k, is_skewed: false };
     let mut shapes: Vec<_> = experts.iter().map(|&experts| shape(experts, 2)).collect();

@@ -1,23 +1,24 @@
-//! What the machine can do at most: multiply-adds from registers, and numbers from memory.
+//! Limits of the machine: multiply-adds from registers, and memory bandwidth.
 
 use std::hint::black_box;
 use std::time::Instant;
 
 use moe_core::kernel::{Loops, instruction_set, wide};
 
-/// Chains side by side: enough to hide the latency of two multiply-adds a cycle, few enough for the registers.
+/// Number of independent chains: enough to hide the latency of two multiply-adds a cycle, few enough for the registers.
 fn chains() -> usize {
     if instruction_set() == "avx512" { MOST_CHAINS } else { MOST_CHAINS / 2 }
 }
 
 const MOST_CHAINS: usize = 192;
 
-/// Least length of the chains: a millisecond or more, long beside the time that it takes to wake a thread.
+/// Shortest length of the chains: a millisecond or more, long compared with the time to wake a thread.
 const LEAST_LENGTH: usize = 400_000;
 
-/// Seconds that all threads of the pool take at least for so many operations, now.
+/// Shortest time in seconds in which all threads of the pool can do `flops` operations at this moment.
 ///
-/// They are done, or more if they are few, so that what else the machine does slows them as it slows a layer of as many.
+/// The operations are carried out (and repeated if they are few), so that other work on the machine slows them as it
+/// slows a layer of the same size.
 pub(crate) fn seconds(flops: f64) -> f64 {
     let flops_of_step = (rayon::current_num_threads() * 2 * chains()) as f64;
     let length = ((flops / flops_of_step) as usize).max(LEAST_LENGTH);
@@ -59,12 +60,12 @@ fn multiply_adds(length: usize) {
     });
 }
 
-/// Three arrays that no cache holds, in a part for each thread.
+/// Three arrays per thread, too large for the caches.
 pub(crate) struct Arrays {
     parts: Vec<[Vec<f32>; 3]>,
 }
 
-/// Numbers of an array of a thread.
+/// Elements of each array.
 const ELEMENTS: usize = 16 << 20;
 
 impl Arrays {

@@ -1,4 +1,4 @@
-//! Memory that training takes: what the system counts as resident, beside what the numbers of the model need.
+//! Memory of training: what the system counts as resident, against the size of the model's state.
 
 use benches::movielens;
 use moe_core::batch::Batch;
@@ -8,10 +8,10 @@ use serde_json::json;
 use crate::movielens::Training;
 use crate::report::{Report, rounded};
 
-/// Steps after which every buffer has been made.
+/// Number of steps after which every buffer has been allocated.
 const STEPS: usize = 30;
 
-/// Resident bytes of this process; `None` where the system does not say.
+/// Resident bytes of this process; `None` where the system does not report them.
 fn resident() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
@@ -19,7 +19,7 @@ fn resident() -> Option<f64> {
     Some(1024.0 * kilobytes)
 }
 
-/// The MovieLens model with top-k, trained for some steps. To be measured before anything else has taken memory.
+/// Measures the memory of training the MovieLens model with top-k. Call it before anything else allocates memory.
 pub(crate) fn training(report: &Report) {
     let Some(before) = resident() else { return };
     let batches: Vec<Batch> = (0..4).map(movielens::batch).collect();
@@ -27,7 +27,7 @@ pub(crate) fn training(report: &Report) {
     for _ in 0..STEPS {
         training.step(&batches);
     }
-    let after = resident().expect("the system said before");
+    let after = resident().expect("the system has reported them before");
     let parameters = (training.model.parameter_count() * size_of::<moe_core::Real>()) as f64;
     let megabytes = |bytes: f64| rounded(bytes / 1e6);
     // Values, gradients and two moments.

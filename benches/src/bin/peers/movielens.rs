@@ -1,4 +1,4 @@
-//! COMET's MovieLens model: a training step with each router and what the gates take of it, and inference.
+//! COMET's MovieLens model: a training step with each router, the gates' share of it, and inference.
 
 use std::hint::black_box;
 
@@ -13,16 +13,15 @@ use moe_nn::{
     StepReport, train_step,
 };
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{GateSet, GateSpec, Registry, Value};
-use moe_search::with_search;
+use moe_routers::{GateSet, Value};
 use serde_json::json;
 
 use crate::report::{Report, rounded, time_fields, with};
 use crate::timing::{Case, Rounds};
 
-/// N.
+/// Number of experts (N).
 const EXPERTS: usize = 16;
-/// Different batches, taken in turns, so that no step finds its own rows in the caches.
+/// Number of different batches, taken in turn, so that no step finds its own rows in the caches.
 const BATCHES: u64 = 16;
 
 /// Name, router and its parameters.
@@ -42,17 +41,14 @@ fn variants() -> Vec<Variant> {
         "expert-choice",
         "softmax",
     ];
-    let search = |name: &str, value| (name.to_string(), Value::Int(value));
     let mut all: Vec<Variant> = defaults.map(|router| (router, router, vec![])).into();
     all.push((SATURATED, "comet", vec![]));
-    // The most iterations of the schedule, and every row at almost every expert.
-    let learning = [search("search-steps", 1 << 24), search("search-first-iterations", 150)];
-    all.push(("comet+-learning", "comet+", learning.into()));
-    all.push(("comet+-rounded", "comet+", vec![search("search-steps", 1)]));
+    all.push(("comet+-learning", "comet+", movielens::learning()));
+    all.push(("comet+-rounded", "comet+", movielens::rounded()));
     all
 }
 
-/// Of all variants.
+/// Names of all variants.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     variants().into_iter().map(|(name, ..)| name)
 }
@@ -89,7 +85,7 @@ impl Training {
             .expect("loss and gradients are finite")
     }
 
-    /// Slots per row, over all batches.
+    /// Mean number of slots per row over all batches.
     fn slots_per_row(&mut self, batches: &[Batch]) -> f64 {
         let slots: usize = (0..batches.len())
             .map(|_| {
@@ -102,21 +98,21 @@ impl Training {
     }
 }
 
-/// Operations of the products of experts and heads for `rows`, once: the products of the gates are not among them.
+/// Floating-point operations of the experts and heads for `rows` rows in one forward pass; the gates are not counted.
 fn flops(rows: usize, slots_per_row: f64) -> f64 {
     (2 * rows * INPUTS * OUTPUTS) as f64 * (slots_per_row + movielens::tasks().len() as f64)
 }
 
-/// Operations of a step: forward, and for two gradients.
+/// Floating-point operations of a training step: the forward pass, and as much again for each of two gradients.
 fn step_flops(slots_per_row: f64) -> f64 {
     3.0 * flops(ROWS, slots_per_row)
 }
 
-/// Steps of every router.
+/// Measures a training step with every router.
 pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
     let batches: Vec<Batch> = (0..BATCHES).map(movielens::batch).collect();
     let mut found = Vec::new();
-    // A few at a time: the parameters and moments of a model are 30 MB.
+    // A few models at a time: parameters and moments of each take 30 MB.
     let mut variants = variants();
     variants.retain(|(name, ..)| wanted(name));
     for variants in variants.chunks(4) {
@@ -146,7 +142,7 @@ pub(crate) fn steps(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bo
     }
 }
 
-/// The gates of a model, forward and backward, on rows of numbers.
+/// The gates of a model without its experts, forward and backward, on dense rows.
 struct GatesAlone {
     gates: Box<dyn GateSet>,
     tape: Tape,
@@ -155,11 +151,7 @@ struct GatesAlone {
 
 impl GatesAlone {
     fn new((name, router, parameters): &Variant) -> Self {
-        let registry = with_search(Registry::standard());
-        let entry = registry.get(router).expect("the router is registered");
-        let spec = GateSpec { inputs: INPUTS, experts: EXPERTS, k: K, seed: 1, gate: 0 };
-        let parameters = parameters.iter().cloned().collect();
-        let mut gates = entry.build(&spec, 2, &parameters).expect("the parameters are allowed");
+        let mut gates = movielens::gates(router, EXPERTS, 2, parameters);
         if *name == SATURATED {
             movielens::saturate(|f| gates.visit_mut(f));
         }
@@ -179,7 +171,7 @@ impl GatesAlone {
     }
 }
 
-/// Predictions for a batch and for one row.
+/// Measures predictions for a batch and for one row.
 pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -> bool) {
     for router in ["top-k", "comet", "moesart", "softmax"].into_iter().filter(|name| wanted(name)) {
         let predictor = movielens::predictor(router, EXPERTS);
@@ -187,7 +179,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
         for rows in [ROWS, 1] {
             let parts: Vec<Batch> =
                 batches.iter().map(|batch| movielens::first_rows(batch, rows)).collect();
-            let slots = slots_in_use(predictor.model(), &parts);
+            let slots = slots_at_inference(predictor.model(), &parts);
             let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
             let mut at = 0;
             let case = Case::new(flops(rows, slots), || {
@@ -207,7 +199,7 @@ pub(crate) fn inference(report: &Report, rounds: Rounds, wanted: impl Fn(&str) -
     }
 }
 
-fn slots_in_use(model: &dyn Model, batches: &[Batch]) -> f64 {
+fn slots_at_inference(model: &dyn Model, batches: &[Batch]) -> f64 {
     let (mut slots, mut rows) = (0, 0);
     for batch in batches {
         let tape = Tape::inference();

@@ -1,4 +1,4 @@
-//! JSON lines, with the keys that the PyTorch script of the same measurements prints.
+//! JSON lines with the keys of the PyTorch script that makes the same measurements.
 
 use std::io::{self, Write};
 use std::process::exit;
@@ -13,7 +13,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Prints `fields` after those of every line. Measuring ends where nobody reads on.
+    /// Prints a line: the fields that all lines have, then `fields`. Ends the program if the reader has closed the pipe.
     pub(crate) fn line(&self, bench: &str, fields: Value) {
         let mut line = Map::new();
         line.insert("lib".into(), json!(concat!("moe ", env!("CARGO_PKG_VERSION"))));
@@ -34,12 +34,12 @@ impl Report {
     }
 }
 
-/// To the digits that mean something.
+/// Rounds to four decimal places.
 pub(crate) fn rounded(value: f64) -> f64 {
     (value * 1e4).round() / 1e4
 }
 
-/// The fields of a time: `of_limit` is how many times the time that its operations can take at least.
+/// The fields of a time; `of_limit` is the time as a multiple of the shortest possible one.
 pub(crate) fn time_fields(times: Times) -> Value {
     json!({
         "ms": rounded(times.median),
@@ -48,7 +48,7 @@ pub(crate) fn time_fields(times: Times) -> Value {
     })
 }
 
-/// All fields of both.
+/// Merges the fields of two objects.
 pub(crate) fn with(first: Value, second: Value) -> Value {
     match (first, second) {
         (Value::Object(mut first), Value::Object(second)) => {

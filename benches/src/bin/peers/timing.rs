@@ -1,12 +1,12 @@
-//! Times of several calls, taken in turns, so that a machine that is slower for a while is so for all of them.
+//! Times several calls in turn, so that a temporary slowdown of the machine affects all of them alike.
 
 use std::time::Instant;
 
 use crate::limits;
 
-/// Something to time.
+/// A call to time.
 pub(crate) struct Case<'c> {
-    /// Operations of its products.
+    /// Floating-point operations of its products.
     flops: f64,
     call: Box<dyn FnMut() + 'c>,
 }
@@ -22,21 +22,21 @@ impl<'c> Case<'c> {
 pub(crate) struct Times {
     pub(crate) median: f64,
     pub(crate) least: f64,
-    /// The time of the calls of a round by what their operations take at least, measured just before for as many.
+    /// Time of the calls of a round divided by the shortest possible time of their operations, measured just before.
     pub(crate) of_limit: f64,
 }
 
-/// How often the calls are made.
+/// Number of calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rounds {
     /// Rounds over all cases.
     pub(crate) rounds: usize,
-    /// Calls of a case in a row. The first of several finds the caches of the case before it and does not count.
+    /// Consecutive calls of a case. The first of several finds the caches filled by the previous case and is not counted.
     pub(crate) block: usize,
 }
 
 impl Rounds {
-    /// The times of each case, in order.
+    /// Times each case; the results are in the order of `cases`.
     pub(crate) fn time(self, cases: &mut [Case<'_>]) -> Vec<Times> {
         for case in cases.iter_mut() {
             (0..3).for_each(|_| (case.call)());
@@ -64,7 +64,7 @@ impl Rounds {
     }
 }
 
-/// Of some values, which are then in order.
+/// The median of `values`, which it sorts.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
