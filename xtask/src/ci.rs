@@ -1,106 +1,110 @@
 //! `cargo xtask ci`: the steps, cheapest first, and their runner.
 
+use std::fmt::Write;
+use std::fs;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::run::{self, Outcome};
-use crate::{package, readme, smoke, structure};
+use crate::workspace::Workspace;
+use crate::{run, smoke, structure};
 
 /// One check.
 pub(crate) struct Step {
     name: &'static str,
     about: &'static str,
-    work: Work,
+    /// Returns the word of the summary for it.
+    check: fn() -> Result<&'static str>,
 }
 
-enum Work {
-    /// A cargo command: its arguments and environment.
-    Cargo(&'static [&'static str], &'static [(&'static str, &'static str)]),
-    /// Code of this program.
-    Own(fn() -> Result<Outcome>),
+const OK: &str = "ok";
+/// The test command that the README promises.
+const TEST: &str = "test --workspace";
+/// Property tests draw the same cases in every run of CI, so that a failure is due to the change. By hand they draw new
+/// ones.
+const SAME_CASES: (&str, &str) = ("PROPTEST_RNG_SEED", "1");
+
+const fn step(
+    name: &'static str,
+    about: &'static str,
+    check: fn() -> Result<&'static str>,
+) -> Step {
+    Step { name, about, check }
 }
 
 const STEPS: &[Step] = &[
-    Step {
-        name: "fmt",
-        about: "the sources are formatted",
-        work: Work::Cargo(&["fmt", "--all", "--check"], &[]),
-    },
-    Step {
-        name: "layers",
-        about: "crate graph, manifests and sources keep the rules of docs/architecture.md",
-        work: Work::Own(|| structure::check().map(|()| Outcome::Done)),
-    },
-    Step {
-        name: "clippy",
-        about: "no compiler or clippy warning in any target",
-        work: Work::Cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[]),
-    },
-    Step {
-        name: "test",
-        about: "the README's test command",
-        work: Work::Own(|| readme::run_tests().map(|()| Outcome::Done)),
-    },
-    Step {
-        name: "f64",
-        about: "the same tests in double precision",
-        work: Work::Cargo(
-            &["test", "--workspace", "--features", "moe-core/f64"],
-            &[run::SAME_CASES],
-        ),
-    },
-    Step {
-        name: "doc",
-        about: "the documentation builds without a warning",
-        work: Work::Cargo(&["doc", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "-D warnings")]),
-    },
-    Step {
-        name: "bench",
-        about: "every benchmark runs once",
-        work: Work::Cargo(&["bench", "-p", "benches", "--", "--test"], &[]),
-    },
-    Step {
-        name: "package",
-        about: "every library crate can be packaged",
-        work: Work::Own(|| package::check().map(|()| Outcome::Done)),
-    },
-    Step {
-        name: "deny",
-        about: "licences, bans and sources of all dependencies, if cargo-deny is installed",
-        work: Work::Own(deny),
-    },
-    Step {
-        name: "smoke",
-        about: "the `smoke` comparison runs and prints what the contract says",
-        work: Work::Own(|| smoke::check().map(|()| Outcome::Done)),
-    },
+    step("fmt", "check formatting", || cargo("fmt --all --check", &[])),
+    step("layers", "check crate graph, manifests and sources against docs/architecture.md", || {
+        structure::check().map(|()| OK)
+    }),
+    step("clippy", "refuse every compiler or clippy warning in any target", || {
+        cargo("clippy --workspace --all-targets -- -D warnings", &[])
+    }),
+    step("test", "run the README's test command", test),
+    step("f64", "run the same tests in double precision", || {
+        cargo("test --workspace --features moe-core/f64", &[SAME_CASES])
+    }),
+    step("doc", "build the documentation without a warning", || {
+        cargo("doc --workspace --no-deps", &[("RUSTDOCFLAGS", "-D warnings")])
+    }),
+    step("bench", "run every benchmark once", || cargo("bench -p benches -- --test", &[])),
+    step("package", "package every library crate", package),
+    step(
+        "deny",
+        "check licences, bans and sources of dependencies with cargo-deny, if installed",
+        deny,
+    ),
+    step("smoke", "run the `smoke` comparison and hold its JSON against the contract", || {
+        smoke::check().map(|()| OK)
+    }),
 ];
 
-/// Advisories are left out: they need a database from the network.
-fn deny() -> Result<Outcome> {
-    if !run::cargo_succeeds(&["deny", "--version"]) {
-        return Ok(Outcome::Skipped("cargo-deny is not installed".to_owned()));
-    }
-    run::cargo(&["deny", "check", "bans", "licenses", "sources"], &[])?;
-    Ok(Outcome::Done)
+fn cargo(args: &str, env: &[(&str, &str)]) -> Result<&'static str> {
+    run::cargo(&args.split(' ').collect::<Vec<_>>(), env).map(|()| OK)
 }
 
-impl Step {
-    fn run(&self) -> Result<Outcome> {
-        match self.work {
-            Work::Cargo(args, env) => run::cargo(args, env).map(|()| Outcome::Done),
-            Work::Own(check) => check(),
-        }
-    }
+fn test() -> Result<&'static str> {
+    let readme =
+        fs::read_to_string(run::root().join("README.md")).context("cannot read README.md")?;
+    promises_test(&readme)?;
+    cargo(TEST, &[SAME_CASES])
+}
 
-    /// The command that repeats this step alone.
-    fn repeat(&self) -> String {
-        match self.work {
-            Work::Cargo(args, env) => run::line(args, env),
-            Work::Own(_) => format!("cargo xtask ci {}", self.name),
-        }
+/// Checks that [`TEST`] is the first test command among the README's commands.
+fn promises_test(readme: &str) -> Result<()> {
+    let mut commands = readme.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let command = commands.find(|line| line.starts_with("cargo test"));
+    let command = command.and_then(|line| line.split('#').next()).map(str::trim);
+    let promised = format!("cargo {TEST}");
+    ensure!(command == Some(&promised), "README.md must test with `{promised}`, not {command:?}");
+    Ok(())
+}
+
+/// Packages all in one invocation, so that crates which depend on an unpublished sibling find it.
+fn package() -> Result<&'static str> {
+    let workspace = Workspace::load(&run::root())?;
+    let mut args = vec!["package", "--no-verify", "--allow-dirty"];
+    for package in workspace.packages.iter().filter(|package| package.is_publishable()) {
+        args.extend(["-p", &package.name]);
     }
+    ensure!(args.contains(&"-p"), "the workspace has no publishable package");
+    run::cargo(&args, &[]).map(|()| OK)
+}
+
+/// Advisories are left out: they need a database from the network.
+fn deny() -> Result<&'static str> {
+    if run::stdout(&mut run::command(&["deny", "--version"])).is_err() {
+        return Ok("skipped: cargo-deny is not installed");
+    }
+    cargo("deny check bans licenses sources", &[])
+}
+
+/// Runs the tests of the unsafe kernels under miri, which finds undefined behaviour.
+pub(crate) fn miri() -> Result<&'static str> {
+    if run::stdout(&mut run::command(&["+nightly", "miri", "--version"])).is_err() {
+        return Ok("skipped: no nightly toolchain with miri is installed");
+    }
+    cargo("+nightly miri test -p moe-core kernel::raw", &[])
 }
 
 /// Prints the steps in their order.
@@ -122,41 +126,25 @@ pub(crate) fn select(names: &[&str]) -> Result<Vec<&'static Step>> {
 /// Runs the steps up to the first failure, then prints how long each took.
 pub(crate) fn run(steps: &[&Step]) -> Result<()> {
     let begin = Instant::now();
-    let mut summary = Vec::new();
+    let mut summary = String::new();
     let mut failure = None;
-    for (index, step) in steps.iter().enumerate() {
-        let so_far = begin.elapsed().as_secs_f64();
-        println!(
-            "\n== {}/{} {} ({so_far:.1} s so far): {}",
-            index + 1,
-            steps.len(),
-            step.name,
-            step.about
-        );
-        let start = Instant::now();
-        let result = step.run();
-        let word = match &result {
-            Ok(outcome) => outcome.to_string(),
-            Err(_) => "FAILED".to_owned(),
-        };
-        summary.push((step.name, start.elapsed().as_secs_f64(), word));
-        if let Err(error) = result {
-            failure = Some((*step, error));
-            break;
+    for (index, Step { name, about, check }) in steps.iter().enumerate() {
+        if failure.is_some() {
+            let _ = writeln!(summary, "{name:<8} {:>8}    not run", "-");
+            continue;
         }
+        let (start, so_far) = (Instant::now(), begin.elapsed().as_secs_f64());
+        println!("\n== {}/{} {name} ({so_far:.1} s so far): {about}", index + 1, steps.len());
+        let result = check();
+        let word = result.as_ref().unwrap_or(&"FAILED");
+        let _ = writeln!(summary, "{name:<8} {:>8.1} s  {word}", start.elapsed().as_secs_f64());
+        failure = result.err().map(|error| (name, error));
     }
-    println!("\n== summary");
-    for (name, seconds, word) in &summary {
-        println!("{name:<8} {seconds:>8.1} s  {word}");
-    }
-    for step in &steps[summary.len()..] {
-        println!("{:<8} {:>8}    not run", step.name, "-");
-    }
-    println!("{:<8} {:>8.1} s", "total", begin.elapsed().as_secs_f64());
+    println!("\n== summary\n{summary}{:<8} {:>8.1} s", "total", begin.elapsed().as_secs_f64());
     match failure {
         None => Ok(()),
-        Some((step, error)) => {
-            bail!("step `{}` failed: {error:#}\nrepeat it with: {}", step.name, step.repeat())
+        Some((name, error)) => {
+            bail!("step `{name}` failed: {error:#}\nrepeat it with: cargo xtask ci {name}")
         }
     }
 }
@@ -165,37 +153,37 @@ pub(crate) fn run(steps: &[&Step]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn names(steps: &[&Step]) -> Vec<&'static str> {
-        steps.iter().map(|step| step.name).collect()
-    }
-
     #[test]
-    fn named_steps_keep_the_order_of_the_table() {
-        assert_eq!(names(&select(&["smoke", "fmt"]).unwrap()), ["fmt", "smoke"]);
+    fn named_steps_keep_the_order_of_the_table_and_unknown_ones_are_refused() {
+        let names: Vec<&str> =
+            select(&["smoke", "fmt"]).unwrap().iter().map(|step| step.name).collect();
+        assert_eq!(names, ["fmt", "smoke"]);
         assert_eq!(select(&[]).unwrap().len(), STEPS.len());
-    }
-
-    #[test]
-    fn an_unknown_step_is_refused_with_the_known_ones() {
         let error = select(&["fmt", "lint"]).err().unwrap().to_string();
         assert!(error.contains("`lint`") && error.contains("clippy"), "{error}");
     }
 
     #[test]
     fn the_first_failure_stops_the_run_and_is_named() {
-        let step =
-            |name, check: fn() -> Result<Outcome>| Step { name, about: "", work: Work::Own(check) };
-        let good = step("good", || Ok(Outcome::Done));
-        let bad = step("bad", || bail!("out of order"));
-        let after = step("after", || panic!("must not run"));
+        let good = step("good", "", || Ok(OK));
+        let bad = step("bad", "", || bail!("out of order"));
+        let after = step("after", "", || panic!("must not run"));
         assert!(run(&[&good]).is_ok());
         let error = format!("{:#}", run(&[&good, &bad, &after]).unwrap_err());
         assert_eq!(error, "step `bad` failed: out of order\nrepeat it with: cargo xtask ci bad");
     }
 
     #[test]
-    fn a_cargo_step_is_repeated_by_cargo_alone() {
-        let doc = STEPS.iter().find(|step| step.name == "doc").unwrap();
-        assert_eq!(doc.repeat(), "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps");
+    fn the_readme_has_the_test_command_in_a_code_block() {
+        let readme =
+            "cargo test --wrong\n\n```sh\ncargo run\ncargo test --workspace  # all of it\n```\n";
+        assert!(promises_test(readme).is_ok());
+        for readme in [
+            "cargo test --workspace\n",
+            "```\ncargo test\n```\n",
+            "```\ncargo test --workspace --all-features\n```\n",
+        ] {
+            assert!(promises_test(readme).is_err(), "{readme}");
+        }
     }
 }

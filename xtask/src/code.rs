@@ -1,170 +1,161 @@
-//! A scan of Rust sources that sees code only: no comments, no text in quotes.
+//! The paths, module declarations and allowed lints in the tokens of a Rust source.
 
-/// The source with comments and the contents of literals replaced by spaces. Lines stay where they are.
-pub(crate) fn code_only(source: &str) -> String {
-    let mut scan = Scan { rest: source, code: String::with_capacity(source.len()) };
-    while let Some(next) = scan.rest.chars().next() {
-        match next {
-            '/' if scan.rest.starts_with("//") => {
-                scan.blank(scan.rest.find('\n').unwrap_or(scan.rest.len()))
+use proc_macro2::{Delimiter, LexError, TokenStream, TokenTree};
+
+/// The content of a source file. Paths and modules of its unit tests (`#[cfg(test)]`) are left out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Code {
+    /// Every path of two segments or more, those in macro calls and each leaf of a `use` included.
+    pub(crate) paths: Vec<Path>,
+    /// Modules in files of their own: `mod name;`.
+    pub(crate) modules: Vec<String>,
+    /// Lints that an `allow` or an `expect` names, in unit tests too.
+    pub(crate) allowed: Vec<String>,
+}
+
+/// A path such as `crate::kernel::gemm`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Its names; the last one of a glob is `*`.
+    pub(crate) segments: Vec<String>,
+    /// Number of inline modules around it.
+    pub(crate) depth: usize,
+    /// Whether it is part of a `pub use`.
+    pub(crate) is_reexport: bool,
+}
+
+/// The surroundings of a token.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    depth: usize,
+    is_test: bool,
+    is_reexport: bool,
+}
+
+impl Code {
+    /// Reads a whole file.
+    pub(crate) fn read(source: &str) -> Result<Code, LexError> {
+        let mut code = Code::default();
+        code.walk(source.parse()?, Place::default());
+        Ok(code)
+    }
+
+    fn walk(&mut self, stream: TokenStream, outer: Place) {
+        use TokenTree::{Group, Ident};
+        let tokens: Vec<TokenTree> = stream.into_iter().collect();
+        let mut place = outer;
+        let mut at = 0;
+        while at < tokens.len() {
+            let word = if let Ident(word) = &tokens[at] { word.to_string() } else { String::new() };
+            match (&tokens[at], &tokens[at + 1..]) {
+                (Group(group), _) => {
+                    place.is_test |= is_cfg_test(group);
+                    self.walk(group.stream(), place);
+                    if group.delimiter() == Delimiter::Brace {
+                        place = outer;
+                    }
+                }
+                (_, [Ident(name), end, ..]) if word == "mod" && is(end, ';') => {
+                    let name = (!place.is_test).then(|| name.to_string());
+                    self.modules.extend(name);
+                }
+                (_, [Ident(_), Group(body), ..]) if word == "mod" => {
+                    self.walk(body.stream(), Place { depth: place.depth + 1, ..place });
+                    place = outer;
+                    at += 2;
+                }
+                (_, [Group(lints), ..]) if word == "allow" || word == "expect" => {
+                    let words = lints.stream().into_iter();
+                    let words = words.filter(|token| matches!(token, Ident(_)));
+                    self.allowed.extend(words.map(|word| word.to_string()));
+                }
+                // `pub(in path)` imports nothing.
+                (_, [Group(scope), ..]) if word == "pub" && starts_with_in(scope) => at += 1,
+                (Ident(_), _) if word == "use" => {
+                    place.is_reexport = at > 0 && tokens[at - 1].to_string() == "pub";
+                }
+                (Ident(_), _) => {
+                    at = self.path(&tokens, at, Vec::new(), place);
+                    continue;
+                }
+                (token, _) if is(token, ';') => place = outer,
+                _ => {}
             }
-            '/' if scan.rest.starts_with("/*") => scan.blank(block_comment(scan.rest)),
-            '"' => scan.blank(text(scan.rest)),
-            '\'' => scan.quote(),
-            _ if is_word(next) => scan.word(),
-            _ => scan.keep(next.len_utf8()),
+            at += 1;
         }
     }
-    scan.code
-}
 
-/// The lines, from 1, where `word` stands as a whole word directly followed by `after`.
-pub(crate) fn lines_with(code: &str, word: &str, after: &str) -> Vec<usize> {
-    let stands_at = |line: &str, at: usize| {
-        let (before, rest) = (&line[..at], &line[at + word.len()..]);
-        !before.ends_with(is_word)
-            && rest.starts_with(after)
-            && (!after.is_empty() || !rest.starts_with(is_word))
-    };
-    code.lines()
-        .enumerate()
-        .filter(|(_, line)| line.match_indices(word).any(|(at, _)| stands_at(line, at)))
-        .map(|(index, _)| index + 1)
-        .collect()
-}
-
-fn is_word(c: char) -> bool {
-    c == '_' || c.is_alphanumeric()
-}
-
-struct Scan<'a> {
-    rest: &'a str,
-    code: String,
-}
-
-impl Scan<'_> {
-    fn keep(&mut self, bytes: usize) {
-        let (kept, rest) = self.rest.split_at(bytes);
-        self.code.push_str(kept);
-        self.rest = rest;
-    }
-
-    fn blank(&mut self, bytes: usize) {
-        let (gone, rest) = self.rest.split_at(bytes);
-        self.code.extend(gone.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
-        self.rest = rest;
-    }
-
-    /// A word, or the raw text that it opens.
-    fn word(&mut self) {
-        let end = self.rest.find(|c| !is_word(c)).unwrap_or(self.rest.len());
-        let (word, after) = self.rest.split_at(end);
-        self.keep(end);
-        if matches!(word, "r" | "br" | "cr") {
-            let hashes = after.len() - after.trim_start_matches('#').len();
-            if after[hashes..].starts_with('"') {
-                let close = format!("\"{}", "#".repeat(hashes));
-                let inner = hashes + 1;
-                self.blank(
-                    after[inner..].find(&close).map_or(after.len(), |at| inner + at + close.len()),
-                );
+    /// Records the path at `at`, or each leaf of a tree of imports; returns the index of the token after it.
+    fn path(
+        &mut self,
+        tokens: &[TokenTree],
+        mut at: usize,
+        mut segments: Vec<String>,
+        place: Place,
+    ) -> usize {
+        loop {
+            match tokens.get(at) {
+                Some(TokenTree::Ident(name)) => segments.push(name.to_string()),
+                Some(star) if is(star, '*') => segments.push("*".to_owned()),
+                Some(TokenTree::Group(tree)) => {
+                    let leaves: Vec<TokenTree> = tree.stream().into_iter().collect();
+                    for leaf in leaves.split(|token| is(token, ',')) {
+                        self.path(leaf, 0, segments.clone(), place);
+                    }
+                    return at + 1;
+                }
+                _ => break,
+            }
+            at += 1;
+            match &tokens[at..] {
+                [first, second, ..] if is(first, ':') && is(second, ':') => at += 2,
+                _ => break,
             }
         }
-    }
-
-    /// A character, or the mark of a lifetime.
-    fn quote(&mut self) {
-        let mut inner = self.rest.char_indices().skip(1);
-        match (inner.next(), inner.next()) {
-            (Some((_, '\\')), Some((at, escaped))) => {
-                let from = at + escaped.len_utf8();
-                self.blank(
-                    self.rest[from..].find('\'').map_or(self.rest.len(), |close| from + close + 1),
-                );
-            }
-            (Some(_), Some((at, '\''))) => self.blank(at + 1),
-            _ => self.keep(1),
+        if segments.len() > 1 && !place.is_test {
+            let Place { depth, is_reexport, .. } = place;
+            self.paths.push(Path { segments, depth, is_reexport });
         }
+        at
     }
 }
 
-fn block_comment(rest: &str) -> usize {
-    let mut depth = 0;
-    let mut at = 0;
-    while at < rest.len() {
-        if rest[at..].starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if rest[at..].starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                break;
-            }
-        } else {
-            at += rest[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    at
+fn is(token: &TokenTree, mark: char) -> bool {
+    matches!(token, TokenTree::Punct(punct) if punct.as_char() == mark)
 }
 
-fn text(rest: &str) -> usize {
-    let mut escaped = false;
-    for (at, c) in rest.char_indices().skip(1) {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => return at + 1,
-            _ => {}
-        }
-    }
-    rest.len()
+fn is_cfg_test(group: &proc_macro2::Group) -> bool {
+    group.delimiter() == Delimiter::Bracket
+        && group.stream().to_string().replace(' ', "") == "cfg(test)"
+}
+
+fn starts_with_in(group: &proc_macro2::Group) -> bool {
+    group.stream().into_iter().next().is_some_and(|word| word.to_string() == "in")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn words(source: &str) -> Vec<String> {
-        code_only(source).split_whitespace().map(str::to_owned).collect()
-    }
-
     #[test]
-    fn comments_are_gone() {
-        assert_eq!(
-            words("a // unsafe\nb /* unsafe /* é */ unsafe */ c\n/// unsafe {\n//! x\nd"),
-            ["a", "b", "c", "d"]
+    fn paths_modules_and_lints_are_found_in_code_alone() {
+        let code = Code::read(
+            r##"//! a::b
+            #![allow(unsafe_code, reason = "dead_code")]
+            use c::{d::{self, E as F}, g::*}; pub use h::I;
+            mod j; #[cfg(test)] mod k; #[cfg(test)] use l::m;
+            fn n<'t>(x: o::P) -> Q<r::S> { assert!(t::u::<u8>() == '\'' && x.v(1 * 2).w::<X>()); }
+            pub(in y::z) const A: &str = r#"b::c"#; /* d::e */ mod inner { fn f() { super::g() } }"##,
         );
-        assert_eq!(words("a /* never closed"), ["a"]);
-    }
-
-    #[test]
-    fn text_is_gone() {
-        assert_eq!(words(r#"a "unsafe \" // \\" b"#), ["a", "b"]);
-        assert_eq!(words("a r#\"unsafe \" // \"# b"), ["a", "r", "b"]);
-        assert_eq!(words("a br\"\\\" b \"open"), ["a", "br", "b"]);
-        assert_eq!(words("r#type b"), ["r#type", "b"]);
-    }
-
-    #[test]
-    fn characters_are_gone_and_lifetimes_stay() {
-        assert_eq!(words(r#"a '"' b '\'' c '\u{1F600}' d '\\' e"#), ["a", "b", "c", "d", "e"]);
-        assert_eq!(words("f<'t>(x: &'t str) // '"), ["f<'t>(x:", "&'t", "str)"]);
-        assert_eq!(words("'é' b"), ["b"]);
-    }
-
-    #[test]
-    fn lines_keep_their_numbers() {
-        let code = code_only("/* one\ntwo */\n\"three\nfour\"\nfive!()");
-        assert_eq!(lines_with(&code, "five", "!"), [5]);
-    }
-
-    #[test]
-    fn only_whole_words_count() {
-        let code = "unsafe_code\nmy_unsafe\nunsafe { }\n#[unsafe(x)]\neprintln!()\nstd::println!()";
-        assert_eq!(lines_with(code, "unsafe", ""), [3, 4]);
-        assert_eq!(lines_with(code, "println", "!"), [6]);
-        assert_eq!(lines_with("ndarray_rand::x(); my::rand::y", "rand", "::"), [1]);
-        assert_eq!(lines_with("ndarray_rand::x();", "rand", "::"), [0; 0]);
+        let Code { paths, modules, allowed } = code.unwrap();
+        let names: Vec<String> = paths.iter().map(|path| path.segments.join("::")).collect();
+        let expected =
+            ["c::d::self", "c::d::E", "c::g::*", "h::I", "o::P", "r::S", "t::u", "super::g"];
+        assert_eq!(names, expected);
+        assert_eq!((paths[2].depth, paths[2].is_reexport), (0, false));
+        assert_eq!((paths[3].is_reexport, paths[7].depth), (true, 1));
+        assert_eq!(modules, ["j"]);
+        assert_eq!(allowed, ["unsafe_code", "reason"]);
+        assert!(Code::read("fn f() {").is_err());
     }
 }

@@ -1,13 +1,17 @@
 //! `cargo xtask`: the checks of this workspace. It needs the Rust toolchain and nothing else.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program that reports on the terminal"
+)]
 
 mod ci;
+mod circles;
 mod code;
+mod contract;
 mod layers;
 mod manifest;
-mod miri;
-mod package;
 mod performance;
-mod readme;
 mod required;
 mod run;
 mod smoke;
@@ -24,7 +28,8 @@ usage: cargo xtask VERB
   ci --list      list the steps
   layers         check crate graph, manifests and sources (the step `layers` of ci)
   performance [SCRIPT]
-                 measure peers, and PyTorch with the script if one is given, and rewrite docs/performance.md
+                 measure this workspace, and PyTorch if its script is given, and rewrite the tables of
+                 docs/performance.md
   miri           run the tests of the unsafe kernels under miri, if it is installed
 ";
 
@@ -42,7 +47,7 @@ fn main() -> ExitCode {
         ["layers"] => structure::check(),
         ["performance"] => performance::measure(None),
         ["performance", script] => performance::measure(Some(script)),
-        ["miri"] => miri::check().map(|outcome| println!("miri: {outcome}")),
+        ["miri"] => ci::miri().map(|outcome| println!("miri: {outcome}")),
         ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

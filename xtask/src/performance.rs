@@ -1,31 +1,46 @@
-//! `cargo xtask performance`: the table of `docs/performance.md`, measured here.
+//! `cargo xtask performance`: measures the tables of `docs/performance.md`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use anyhow::{Context, Result};
+use serde::Deserialize;
 
 use crate::run;
 
 const PAGE: &str = "docs/performance.md";
-/// Around the tables in the page.
+/// Lines around the tables in the page.
 const BEGIN: &str = "<!-- tables: cargo xtask performance -->";
 const END: &str = "<!-- end of tables -->";
 
-/// How often either side is measured, in turns.
+/// Number of measurements of each side, in turn.
 const ROUNDS: usize = 2;
+const PEERS: &str = "run --release -p benches --bin peers -- --rounds 4";
 
-/// What is measured, apart from the variant: the benchmark, threads, experts and K.
-type Place = (String, u64, u64, u64);
+/// A measurement: the benchmark, threads, experts, K and the variant.
+type Case = (String, u64, u64, u64, String);
 
-/// The times of one side: milliseconds by place and variant.
+/// The smallest medians of one side.
 #[derive(Default)]
 struct Times {
-    of: BTreeMap<(Place, String), Vec<Measured>>,
+    of: BTreeMap<Case, Measured>,
     gflops: BTreeMap<u64, f64>,
+}
+
+/// A line of either side. Lines of limits and of memory lack some fields.
+#[derive(Deserialize)]
+struct Line {
+    bench: String,
+    threads: u64,
+    #[serde(default)]
+    experts: u64,
+    k: Option<u64>,
+    #[serde(default)]
+    variant: String,
+    ms: Option<f64>,
+    of_limit: Option<f64>,
+    gflops: Option<f64>,
 }
 
 #[derive(Clone, Copy)]
@@ -42,14 +57,16 @@ pub(crate) fn measure(script: Option<&str>) -> Result<()> {
     let (_, after) = rest.split_once(END).with_context(|| format!("{PAGE} lacks {END}"))?;
     let (mut ours, mut torch) = (Times::default(), Times::default());
     for _ in 0..ROUNDS {
-        let peers = ["run", "--release", "-p", "benches", "--bin", "peers", "--", "--rounds", "4"];
-        println!("$ {}", run::line(&peers, &[]));
-        ours.read(&run::cargo_stdout(&peers)?)?;
+        ours.read(&stdout(run::command(&PEERS.split(' ').collect::<Vec<_>>()))?)?;
+        let Some(script) = script else { continue };
         for (bench, threads) in [("movielens", "1"), ("movielens", "2"), ("ffn", "1"), ("ffn", "2")]
         {
-            if let Some(script) = script {
-                torch.read(&python(Path::new(script), bench, threads)?)?;
+            let mut python = Command::new("python3");
+            python.args([script, "--bench", bench, "--threads", threads, "--variants", "sparse"]);
+            if bench == "ffn" {
+                python.args(["--experts", "8", "16", "32", "64", "128"]);
             }
+            torch.read(&stdout(python)?)?;
         }
     }
     let tables = tables(&ours, script.map(|_| &torch));
@@ -59,47 +76,31 @@ pub(crate) fn measure(script: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn python(script: &Path, bench: &str, threads: &str) -> Result<String> {
-    let mut command = Command::new("python3");
-    command.arg(script).args(["--bench", bench, "--threads", threads, "--variants", "sparse"]);
-    if bench == "ffn" {
-        command.args(["--experts", "8", "16", "32", "64", "128"]);
-    }
+fn stdout(mut command: Command) -> Result<String> {
     println!("$ {command:?}");
-    let output = command.stderr(Stdio::inherit()).output().context("cannot start python3")?;
-    if !output.status.success() {
-        bail!("{command:?} ended with {}", output.status);
-    }
-    String::from_utf8(output.stdout).context("the script printed something other than text")
+    run::stdout(&mut command)
 }
 
 impl Times {
-    /// Takes the JSON lines of either side in.
+    /// Adds the JSON lines of a side.
     fn read(&mut self, lines: &str) -> Result<()> {
-        for line in lines.lines() {
-            let value: Value = serde_json::from_str(line)
-                .with_context(|| format!("not a line of JSON: {line}"))?;
-            let number = |key: &str| value[key].as_f64();
-            let whole = |key: &str| value[key].as_u64().unwrap_or(0);
-            let text = |key: &str| value[key].as_str().unwrap_or_default().to_owned();
-            let threads = whole("threads");
-            if let Some(gflops) = number("gflops") {
-                self.gflops.insert(threads, gflops);
+        for text in lines.lines() {
+            let line: Line = serde_json::from_str(text)
+                .with_context(|| format!("not a line of the measurements: {text}"))?;
+            if let Some(gflops) = line.gflops {
+                self.gflops.insert(line.threads, gflops);
             }
-            let Some(ms) = number("ms") else { continue };
-            // Of inference both sides leave K out: it is 2.
-            let k = value["k"].as_u64().unwrap_or(2);
-            let place = (text("bench"), threads, whole("experts"), k);
-            let measured = Measured { ms, of_limit: number("of_limit") };
-            self.of.entry((place, text("variant"))).or_default().push(measured);
+            let Some(ms) = line.ms else { continue };
+            // Both sides leave K out of inference: it is 2.
+            let k = line.k.unwrap_or(2);
+            let case = (line.bench, line.threads, line.experts, k, line.variant);
+            let measured = Measured { ms, of_limit: line.of_limit };
+            let best = self.of.entry(case).or_insert(measured);
+            if ms < best.ms {
+                *best = measured;
+            }
         }
         Ok(())
-    }
-
-    /// The least of the medians.
-    fn best(&self, place: &Place, variant: &str) -> Option<Measured> {
-        let all = self.of.get(&(place.clone(), variant.to_owned()))?;
-        all.iter().copied().min_by(|a, b| a.ms.total_cmp(&b.ms))
     }
 }
 
@@ -124,17 +125,15 @@ fn tables(ours: &Times, torch: Option<&Times>) -> String {
         "\n| what | experts | K | threads | ms | of the limit | PyTorch, ms | PyTorch / this |\n\
          |---|---|---|---|---|---|---|---|"
     );
-    for (place, variant) in ours.of.keys() {
-        let (bench, threads, experts, k) = place;
-        let Some(Measured { ms, of_limit }) = ours.best(place, variant) else { continue };
-        let of_limit = of_limit.map_or_else(|| "-".into(), |ratio| format!("{ratio:.2}"));
-        let theirs = torch
-            .zip(counterpart(bench, variant))
-            .and_then(|(torch, variant)| torch.best(place, variant));
-        let (peer, ratio) = theirs.map_or_else(
-            || ("-".into(), "-".into()),
-            |theirs| (format!("{:.3}", theirs.ms), format!("{:.2}", theirs.ms / ms)),
-        );
+    let or_dash = |number: Option<String>| number.unwrap_or_else(|| "-".into());
+    for (case, Measured { ms, of_limit }) in &ours.of {
+        let (bench, threads, experts, k, variant) = case;
+        let of_limit = or_dash(of_limit.map(|ratio| format!("{ratio:.2}")));
+        let theirs = torch.zip(counterpart(bench, variant)).and_then(|(torch, variant)| {
+            torch.of.get(&(bench.clone(), *threads, *experts, *k, variant.to_owned()))
+        });
+        let peer = or_dash(theirs.map(|theirs| format!("{:.3}", theirs.ms)));
+        let ratio = or_dash(theirs.map(|theirs| format!("{:.2}", theirs.ms / ms)));
         let _ = writeln!(
             text,
             "| {bench} {variant} | {experts} | {k} | {threads} | {ms:.3} | {of_limit} | {peer} | {ratio} |"

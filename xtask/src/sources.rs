@@ -1,28 +1,27 @@
-//! The sources: where `unsafe` may stand, and who may print.
+//! Rules for source files: the lints that they may allow, and the sizes of files and folders.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
-use crate::code::{code_only, lines_with};
+use crate::code::Code;
 use crate::workspace::Workspace;
 
-/// The one module that may say `unsafe`, and the allocators of tests that count, which cannot be written without.
-const UNSAFE_FILES: &[&str] = &[
+/// Places of `unsafe`: one module with its files, and the counting allocators of tests, which cannot do without.
+const UNSAFE: [&str; 4] = [
     "crates/moe-core/src/kernel/raw.rs",
-    "crates/moe-core/src/kernel/raw/lanes.rs",
-    "crates/moe-core/src/kernel/raw/nonzeros.rs",
-    "crates/moe-core/src/kernel/raw/pack.rs",
-    "crates/moe-core/src/kernel/raw/panels.rs",
-    "crates/moe-core/src/kernel/raw/row.rs",
-    "crates/moe-core/src/kernel/raw/sparse.rs",
-    "crates/moe-core/src/kernel/raw/tile.rs",
+    "crates/moe-core/src/kernel/raw/",
     "crates/moe-nn/tests/allocation.rs",
     "crates/moe-routers/tests/common/counting.rs",
 ];
 /// The one library crate that may print.
 const PRINTS: &str = "moe-bench";
+/// Largest number of lines of a source file.
+const LINES: usize = 400;
+/// Largest number of source files in a folder.
+const FILES: usize = 25;
 
 /// A Rust file of a member.
 #[derive(Clone, Debug)]
@@ -30,132 +29,93 @@ pub(crate) struct Source {
     /// The member's name.
     pub(crate) package: String,
     /// Whether the member is a library crate.
-    pub(crate) library: bool,
-    /// Whether it lies in the member's `src`, and not among its tests or examples.
-    pub(crate) shipped: bool,
-    /// From the root of the workspace, with `/`.
+    library: bool,
+    /// The member's folder that holds it: `src`, `tests`, `benches`.
+    pub(crate) part: String,
+    /// Its path from the root of the workspace, with `/`.
     pub(crate) path: String,
-    /// Without comments and text in quotes.
-    pub(crate) code: String,
+    lines: usize,
+    pub(crate) code: Code,
+}
+
+impl Source {
+    /// Whether the file may allow the lint.
+    fn may_allow(&self, lint: &str) -> bool {
+        match lint {
+            "unsafe_code" => UNSAFE.iter().any(|place| self.path.starts_with(place)),
+            "print_stdout" | "print_stderr" => {
+                !self.library || self.package == PRINTS || self.part == "tests"
+            }
+            // The last two are groups.
+            "dbg_macro" | "restriction" | "warnings" => false,
+            _ => true,
+        }
+    }
+
+    /// The folder that holds it.
+    pub(crate) fn folder(&self) -> &str {
+        self.path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    }
 }
 
 /// All Rust files of all members.
-pub(crate) fn load(workspace: &Workspace, root: &Path) -> Result<Vec<Source>> {
+pub(crate) fn load(workspace: &Workspace) -> Result<Vec<Source>> {
     let mut sources = Vec::new();
     for package in &workspace.packages {
-        let folder = package.manifest.parent().unwrap_or(root);
-        let mut files = Vec::new();
-        rust_files(folder, &mut files)?;
-        for file in files {
-            let text = fs::read_to_string(&file)
-                .with_context(|| format!("cannot read {}", file.display()))?;
+        let folder = package.manifest.parent().unwrap_or(&workspace.root);
+        for file in rust_files(folder)? {
+            let path = workspace.relative(&file);
+            let text = fs::read_to_string(&file).with_context(|| format!("cannot read {path}"))?;
+            let part = file.strip_prefix(folder).ok().and_then(|file| file.iter().next());
             sources.push(Source {
                 package: package.name.clone(),
                 library: package.is_library(),
-                shipped: file.starts_with(folder.join("src")),
-                path: file.strip_prefix(root).unwrap_or(&file).to_string_lossy().replace('\\', "/"),
-                code: code_only(&text),
+                part: part.unwrap_or_default().to_string_lossy().into_owned(),
+                lines: text.lines().count(),
+                code: Code::read(&text).map_err(|error| anyhow!("{path} is not Rust: {error}"))?,
+                path,
             });
         }
     }
     Ok(sources)
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    let entries =
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    paths.sort();
-    for path in paths {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if path.is_dir() {
-            if name != "target" && !name.starts_with('.') {
-                rust_files(&path, files)?;
+fn rust_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        let unreadable = || format!("cannot read {}", folder.display());
+        for entry in fs::read_dir(&folder).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if path.is_dir() && name != "target" && !name.starts_with('.') {
+                open.push(path);
+            } else if name.ends_with(".rs") {
+                files.push(path);
             }
-        } else if name.ends_with(".rs") {
-            files.push(path);
         }
     }
-    Ok(())
+    files.sort();
+    Ok(files)
 }
 
-/// `unsafe` outside its file, and prints outside their crate.
+/// Lints that are allowed in the wrong place, and files and folders that are too large, except those of tests.
 pub(crate) fn problems(sources: &[Source]) -> Vec<String> {
     let mut problems = Vec::new();
+    let mut folders = BTreeMap::new();
     for source in sources {
-        let mut forbid = |word: &str, after: &str, why: &str| {
-            for line in lines_with(&source.code, word, after) {
-                problems.push(format!("{}:{line}: `{word}{after}` {why}", source.path));
-            }
-        };
-        if !UNSAFE_FILES.contains(&source.path.as_str()) {
-            forbid("unsafe", "", &format!("may stand only in {}", UNSAFE_FILES.join(" and ")));
+        for lint in source.code.allowed.iter().filter(|lint| !source.may_allow(lint)) {
+            problems.push(format!("{}: `{lint}` may not be allowed here", source.path));
         }
-        forbid("dbg", "!", "is for the moment only");
-        if source.library && source.package != PRINTS && source.shipped {
-            for word in ["print", "println", "eprint", "eprintln"] {
-                forbid(word, "!", &format!("in a library; only `{PRINTS}` prints"));
+        if source.part != "tests" {
+            *folders.entry(source.folder()).or_insert(0) += 1;
+            if source.lines > LINES {
+                problems.push(format!("{}: {} lines, at most {LINES}", source.path, source.lines));
             }
         }
+    }
+    for (folder, files) in folders.into_iter().filter(|(_, files)| *files > FILES) {
+        problems.push(format!("{folder}: {files} source files, at most {FILES}"));
     }
     problems
-}
-
-/// Sources for the tests of the checks.
-#[cfg(test)]
-pub(crate) mod testing {
-    use super::*;
-
-    /// A file of a library crate.
-    pub(crate) fn source(package: &str, file: &str, text: &str) -> Source {
-        Source {
-            package: package.to_owned(),
-            library: true,
-            shipped: file.starts_with("src/"),
-            path: format!("crates/{package}/{file}"),
-            code: code_only(text),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::testing::source;
-    use super::*;
-
-    #[test]
-    fn unsafe_is_found_wherever_it_stands() {
-        for code in
-            ["unsafe { x() }", "unsafe fn f() {}", "unsafe impl Send for A {}", "unsafe\n{ x() }"]
-        {
-            assert!(problems(&[source("moe-core", "src/kernel/raw.rs", code)]).is_empty());
-            assert_eq!(problems(&[source("moe-core", "src/tensor.rs", code)]).len(), 1, "{code}");
-            assert_eq!(problems(&[source("moe-nn", "src/kernel/raw.rs", code)]).len(), 1, "{code}");
-            assert_eq!(problems(&[source("moe-bench", "tests/a.rs", code)]).len(), 1, "{code}");
-        }
-        let words = "#![allow(unsafe_code)] // unsafe {\nlet s = \"unsafe {\";";
-        assert!(problems(&[source("moe-core", "src/tensor.rs", words)]).is_empty());
-    }
-
-    #[test]
-    fn only_the_bench_crate_and_tests_print() {
-        let text = "/// println!(\"doc\")\nfn f() {\n    println!(\"{}\", 1);\n}\n";
-        let found = problems(&[source("moe-nn", "src/a.rs", text)]);
-        assert_eq!(found.len(), 1);
-        assert!(found[0].starts_with("crates/moe-nn/src/a.rs:3:"), "{found:?}");
-        assert!(problems(&[source("moe-bench", "src/a.rs", text)]).is_empty());
-        assert!(problems(&[source("moe-nn", "tests/a.rs", text)]).is_empty());
-        for word in ["print", "eprint", "eprintln"] {
-            assert_eq!(
-                problems(&[source("moe-core", "src/a.rs", &format!("{word}!(\"\")"))]).len(),
-                1
-            );
-        }
-    }
-
-    #[test]
-    fn dbg_is_found_everywhere() {
-        assert_eq!(problems(&[source("moe-bench", "tests/a.rs", "dbg!(x);")]).len(), 1);
-        assert_eq!(problems(&[source("moe-core", "src/kernel/raw.rs", "dbg!(x);")]).len(), 1);
-    }
 }

@@ -1,5 +1,6 @@
 //! The Python of `docs/weights.md` computes what the model computes: run as it stands there where Python has torch and
 //! safetensors, and recorded by `recorded/weights_forward.py`.
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 #[path = "common/movielens.rs"]
 mod movielens;

@@ -1,4 +1,5 @@
 //! A line fitted with the Huber loss through points of which some are far off.
+#![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use custom_operator::huber;
 use moe_core::tape::{Tape, Var};

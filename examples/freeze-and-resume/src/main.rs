@@ -1,4 +1,5 @@
 //! A mixture is trained, interrupted and continued; then its heads alone are trained on, with everything else frozen.
+#![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
 use std::path::Path;

@@ -1,4 +1,5 @@
 //! Two overlaid digits, a task for each: a mixture whose experts have a hidden layer, and one whose experts have none.
+#![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
 

@@ -1,4 +1,5 @@
 //! Handwritten digits by a perceptron: a model of one's own, without a mixture, and the trainer of `moe-nn`.
+#![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
 

@@ -3,6 +3,11 @@
 //! The rows of a request become inputs of the model on the thread that reads them (`rows.rs`), so that a bad request
 //! fails alone. `Batcher` joins the inputs of concurrent requests for one call of `Predictor::predict`. `routes.rs`
 //! has the endpoints, `server.rs` accepts connections and shuts down gracefully.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "stdout says where it listens, stderr why it ends"
+)]
 
 mod answer;
 mod batcher;

@@ -1,10 +1,11 @@
-//! Times of whole layers and steps beside what the machine can do, as JSON lines with the keys of the PyTorch script for
-//! the same measurements. `of_limit` is the time divided by the least that its products can take: their operations by
-//! the multiply-adds that the same threads do from registers, measured just before it for as many operations.
+//! Times whole layers and training steps against the limits of the machine, and prints JSON lines with the keys of the
+//! PyTorch script that makes the same measurements. `of_limit` is the measured time divided by the shortest time in which
+//! the same threads can do the operations of its products: that of multiply-adds from registers, measured just before.
 //!
 //! ```text
 //! cargo run --release -p benches --bin peers -- --threads 2
 //! ```
+#![allow(clippy::print_stderr, reason = "errors of a program go to stderr")]
 
 mod ffn;
 mod limits;
@@ -20,22 +21,22 @@ use serde_json::json;
 use report::{Report, rounded};
 use timing::{Case, Rounds, median};
 
-/// Measures this workspace on this machine.
+/// Measure layers, training steps and predictions on this machine, one JSON line each
 #[derive(Parser, Debug)]
 struct Args {
-    /// What to measure; everything if not given.
+    /// Measure only these; everything by default
     #[arg(long, value_enum, num_args = 1..)]
     bench: Vec<Bench>,
-    /// Variants of the MovieLens model, such as `top-k`; all if not given.
+    /// Measure only these variants of the MovieLens model, such as `top-k`; all by default
     #[arg(long, num_args = 1.., value_parser = PossibleValuesParser::new(movielens::names()))]
     variants: Vec<String>,
-    /// Numbers of threads, one after the other.
+    /// Measure with each of these numbers of threads in turn
     #[arg(long, num_args = 1.., default_values_t = [1, 2], value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Vec<u16>,
-    /// Rounds over the cases of a measurement.
+    /// Repeat each measurement this number of times
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Numbers of experts of the feed-forward layer.
+    /// Measure feed-forward layers with these numbers of experts
     #[arg(long, num_args = 1.., default_values_t = [8, 16, 32, 64, 128], value_parser = clap::value_parser!(u16).range(2..))]
     experts: Vec<u16>,
 }
@@ -44,13 +45,13 @@ struct Args {
 enum Bench {
     /// Resident memory of training.
     Memory,
-    /// Multiply-adds and memory.
+    /// Limits of the machine: multiply-adds and memory bandwidth.
     Limits,
     /// A training step of the MovieLens model with each router.
     Steps,
     /// Predictions of the MovieLens model.
     Inference,
-    /// A feed-forward layer, forward and backward.
+    /// A feed-forward layer of experts, forward and backward.
     Ffn,
 }
 
