@@ -1,5 +1,5 @@
-//! The object that `moe compare --format json` prints, `moe.compare/1`, as outside programs read it.
-#![allow(dead_code, reason = "most fields are only required to be there")]
+//! The contract `moe.compare/1`: the object that `moe compare --format json` prints, as other programs read it.
+#![allow(dead_code, reason = "most fields are required but not looked at")]
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// A finished comparison. More fields than these may be there.
+/// A finished comparison. Its objects may have more fields than these.
 #[derive(Deserialize)]
 pub(crate) struct Comparison {
     schema: String,
@@ -75,7 +75,7 @@ struct Test {
     tasks: BTreeMap<String, Metrics>,
 }
 
-/// The metrics of a task, by its kind: those of the first kind whose metrics are all there.
+/// The metrics of a task: those of the first kind whose metrics are all present.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Metrics {
@@ -163,7 +163,7 @@ impl Comparison {
         self.runs.len()
     }
 
-    /// What the types do not say.
+    /// Checks what the types do not express.
     fn check(&self) -> Result<()> {
         let Comparison { schema, dataset, runs, summary, .. } = self;
         ensure!(schema == "moe.compare/1", "schema: `{schema}` is not `moe.compare/1`");
@@ -172,6 +172,7 @@ impl Comparison {
         ensure!(!runs.is_empty(), "runs: the list is empty");
         let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
         for (index, run) in runs.iter().enumerate() {
+            ensure!(!run.router.is_empty(), "runs[{index}].router: the text is empty");
             *counts.entry(&run.router).or_default() += 1;
             run.test.check(&dataset.tasks).with_context(|| format!("runs[{index}].test.tasks"))?;
         }
@@ -185,7 +186,7 @@ impl Comparison {
 }
 
 impl Test {
-    /// Each task has the metrics of its kind.
+    /// Checks that each task has the metrics of its kind.
     fn check(&self, tasks: &[Task]) -> Result<()> {
         ensure!(self.tasks.len() == tasks.len(), "not one entry for each task of the data set");
         for Task { name, kind } in tasks {
@@ -204,7 +205,7 @@ impl Test {
 }
 
 impl Summary {
-    /// Whether it sums up `count` runs, whose spread is known if there are several.
+    /// Checks that it sums up `count` runs, with their spread if there are several.
     fn check(&self, count: Option<u64>) -> Result<()> {
         let is_known = self.runs > 1;
         ensure!(count == Some(self.runs), "runs: {} instead of {count:?}", self.runs);

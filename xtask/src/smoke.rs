@@ -14,9 +14,9 @@ pub(crate) fn check() -> Result<()> {
         out.0.to_str().context("the folder for temporary files has a name that is not text")?;
     let compare =
         "run --release -p moe-bench -- compare --preset smoke --format json --progress none --out";
-    let mut command = run::command(&compare.split(' ').chain([folder]).collect::<Vec<_>>());
-    println!("$ {command:?}");
-    let report = Comparison::read(&run::stdout(&mut command)?)
+    println!("$ cargo {compare} {folder}");
+    let args: Vec<&str> = compare.split(' ').chain([folder]).collect();
+    let report = Comparison::read(&run::stdout(&mut run::command(&args))?)
         .context("stdout breaks the contract moe.compare/1")?;
     println!("the JSON of {} runs keeps the contract", report.runs());
     Ok(())
