@@ -4,11 +4,9 @@
 //! values. [`Tape::backward`] walks the record in reverse and returns the [`Gradients`] as a value.
 //!
 //! An operator is anything that implements [`Operator`]: the built-in ones of [`crate::ops`] and those of
-//! other crates are recorded the same way, by [`Tape::apply`]. Parts that are computed in parallel have tapes of their own,
-//! and are one operator of the tape that they come from: [`Var::map_row_blocks`] for blocks of rows, [`Tape::map_each`] for
-//! computations that know nothing of each other.
+//! other crates are recorded the same way, by [`Tape::apply`]. Blocks of rows that are computed in parallel have their
+//! own tapes and are one operator of the outer tape: [`Var::map_row_blocks`].
 
-mod branches;
 mod gradients;
 mod operator;
 mod row_blocks;

@@ -100,18 +100,17 @@ pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u
     heads.collect()
 }
 
-/// What the head of every task makes of its input, all at the same time if there are many rows.
+/// The prediction of the head of every task from its input.
 ///
 /// # Panics
-/// If there are not as many heads as inputs.
+/// If the numbers of heads and inputs differ.
 pub(crate) fn forward_heads<'t>(
-    tape: &'t Tape,
     heads: &[Mlp],
     pass: &Pass<'_>,
     inputs: &[Var<'t>],
 ) -> Vec<Var<'t>> {
     assert_eq!(heads.len(), inputs.len(), "one head per input");
-    tape.map_each(inputs, most_multiply_adds(heads), |i, x| heads[i].forward(pass, x))
+    heads.iter().zip(inputs).map(|(head, &x)| head.forward(pass, x)).collect()
 }
 
 /// For a row, of the head that has most.
@@ -169,7 +168,7 @@ impl Model for Mixture {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let rows = self.encoder.forward(tape, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
-        Output { predictions: forward_heads(tape, &self.heads, pass, &outputs), routings }
+        Output { predictions: forward_heads(&self.heads, pass, &outputs), routings }
     }
 
     fn infer(

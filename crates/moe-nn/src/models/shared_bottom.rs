@@ -125,7 +125,7 @@ impl Model for SharedBottom {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let shared = self.bottom.forward(pass, self.encoder.forward(tape, inputs));
         let inputs = vec![shared; self.heads.len()];
-        let predictions = forward_heads(tape, &self.heads, pass, &inputs);
+        let predictions = forward_heads(&self.heads, pass, &inputs);
         Output { predictions, routings: Vec::new() }
     }
 
