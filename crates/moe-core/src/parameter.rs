@@ -132,7 +132,7 @@ pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&m
 mod tests {
     use super::*;
     use crate::dispatch::{Assignments, ExpertPlan};
-    use crate::ops::{affine_then, gathered_affine};
+    use crate::ops::{affine_then, grouped_affine};
     use crate::random::{chacha, uniform};
 
     /// Of a layer, and of three experts on one matrix each.
@@ -149,7 +149,7 @@ mod tests {
         let computed = |layer: Weight<'_>, experts: Weight<'_>| {
             let (mut y, mut z) = (vec![0.0; rows * 32], vec![0.0; rows * 32]);
             affine_then(&x, layer, None, None, &mut y);
-            gathered_affine(&x, experts, &bias, &plan, None, &mut z);
+            grouped_affine(&x, experts, &bias, &plan, None, &mut z);
             (y, z)
         };
         let mut before = None;

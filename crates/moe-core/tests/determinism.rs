@@ -7,7 +7,6 @@ use std::sync::Arc;
 use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::kernel::{Around, Mat, Start, gemm, gemm_groups};
-use moe_core::ops::gathered_affine;
 use moe_core::random::{DrawRows, DropoutDraws, Philox};
 use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Shape, Tensor};
@@ -306,28 +305,10 @@ fn what_is_around_a_product_does_not_depend_on_the_pass() {
             .enumerate()
             .for_each(|(row, c)| after(row, 0, c));
         let start = |_| Start::Row(bias.as_slice());
-        let around = Around { start: Some(&start), after: Some(&after), ..Around::default() };
+        let around = Around { start: Some(&start), after: Some(&after) };
         let mut together = vec![Real::NAN; m * n];
         gemm_groups(1, |_| m, |_| (a, b), around, &mut together);
         assert_same_bits(&together, expected.as_slice(), &format!("{m} by {k} by {n}"));
-    }
-}
-
-/// Gathered a few at a time, just before they are multiplied, rows give what they give gathered beforehand.
-#[test]
-fn gathered_rows_give_the_same_bits() {
-    let (d, n, o) = (40, 5, 50);
-    let model = Model::new(d, n, o);
-    for rows in [1, 9, 400] {
-        let rows = Rows::new(rows, d, n);
-        let plan = Arc::new(ExpertPlan::new(&[&rows.gates[0], &rows.gates[1]]));
-        let tape = Tape::new();
-        let [x, weight, bias] =
-            [&rows.x, &model.weight, &model.bias].map(|value| tape.constant(value.clone()));
-        let expected = x.gather_slots(&plan).grouped_linear(weight, bias, &plan).value();
-        let mut found = vec![Real::NAN; plan.slots() * o];
-        gathered_affine(&rows.x, (&model.weight).into(), &model.bias, &plan, None, &mut found);
-        assert_same_bits(&found, expected.as_slice(), &format!("{} rows", rows.ids.len()));
     }
 }
 

@@ -1,9 +1,8 @@
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::buffer::Buffer;
 use crate::real::Real;
 
 use super::mat::Mat;
@@ -13,8 +12,6 @@ use super::zeros::Zeros;
 
 thread_local! {
     static MULTIPLY_ADDS: Cell<u64> = const { Cell::new(0) };
-    /// Rows that have been gathered for a piece.
-    static GATHERED: RefCell<Option<Buffer<Real>>> = const { RefCell::new(None) };
 }
 
 /// Multiply-adds that the door has been asked for by this thread so far.
@@ -42,9 +39,6 @@ pub type RowFn<'f> = &'f (dyn Fn(usize, usize, &mut [Real]) + Sync);
 /// What is done to the numbers of a product before and after it, while they are in registers and caches.
 #[derive(Clone, Copy, Default)]
 pub struct Around<'f> {
-    /// Which row of its group's `a` each row is computed from, of all groups together: without it the rows are those of
-    /// `a`, in their order. They are gathered a piece at a time.
-    pub gather: Option<&'f [u32]>,
     /// What the product of a group is added to; nothing if there is no such function.
     pub start: Option<&'f (dyn Fn(usize) -> Start<'f> + Sync)>,
     /// Called once with every number. It must not compute products or start parallel work of its own: the thread's room
@@ -55,7 +49,6 @@ pub struct Around<'f> {
 impl std::fmt::Debug for Around<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Around")
-            .field("gather", &self.gather.map(<[u32]>::len))
             .field("start", &self.start.is_some())
             .field("after", &self.after.is_some())
             .finish()
@@ -81,10 +74,10 @@ pub fn gemm(a: Mat<'_>, b: Mat<'_>, accumulate: bool, c: &mut [Real]) {
 /// A group is cut into pieces of rows, so that unequal groups still fill all cores; how never shows in the result.
 ///
 /// # Shapes
-/// `a_g` `[rows(g), k_g]` (with `gather` any number of rows), `b_g` `[k_g, n]`, `c` n times the sum of all rows.
+/// `a_g` `[rows(g), k_g]`, `b_g` `[k_g, n]`, `c` n times the sum of all rows.
 ///
 /// # Panics
-/// If the shapes do not agree, or rows are to be gathered that `a_g` does not have or that do not lie side by side.
+/// If the shapes do not agree.
 pub fn gemm_groups<'a>(
     groups: usize,
     rows: impl Fn(usize) -> usize + Sync,
@@ -96,13 +89,11 @@ pub fn gemm_groups<'a>(
     for group in 0..groups {
         let ((a, b), rows) = (factors(group), rows(group));
         assert_eq!(a.cols, b.rows, "inner dimensions differ: {a:?} times {b:?}");
-        assert!(around.gather.is_some() || a.rows == rows, "rows of group {group}");
+        assert!(a.rows == rows, "rows of group {group}");
         work += rows * a.cols * b.cols;
         elements += rows * b.cols;
         all_rows += rows;
     }
-    let gathered = around.gather.map_or(all_rows, <[u32]>::len);
-    assert_eq!(gathered, all_rows, "one row to gather for each row of the products");
     assert_eq!(elements, c.len(), "the products have {elements} elements, the output {}", c.len());
     count_multiply_adds(work as u64);
     // Small products do not ask for the pool, which would start it.
@@ -186,22 +177,16 @@ where
                 let after = self.around.after.map(|after| {
                     move |row, col, c: &mut [Real]| after(first + start + row, col, c)
                 });
-                let mut product = |a: Mat<'_>| {
-                    let product = Product {
-                        a,
-                        b,
-                        start: self.around.start.map_or(Start::Zero, |of_group| of_group(group)),
-                        after: after.as_ref().map(|after| after as _),
-                        following: self.following(group, end),
-                        stream: self.stream,
-                        zeros: self.zeros,
-                    };
-                    raw::product(self.isa, product, c);
+                let product = Product {
+                    a: a.row_range(start, end - start),
+                    b,
+                    start: self.around.start.map_or(Start::Zero, |of_group| of_group(group)),
+                    after: after.as_ref().map(|after| after as _),
+                    following: self.following(group, end),
+                    stream: self.stream,
+                    zeros: self.zeros,
                 };
-                match self.around.gather {
-                    None => product(a.row_range(start, end - start)),
-                    Some(rows) => with_gathered(a, &rows[first + start..first + end], product),
-                }
+                raw::product(self.isa, product, c);
             };
             if in_parallel {
                 c.par_chunks_mut(self.piece * b.cols).enumerate().with_max_len(1).for_each(block);
@@ -211,51 +196,19 @@ where
         }
     }
 
-    /// Factors of the piece after the one that ends with row `end` of a group; of rows to be gathered none, as they do not
-    /// stand together.
+    /// Factors of the piece after the one that ends with row `end` of a group.
     fn following(&self, group: usize, end: usize) -> Option<(Mat<'a>, Mat<'a>)> {
         let (group, first) = if end < (self.rows)(group) { (group, end) } else { (group + 1, 0) };
         (group < self.groups).then(|| {
             let (a, b) = (self.factors)(group);
-            let rows = if self.around.gather.is_some() { 0 } else { a.rows - first };
-            (a.row_range(first, self.piece.min(rows)), b)
+            (a.row_range(first, self.piece.min(a.rows - first)), b)
         })
     }
-}
-
-/// Calls `f` with some rows of `a`.
-fn with_gathered(a: Mat<'_>, rows: &[u32], f: impl FnOnce(Mat<'_>)) {
-    let size = rows.len() * a.cols;
-    GATHERED.with_borrow_mut(|buffer| {
-        if buffer.as_ref().is_none_or(|buffer| buffer.len() < size) {
-            *buffer = Some(Buffer::unspecified(size));
-        }
-        let to = &mut buffer.as_mut().expect("there is one now")[..size];
-        for (to, &row) in to.chunks_exact_mut(a.cols.max(1)).zip(rows) {
-            to.copy_from_slice(a.row(row as usize));
-        }
-        f(Mat::new(to, rows.len(), a.cols));
-    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A product of two rows of a matrix with two rows, `gather` being where they stand.
-    fn gathered(gather: &[u32]) -> [Real; 2] {
-        let (a, b) = (Mat::new(&[1.0, 2.0, 3.0, 4.0], 2, 2), Mat::new(&[10.0, 1.0], 2, 1));
-        let mut c = [0.0; 2];
-        let around = Around { gather: Some(gather), ..Around::default() };
-        gemm_groups(1, |_| 2, |_| (a, b), around, &mut c);
-        c
-    }
-
-    #[test]
-    fn rows_are_gathered_in_any_order() {
-        assert_eq!(gathered(&[1, 0]), [34.0, 12.0]);
-        assert_eq!(gathered(&[1, 1]), [34.0, 34.0]);
-    }
 
     /// Of single rows no zeros are looked for.
     #[test]
@@ -273,17 +226,5 @@ mod tests {
                 assert_eq!(c, row, "row {i}");
             }
         }
-    }
-
-    #[test]
-    #[should_panic(expected = "row 2 of a 2x2 matrix")]
-    fn a_row_that_is_not_there_is_refused() {
-        gathered(&[0, 2]);
-    }
-
-    #[test]
-    #[should_panic(expected = "one row to gather")]
-    fn rows_without_a_place_are_refused() {
-        gathered(&[0]);
     }
 }

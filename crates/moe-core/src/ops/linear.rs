@@ -48,7 +48,7 @@ pub fn affine_then(
     }
     assert_eq!(x.cols(), weight.shape().as_matrix().0, "linear: inner dimensions differ");
     let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
-    let around = Around { start: Some(&start), after, ..Around::default() };
+    let around = Around { start: Some(&start), after };
     gemm_groups(1, |_| x.rows(), |_| (mat(x), weight.matrix(0)), around, y);
 }
 

@@ -30,6 +30,6 @@ mod weight;
 pub use linear::{affine, affine_then};
 pub use rectifier::relu;
 pub use softmax::softmax;
-pub use sparse::{combine, gathered_affine, grouped_affine};
+pub use sparse::{combine, gather_slots, grouped_affine};
 pub use weight::Weight;
 pub(crate) use weight::matrix_shape;

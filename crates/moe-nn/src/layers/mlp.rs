@@ -157,19 +157,17 @@ impl Stage {
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
     }
 
-    /// The numbers of [`Stage::grouped_linear`] in use, without a tape. `gathers`: x has the rows of the plan, not its slots.
+    /// The numbers of [`Stage::grouped_linear`] in use, without a tape.
     pub(crate) fn grouped_affine(
         &self,
         x: &Tensor,
-        gathers: bool,
         (weight, bias): (Weight<'_>, &Tensor),
         plan: &ExpertPlan,
         out: &mut Tensor,
     ) {
         out.resize([plan.slots(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
-        let affine = if gathers { ops::gathered_affine } else { ops::grouped_affine };
-        affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
+        ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
     }
 }
 

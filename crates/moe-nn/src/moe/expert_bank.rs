@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
-use moe_core::ops::Weight;
+use moe_core::ops::{Weight, gather_slots};
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
@@ -94,9 +94,11 @@ impl Experts for ExpertBank {
         out: &mut Tensor,
         scratch: &mut ExpertScratch,
     ) {
-        chain(self.stages.len(), x, scratch.hidden.each_mut(), out, |i, x, out| {
+        let ExpertScratch { gathered, hidden, .. } = scratch;
+        gather_slots(x, plan, gathered);
+        chain(self.stages.len(), gathered, hidden.each_mut(), out, |i, x, out| {
             let layer = self.hidden.get(i).unwrap_or(&self.last);
-            self.stages[i].grouped_affine(x, i == 0, layer.in_use(plan.rows()), plan, out);
+            self.stages[i].grouped_affine(x, layer.in_use(plan.rows()), plan, out);
         });
     }
 }

@@ -65,6 +65,8 @@ impl LayerOutputs {
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct ExpertScratch {
+    /// `[S, D]`: the rows of the slots.
+    pub gathered: Tensor,
     /// Of hidden layers.
     pub hidden: [Tensor; 2],
     /// Of the gates; experts without an `infer` of their own use its tape.

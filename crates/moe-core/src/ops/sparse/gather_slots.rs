@@ -9,20 +9,33 @@ struct GatherSlots {
     plan: Arc<ExpertPlan>,
 }
 
+/// The row of every slot, in slot order, without a tape: the function behind [`Var::gather_slots`]. `out` takes the shape of the
+/// result, in the memory that it has if that is large enough.
+///
+/// # Shapes
+/// `x` `[B, D]` → `out` `[S, D]`
+///
+/// # Panics
+/// If the plan is for another number of rows.
+pub fn gather_slots(x: &Tensor, plan: &ExpertPlan, out: &mut Tensor) {
+    assert_eq!(x.rows(), plan.rows(), "gather_slots: the plan is for another number of rows");
+    let (cols, slot_rows) = (x.cols(), plan.slot_rows());
+    out.resize([slot_rows.len(), cols]);
+    for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+        for (s, out) in block.chunks_exact_mut(cols).enumerate() {
+            out.copy_from_slice(x.row(slot_rows[first + s] as usize));
+        }
+    });
+}
+
 impl Operator for GatherSlots {
     fn name(&self) -> &'static str {
         "gather_slots"
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let (x, slot_rows) = (inputs[0], self.plan.slot_rows());
-        let cols = x.cols();
-        let mut slots = Tensor::unspecified([slot_rows.len(), cols]);
-        for_row_blocks(slots.as_mut_slice(), cols, |first, block| {
-            for (s, out) in block.chunks_exact_mut(cols).enumerate() {
-                out.copy_from_slice(x.row(slot_rows[first + s] as usize));
-            }
-        });
+        let mut slots = Tensor::unspecified([self.plan.slots(), inputs[0].cols()]);
+        gather_slots(inputs[0], &self.plan, &mut slots);
         slots
     }
 
@@ -52,11 +65,6 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If the plan is for another number of rows.
     pub fn gather_slots(self, plan: &Arc<ExpertPlan>) -> Var<'t> {
-        assert_eq!(
-            self.shape().as_matrix().0,
-            plan.rows(),
-            "gather_slots: the plan is for another number of rows"
-        );
         let plan = Arc::clone(plan);
         self.tape().apply(GatherSlots { plan }, &[self])
     }

@@ -40,38 +40,6 @@ pub fn grouped_affine(
     y: &mut [Real],
 ) {
     assert_eq!(x.rows(), plan.slots(), "grouped_linear: one row per slot");
-    affine_of_slots(x, None, (weight, bias), plan, after, y);
-}
-
-/// [`grouped_affine`] of [`gather_slots`](Var::gather_slots), with the same numbers: the rows of the slots are gathered a few
-/// at a time, just before they are multiplied.
-///
-/// # Shapes
-/// `x` `[B, D]`, the others as `grouped_affine`.
-///
-/// # Panics
-/// As `grouped_affine`.
-pub fn gathered_affine(
-    x: &Tensor,
-    weight: Weight<'_>,
-    bias: &Tensor,
-    plan: &ExpertPlan,
-    after: Option<RowFn<'_>>,
-    y: &mut [Real],
-) {
-    assert_eq!(x.rows(), plan.rows(), "grouped_linear: the plan is for another number of rows");
-    affine_of_slots(x, Some(plan.slot_rows()), (weight, bias), plan, after, y);
-}
-
-/// `gather`: the row of x of every slot; without it x has the slots themselves.
-fn affine_of_slots(
-    x: &Tensor,
-    gather: Option<&[u32]>,
-    (weight, bias): (Weight<'_>, &Tensor),
-    plan: &ExpertPlan,
-    after: Option<RowFn<'_>>,
-    y: &mut [Real],
-) {
     assert!(
         weight.shape().rank() == 3
             && weight.shape()[0] == plan.num_experts()
@@ -88,26 +56,21 @@ fn affine_of_slots(
         assert_eq!(y.len(), plan.slots() * cols, "grouped_linear: elements of the output");
         for (slot, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
             let expert = plan.slot_experts()[slot] as usize;
-            let row = x.row(gather.map_or(slot, |rows| rows[slot] as usize));
-            let row = Mat::new(row, 1, x.cols());
+            let row = Mat::new(x.row(slot), 1, x.cols());
             let start = |_| Start::Row(bias.row(expert));
             let after = after.map(|after| move |_, col, y: &mut [Real]| after(slot, col, y));
             let after = after.as_ref().map(|after| after as _);
-            let around = Around { start: Some(&start), after, gather: None };
+            let around = Around { start: Some(&start), after };
             gemm_groups(1, |_| 1, |_| (row, weight.matrix(expert)), around, y);
         }
         return;
     }
-    let left = |expert| match gather {
-        Some(_) => Mat::new(x.as_slice(), x.rows(), x.cols()),
-        None => slots(plan, x, expert),
-    };
     let start = |expert| Start::Row(bias.row(expert));
     gemm_groups(
         plan.num_experts(),
         |e| plan.slots_of_expert(e).len(),
-        |e| (left(e), weight.matrix(e)),
-        Around { gather, start: Some(&start), after },
+        |e| (slots(plan, x, e), weight.matrix(e)),
+        Around { start: Some(&start), after },
         y,
     );
 }

@@ -7,4 +7,5 @@ mod gather_slots;
 mod grouped_linear;
 
 pub use combine::combine;
-pub use grouped_linear::{gathered_affine, grouped_affine};
+pub use gather_slots::gather_slots;
+pub use grouped_linear::grouped_affine;
