@@ -37,7 +37,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             let mut c = vec![0.0; size];
             let id = BenchmarkId::new(layout, format!("{name}-{rows}x{inputs}x{outputs}"));
             group.bench_function(id, |bencher| {
-                bencher.iter(|| gemm(black_box(a), black_box(b), false, black_box(&mut c)));
+                bencher.iter(|| gemm(black_box(a), black_box(b), black_box(&mut c)));
             });
         }
     }
@@ -88,7 +88,7 @@ fn bench_experts(criterion: &mut Criterion, name: &str, layouts: &[&str], left: 
                 BenchmarkId::new(layout, format!("{name}-{experts}x{rows}x{inputs}x{outputs}"));
             group.bench_function(id, |bencher| {
                 bencher.iter(|| {
-                    gemm_groups(experts, |_| m, factors, Around::default(), black_box(&mut c));
+                    gemm_groups(experts, factors, Around::default(), black_box(&mut c));
                 });
             });
         }

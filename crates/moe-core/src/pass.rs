@@ -2,8 +2,9 @@ use std::ops::Range;
 
 use crate::batch::Batch;
 use crate::buffer::Buffer;
-use crate::dispatch::ExpertPlan;
-use crate::random::{DrawRows, Philox};
+use crate::dispatch::plan::ExpertPlan;
+use crate::random::dropout_mask::DrawRows;
+use crate::random::philox::Philox;
 
 /// Whether a model learns or is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl SlotRows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::Assignments;
+    use crate::dispatch::assignments::Assignments;
 
     #[test]
     fn slot_rows_are_named_by_row_and_expert() {

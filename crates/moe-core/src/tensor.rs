@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use ndarray::{ArrayD, ArrayView2, ArrayViewD, IxDyn};
+use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
 use crate::buffer::Buffer;
-use crate::kernel::{PIECE, add, for_pieces};
+use crate::kernel::geometry::PIECE;
+use crate::kernel::mat::Mat;
+use crate::kernel::parallel::for_pieces;
+use crate::kernel::rows::add;
 use crate::real::Real;
 
 /// Dimensions of a tensor: at most four, stored inline.
@@ -184,7 +187,17 @@ impl Tensor {
         tensor
     }
 
-    /// A copy of an ndarray of any layout.
+    /// A copy of an ndarray of any layout. ndarray is the interchange type with other crates:
+    ///
+    /// ```
+    /// use moe_core::Tensor;
+    /// use moe_core::ndarray::arr2;
+    ///
+    /// let array = arr2(&[[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]);
+    /// let tensor = Tensor::from_array(array.t().into_dyn());
+    /// assert_eq!((&tensor.shape()[..], tensor.row(1)), (&[3, 2][..], &[2.0, 5.0][..]));
+    /// assert_eq!(tensor.to_array(), array.t().into_dyn());
+    /// ```
     ///
     /// # Panics
     /// If the array has more than [`Shape::MAX_RANK`] axes.
@@ -202,9 +215,9 @@ impl Tensor {
         ArrayViewD::from_shape(IxDyn(&self.shape), &self.data).expect("a tensor is contiguous")
     }
 
-    /// The tensor as a matrix view, leading axes merged (see [`Shape::as_matrix`]).
-    pub fn view2(&self) -> ArrayView2<'_, Real> {
-        ArrayView2::from_shape(self.shape.as_matrix(), &self.data).expect("a tensor is contiguous")
+    /// The tensor as a matrix for products, leading axes merged (see [`Shape::as_matrix`]).
+    pub fn as_mat(&self) -> Mat<'_> {
+        Mat::new(&self.data, self.rows(), self.cols())
     }
 
     /// The dimensions.

@@ -1,8 +1,8 @@
 //! Checks of derivatives by finite differences, for the operators and routers of any crate.
 
-use crate::random::{Philox, unit};
+use crate::random::philox::{Philox, unit};
 use crate::real::Real;
-use crate::tape::{Tape, Var};
+use crate::tape::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
 /// How [`gradcheck_with`] compares.

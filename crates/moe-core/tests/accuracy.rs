@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Reference, dot2, rng, uniform};
-use moe_core::kernel::{Mat, gemm};
+use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
 use moe_core::rand::Rng;
 use moe_core::{Real, Tensor};
 
@@ -27,10 +27,10 @@ fn worst(c: &[Real], reference: &[Reference], terms: usize) -> f64 {
     c.iter().zip(reference).map(ratio).fold(0.0, f64::max)
 }
 
-/// Checks `a b` and `c + a b` in all four layouts.
+/// Checks `a b`, and `a b` with a bias, in all four layouts.
 fn check(m: usize, k: usize, n: usize, seed: u64) {
     let mut rng = rng(seed, 0);
-    let [a, b, c] = [[m, k], [k, n], [m, n]].map(|shape| uniform(shape, &mut rng));
+    let [a, b, bias] = [[m, k], [k, n], [1, n]].map(|shape| uniform(shape, &mut rng));
     let (a_turned, b_turned) = (turned(&a), turned(&b));
     // By columns of b, which are contiguous when turned.
     let column = |j: usize| &b_turned[j * k..(j + 1) * k];
@@ -39,19 +39,20 @@ fn check(m: usize, k: usize, n: usize, seed: u64) {
     let terms = |(i, j): (usize, usize)| row(i).iter().copied().zip(column(j).iter().copied());
     let plain: Vec<_> = positions().map(|at| dot2(terms(at))).collect();
     let added: Vec<_> = positions()
-        .map(|at| dot2([(c.as_slice()[at.0 * n + at.1], 1.0)].into_iter().chain(terms(at))))
+        .map(|at| dot2([(bias.as_slice()[at.1], 1.0)].into_iter().chain(terms(at))))
         .collect();
     let left = [Mat::new(a.as_slice(), m, k), Mat::new(&a_turned, k, m).t()];
     let right = [Mat::new(b.as_slice(), k, n), Mat::new(&b_turned, n, k).t()];
     for (layout, (a, b)) in left.iter().flat_map(|a| right.map(|b| (*a, b))).enumerate() {
         let what = format!("{m} x {k} x {n}, layout {layout}, seed {seed}");
-        // With beta = 0 what stood there does not count, not even NaN.
+        // What the output held before does not count, not even NaN.
         let mut out = vec![Real::NAN; m * n];
-        gemm(a, b, false, &mut out);
+        gemm(a, b, &mut out);
         let ratio = worst(&out, &plain, k);
         assert!(ratio <= 1.0, "{what}: {ratio} of the bound");
-        let mut out = c.as_slice().to_vec();
-        gemm(a, b, true, &mut out);
+        let mut out = vec![Real::NAN; m * n];
+        let of_group = |_| bias.as_slice();
+        gemm_groups(1, |_| (a, b), Around { bias: Some(&of_group), after: None }, &mut out);
         let ratio = worst(&out, &added, k + 1);
         assert!(ratio <= 1.0, "{what}, added: {ratio} of the bound");
     }
@@ -94,7 +95,7 @@ fn the_bound_sees_a_missing_term() {
     let (a, b) = (uniform([1, k], &mut rng), uniform([k, 1], &mut rng));
     let all = dot2(a.as_slice().iter().copied().zip(b.as_slice().iter().copied()));
     let mut out = [0.0];
-    gemm(Mat::new(a.as_slice(), 1, k - 1), Mat::new(b.as_slice(), k - 1, 1), false, &mut out);
+    gemm(Mat::new(a.as_slice(), 1, k - 1), Mat::new(b.as_slice(), k - 1, 1), &mut out);
     assert!(worst(&out, &[all], k) > 2.0);
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use common::{assert_same_bits, assignments, pick_rows, rng, row_ids, uniform};
 use moe_core::dispatch::{Assignments, ExpertPlan};
-use moe_core::kernel::{Around, Mat, Start, gemm, gemm_groups};
+use moe_core::kernel::{Around, Mat, gemm, gemm_groups};
 use moe_core::random::{DrawRows, DropoutDraws, Philox};
 use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Shape, Tensor};
@@ -219,33 +219,35 @@ fn a_row_of_a_product_does_not_depend_on_the_others() {
     for k in [1, 37, 128, 257, 300] {
         for n in [1, 37, 128, 257, 300] {
             let (a, b) = (uniform([ROWS, k], &mut rng), uniform([k, n], &mut rng));
-            let start = uniform([ROWS, n], &mut rng);
-            for (b, accumulate) in [
-                (Mat::new(b.as_slice(), k, n), false),
-                (Mat::new(b.as_slice(), k, n), true),
-                (Mat::new(b.as_slice(), n, k).t(), false),
+            let bias = uniform([n], &mut rng);
+            let of_group = |_| bias.as_slice();
+            let biased = Around { bias: Some(&of_group), after: None };
+            for (b, around) in [
+                (Mat::new(b.as_slice(), k, n), Around::default()),
+                (Mat::new(b.as_slice(), k, n), biased),
+                (Mat::new(b.as_slice(), n, k).t(), Around::default()),
             ] {
-                let rows = |first: usize, count: usize| {
-                    let mut c = start.as_slice()[first * n..(first + count) * n].to_vec();
-                    let a = &a.as_slice()[first * k..(first + count) * k];
-                    gemm(Mat::new(a, count, k), b, accumulate, &mut c);
+                let product = |a: Mat<'_>| {
+                    let mut c = vec![Real::NAN; a.rows() * n];
+                    gemm_groups(1, |_| (a, b), around, &mut c);
                     c
+                };
+                let rows = |first: usize, count: usize| {
+                    let a = &a.as_slice()[first * k..(first + count) * k];
+                    product(Mat::new(a, count, k))
                 };
                 let whole = rows(0, ROWS);
                 for count in [1, 2, 3, 15, 16, 17, 63, 64, 65, 129] {
                     for first in [0, ROWS - count] {
                         let expected = &whole[first * n..(first + count) * n];
-                        let what = format!(
-                            "rows {first}+{count} of k {k}, n {n}, accumulate {accumulate}"
-                        );
+                        let what = format!("rows {first}+{count} of k {k}, n {n}, {around:?}");
                         assert_same_bits(&rows(first, count), expected, &what);
                     }
                 }
                 // The same left factor stored by columns.
                 let turned: Vec<Real> =
                     (0..k * ROWS).map(|i| a.as_slice()[i % ROWS * k + i / ROWS]).collect();
-                let mut c = start.as_slice().to_vec();
-                gemm(Mat::new(&turned, k, ROWS).t(), b, accumulate, &mut c);
+                let c = product(Mat::new(&turned, k, ROWS).t());
                 assert_same_bits(&c, &whole, "the left factor by columns");
             }
         }
@@ -262,22 +264,22 @@ fn a_product_does_not_depend_on_its_group() {
     fn mats(pair: &[Tensor; 2]) -> [Mat<'_>; 2] {
         pair.each_ref().map(|tensor| Mat::new(tensor.as_slice(), tensor.rows(), tensor.cols()))
     }
-    let rows = |group: usize| factors[group][0].rows();
-    let mut together = vec![0.0; (0..factors.len()).map(rows).sum::<usize>() * n];
+    let rows: usize = factors.iter().map(|pair| pair[0].rows()).sum();
+    let mut together = vec![0.0; rows * n];
     let products = |group: usize| mats(&factors[group]).into();
-    gemm_groups(factors.len(), rows, products, Around::default(), &mut together);
+    gemm_groups(factors.len(), products, Around::default(), &mut together);
     let mut rest = together.as_slice();
     for pair in &factors {
         let [a, b] = mats(pair);
         let mut alone = vec![0.0; pair[0].rows() * n];
-        gemm(a, b, false, &mut alone);
+        gemm(a, b, &mut alone);
         let (here, after) = rest.split_at(alone.len());
         assert_same_bits(here, &alone, "in a group and alone");
         rest = after;
     }
 }
 
-/// What a product begins with and what follows it, in the pass of the product and by themselves: few rows and many, several
+/// A bias and what follows a product, in the pass of the product and by themselves: few rows and many, several
 /// blocks of the inner dimension and none, several groups of columns of which the last is whole or not.
 #[test]
 fn what_is_around_a_product_does_not_depend_on_the_pass() {
@@ -287,6 +289,11 @@ fn what_is_around_a_product_does_not_depend_on_the_pass() {
     {
         let (a, b) = (uniform([m, k], &mut rng), uniform([k, n], &mut rng));
         let bias = uniform([n], &mut rng);
+        // A column of ones and the bias: sums that begin with it.
+        let one_more: Vec<Real> = (0..m)
+            .flat_map(|row| [&[1.0], &a.as_slice()[row * k..(row + 1) * k]].concat())
+            .collect();
+        let below = [bias.as_slice(), b.as_slice()].concat();
         let (a, b) = (Mat::new(a.as_slice(), m, k), Mat::new(b.as_slice(), k, n));
         let after = |row: usize, first: usize, values: &mut [Real]| {
             for (i, value) in values.iter_mut().enumerate() {
@@ -294,20 +301,17 @@ fn what_is_around_a_product_does_not_depend_on_the_pass() {
             }
         };
         let mut expected = Tensor::zeros([m, n]);
-        expected
-            .as_mut_slice()
-            .chunks_exact_mut(n)
-            .for_each(|c| c.copy_from_slice(bias.as_slice()));
-        gemm(a, b, true, expected.as_mut_slice());
+        let with_bias = (Mat::new(&one_more, m, k + 1), Mat::new(&below, k + 1, n));
+        gemm(with_bias.0, with_bias.1, expected.as_mut_slice());
         expected
             .as_mut_slice()
             .chunks_exact_mut(n)
             .enumerate()
             .for_each(|(row, c)| after(row, 0, c));
-        let start = |_| Start::Row(bias.as_slice());
-        let around = Around { start: Some(&start), after: Some(&after) };
+        let of_group = |_| bias.as_slice();
+        let around = Around { bias: Some(&of_group), after: Some(&after) };
         let mut together = vec![Real::NAN; m * n];
-        gemm_groups(1, |_| m, |_| (a, b), around, &mut together);
+        gemm_groups(1, |_| (a, b), around, &mut together);
         assert_same_bits(&together, expected.as_slice(), &format!("{m} by {k} by {n}"));
     }
 }

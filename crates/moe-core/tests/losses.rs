@@ -1,8 +1,8 @@
-//! Losses with row weights, and the Kullback-Leibler divergence, by hand and against what they must equal.
+//! Losses as means over rows, and the Kullback-Leibler divergence, by hand and against what they must equal.
 
 mod common;
 
-use common::{assert_close, assert_same_bits, cases, rng, spread};
+use common::{assert_close, cases, rng, spread};
 use moe_core::rand::Rng;
 use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Tensor};
@@ -46,16 +46,7 @@ impl Case {
     }
 
     /// Loss and gradient of each loss.
-    fn weighted(&self, weights: &[Real]) -> [[Tensor; 2]; 4] {
-        [
-            run(&self.column, |x| x.bce_with_logits_weighted(&self.soft, weights)),
-            run(&self.column, |x| x.mse_weighted(&self.soft, weights)),
-            run(&self.matrix, |x| x.cross_entropy_weighted(&self.classes, weights)),
-            run(&self.matrix, |x| x.kl_with_logits_weighted(&self.probabilities, weights)),
-        ]
-    }
-
-    fn unweighted(&self) -> [[Tensor; 2]; 4] {
+    fn losses(&self) -> [[Tensor; 2]; 4] {
         [
             run(&self.column, |x| x.bce_with_logits(&self.soft)),
             run(&self.column, |x| x.masked_mse(&self.soft, &vec![true; self.soft.len()])),
@@ -79,68 +70,44 @@ impl Case {
 proptest! {
     #![proptest_config(cases(128))]
 
+    /// The mean of the losses of single rows, and its gradient.
     #[test]
-    fn equal_weights_change_no_bit(rows in 0usize..200, classes in 1usize..20, seed: u64) {
+    fn a_loss_is_a_mean_over_rows(rows in 1usize..8, classes in 1usize..5, seed: u64) {
         let case = Case::new(rows, classes, seed);
-        let pairs = case.weighted(&vec![1.0; rows]).into_iter().zip(case.unweighted());
-        for (loss, ([value, gradient], [plain, plain_gradient])) in pairs.enumerate() {
-            assert_same_bits(value.as_slice(), plain.as_slice(), &format!("loss {loss}"));
-            assert_same_bits(gradient.as_slice(), plain_gradient.as_slice(), &format!("loss {loss}"));
-        }
-    }
-
-    /// Σ w loss / Σ w and its gradient, from the losses of single rows.
-    #[test]
-    fn a_weighted_loss_is_a_weighted_mean(rows in 1usize..8, classes in 1usize..5, seed: u64) {
-        let case = Case::new(rows, classes, seed);
-        let mut rng = rng(seed, 1);
-        let weights: Vec<Real> = (0..rows)
-            .map(|_| if rng.random_bool(0.3) { 0.0 } else { rng.random_range(0.1..3.0) })
-            .collect();
-        let total = weights.iter().sum::<Real>();
-        let singles: Vec<_> = (0..rows).map(|row| case.row(row).unweighted()).collect();
-        for (loss, [value, gradient]) in case.weighted(&weights).into_iter().enumerate() {
-            let share = |row: usize| if total == 0.0 { 0.0 } else { weights[row] / total };
-            let mean: Real = (0..rows).map(|row| share(row) * singles[row][loss][0].item()).sum();
+        let singles: Vec<_> = (0..rows).map(|row| case.row(row).losses()).collect();
+        let share = 1.0 / rows as Real;
+        for (loss, [value, gradient]) in case.losses().into_iter().enumerate() {
+            let mean: Real = (0..rows).map(|row| share * singles[row][loss][0].item()).sum();
             assert_close(&value, &Tensor::scalar(mean), 4.0 * ULPS, &format!("loss {loss}"));
-            let gradients = (0..rows).flat_map(|row| {
-                singles[row][loss][1].as_slice().iter().map(move |g| share(row) * g)
-            });
+            let gradients = (0..rows)
+                .flat_map(|row| singles[row][loss][1].as_slice().iter().map(|g| share * g));
             let expected = Tensor::new(&gradient.shape()[..], gradients.collect());
             assert_close(&gradient, &expected, ULPS, &format!("gradient of loss {loss}"));
         }
     }
 }
 
-/// bce: ln 2 at z = 0 for any target; weights 3 and 1 of ln(4/3) and ln 4 at z = ln 3. mse: errors 1, 2 with weights
-/// 1, 3: (1 + 12) / 4.
+/// bce: ln(4/3) and ln 4 at z = ln 3. mse: errors 1 and 2.
 #[test]
-fn weighted_losses_by_hand() {
+fn losses_by_hand() {
     let z = Tensor::new([2], vec![ln(3.0); 2]);
-    let [loss, _] = run(&z, |z| z.bce_with_logits_weighted(&[1.0, 0.0], &[3.0, 1.0]));
-    let expected = (3.0 * ln(4.0 / 3.0) + ln(4.0)) / 4.0;
-    assert_close(&loss, &Tensor::scalar(expected), ULPS, "bce");
+    let [loss, _] = run(&z, |z| z.bce_with_logits(&[1.0, 0.0]));
+    assert_close(&loss, &Tensor::scalar((ln(4.0 / 3.0) + ln(4.0)) / 2.0), ULPS, "bce");
     let x = Tensor::new([2, 1], vec![1.0, 2.0]);
-    let [loss, gradient] = run(&x, |x| x.mse_weighted(&[0.0, 0.0], &[1.0, 3.0]));
-    assert_eq!((loss.item(), gradient.as_slice()), (3.25, &[0.5, 3.0][..]));
+    let [loss, gradient] = run(&x, |x| x.masked_mse(&[0.0, 0.0], &[true, true]));
+    assert_eq!((loss.item(), gradient.as_slice()), (2.5, &[1.0, 2.0][..]));
 }
 
-/// A row of weight 0 may hold anything, and no weight at all gives 0.
+/// A row that is masked out may hold anything, and without any row the loss is 0.
 #[test]
-fn a_row_without_weight_does_not_count() {
-    let nan = Real::NAN;
-    let x = Tensor::new([2], vec![nan, 1.0]);
-    for [loss, gradient] in [
-        run(&x, |x| x.mse_weighted(&[0.0, 3.0], &[0.0, 5.0])),
-        run(&x, |x| x.mse_weighted(&[nan, 3.0], &[0.0, 0.5])),
-        run(&x, |x| x.masked_mse(&[nan, 3.0], &[false, true])),
-    ] {
-        assert_eq!((loss.item(), gradient.as_slice()), (4.0, &[0.0, -4.0][..]));
-    }
-    let case = Case::new(3, 2, 1);
-    for [loss, gradient] in case.weighted(&[0.0; 3]) {
-        assert_eq!(loss.item(), 0.0);
-        assert!(gradient.as_slice().iter().all(|&g| g == 0.0));
+fn a_masked_row_does_not_count() {
+    let x = Tensor::new([2], vec![Real::NAN, 1.0]);
+    let [loss, gradient] = run(&x, |x| x.masked_mse(&[Real::NAN, 3.0], &[false, true]));
+    assert_eq!((loss.item(), gradient.as_slice()), (4.0, &[0.0, -4.0][..]));
+    let [loss, gradient] = run(&x, |x| x.masked_mse(&[0.0, 3.0], &[false, false]));
+    assert_eq!((loss.item(), gradient.as_slice()), (0.0, &[0.0, 0.0][..]));
+    for [loss, gradient] in Case::new(0, 2, 1).losses() {
+        assert_eq!((loss.item(), gradient.len()), (0.0, 0));
     }
 }
 
@@ -189,23 +156,9 @@ fn kl_is_not_negative() {
 }
 
 #[test]
-#[should_panic(expected = "cross_entropy: weight -1 of row 1 is not finite and at least 0")]
-fn a_negative_weight_is_refused() {
-    let x = Tensor::zeros([2, 3]);
-    let _ = run(&x, |x| x.cross_entropy_weighted(&[0, 1], &[1.0, -1.0]));
-}
-
-#[test]
-#[should_panic(expected = "bce_with_logits: weight NaN of row 0 is not finite and at least 0")]
-fn a_weight_that_is_not_a_number_is_refused() {
-    let _ = run(&Tensor::zeros([1]), |x| x.bce_with_logits_weighted(&[0.0], &[Real::NAN]));
-}
-
-#[test]
-#[should_panic(expected = "kl_with_logits: one weight per row")]
-fn a_missing_weight_is_refused() {
-    let x = Tensor::zeros([2, 3]);
-    let _ = run(&x, |z| z.kl_with_logits_weighted(&x, &[1.0]));
+#[should_panic(expected = "masked_mse: one flag per prediction")]
+fn a_missing_flag_is_refused() {
+    let _ = run(&Tensor::zeros([2]), |x| x.masked_mse(&[0.0, 1.0], &[true]));
 }
 
 #[test]

@@ -17,6 +17,13 @@ pub trait Module: Send + Sync {
     /// [`Module::visit`], writable.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
+    /// Copies the weights that inference reads in the order in which products of several rows read them
+    /// ([`Weight::pack`](moe_core::ops::Weight::pack)). Predictions keep their bits and take less time; the copy takes the
+    /// memory of the weights once more. Weights lose it in [`Module::visit_mut`], through which they change.
+    ///
+    /// [`Predictor`](crate::Predictor) calls it once; training never does. The default copies nothing.
+    fn pack_weights(&mut self) {}
+
     /// Freezes (or frees) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix names
     /// all. Returns how many there are.
     fn set_frozen(&mut self, prefix: &str, is_frozen: bool) -> usize {

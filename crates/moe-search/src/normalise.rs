@@ -3,9 +3,9 @@
 
 use moe_core::Real;
 use moe_core::kernel::vector_math::{Exp, Ln, map};
-use moe_core::kernel::{Loops, wide};
+use moe_core::kernel::{Loops, sum_in_chains, wide};
 
-/// Elements of a row that are summed side by side.
+/// Elements of a row that are compared side by side.
 const LANES: usize = 16;
 
 /// Whether numbers are doubles in this build.
@@ -57,29 +57,6 @@ pub(crate) fn project(
     sums: &mut [Real],
 ) {
     wide(Project { slope, rows, columns, n, sums });
-}
-
-/// The sum of a row: 16 chains, added up in pairs.
-#[inline(always)]
-fn sum(row: &[Real]) -> Real {
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    let mut sums = [0.0; LANES];
-    for chunk in chunks {
-        for lane in 0..LANES {
-            sums[lane] += chunk[lane];
-        }
-    }
-    for (sum, v) in sums.iter_mut().zip(rest) {
-        *sum += v;
-    }
-    let mut width = LANES;
-    while width > 1 {
-        width /= 2;
-        for lane in 0..width {
-            sums[lane] += sums[lane + width];
-        }
-    }
-    sums[0]
 }
 
 /// Exact zeros for what is next to nothing.
@@ -155,7 +132,7 @@ impl Loops for ScaleRows<'_> {
     fn run(self) {
         for (softmax, total) in self.softmax.chunks_exact_mut(self.n).zip(self.sums) {
             clear_nothing(softmax);
-            *total = sum(softmax);
+            *total = sum_in_chains(softmax);
             let share = 1.0 / *total;
             for s in softmax {
                 *s *= share;
@@ -285,7 +262,7 @@ impl Loops for Project<'_> {
             for ((d, s), sum) in slope.iter_mut().zip(column).zip(sums.iter()) {
                 *d -= s * sum;
             }
-            let total = sum(slope);
+            let total = sum_in_chains(slope);
             for (d, s) in slope.iter_mut().zip(row) {
                 *d -= s * total;
             }

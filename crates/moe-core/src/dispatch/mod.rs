@@ -1,7 +1,7 @@
-//! Sparse dispatch: which experts each row goes to, and in which order they are computed.
+//! Sparse dispatch: the experts that each row goes to, and the order in which they are computed.
 
-mod assignments;
-mod plan;
+pub(crate) mod assignments;
+pub(crate) mod plan;
 
 pub use assignments::{AssignmentError, Assignments};
 pub use plan::ExpertPlan;

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use crate::buffer::Buffer;
 
-use super::Assignments;
+use super::assignments::Assignments;
 
 /// In which order the experts of a layer are computed.
 ///

@@ -1,8 +1,10 @@
+//! Matrices in slices.
+
 use std::fmt;
 
 use crate::real::Real;
 
-use super::packed::PackedMat;
+use super::isa::Isa;
 
 /// A matrix in a slice, with strides.
 #[derive(Clone, Copy)]
@@ -12,8 +14,17 @@ pub struct Mat<'a> {
     pub(super) cols: usize,
     pub(super) row_stride: usize,
     pub(super) col_stride: usize,
-    /// The same numbers in another order.
+    /// A copy of the same values in another order.
     pub(super) packed: Option<PackedMat<'a>>,
+}
+
+/// The values of a matrix in the order in which products read a right factor.
+#[derive(Clone, Copy)]
+pub(super) struct PackedMat<'a> {
+    /// Blocks of the inner dimension, and in each block its panels.
+    pub(super) values: &'a [Real],
+    /// The instruction set whose kernel reads them.
+    pub(super) isa: Isa,
 }
 
 impl<'a> Mat<'a> {
@@ -22,7 +33,17 @@ impl<'a> Mat<'a> {
         Mat { data, rows, cols, row_stride: cols, col_stride: 1, packed: None }
     }
 
-    /// The transpose: no element moves.
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The transpose. No element moves.
     pub fn t(self) -> Self {
         Mat {
             rows: self.cols,
@@ -40,7 +61,7 @@ impl<'a> Mat<'a> {
         Mat { data: &self.data[first..], rows, packed: None, ..self }
     }
 
-    /// A row whose numbers lie side by side.
+    /// A row of a matrix whose rows are contiguous.
     pub(super) fn row(&self, row: usize) -> &'a [Real] {
         assert!(row < self.rows && self.col_stride == 1, "row {row} of a {self:?}");
         &self.data[row * self.row_stride..][..self.cols]
@@ -57,7 +78,7 @@ impl<'a> Mat<'a> {
             );
         }
         if let Some(packed) = self.packed {
-            assert_eq!(packed.numbers.len(), self.rows * self.cols, "{self:?} as panels");
+            assert_eq!(packed.values.len(), self.rows * self.cols, "{self:?} as panels");
         }
     }
 }

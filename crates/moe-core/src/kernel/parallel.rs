@@ -1,25 +1,19 @@
+//! Parallel loops. How they cut the work depends on its size alone, or does not show in the result.
+
 use rayon::prelude::*;
 
 use crate::real::Real;
 
-use super::gemm::{count_multiply_adds, with_multiply_adds};
-
-/// Rows of a parallel piece of work.
-pub const ROW_BLOCK: usize = 64;
-
-/// Elements of a parallel piece of work on elements.
-pub const PIECE: usize = 4096;
-
-/// Below this many elementary operations a region runs on the calling thread.
-const SERIAL_BELOW: usize = 1 << 15;
+use super::count::{count_multiply_adds, with_multiply_adds};
+use super::geometry::{ROW_BLOCK, SERIAL_BELOW};
 
 /// Whether `work` elementary operations are worth a parallel region.
 pub(super) fn is_worthwhile(work: usize) -> bool {
     work >= SERIAL_BELOW && rayon::current_num_threads() > 1
 }
 
-/// Runs `f` on one of rayon's threads, if the calling one is not: each parallel region in it then begins at once, where
-/// it otherwise waits until a thread of the pool has woken. What it asks of the door counts for the calling thread.
+/// Runs `f` on one of rayon's threads, so that each parallel region in it begins at once instead of waiting until a thread of
+/// the pool has woken. Its multiply-adds count for the calling thread.
 ///
 /// ```
 /// use moe_core::kernel::in_pool;
@@ -35,9 +29,9 @@ pub fn in_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     result
 }
 
-/// What `f` and `g` return; in one parallel region if `work` (elementary operations in all) is worth it, so that a thread
-/// that has no more of one goes on with the other. What they ask of the door counts for the calling thread.
-pub fn both<A: Send, B: Send>(
+/// Returns the results of `f` and `g`, computed in one parallel region if `work` (elementary operations in all) is worth it, so
+/// that a thread that has finished its share of one goes on with the other. Their multiply-adds count for the calling thread.
+pub(crate) fn both<A: Send, B: Send>(
     work: usize,
     f: impl FnOnce() -> A + Send,
     g: impl FnOnce() -> B + Send,
@@ -50,12 +44,12 @@ pub fn both<A: Send, B: Send>(
     (a, b)
 }
 
-/// Calls `f(i, a[i], b[i])` for every i: computations for the same rows that know nothing of each other. In one parallel
-/// region if there are at least [`ROW_BLOCK`] rows and `work` (elementary operations for each) is worth it, so that a thread
-/// that is done with one goes on with another. What they ask of the door counts for the calling thread.
+/// Calls `f(i, a[i], b[i])` for every i: independent computations over the same rows. They run in one parallel region if there
+/// are at least 64 rows and `work` (elementary operations for each) is worth it, so that a thread that has finished one goes on
+/// with another. Their multiply-adds count for the calling thread.
 ///
 /// # Panics
-/// If there are not as many `a` as `b`.
+/// If the lengths of `a` and `b` differ.
 pub fn for_each2<A: Send, B: Send>(
     (rows, work): (usize, usize),
     a: &mut [A],
@@ -67,7 +61,7 @@ pub fn for_each2<A: Send, B: Send>(
     each_from(0, work, a, b, &f);
 }
 
-/// Of [`for_each2`], the part that begins with number `first`.
+/// The calls of [`for_each2`] from number `first` on.
 fn each_from<A: Send, B: Send>(
     first: usize,
     work: usize,
@@ -89,7 +83,7 @@ fn each_from<A: Send, B: Send>(
     }
 }
 
-/// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter; in parallel if `work`
+/// Calls `f(number, piece)` for pieces of `piece` elements of `out`, the last one shorter, in parallel if `work`
 /// (elementary operations in all) is worth it.
 ///
 /// # Panics
@@ -102,14 +96,14 @@ pub fn for_pieces(
 ) {
     if out.len() > piece && is_worthwhile(work) {
         let pieces = out.par_chunks_mut(piece).enumerate();
-        // Any piece can go to another thread: by itself rayon leaves some together.
+        // Any piece can go to another thread: by default rayon keeps some together.
         pieces.with_max_len(1).for_each(|(i, out)| f(i, out));
     } else {
         out.chunks_mut(piece).enumerate().for_each(|(i, out)| f(i, out));
     }
 }
 
-/// Calls `f(first row, rows of out)` for blocks of [`ROW_BLOCK`] rows of `out`, a matrix with `cols` columns.
+/// Calls `f(first row, rows of out)` for blocks of 64 rows of `out`, a matrix with `cols` columns.
 ///
 /// # Panics
 /// If `out` is not a whole number of rows.
@@ -124,7 +118,7 @@ pub fn for_row_blocks(out: &mut [Real], cols: usize, f: impl Fn(usize, &mut [Rea
 /// [`for_row_blocks`] over two matrices with the same number of rows.
 ///
 /// # Panics
-/// If they have not.
+/// If the numbers of rows differ.
 pub fn for_row_blocks2(
     (out, cols): (&mut [Real], usize),
     (other, other_cols): (&mut [Real], usize),
@@ -148,26 +142,28 @@ pub fn for_row_blocks2(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernel::{Mat, gemm, multiply_adds};
+    use crate::kernel::count::multiply_adds;
+    use crate::kernel::gemm::gemm;
+    use crate::kernel::mat::Mat;
 
     #[test]
-    fn work_in_the_pool_counts_where_it_was_asked_for() {
+    fn work_in_the_pool_counts_for_the_caller() {
         let before = multiply_adds();
         let factor = in_pool(|| {
             let mut c = [0.0];
-            gemm(Mat::new(&[2.0; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), false, &mut c);
-            // Already there: counted once.
+            gemm(Mat::new(&[2.0; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), &mut c);
+            // Already in the pool: counted once.
             in_pool(|| c[0])
         });
         assert_eq!((factor, multiply_adds() - before), (30.0, 5));
     }
 
     #[test]
-    fn work_of_both_counts_where_it_was_asked_for() {
+    fn work_of_both_counts_for_the_caller() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
         let product = |factor: Real| {
             let mut c = [0.0];
-            gemm(Mat::new(&[factor; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), false, &mut c);
+            gemm(Mat::new(&[factor; 5], 1, 5), Mat::new(&[3.0; 5], 5, 1), &mut c);
             c[0]
         };
         for work in [0, usize::MAX] {
@@ -194,7 +190,7 @@ mod tests {
             assert!(a.into_iter().eq(10..10 + count), "{count}");
             assert!(b.into_iter().eq((0..count).map(|i| (i, true))), "{count}");
         }
-        // Few rows do not ask for a pool.
+        // Few rows do not touch the pool.
         for_each2((1, usize::MAX), &mut [(), ()], &mut [(), ()], |_, (), ()| {
             assert_eq!(rayon::current_thread_index(), None);
         });

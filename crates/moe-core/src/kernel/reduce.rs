@@ -1,12 +1,15 @@
+//! Sums and maxima. The order of a sum depends on the number of terms alone.
+
 use std::ops::Range;
 
 use crate::real::Real;
 
-use super::parallel::{ROW_BLOCK, for_pieces, is_worthwhile};
-use super::raw::{Loops, wide};
+use super::geometry::ROW_BLOCK;
+use super::parallel::{for_pieces, is_worthwhile};
+use super::raw::wide::{Loops, wide};
 use super::rows::add;
 
-/// Elements that are added up in chains; what is longer is halved.
+/// Elements that are added up in chains. Longer ranges are halved.
 const LEAF: usize = 128;
 
 /// Chains of a leaf.
@@ -15,10 +18,10 @@ const LANES: usize = 16;
 /// Rows that are added up in chains when columns are summed.
 const ROW_LEAF: usize = 32;
 
-/// Columns that are summed together: several lines of memory that lie side by side.
+/// Columns that are summed together: several adjacent cache lines.
 const RUN: usize = 256;
 
-/// Where a range that is too long for a leaf is cut: both parts depend on its length alone.
+/// The cut of a range that is too long for a leaf. It depends on the length of the range alone.
 fn middle(range: &Range<usize>) -> usize {
     range.start + range.len().next_power_of_two() / 2
 }
@@ -38,6 +41,7 @@ fn tree(range: Range<usize>, leaf: &(impl Fn(Range<usize>) -> Real + Sync)) -> R
     a + b
 }
 
+/// Adds up chains in pairs.
 #[inline(always)]
 fn fold(mut sums: [Real; LANES]) -> Real {
     let mut width = LANES;
@@ -52,21 +56,26 @@ fn fold(mut sums: [Real; LANES]) -> Real {
 
 /// The sum of all values, 0 if there are none.
 ///
-/// Blocks of 128 values are added up in 16 chains, the blocks as a binary tree: the error is at most
+/// Blocks of 128 values are added up in 16 chains, and the blocks as a binary tree. The error is at most
 /// (14 + log2(n / 128)) u times the sum of magnitudes, u half of [`Real::EPSILON`], to first order. The order depends on
 /// the number of values alone.
 pub fn sum(values: &[Real]) -> Real {
-    tree(0..values.len(), &|range| {
-        let (chunks, rest) = values[range].as_chunks::<LANES>();
-        let mut sums = [0.0; LANES];
-        for chunk in chunks {
-            for lane in 0..LANES {
-                sums[lane] += chunk[lane];
-            }
+    tree(0..values.len(), &|range| sum_in_chains(&values[range]))
+}
+
+/// The sum of a few values in 16 chains, which are added up in pairs: a leaf of [`sum`]. It is inlined, so that loops in
+/// [`wide`] may call it.
+#[inline(always)]
+pub fn sum_in_chains(values: &[Real]) -> Real {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut sums = [0.0; LANES];
+    for chunk in chunks {
+        for lane in 0..LANES {
+            sums[lane] += chunk[lane];
         }
-        sums.iter_mut().zip(rest).for_each(|(sum, v)| *sum += v);
-        fold(sums)
-    })
+    }
+    sums.iter_mut().zip(rest).for_each(|(sum, v)| *sum += v);
+    fold(sums)
 }
 
 /// The sum of products, in the order of [`sum`].
@@ -104,14 +113,14 @@ impl Loops for Products<'_> {
     }
 }
 
-/// The larger of two; what is not a number wins.
+/// The larger of two values. NaN wins.
 #[inline(always)]
 fn larger(a: Real, b: Real) -> Real {
     if b <= a || a.is_nan() { a } else { b }
 }
 
-/// The largest value; not a number if one of them is not, -∞ if there are none.
-pub fn max(values: &[Real]) -> Real {
+/// The largest value: NaN if one of them is, -∞ if there are none.
+pub(crate) fn max(values: &[Real]) -> Real {
     let (chunks, rest) = values.as_chunks::<LANES>();
     let mut largest = [Real::NEG_INFINITY; LANES];
     for chunk in chunks {
@@ -123,7 +132,7 @@ pub fn max(values: &[Real]) -> Real {
     lanes.fold(Real::NEG_INFINITY, |a, &b| larger(a, b))
 }
 
-/// Calls `f(outer, columns, their part of out)` for all of `out` `[outer, inner]`, in runs of at most [`RUN`] columns.
+/// Calls `f(outer, columns, columns of out)` for all of `out` `[outer, inner]`, in runs of at most [`RUN`] columns.
 fn for_runs(
     work: usize,
     out: &mut [Real],
@@ -190,7 +199,7 @@ fn sum_columns(matrix: &[Real], cols: usize, rows: Range<usize>, first: usize, o
 ///
 /// # Panics
 /// If the sizes do not agree.
-pub fn max_axis(values: &[Real], length: usize, inner: usize, out: &mut [Real]) {
+pub(crate) fn max_axis(values: &[Real], length: usize, inner: usize, out: &mut [Real]) {
     assert_eq!(values.len(), out.len() * length, "max_axis: sizes differ");
     if inner == 1 {
         for_pieces(values.len(), out, ROW_BLOCK, |i, out| {

@@ -2,7 +2,7 @@
 
 use crate::real::Real;
 
-use super::raw::{Loops, wide};
+use super::raw::wide::{Loops, wide};
 
 struct AddScaled<'a> {
     out: &'a mut [Real],
@@ -19,8 +19,8 @@ impl Loops for AddScaled<'_> {
     }
 }
 
-/// `out += factor x`, as far as the shorter one reaches.
-pub fn add_scaled(out: &mut [Real], factor: Real, x: &[Real]) {
+/// `out += factor x`, up to the end of the shorter slice.
+pub(crate) fn add_scaled(out: &mut [Real], factor: Real, x: &[Real]) {
     wide(AddScaled { out, factor, x });
 }
 
@@ -39,12 +39,12 @@ impl Loops for SetScaled<'_> {
     }
 }
 
-/// `out = factor x`, as far as the shorter one reaches.
-pub fn set_scaled(out: &mut [Real], factor: Real, x: &[Real]) {
+/// `out = factor x`, up to the end of the shorter slice.
+pub(crate) fn set_scaled(out: &mut [Real], factor: Real, x: &[Real]) {
     wide(SetScaled { out, factor, x });
 }
 
-/// `out += x`, as far as the shorter one reaches.
+/// `out += x`, up to the end of the shorter slice.
 pub fn add(out: &mut [Real], x: &[Real]) {
     add_scaled(out, 1.0, x);
 }

@@ -1,8 +1,8 @@
 //! Elementary functions over slices.
 //!
 //! A function is a sequence of additions, multiplications, divisions and choices without branches or calls, so that the
-//! compiler makes vector instructions of a loop over it; [`map`] runs the loop with the widest registers of the
-//! machine. Nothing is fused, so the bits are the same on every instruction set, and an element's do not depend on its
+//! compiler turns a loop over it into vector instructions; [`map`] runs the loop with the widest registers of the machine.
+//! Nothing is fused, so the bits are the same on every instruction set, and those of an element do not depend on its
 //! neighbours.
 //!
 //! # Method
@@ -35,16 +35,16 @@ use std::marker::PhantomData;
 
 use float::Float;
 
-use super::raw::{Loops, wide};
+use super::raw::wide::{Loops, wide};
 
-/// A function of one number; a loop over it becomes vector instructions if `at` is always inlined and without branches
-/// or calls.
+/// A function of one number. A loop over it becomes vector instructions if `at` is always inlined and has no branches or
+/// calls.
 pub trait Function<T> {
-    /// Its value.
+    /// The value of the function at `x`.
     fn at(x: T) -> T;
 }
 
-/// Replaces every value by the function's. Wider registers are worth 2.5 times the speed (AVX-512 against the portable
+/// Replaces every value by the value of the function. Wider registers are worth 2.5 times the speed (AVX-512 against the portable
 /// loop).
 pub fn map<T: Copy + Default, F: Function<T>>(_function: F, values: &mut [T]) {
     wide(Map(values, PhantomData::<F>));
@@ -81,7 +81,7 @@ impl<T: Copy + Default, F: Function<T>> Loops for Map<'_, T, F> {
 #[derive(Clone, Copy, Debug)]
 pub struct Exp;
 
-/// The natural logarithm: -∞ at 0, not a number below.
+/// The natural logarithm: -∞ at 0, NaN below.
 #[derive(Clone, Copy, Debug)]
 pub struct Ln;
 
@@ -101,7 +101,7 @@ pub struct Tanh;
 #[derive(Clone, Copy, Debug)]
 pub struct Softplus;
 
-/// ln(1 + e^-|x|): what a binary cross-entropy adds to its linear part.
+/// ln(1 + e^-|x|), the non-linear part of a binary cross-entropy.
 #[derive(Clone, Copy, Debug)]
 pub struct LnOnePlusExpOfMinusAbs;
 
@@ -113,7 +113,7 @@ pub struct Gelu;
 #[derive(Clone, Copy, Debug)]
 pub struct GeluSlope;
 
-/// x, or the bound that it is beyond. What is not a number stays so.
+/// x, or the bound that x is beyond. NaN stays NaN.
 #[inline(always)]
 fn clamp<T: Float>(x: T, low: T, high: T) -> T {
     let x = if x < low { low } else { x };
@@ -178,7 +178,7 @@ fn scaled_erfc<T: Float>(x: T) -> T {
     t.erfc_series() / (T::of(1.0) + T::of(2.0) * x)
 }
 
-/// x kept to where Φ is neither 0 nor 1, Φ(x), and e^(-x²/2).
+/// x clamped to the range in which Φ is neither 0 nor 1, Φ(x), and e^(-x²/2).
 #[inline(always)]
 fn normal<T: Float>(x: T) -> (T, T, T) {
     let x = clamp(x, -T::LARGE, T::LARGE);
@@ -201,7 +201,7 @@ impl<T: Float> Function<T> for Ln {
     #[inline(always)]
     fn at(x: T) -> T {
         let y = ln_of_positive(x);
-        // Infinity and what is not a number stay.
+        // Infinity and NaN stay.
         let y = if x < T::INFINITY { y } else { x };
         let y = if x < T::of(0.0) { T::NAN } else { y };
         if x == T::of(0.0) { -T::INFINITY } else { y }

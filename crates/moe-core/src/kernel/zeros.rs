@@ -1,7 +1,10 @@
+//! The share of zeros in the factors of a product.
+
+use super::geometry::{ZERO_SAMPLES, ZEROS_LEAST_SHARE};
 use super::mat::Mat;
 
-/// Which factor of a product has so many zeros that it pays to pass over them. Nothing but the time depends on it, as long as
-/// all numbers are finite: a zero times a number that is not would be none.
+/// The factor of a product in which it pays to skip zeros. As long as all values are finite, only the time depends on it; zero
+/// times a value that is not finite would not be a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Zeros {
     Few,
@@ -9,36 +12,30 @@ pub(super) enum Zeros {
     Right,
 }
 
-/// Numbers of a factor that are looked at.
-const SAMPLES: usize = 256;
-
-/// With a smaller share of zeros a dense product takes less time.
-const LEAST_SHARE: f64 = 0.4;
-
 impl Zeros {
-    /// For the products of groups together.
+    /// The factor to skip zeros in for the products of all groups together.
     pub(super) fn of<'a>(groups: usize, factors: impl Fn(usize) -> (Mat<'a>, Mat<'a>)) -> Self {
         let left = share(groups, |group| factors(group).0);
         let right = share(groups, |group| factors(group).1);
         match left.max(right) {
-            most if most < LEAST_SHARE => Zeros::Few,
+            most if most < ZEROS_LEAST_SHARE => Zeros::Few,
             most if most == left => Zeros::Left,
             _ => Zeros::Right,
         }
     }
 }
 
-/// About which share of the numbers of some matrices are zero: of numbers from here and there.
+/// Estimates the share of zeros in some matrices from a sample of their values.
 fn share<'a>(groups: usize, matrix: impl Fn(usize) -> Mat<'a>) -> f64 {
     let is_zero = |sample: usize| {
-        let m = matrix(sample * groups / SAMPLES);
-        // Primes, so that no rows and columns are left out because of their number.
+        let m = matrix(sample * groups / ZERO_SAMPLES);
+        // Primes, so that the number of rows or columns leaves none of them out.
         let at = |prime: usize, count: usize| sample * prime % count;
         m.rows * m.cols > 0
             && m.data[at(7919, m.rows) * m.row_stride + at(104_729, m.cols) * m.col_stride] == 0.0
     };
-    let zeros = (0..SAMPLES).filter(|&sample| is_zero(sample)).count();
-    zeros as f64 / SAMPLES as f64
+    let zeros = (0..ZERO_SAMPLES).filter(|&sample| is_zero(sample)).count();
+    zeros as f64 / ZERO_SAMPLES as f64
 }
 
 #[cfg(test)]

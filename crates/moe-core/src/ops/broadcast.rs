@@ -1,8 +1,9 @@
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use crate::kernel::sum_axis;
+use crate::kernel::reduce::sum_axis;
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::{Shape, Tensor};
 
 /// The shape that two operands broadcast to: axes are aligned at the end, and an axis of length 1 or a missing

@@ -1,5 +1,6 @@
-use crate::kernel::for_row_blocks;
-use crate::tape::{Backward, InputGradients, Operator, Tape, Var};
+use crate::kernel::parallel::for_row_blocks;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
 struct Concat;

@@ -1,8 +1,10 @@
 use crate::buffer::Buffer;
-use crate::kernel::{for_row_blocks, for_row_blocks2};
-use crate::random::{DrawRows, Philox, keep_mask};
+use crate::kernel::parallel::{for_row_blocks, for_row_blocks2};
+use crate::random::dropout_mask::{DrawRows, keep_mask};
+use crate::random::philox::Philox;
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct Dropout {

@@ -1,9 +1,11 @@
+use crate::kernel::geometry::PIECE;
+use crate::kernel::parallel::for_pieces;
 use crate::kernel::vector_math::{
     Exp, Function, Gelu, GeluSlope, Ln, Sigmoid, Softplus, Tanh, map,
 };
-use crate::kernel::{PIECE, for_pieces};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 /// A function of each element.

@@ -1,6 +1,8 @@
 use crate::buffer::Buffer;
-use crate::kernel::for_row_blocks;
-use crate::tape::{Backward, InputGradients, Operator, RowGradient, Var};
+use crate::kernel::parallel::for_row_blocks;
+use crate::tape::gradient::RowGradient;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct GatherRows {

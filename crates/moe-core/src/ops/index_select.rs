@@ -1,6 +1,7 @@
 use crate::buffer::Buffer;
-use crate::kernel::for_pieces;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::kernel::parallel::for_pieces;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 use super::axis::{Around, resized};

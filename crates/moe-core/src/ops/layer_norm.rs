@@ -1,6 +1,8 @@
-use crate::kernel::{dot, for_row_blocks, for_row_blocks2, sum, sum_axis};
+use crate::kernel::parallel::{for_row_blocks, for_row_blocks2};
+use crate::kernel::reduce::{dot, sum, sum_axis};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct LayerNorm {

@@ -1,10 +1,14 @@
-use crate::kernel::{Around, RowFn, Start, both, gemm_groups, sum_axis};
-use crate::random::DropoutDraws;
+use crate::kernel::gemm::{Around, gemm_groups};
+use crate::kernel::parallel::both;
+use crate::kernel::product::RowFn;
+use crate::kernel::reduce::sum_axis;
+use crate::random::dropout_mask::DropoutDraws;
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
-use super::matmul::{mat, product};
+use super::matmul::product;
 use super::rectifier::Rectifier;
 use super::weight::Weight;
 
@@ -12,7 +16,7 @@ struct Linear {
     rectifier: Option<Rectifier>,
 }
 
-/// y = x W + b, or x W without a bias: what [`Var::linear`] and [`Var::matmul`] compute, without a tape.
+/// y = x W + b, or x W without a bias, without a tape: the function behind [`Var::linear`].
 ///
 /// # Shapes
 /// `x` `[B, D]`, `weight` `[D, O]`, `bias` `[O]`, `y` B * O elements.
@@ -23,7 +27,7 @@ pub fn affine(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>, y: &mut [Real]
     affine_then(x, weight.into(), bias, None, y);
 }
 
-/// [`affine`], and then `after` on every number, given the row and the first column of some of them.
+/// [`affine`], and then `after` on every value, called with a row, the first of some of its columns, and the values there.
 ///
 /// # Shapes
 /// As `affine`.
@@ -47,9 +51,9 @@ pub fn affine_then(
         );
     }
     assert_eq!(x.cols(), weight.shape().as_matrix().0, "linear: inner dimensions differ");
-    let start = |_| bias.map_or(Start::Zero, |bias| Start::Row(bias.as_slice()));
-    let around = Around { start: Some(&start), after };
-    gemm_groups(1, |_| x.rows(), |_| (mat(x), weight.matrix(0)), around, y);
+    let bias = bias.map(|bias| |_| bias.as_slice());
+    let around = Around { bias: bias.as_ref().map(|bias| bias as _), after };
+    gemm_groups(1, |_| (x.as_mat(), weight.matrix(0)), around, y);
 }
 
 impl Operator for Linear {
@@ -74,8 +78,8 @@ impl Operator for Linear {
             rectifier.backward(at.output, &mut dy);
         }
         let dy = &dy;
-        let of_x = || product(mat(dy), mat(w).t(), x.rows(), x.cols()).reshape(*x.shape());
-        let of_weight = || product(mat(x).t(), mat(dy), w.rows(), w.cols());
+        let of_x = || product(dy.as_mat(), w.as_mat().t()).reshape(*x.shape());
+        let of_weight = || product(x.as_mat().t(), dy.as_mat());
         let of_bias = || {
             let mut db = Tensor::unspecified(*b.shape());
             sum_axis(dy.as_slice(), x.rows(), b.len(), db.as_mut_slice());
@@ -85,8 +89,8 @@ impl Operator for Linear {
     }
 }
 
-/// Adds the gradients of a layer's input, weight and bias, as far as they are wanted, which `work` multiply-adds are needed
-/// for twice; in one parallel region, in which threads that have done their part of one go on with another.
+/// Adds the gradients of a layer's input, weight and bias, as far as they are needed. The first two take `work` multiply-adds
+/// each. All are computed in one parallel region, so that a thread that has finished its share of one goes on with another.
 pub(super) fn add_gradients(
     gradients: &mut InputGradients<'_>,
     work: usize,

@@ -1,7 +1,9 @@
+use crate::kernel::parallel::{for_row_blocks, for_row_blocks2};
+use crate::kernel::reduce::sum;
 use crate::kernel::vector_math::{Function, Ln};
-use crate::kernel::{for_row_blocks, for_row_blocks2, sum};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 use super::axis::without_axis;

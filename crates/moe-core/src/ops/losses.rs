@@ -1,19 +1,23 @@
+//! Losses of rows and their means.
+
 use crate::buffer::Buffer;
+use crate::kernel::parallel::for_row_blocks2;
+use crate::kernel::reduce::sum;
 use crate::kernel::vector_math::{Function, Ln, LnOnePlusExpOfMinusAbs, Sigmoid, map};
-use crate::kernel::{for_row_blocks2, sum};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 use super::softmax::softmax_rows;
 
-/// A weighted mean of losses of rows, with the gradient of that mean computed in the forward pass.
+/// The mean of the losses of rows, with its gradient computed in the forward pass.
 struct RowLoss<F> {
     name: &'static str,
     rows: usize,
-    /// All one if absent.
-    weights: Option<Buffer<Real>>,
-    /// `rule(x, losses, gradient)` fills in the loss of each row and, where x stands, its gradient.
+    /// 1 for each row that counts and 0 for the others. Absent if all rows count.
+    counts: Option<Buffer<Real>>,
+    /// `rule(x, losses, gradient)` writes the loss of each row, and replaces x in `gradient` by the gradient of the loss.
     rule: F,
     gradient: Option<Tensor>,
 }
@@ -28,22 +32,17 @@ impl<F: Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static> Operator for Row
         let (mut losses, mut gradient) = (Buffer::filled(self.rows, 0.0), x.clone());
         let slopes = gradient.as_mut_slice();
         (self.rule)(x, &mut losses, slopes);
-        let total = match &self.weights {
-            Some(weights) => sum(weights),
-            None => self.rows as Real,
-        };
+        let total = self.counts.as_ref().map_or(self.rows as Real, |counts| sum(counts));
         let cols = (x.len() / self.rows.max(1)).max(1);
         for (row, (slopes, loss)) in
             slopes.chunks_exact_mut(cols).zip(losses.iter_mut()).enumerate()
         {
-            let weight = self.weights.as_ref().map_or(1.0, |weights| weights[row]);
-            if weight == 0.0 {
-                // Whatever the row holds.
+            if self.counts.as_ref().is_some_and(|counts| counts[row] == 0.0) {
+                // The row may hold anything, NaN too.
                 *loss = 0.0;
                 slopes.fill(0.0);
             } else {
-                *loss *= weight;
-                slopes.iter_mut().for_each(|g| *g = *g * weight / total);
+                slopes.iter_mut().for_each(|g| *g /= total);
             }
         }
         self.gradient = Some(gradient);
@@ -62,19 +61,10 @@ impl<'t> Var<'t> {
         self,
         name: &'static str,
         rows: usize,
-        weights: Option<Buffer<Real>>,
+        counts: Option<Buffer<Real>>,
         rule: impl Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static,
     ) -> Var<'t> {
-        if let Some(weights) = &weights {
-            assert_eq!(weights.len(), rows, "{name}: one weight per row");
-            for (row, &weight) in weights.iter().enumerate() {
-                assert!(
-                    weight >= 0.0 && weight.is_finite(),
-                    "{name}: weight {weight} of row {row} is not finite and at least 0"
-                );
-            }
-        }
-        self.tape().apply(RowLoss { name, rows, weights, rule, gradient: None }, &[self])
+        self.tape().apply(RowLoss { name, rows, counts, rule, gradient: None }, &[self])
     }
 
     /// Binary cross-entropy of logits z against targets t in [0, 1], mean over the rows:
@@ -86,25 +76,9 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one target per logit.
     pub fn bce_with_logits(self, targets: &[Real]) -> Var<'t> {
-        self.bce(targets, None)
-    }
-
-    /// [`Var::bce_with_logits`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
-    /// count, whatever it holds.
-    ///
-    /// # Shapes
-    /// `[B]` or `[B, 1]`, B targets and weights → `[]`
-    ///
-    /// # Panics
-    /// If there is not one target and one weight per logit, or a weight is negative or not finite.
-    pub fn bce_with_logits_weighted(self, targets: &[Real], weights: &[Real]) -> Var<'t> {
-        self.bce(targets, Some(Buffer::copy_of(weights)))
-    }
-
-    fn bce(self, targets: &[Real], weights: Option<Buffer<Real>>) -> Var<'t> {
         let targets = Buffer::copy_of(targets);
         assert_eq!(self.shape().size(), targets.len(), "bce_with_logits: one target per logit");
-        self.row_loss("bce_with_logits", targets.len(), weights, move |z, losses, gradient| {
+        self.row_loss("bce_with_logits", targets.len(), None, move |z, losses, gradient| {
             losses.copy_from_slice(z.as_slice());
             map(LnOnePlusExpOfMinusAbs, losses);
             map(Sigmoid, gradient);
@@ -123,27 +97,12 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one value and one flag per prediction.
     pub fn masked_mse(self, values: &[Real], present: &[bool]) -> Var<'t> {
-        let mut weights = Buffer::unspecified(present.len());
-        weights.iter_mut().zip(present).for_each(|(w, &p)| *w = Real::from(u8::from(p)));
-        self.mse("masked_mse", values, weights)
-    }
-
-    /// Squared error with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not count,
-    /// whatever it holds.
-    ///
-    /// # Shapes
-    /// `[B]` or `[B, 1]`, B values and weights → `[]`
-    ///
-    /// # Panics
-    /// If there is not one value and one weight per prediction, or a weight is negative or not finite.
-    pub fn mse_weighted(self, values: &[Real], weights: &[Real]) -> Var<'t> {
-        self.mse("mse_weighted", values, Buffer::copy_of(weights))
-    }
-
-    fn mse(self, name: &'static str, values: &[Real], weights: Buffer<Real>) -> Var<'t> {
         let values = Buffer::copy_of(values);
-        assert_eq!(self.shape().size(), values.len(), "{name}: one value per prediction");
-        self.row_loss(name, values.len(), Some(weights), move |_, losses, gradient| {
+        assert_eq!(self.shape().size(), values.len(), "masked_mse: one value per prediction");
+        assert_eq!(values.len(), present.len(), "masked_mse: one flag per prediction");
+        let mut counts = Buffer::unspecified(present.len());
+        counts.iter_mut().zip(present).for_each(|(count, &p)| *count = Real::from(u8::from(p)));
+        self.row_loss("masked_mse", values.len(), Some(counts), move |_, losses, gradient| {
             for ((loss, g), value) in losses.iter_mut().zip(gradient).zip(values.iter()) {
                 let error = *g - value;
                 *loss = error * error;
@@ -160,29 +119,13 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If there is not one class per row, or a class is not below C.
     pub fn cross_entropy(self, classes: &[u32]) -> Var<'t> {
-        self.ce(classes, None)
-    }
-
-    /// [`Var::cross_entropy`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
-    /// count, whatever its logits are.
-    ///
-    /// # Shapes
-    /// `[B, C]`, B classes and weights → `[]`
-    ///
-    /// # Panics
-    /// If there is not one class and one weight per row, a class is not below C, or a weight is negative or not finite.
-    pub fn cross_entropy_weighted(self, classes: &[u32], weights: &[Real]) -> Var<'t> {
-        self.ce(classes, Some(Buffer::copy_of(weights)))
-    }
-
-    fn ce(self, classes: &[u32], weights: Option<Buffer<Real>>) -> Var<'t> {
         let classes = Buffer::copy_of(classes);
         let (rows, cols) = self.shape().as_matrix();
         assert_eq!(rows, classes.len(), "cross_entropy: one class per row");
         for &class in classes.iter() {
             assert!((class as usize) < cols, "cross_entropy: class {class} of {cols}");
         }
-        self.row_loss("cross_entropy", rows, weights, move |z, losses, gradient| {
+        self.row_loss("cross_entropy", rows, None, move |z, losses, gradient| {
             for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
                 let class = |r: usize| classes[first + r] as usize;
                 softmax_rows(gradient, cols, |r, largest, total| {
@@ -196,10 +139,10 @@ impl<'t> Var<'t> {
     }
 
     /// Kullback-Leibler divergence of the softmax of logits z from target probabilities t, mean over the rows:
-    /// Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants, and should add up to 1 in each
-    /// row; a negative one makes the loss not a number. No rows: 0.
+    /// Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants and should add up to 1 in each
+    /// row. A negative target makes the loss NaN. No rows: 0.
     ///
-    /// For distillation t is the teacher's softmax, for a router the gate that it should have.
+    /// For distillation t is the teacher's softmax, for a router the desired gate.
     ///
     /// # Shapes
     /// `[B, C]`, `targets` `[B, C]` → `[]`
@@ -207,27 +150,11 @@ impl<'t> Var<'t> {
     /// # Panics
     /// If the shapes differ.
     pub fn kl_with_logits(self, targets: &Tensor) -> Var<'t> {
-        self.kl(targets, None)
-    }
-
-    /// [`Var::kl_with_logits`] with a weight w for each row: Σ w loss / Σ w, and 0 if Σ w is 0. A row of weight 0 does not
-    /// count, whatever it holds.
-    ///
-    /// # Shapes
-    /// `[B, C]`, `targets` `[B, C]`, B weights → `[]`
-    ///
-    /// # Panics
-    /// If the shapes differ, there is not one weight per row, or a weight is negative or not finite.
-    pub fn kl_with_logits_weighted(self, targets: &Tensor, weights: &[Real]) -> Var<'t> {
-        self.kl(targets, Some(Buffer::copy_of(weights)))
-    }
-
-    fn kl(self, targets: &Tensor, weights: Option<Buffer<Real>>) -> Var<'t> {
         let shape = self.shape();
         assert_eq!(shape, *targets.shape(), "kl_with_logits: shapes of logits and targets differ");
         let (rows, cols) = shape.as_matrix();
         let targets = targets.clone();
-        self.row_loss("kl_with_logits", rows, weights, move |z, losses, gradient| {
+        self.row_loss("kl_with_logits", rows, None, move |z, losses, gradient| {
             for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
                 softmax_rows(gradient, cols, |r, largest, total| {
                     let total = Ln::at(total);

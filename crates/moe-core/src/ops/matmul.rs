@@ -1,5 +1,7 @@
-use crate::kernel::{Mat, gemm};
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::kernel::gemm::gemm;
+use crate::kernel::mat::Mat;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 /// `op(a) op(b)`, each factor transposed or not.
@@ -8,19 +10,20 @@ struct MatMul {
     transpose_b: bool,
 }
 
-/// The tensor as a matrix for the GEMM door.
-pub(super) fn mat(tensor: &Tensor) -> Mat<'_> {
-    Mat::new(tensor.as_slice(), tensor.rows(), tensor.cols())
-}
-
 fn turned(matrix: Mat<'_>, transpose: bool) -> Mat<'_> {
     if transpose { matrix.t() } else { matrix }
 }
 
 /// A new tensor `a b`.
-pub(super) fn product(a: Mat<'_>, b: Mat<'_>, rows: usize, cols: usize) -> Tensor {
-    let mut out = Tensor::unspecified([rows, cols]);
-    gemm(a, b, false, out.as_mut_slice());
+///
+/// # Shapes
+/// `a` `[m, k]`, `b` `[k, n]` → `[m, n]`
+///
+/// # Panics
+/// If the inner dimensions differ.
+pub fn product(a: Mat<'_>, b: Mat<'_>) -> Tensor {
+    let mut out = Tensor::unspecified([a.rows(), b.cols()]);
+    gemm(a, b, out.as_mut_slice());
     out
 }
 
@@ -30,41 +33,30 @@ impl Operator for MatMul {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let sides = |x: &Tensor, transpose| match transpose {
-            false => (x.rows(), x.cols()),
-            true => (x.cols(), x.rows()),
-        };
         let (a, b) = (inputs[0], inputs[1]);
-        let ((m, inner), (inner_b, n)) = (sides(a, self.transpose_a), sides(b, self.transpose_b));
         assert_eq!(
-            inner,
-            inner_b,
+            turned(a.as_mat(), self.transpose_a).cols(),
+            turned(b.as_mat(), self.transpose_b).rows(),
             "matmul: inner dimensions of {:?}{} and {:?}{} differ",
             a.shape(),
             if self.transpose_a { "ᵀ" } else { "" },
             b.shape(),
             if self.transpose_b { "ᵀ" } else { "" },
         );
-        product(turned(mat(a), self.transpose_a), turned(mat(b), self.transpose_b), m, n)
+        product(turned(a.as_mat(), self.transpose_a), turned(b.as_mat(), self.transpose_b))
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let [a, b] = [at.inputs[0], at.inputs[1]];
-        let dy = mat(&at.cotangent);
+        let dy = at.cotangent.as_mat();
         if gradients.wants(0) {
-            let b = turned(mat(b), self.transpose_b);
-            let da = match self.transpose_a {
-                false => product(dy, b.t(), a.rows(), a.cols()),
-                true => product(b, dy.t(), a.rows(), a.cols()),
-            };
+            let b = turned(b.as_mat(), self.transpose_b);
+            let da = if self.transpose_a { product(b, dy.t()) } else { product(dy, b.t()) };
             gradients.add(0, da.reshape(*a.shape()));
         }
         if gradients.wants(1) {
-            let a = turned(mat(a), self.transpose_a);
-            let db = match self.transpose_b {
-                false => product(a.t(), dy, b.rows(), b.cols()),
-                true => product(dy.t(), a, b.rows(), b.cols()),
-            };
+            let a = turned(a.as_mat(), self.transpose_a);
+            let db = if self.transpose_b { product(dy.t(), a) } else { product(a.t(), dy) };
             gradients.add(1, db.reshape(*b.shape()));
         }
     }

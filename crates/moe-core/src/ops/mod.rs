@@ -1,10 +1,10 @@
 //! The built-in operators, each with its backward rule beside its forward rule.
 //!
-//! They are methods of [`Var`](crate::tape::Var). One file per operator or small family; every one is checked
-//! against central differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix
-//! whose last axis is its columns ([`Shape::as_matrix`](crate::Shape::as_matrix)). What inference needs of them is there
-//! without a tape too, in functions that the operators themselves call: [`affine`], [`softmax`](fn@softmax),
-//! [`grouped_affine`] and so on, into memory of the caller.
+//! They are methods of [`Var`](crate::tape::Var), one file per operator or small family, and each is checked against central
+//! differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix whose last axis is its columns
+//! ([`Shape::as_matrix`](crate::Shape::as_matrix)). Those that inference needs are also functions without a tape, which the
+//! operators call themselves and which write to memory of the caller: [`affine`], [`softmax`](fn@softmax), [`grouped_affine`]
+//! and so on.
 
 mod axis;
 mod broadcast;
@@ -28,8 +28,8 @@ mod transpose;
 mod weight;
 
 pub use linear::{affine, affine_then};
+pub use matmul::product;
 pub use rectifier::relu;
 pub use softmax::softmax;
 pub use sparse::{combine, gather_slots, grouped_affine};
 pub use weight::Weight;
-pub(crate) use weight::matrix_shape;

@@ -1,6 +1,8 @@
 use crate::buffer::Buffer;
-use crate::kernel::{Loops, for_row_blocks, wide};
-use crate::random::{DropoutDraws, Philox, rectify_columns};
+use crate::kernel::parallel::for_row_blocks;
+use crate::kernel::raw::wide::{Loops, wide};
+use crate::random::dropout_mask::{DropoutDraws, rectify_columns};
+use crate::random::philox::Philox;
 use crate::real::Real;
 use crate::tensor::Tensor;
 

@@ -1,7 +1,8 @@
-use crate::kernel;
-use crate::kernel::for_pieces;
+use crate::kernel::parallel::for_pieces;
+use crate::kernel::reduce;
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 use super::axis::{Around, without_axis};
@@ -14,7 +15,7 @@ impl Operator for Sum {
     }
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        Tensor::scalar(kernel::sum(inputs[0].as_slice()))
+        Tensor::scalar(reduce::sum(inputs[0].as_slice()))
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
@@ -35,7 +36,7 @@ impl Operator for SumAxis {
         let x = inputs[0];
         let around = Around::new(self.name(), x.shape(), self.axis);
         let mut y = without_axis(x.shape(), self.axis);
-        kernel::sum_axis(x.as_slice(), around.length, around.inner, y.as_mut_slice());
+        reduce::sum_axis(x.as_slice(), around.length, around.inner, y.as_mut_slice());
         y
     }
 
@@ -64,7 +65,7 @@ impl Operator for MaxAxis {
         let x = inputs[0];
         let around = Around::new(self.name(), x.shape(), self.axis);
         let mut y = without_axis(x.shape(), self.axis);
-        kernel::max_axis(x.as_slice(), around.length, around.inner, y.as_mut_slice());
+        reduce::max_axis(x.as_slice(), around.length, around.inner, y.as_mut_slice());
         y
     }
 
@@ -88,7 +89,7 @@ impl Operator for MaxAxis {
 }
 
 impl<'t> Var<'t> {
-    /// The sum of all elements, with an error that grows with the logarithm of their number ([`kernel::sum`]).
+    /// The sum of all elements, with an error that grows with the logarithm of their number ([`sum`](crate::kernel::sum)).
     ///
     /// # Shapes
     /// any → `[]`

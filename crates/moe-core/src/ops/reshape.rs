@@ -1,4 +1,5 @@
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::{Shape, Tensor};
 
 struct Reshape {

@@ -1,6 +1,7 @@
 use std::ops::Range;
 
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 use super::axis::{Around, resized};

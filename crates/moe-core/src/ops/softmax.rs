@@ -1,7 +1,10 @@
+use crate::kernel::geometry::ROW_BLOCK;
+use crate::kernel::parallel::for_row_blocks;
+use crate::kernel::reduce::{dot, max, sum};
 use crate::kernel::vector_math::{Exp, map};
-use crate::kernel::{ROW_BLOCK, dot, for_row_blocks, max, sum};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct Softmax;

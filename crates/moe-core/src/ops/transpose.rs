@@ -1,7 +1,8 @@
 use std::ops::Range;
 
-use crate::kernel::for_row_blocks;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::kernel::parallel::for_row_blocks;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::{Shape, Tensor};
 
 /// Sides of the squares that are copied together, so that what is read and what is written both stay in the cache.

@@ -1,7 +1,7 @@
-use crate::kernel::{Loops, wide};
+use crate::kernel::raw::wide::{Loops, wide};
 use crate::real::Real;
 
-use super::Philox;
+use super::philox::Philox;
 
 /// Names the rows of a tensor for random draws: the data row's id and one more word (the expert, or 0).
 #[derive(Clone, Copy, Debug)]

@@ -1,6 +1,6 @@
 use crate::real::Real;
 
-use super::Philox;
+use super::philox::Philox;
 
 const LANES: usize = 4;
 

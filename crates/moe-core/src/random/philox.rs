@@ -1,6 +1,6 @@
 use crate::real::Real;
 
-use super::hash_purpose;
+use super::purpose::hash_purpose;
 
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
 const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];

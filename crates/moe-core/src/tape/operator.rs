@@ -1,11 +1,12 @@
+//! Operators and their records.
+
 use crate::tensor::Tensor;
 
-use super::Node;
-use super::gradients::{Gradient, RowGradient};
+use super::gradient::{Gradient, RowGradient};
 
 /// A differentiable function of tensors: its forward rule and, beside it, its backward rule.
 ///
-/// What the backward rule needs besides inputs and output is kept in the operator itself by `forward`.
+/// `forward` keeps in the operator itself what the backward rule needs besides inputs and output.
 ///
 /// ```
 /// use moe_core::tape::{Backward, InputGradients, Operator, Tape};
@@ -38,26 +39,35 @@ use super::gradients::{Gradient, RowGradient};
 /// testing::gradcheck(|tape, vars| tape.apply(Square, vars), &[at]).unwrap();
 /// ```
 pub trait Operator: Send + 'static {
-    /// Its name, for messages.
+    /// Name of the operator, for messages.
     fn name(&self) -> &'static str;
 
     /// The output for these inputs. Called once, before any [`Operator::backward`].
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor;
 
-    /// Adds the gradient of `sum(output * cotangent)` for each input that wants one.
+    /// Adds the gradient of `sum(output * cotangent)` for each input that needs one.
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>);
 }
 
-/// Where a backward rule is evaluated.
+/// The values at which a backward rule is evaluated.
 #[derive(Clone, Debug)]
 pub struct Backward<'a> {
     /// The inputs of the forward rule.
     pub inputs: &'a [&'a Tensor],
-    /// Its output.
+    /// The output of the forward rule.
     pub output: &'a Tensor,
-    /// The gradient of the final result with respect to the output; of the output's shape. An operator may write its
-    /// input's gradient over it.
+    /// The gradient of the final result with respect to the output, in the shape of the output. An operator may overwrite it
+    /// with the gradient of its input.
     pub cotangent: Tensor,
+}
+
+/// A value on a tape and the operator that made it.
+pub(super) struct Node {
+    pub(super) value: Tensor,
+    pub(super) inputs: Box<[u32]>,
+    /// Absent for leaves and where no gradient is needed.
+    pub(super) operator: Option<Box<dyn Operator>>,
+    pub(super) needs_gradient: bool,
 }
 
 /// Receives the gradients of an operator's inputs.
@@ -65,7 +75,7 @@ pub struct InputGradients<'a> {
     operator: &'static str,
     nodes: &'a [Node],
     inputs: &'a [u32],
-    /// Of all nodes before the operator.
+    /// Cotangents of all nodes before the operator.
     cotangents: &'a mut [Option<Box<Gradient>>],
 }
 
@@ -79,13 +89,12 @@ impl<'a> InputGradients<'a> {
         InputGradients { operator, nodes, inputs, cotangents }
     }
 
-    /// Whether the gradient of this input is needed. Others need not be computed.
+    /// Returns whether the gradient of this input is needed. Other gradients need not be computed.
     pub fn wants(&self, input: usize) -> bool {
         self.nodes[self.inputs[input] as usize].needs_gradient
     }
 
-    /// The gradient of an input as it is so far, to add to it in place; `None` if nothing, or only some rows, have been
-    /// added.
+    /// The present gradient of an input, to add to it in place. `None` if nothing, or only some rows, have been added.
     pub fn dense_mut(&mut self, input: usize) -> Option<&mut Tensor> {
         match self.cotangents[self.inputs[input] as usize].as_deref_mut() {
             Some(Gradient::Dense(gradient)) => Some(gradient),
@@ -93,10 +102,10 @@ impl<'a> InputGradients<'a> {
         }
     }
 
-    /// Adds to the gradient of an input; ignored if it is not wanted.
+    /// Adds to the gradient of an input. The addition is ignored if the gradient is not needed.
     ///
     /// # Panics
-    /// If the gradient has not the shape of the input.
+    /// If gradient and input differ in shape.
     pub fn add(&mut self, input: usize, gradient: Tensor) {
         self.add_gradient(input, Gradient::Dense(gradient));
     }
@@ -104,7 +113,7 @@ impl<'a> InputGradients<'a> {
     /// Adds a gradient that is zero outside some rows.
     ///
     /// # Panics
-    /// If it is not for the shape of the input.
+    /// If gradient and input differ in shape.
     pub fn add_rows(&mut self, input: usize, gradient: RowGradient) {
         self.add_gradient(input, Gradient::Rows(Box::new(gradient)));
     }

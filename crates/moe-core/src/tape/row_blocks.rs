@@ -8,11 +8,12 @@ use crate::buffer::Buffer;
 use crate::real::Real;
 use crate::tensor::Tensor;
 
-use super::gradients::Gradient;
+use super::gradient::Gradient;
+use super::operator::{Backward, InputGradients, Operator};
 use super::sub_tape::SubTape;
-use super::{Backward, InputGradients, Operator, Var};
+use super::tape::Var;
 
-/// A block that has rows.
+/// A block with at least one row.
 struct Block {
     number: usize,
     rows: Range<usize>,
@@ -21,13 +22,13 @@ struct Block {
 }
 
 impl Block {
-    /// Its rows of a matrix.
+    /// The rows of a matrix that belong to the block.
     fn of(&self, matrix: &Tensor) -> Buffer<Real> {
         let cols = matrix.cols();
         Buffer::copy_of(&matrix.as_slice()[self.rows.start * cols..self.rows.end * cols])
     }
 
-    /// Writes the gradient of its rows, and returns those of the parameters.
+    /// Writes the gradient of the rows to `dx` and returns the gradients of the parameters.
     fn backward(&self, cotangent: &Tensor, dx: &mut [Real]) -> Vec<Option<Gradient>> {
         let sub_tape = self.sub_tape.as_ref();
         let found = sub_tape.map(|tape| tape.backward(self.of(cotangent))).unwrap_or_default();
@@ -39,16 +40,16 @@ impl Block {
     }
 }
 
-/// The blocks' rows of `out`, a matrix with `cols` columns.
+/// The rows of each block in `out`, a matrix with `cols` columns.
 fn pieces<'a>(blocks: &[Block], cols: usize, mut out: &'a mut [Real]) -> Vec<&'a mut [Real]> {
     let piece = |block: &Block| out.split_off_mut(..block.rows.len() * cols);
     blocks.iter().map(piece).map(|piece| piece.expect("the blocks are the rows")).collect()
 }
 
-/// Its inputs are the rows and then, block by block, the parameters that learn.
+/// The blocks as one operator. Its inputs are the rows and then, block by block, the parameters that learn.
 struct RowBlocks {
     blocks: Vec<Block>,
-    /// Computed before the operator is recorded, since only then its inputs are known.
+    /// Computed before the operator is recorded, since its inputs are known only then.
     output: Option<Tensor>,
 }
 
@@ -81,13 +82,13 @@ impl Operator for RowBlocks {
 }
 
 impl<'t> Var<'t> {
-    /// `f(i, rows of block i)` for every block that has rows, in parallel; the outputs one below the other.
+    /// Computes `f(i, rows of block i)` for every block that has rows, in parallel, and stacks the outputs.
     ///
-    /// Each block has a tape of its own, forward and backward, so that `f` may be made of any operators, and is one
-    /// operator of this tape. The parameters that `f` uses get their gradients as if it ran on this tape; those of
-    /// several blocks are added in the order of the blocks, so that bits do not depend on the number of threads. A
-    /// parameter that only blocks without rows would use has no gradient. Leaves that `f` makes with
-    /// [`Tape::variable`](super::Tape::variable) stay inside.
+    /// Each block has its own tape, forward and backward, so that `f` may consist of any operators; all blocks together are one
+    /// operator of this tape. The parameters that `f` uses get their gradients as if it ran on this tape. Gradients from
+    /// several blocks are added in the order of the blocks, so that bits do not depend on the number of threads. A parameter
+    /// that only blocks without rows would use has no gradient. Leaves that `f` makes with
+    /// [`Tape::variable`](super::Tape::variable) are local to the block.
     ///
     /// ```
     /// use moe_core::tape::Tape;
@@ -102,7 +103,7 @@ impl<'t> Var<'t> {
     /// assert_eq!(gradients.get(&weights[0]).unwrap().stored().item(), 3.0);
     /// ```
     ///
-    /// A variable of this tape cannot be used inside, on another thread; what `f` needs comes in with the rows.
+    /// A variable of this tape cannot be used in `f`, which may run on another thread. All that `f` needs comes with the rows.
     /// ```compile_fail,E0277
     /// # use moe_core::{Tensor, tape::Tape};
     /// let tape = Tape::new();
@@ -111,10 +112,10 @@ impl<'t> Var<'t> {
     /// ```
     ///
     /// # Shapes
-    /// `[B, D]` → `[B, cols]`; from rows `[b, D]` of a block `f` makes `[b, cols]`.
+    /// `[B, D]` → `[B, cols]`. `f` maps the rows `[b, D]` of a block to `[b, cols]`.
     ///
     /// # Panics
-    /// If the blocks are not all rows, one block after the other, or `f` panics or makes another shape.
+    /// If the blocks do not cover all rows one after another, or `f` panics or returns another shape.
     pub fn map_row_blocks(
         self,
         blocks: &[Range<usize>],

@@ -1,4 +1,4 @@
-//! A part of a computation with a tape of its own, so that it can run on any thread.
+//! Part of a computation with its own tape, so that it can run on any thread.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,12 @@ use crate::parameter::ParameterId;
 use crate::real::Real;
 use crate::tensor::Tensor;
 
-use super::gradients::Gradient;
-use super::{Tape, Var};
+use super::gradient::Gradient;
+use super::tape::{Tape, Var};
 
-/// What is recorded of a computation from one input to one output.
+/// The record of a computation from one input to one output.
 pub(super) struct SubTape {
-    /// The lock is never waited for.
+    /// Locked by one thread at a time, so that nobody waits.
     tape: Mutex<Tape>,
     input: u32,
     output: u32,
@@ -21,10 +21,10 @@ pub(super) struct SubTape {
 }
 
 impl SubTape {
-    /// The value of `f(x)`, and its record if it depends on anything that wants a gradient.
+    /// Returns the value of `f(x)`, and its record if it depends on anything that needs a gradient.
     ///
     /// # Panics
-    /// If `f` does, or if its output, which messages call `output_name`, is of another tape.
+    /// If `f` panics, or if its output, which messages call `output_name`, is of another tape.
     pub(super) fn run(
         output_name: &str,
         x: Tensor,
@@ -52,7 +52,7 @@ impl SubTape {
         self.tape.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends the leaves that its parameters have on `outer`.
+    /// Appends the leaves of its parameters on `outer`.
     pub(super) fn parameters_on<'t>(&self, outer: &'t Tape, leaves: &mut Vec<Var<'t>>) {
         let tape = self.tape();
         let nodes = tape.nodes.borrow();
@@ -63,7 +63,7 @@ impl SubTape {
         );
     }
 
-    /// The gradients for the elements of the output's cotangent.
+    /// The gradients for this cotangent of the output.
     pub(super) fn backward(&self, cotangent: Buffer<Real>) -> Found {
         let tape = self.tape();
         let output = Var { tape: &tape, index: self.output };
@@ -78,7 +78,7 @@ impl SubTape {
     }
 }
 
-/// The tape is kept for later parts, with the room that its records take.
+/// The tape is kept for later use, with the memory of its records.
 impl Drop for SubTape {
     fn drop(&mut self) {
         let tape = self.tape.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -88,14 +88,14 @@ impl Drop for SubTape {
     }
 }
 
-/// Gradients of a part.
+/// The gradients of a sub-tape.
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) of_input: Option<Gradient>,
     pub(super) of_parameters: Vec<Option<Gradient>>,
 }
 
-/// Tapes of parts that are done.
+/// Tapes that are no longer in use.
 fn spares() -> MutexGuard<'static, Vec<Tape>> {
     static SPARES: Mutex<Vec<Tape>> = Mutex::new(Vec::new());
     // A list of tapes is whole also if a thread panicked while it held the lock.

@@ -1,3 +1,4 @@
+use moe_core::kernel::Packed;
 use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
@@ -14,6 +15,8 @@ pub struct Linear {
     weight: Parameter,
     /// `[O]`
     bias: Parameter,
+    /// A copy of the weight for inference.
+    packed: Option<Packed>,
 }
 
 impl Linear {
@@ -22,6 +25,7 @@ impl Linear {
         Linear {
             weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
             bias: Parameter::new(Tensor::zeros([outputs])),
+            packed: None,
         }
     }
 
@@ -30,9 +34,11 @@ impl Linear {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
 
-    /// Weight and bias, to be used for so many rows.
-    pub(crate) fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
-        (self.weight.weight(rows), self.bias.value())
+    /// Weight and bias, for the inference of this number of rows.
+    pub(crate) fn at_inference(&self, rows: usize) -> (Weight<'_>, &Tensor) {
+        // A single row reads the weight in place.
+        let packed = self.packed.as_ref().filter(|_| rows > 1);
+        (Weight::new(self.weight.value(), packed), self.bias.value())
     }
 
     /// Multiply-adds for a row.
@@ -55,7 +61,11 @@ impl Module for Linear {
     }
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.packed = None;
         f("weight", StateMut::Parameter(&mut self.weight));
         f("bias", StateMut::Parameter(&mut self.bias));
+    }
+    fn pack_weights(&mut self) {
+        self.packed = Weight::pack(self.weight.value());
     }
 }

@@ -150,14 +150,14 @@ impl Stage {
         }
     }
 
-    /// The numbers of [`Stage::linear`] in use, without a tape.
+    /// [`Stage::linear`] at inference, without a tape.
     fn affine(&self, x: &Tensor, (weight, bias): (Weight<'_>, &Tensor), out: &mut Tensor) {
         out.resize([x.rows(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
     }
 
-    /// The numbers of [`Stage::grouped_linear`] in use, without a tape.
+    /// [`Stage::grouped_linear`] at inference, without a tape.
     pub(crate) fn grouped_affine(
         &self,
         x: &Tensor,
@@ -212,7 +212,7 @@ impl Mlp {
     /// As `forward`.
     pub fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
         chain(self.layers.len(), x, hidden.each_mut(), out, |i, x, out| {
-            self.stages[i].affine(x, self.layers[i].in_use(x.rows()), out);
+            self.stages[i].affine(x, self.layers[i].at_inference(x.rows()), out);
         });
     }
 }
@@ -235,5 +235,8 @@ impl Module for Mlp {
         for (i, layer) in self.layers.iter_mut().enumerate() {
             named_mut(&i.to_string(), f, |f| layer.visit_mut(f));
         }
+    }
+    fn pack_weights(&mut self) {
+        self.layers.iter_mut().for_each(Linear::pack_weights);
     }
 }

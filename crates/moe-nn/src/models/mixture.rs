@@ -217,4 +217,9 @@ impl Module for Mixture {
             named_mut(&format!("heads.{task}"), f, |f| head.visit_mut(f));
         }
     }
+
+    fn pack_weights(&mut self) {
+        self.layer.pack_weights();
+        self.heads.iter_mut().for_each(Mlp::pack_weights);
+    }
 }

@@ -166,4 +166,9 @@ impl Module for SharedBottom {
             named_mut(&format!("heads.{task}"), f, |f| head.visit_mut(f));
         }
     }
+
+    fn pack_weights(&mut self) {
+        self.bottom.pack_weights();
+        self.heads.iter_mut().for_each(Mlp::pack_weights);
+    }
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
+use moe_core::kernel::Packed;
 use moe_core::ops::{Weight, gather_slots};
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
@@ -36,6 +37,8 @@ struct StackedLinear {
     weight: Parameter,
     /// `[N, O]`
     bias: Parameter,
+    /// A copy of the weight for inference.
+    packed: Option<Packed>,
 }
 
 impl ExpertBank {
@@ -98,7 +101,7 @@ impl Experts for ExpertBank {
         gather_slots(x, plan, gathered);
         chain(self.stages.len(), gathered, hidden.each_mut(), out, |i, x, out| {
             let layer = self.hidden.get(i).unwrap_or(&self.last);
-            self.stages[i].grouped_affine(x, layer.in_use(plan.rows()), plan, out);
+            self.stages[i].grouped_affine(x, layer.at_inference(plan.rows()), plan, out);
         });
     }
 }
@@ -117,6 +120,10 @@ impl Module for ExpertBank {
         }
         self.last.visit_mut(f);
     }
+
+    fn pack_weights(&mut self) {
+        self.hidden.iter_mut().chain([&mut self.last]).for_each(StackedLinear::pack_weights);
+    }
 }
 
 impl StackedLinear {
@@ -125,6 +132,7 @@ impl StackedLinear {
         StackedLinear {
             weight: Parameter::new(weight),
             bias: Parameter::new(Tensor::zeros([experts, outputs])),
+            packed: None,
         }
     }
 
@@ -133,9 +141,15 @@ impl StackedLinear {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
 
-    /// Weight and bias, to be used for so many rows.
-    fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
-        (self.weight.weight(rows), self.bias.value())
+    /// Weight and bias, for the inference of this number of rows.
+    fn at_inference(&self, rows: usize) -> (Weight<'_>, &Tensor) {
+        // A single row reads the weight in place.
+        let packed = self.packed.as_ref().filter(|_| rows > 1);
+        (Weight::new(self.weight.value(), packed), self.bias.value())
+    }
+
+    fn pack_weights(&mut self) {
+        self.packed = Weight::pack(self.weight.value());
     }
 
     fn visit(&self, f: &mut Visit<'_>) {
@@ -144,6 +158,7 @@ impl StackedLinear {
     }
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        self.packed = None;
         f("weight", StateMut::Parameter(&mut self.weight));
         f("bias", StateMut::Parameter(&mut self.bias));
     }

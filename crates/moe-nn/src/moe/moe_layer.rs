@@ -105,6 +105,10 @@ impl Module for MoeLayer {
         named_mut("gates", f, |f| self.gates.visit_mut(f));
         named_mut("experts", f, |f| self.experts.visit_mut(f));
     }
+
+    fn pack_weights(&mut self) {
+        self.experts.pack_weights();
+    }
 }
 
 impl std::fmt::Debug for MoeLayer {

@@ -22,8 +22,10 @@ use crate::store::weights::Weights;
 /// grown to the size of the batch, a single row allocates nothing and is computed on the calling thread; a batch that is
 /// large enough for several threads allocates nothing where the calling thread is one of rayon's.
 ///
-/// The first batch of several rows copies the weights of experts and dense layers in the order in which products read them:
-/// from then on they take twice their memory.
+/// It packs the weights of experts and dense layers for inference when it is made ([`Module::pack_weights`]), so that they take
+/// twice their memory.
+///
+/// [`Module::pack_weights`]: crate::Module::pack_weights
 ///
 /// What turns raw rows into inputs is kept in the run as [`RunDir::features`].
 ///
@@ -145,7 +147,8 @@ impl Predictor {
     }
 
     /// Any model, with what it is given and what it predicts.
-    pub fn of(model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
+    pub fn of(mut model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
+        model.pack_weights();
         Predictor { input, tasks, model }
     }
 

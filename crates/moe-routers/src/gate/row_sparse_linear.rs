@@ -1,20 +1,10 @@
-use moe_core::kernel::{Mat, for_row_blocks, gemm, sum_axis};
-use moe_core::ops::affine;
+use moe_core::kernel::{for_row_blocks, sum_axis};
+use moe_core::ops::{affine, product};
 use moe_core::tape::{Backward, InputGradients, Operator, RowGradient, Var};
 use moe_core::{Buffer, Tensor};
 
 /// x W + b, whose backward rule leaves out the rows without a gradient: those whose splits are all saturated.
 struct RowSparseLinear;
-
-fn mat(tensor: &Tensor) -> Mat<'_> {
-    Mat::new(tensor.as_slice(), tensor.rows(), tensor.cols())
-}
-
-fn product(a: Mat<'_>, b: Mat<'_>, shape: [usize; 2]) -> Tensor {
-    let mut out = Tensor::unspecified(shape);
-    gemm(a, b, false, out.as_mut_slice());
-    out
-}
 
 /// These rows of a matrix.
 fn pick(matrix: &Tensor, rows: &[u32]) -> Tensor {
@@ -54,10 +44,10 @@ impl Operator for RowSparseLinear {
         }
         let (x_rows, dy_rows) = (pick(x, &rows), pick(dy, &rows));
         if gradients.wants(0) {
-            let dx = product(mat(&dy_rows), mat(w).t(), [count, x.cols()]);
+            let dx = product(dy_rows.as_mat(), w.as_mat().t());
             gradients.add_rows(0, RowGradient::scatter(*x.shape(), &rows, &dx));
         }
-        gradients.add(1, product(mat(&x_rows).t(), mat(&dy_rows), [w.rows(), w.cols()]));
+        gradients.add(1, product(x_rows.as_mat().t(), dy_rows.as_mat()));
         if at.inputs.len() == 3 {
             let mut db = Tensor::zeros(*at.inputs[2].shape());
             let (rows, cols) = dy_rows.shape().as_matrix();

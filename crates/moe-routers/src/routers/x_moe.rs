@@ -206,7 +206,7 @@ impl XMoe {
         }
         logits.resize(x.rows() * n, 0.0);
         let (h, embedding) = (Mat::new(h, x.rows(), width), Mat::new(embedding, n, width));
-        gemm(h, embedding.t(), false, logits);
+        gemm(h, embedding.t(), logits);
         if let Some(log_scale) = &self.log_scale {
             let mut scale = [log_scale.value().item().clamp(Real::NEG_INFINITY, MAX_LOG_SCALE)];
             map(Exp, &mut scale);

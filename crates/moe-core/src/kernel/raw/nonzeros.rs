@@ -1,49 +1,43 @@
-//! The numbers of a matrix that are not zero.
+//! The non-zeros of a matrix.
 
 use std::ops::Range;
 
 use crate::buffer::Buffer;
+use crate::kernel::geometry::{LEAST_LIST, LINE, ROWS_AHEAD, SQUARE};
+use crate::kernel::mat::Mat;
 use crate::real::Real;
 
-use super::super::mat::Mat;
-use super::lanes::{Lanes, SQUARE, prefetch_nearest};
+use super::lanes::{Lanes, prefetch_nearest};
 
-/// Rows ahead of the present one that are asked for.
-const ROWS_AHEAD: usize = 4;
-
-/// Lists with less room are few: what their lengths take does not matter.
-const LEAST_ROOM: usize = 32;
-
-/// Lists of the numbers that are not zero, and of where in their block they stand: one for each row of each block of the inner
-/// dimension.
+/// The non-zeros and their positions in their block, as a list for each row of each block of the inner dimension.
 pub(super) struct Nonzeros {
     values: Buffer<Real>,
     places: Buffer<u32>,
     counts: Vec<u32>,
     rows: usize,
-    /// Numbers that there is room for in a list.
+    /// Numbers that a list has room for.
     room: usize,
 }
 
 impl Nonzeros {
-    /// None yet, but room for `size` numbers, in lists of at least [`LEAST_ROOM`] in the mean.
+    /// Empty lists with room for `size` numbers, [`LEAST_LIST`] or more a list on average.
     pub(super) fn with_room(size: usize) -> Self {
         Nonzeros {
             values: Buffer::unspecified(size),
             places: Buffer::unspecified(size),
-            counts: Vec::with_capacity(size / LEAST_ROOM),
+            counts: Vec::with_capacity(size / LEAST_LIST),
             rows: 0,
             room: 0,
         }
     }
 
-    /// Becomes the lists of some rows of `a`, whose columns `inner` are cut into blocks of `block`.
+    /// Lists the non-zeros of some rows of `a`, whose columns `inner` are cut into blocks of `block`.
     ///
     /// # Safety
     /// The instruction set of `L` is enabled in the caller.
     ///
     /// # Panics
-    /// If neither the rows nor the columns of `a` lie side by side, or there is no room.
+    /// If neither the rows nor the columns of `a` are contiguous, or there is no room.
     #[inline(always)]
     pub(super) unsafe fn find<L: Lanes>(
         &mut self,
@@ -85,8 +79,7 @@ impl Nonzeros {
         for (list, row) in rows.enumerate() {
             let from = &a.data[row * a.row_stride + cols.start..][..cols.len()];
             let soon = from.as_ptr().wrapping_add(ROWS_AHEAD * a.row_stride);
-            let line = 64 / size_of::<Real>();
-            (0..cols.len()).step_by(line).for_each(|at| prefetch_nearest(soon.wrapping_add(at)));
+            (0..cols.len()).step_by(LINE).for_each(|at| prefetch_nearest(soon.wrapping_add(at)));
             let (whole, rest) = from.as_chunks::<SQUARE>();
             let mut last = [0.0; SQUARE];
             last[..rest.len()].copy_from_slice(rest);
@@ -97,7 +90,7 @@ impl Nonzeros {
         }
     }
 
-    /// Eight rows and columns at a time, as the columns lie side by side.
+    /// Eight rows and columns at a time, as the columns are contiguous.
     ///
     /// # Safety
     /// As [`Self::along_rows`].
@@ -136,11 +129,11 @@ impl Nonzeros {
         }
     }
 
-    /// Appends those of eight numbers of a row that are not zero, the first of which stands at `place` of its block.
+    /// Appends the non-zeros among eight numbers of a row, the first of which is number `place` of its block.
     ///
     /// # Safety
-    /// The instruction set of `L` is enabled in the caller; the list exists, has room for `place + SQUARE` numbers and none
-    /// that stand at `place` or after it.
+    /// The instruction set of `L` is enabled in the caller; the list exists, has room for `place + SQUARE` numbers, and holds
+    /// numbers from before `place` only.
     #[inline(always)]
     unsafe fn append<L: Lanes>(&mut self, list: usize, place: usize, eight: &[Real; SQUARE]) {
         // SAFETY: the list has at most `place` numbers, so that there is room for eight more.
@@ -153,7 +146,7 @@ impl Nonzeros {
         }
     }
 
-    /// The numbers of a row in a block, and where they stand in it.
+    /// The non-zeros of a row in a block, and their positions in the block.
     #[inline(always)]
     pub(super) fn of(&self, block: usize, row: usize) -> (&[Real], &[u32]) {
         let list = block * self.rows + row;

@@ -1,14 +1,14 @@
 //! Products of a single row.
 
+use crate::kernel::product::{Product, Start};
 use crate::real::Real;
 
-use super::ahead::Ahead;
 use super::lanes::Lanes;
+use super::prefetch::Ahead;
 use super::tile::{Tile, tile};
-use super::{Product, Start};
 
-/// Computes columns of a product that has a single row with tiles of `WIDE` registers, so that `b` is read once, along its
-/// rows, where it stands. Returns how many, from the first on: those beyond the last whole tile are left, or all.
+/// Computes the first columns of a product that has a single row with tiles of `WIDE` registers, so that `b` is read in place,
+/// once, along its rows. Returns the number of columns that it computed: those beyond the last whole tile are left, or all.
 ///
 /// # Safety
 /// As for [`panels`](super::panels::panels).

@@ -1,42 +1,24 @@
-//! Products with a factor of which many numbers are zero, as ReLU and dropout leave it: only the others are multiplied.
+//! Products with a factor that has many zeros, as ReLU and dropout leave it: only its non-zeros are multiplied.
 //!
 //! A row of the result is a sum of rows of the other factor, a few registers of columns at a time, of which a panel stays in
-//! the nearest cache. Each number is the chain of multiply-adds of the dense product but for those of zeros, which change
+//! the first-level cache. Each element is the chain of multiply-adds of the dense product without those of zeros, which change
 //! nothing.
 
+use crate::kernel::geometry::{
+    LINE, MOST_LISTED, MOST_TURNED, SPARSE_LEAST_ROWS, SPARSE_PANEL, SPARSE_VECTORS, SQUARE,
+};
+use crate::kernel::mat::Mat;
+use crate::kernel::product::{Product, Start};
+use crate::kernel::zeros::Zeros;
 use crate::real::Real;
 
-use super::super::mat::Mat;
-use super::super::zeros::Zeros;
-use super::ahead::Ahead;
-use super::lanes::{Lanes, SQUARE, end_stream, prefetch_nearest};
+use super::lanes::{Lanes, can_stream, end_stream, prefetch_nearest};
 use super::nonzeros::Nonzeros;
 use super::pack::pack_panel;
-use super::panels::can_stream;
-use super::{Product, Scratch, Start};
+use super::prefetch::Ahead;
+use super::scratch::Scratch;
 
-/// Registers of the widest panel: as many chains as hide the time that a multiply-add takes.
-const VECTORS: usize = 8;
-
-/// Bytes of a panel.
-const PANEL: usize = 24 << 10;
-
-/// With fewer rows copying a panel does not pay.
-const LEAST_ROWS: usize = 32;
-
-/// Most rows of the transposed result that are computed together.
-const MOST_TURNED: usize = 256;
-
-/// Most numbers of the lists for them.
-const MOST_LISTED: usize = 1 << 18;
-
-/// Room for lists of any product: the last block of a row may be short, and has as much as the others.
-pub(super) const ROOM: usize = MOST_LISTED + MOST_TURNED * (PANEL / (VECTORS * LEAST_REGISTER));
-
-/// Bytes of a register of any instruction set, at least.
-const LEAST_REGISTER: usize = 16;
-
-/// Computes a product if one of its factors has many zeros and its shape suits. Returns whether it did.
+/// Computes a product if one of its factors has many zeros and its shape suits. Returns whether it has been computed.
 ///
 /// # Safety
 /// The instruction set of `L` is enabled in the caller; the shapes of the product and `c` have been checked against each
@@ -47,22 +29,23 @@ pub(super) unsafe fn sparse<L: Lanes>(
     c: &mut [Real],
     scratch: &mut Scratch,
 ) -> bool {
-    let Scratch { numbers, nonzeros } = scratch;
+    let Scratch { values, nonzeros } = scratch;
     let Product { a, b, .. } = *product;
     let is_plain = product.after.is_none() && matches!(product.start, Start::Zero);
-    let fits = |rows: usize, cols: usize| rows >= LEAST_ROWS && cols.is_multiple_of(L::WIDTH);
+    let fits =
+        |rows: usize, cols: usize| rows >= SPARSE_LEAST_ROWS && cols.is_multiple_of(L::WIDTH);
     match product.zeros {
         // SAFETY: as for this function.
         Zeros::Left if fits(a.rows, b.cols) => unsafe {
-            sparse_left::<L>(product, c, nonzeros, numbers);
+            sparse_left::<L>(product, c, nonzeros, values);
         },
         Zeros::Right if fits(b.cols, a.rows) && is_plain => {
             let turned = (MOST_LISTED / a.cols).min(MOST_TURNED) / SQUARE * SQUARE;
-            if turned < LEAST_ROWS || !b.cols.is_multiple_of(SQUARE) {
+            if turned < SPARSE_LEAST_ROWS || !b.cols.is_multiple_of(SQUARE) {
                 return false;
             }
             // SAFETY: as for this function; `turned` is a multiple of `SQUARE` and no more than `MOST_TURNED`.
-            unsafe { sparse_right::<L>(product, c, nonzeros, numbers, turned) };
+            unsafe { sparse_right::<L>(product, c, nonzeros, values, turned) };
         }
         _ => return false,
     }
@@ -71,18 +54,18 @@ pub(super) unsafe fn sparse<L: Lanes>(
 
 /// Rows of a panel.
 fn block_of<L: Lanes>() -> usize {
-    PANEL / (VECTORS * L::WIDTH * size_of::<Real>())
+    SPARSE_PANEL / (SPARSE_VECTORS * L::WIDTH * size_of::<Real>())
 }
 
 /// Registers of the next panel, of those that are left.
 fn vectors_of(left: usize) -> usize {
-    [VECTORS, 4, 2].into_iter().find(|&vectors| vectors <= left).unwrap_or(1)
+    [SPARSE_VECTORS, 4, 2].into_iter().find(|&vectors| vectors <= left).unwrap_or(1)
 }
 
-/// What is copied for the panel with a row and a column as its first.
+/// The part of `b` that is copied for the panel that begins with this row and column.
 fn panel_from<L: Lanes>(b: Mat<'_>, row: usize, col: usize) -> Ahead {
     let rows = row..b.rows.min(row + block_of::<L>());
-    Ahead::right(b, rows, col..b.cols.min(col + VECTORS * L::WIDTH))
+    Ahead::right(b, rows, col..b.cols.min(col + SPARSE_VECTORS * L::WIDTH))
 }
 
 /// The columns of a panel for some rows of a result.
@@ -93,15 +76,16 @@ struct Rows<'r> {
     panel: *const Real,
     c: *mut Real,
     c_row: usize,
-    /// What the sums begin with: zeros if it is null. From a row of it to the next; 0 if all rows begin alike.
+    /// The values that the sums begin with. Null: zeros.
     start: *const Real,
+    /// Distance from a row of `start` to the next. 0 if all rows begin alike.
     start_row: usize,
-    /// Whether `c` goes to memory past the caches.
+    /// Whether `c` is written past the caches.
     stream: bool,
 }
 
 impl Rows<'_> {
-    /// Computes them with `vectors` registers a row.
+    /// Computes the rows with `vectors` registers each.
     ///
     /// # Safety
     /// The instruction set of `L` is enabled in the caller. There are lists for the rows of the block. `panel` is valid for
@@ -116,7 +100,7 @@ impl Rows<'_> {
                 1 => self.compute_wide::<L, 1>(ahead),
                 2 => self.compute_wide::<L, 2>(ahead),
                 4 => self.compute_wide::<L, 4>(ahead),
-                _ => self.compute_wide::<L, VECTORS>(ahead),
+                _ => self.compute_wide::<L, SPARSE_VECTORS>(ahead),
             }
         }
     }
@@ -125,18 +109,17 @@ impl Rows<'_> {
     /// As [`Self::compute`].
     #[inline(always)]
     unsafe fn compute_wide<L: Lanes, const V: usize>(&self, ahead: &mut Ahead) {
-        let line = 64 / size_of::<Real>();
         for row in 0..self.count {
             ahead.request();
             let mut sums = [L::zero(); V];
-            // SAFETY: every address is one that the caller vouches for, but those that are asked for, which need not be valid.
+            // SAFETY: every address is one that the caller vouches for, except those that are prefetched, which need not be valid.
             unsafe {
                 if !self.start.is_null() {
                     let start = self.start.wrapping_add(row * self.start_row);
                     for v in 0..V {
                         sums[v] = L::load(start.add(v * L::WIDTH));
                     }
-                    for at in (0..V * L::WIDTH).step_by(line) {
+                    for at in (0..V * L::WIDTH).step_by(LINE) {
                         prefetch_nearest(start.wrapping_add(self.start_row + at));
                     }
                 }
@@ -218,7 +201,7 @@ unsafe fn sparse_left<L: Lanes>(
     }
 }
 
-/// [`sparse`] for a right factor with zeros: as the transposed product, `turned` rows of it at a time.
+/// [`sparse`] for a right factor with zeros: computes the transposed product, `turned` rows of it at a time.
 ///
 /// # Safety
 /// As [`sparse`]; `c` has a multiple of `L::WIDTH` rows and of [`SQUARE`] columns, and `turned` is one of [`SQUARE`], and no
@@ -228,12 +211,12 @@ unsafe fn sparse_right<L: Lanes>(
     product: &Product<'_>,
     c: &mut [Real],
     nonzeros: &mut Nonzeros,
-    numbers: &mut [Real],
+    scratch: &mut [Real],
     turned: usize,
 ) {
     let (a, b) = (product.b.t(), product.a.t());
-    let (inner, rows, cols, widest) = (a.cols, a.rows, b.cols, VECTORS * L::WIDTH);
-    let (packed, sums) = numbers.split_at_mut(block_of::<L>() * widest);
+    let (inner, rows, cols, widest) = (a.cols, a.rows, b.cols, SPARSE_VECTORS * L::WIDTH);
+    let (packed, sums) = scratch.split_at_mut(block_of::<L>() * widest);
     let sums = &mut sums[..MOST_TURNED * widest];
     for row in (0..rows).step_by(turned) {
         let group = row..rows.min(row + turned);

@@ -1,11 +1,20 @@
-use super::super::packed::PackedMat;
-use super::*;
+use crate::buffer::Buffer;
+use crate::kernel::geometry::MOST_ROWS;
+use crate::kernel::isa::Isa;
+use crate::kernel::mat::{Mat, PackedMat};
+use crate::kernel::product::{Product, RowFn, Start};
+use crate::kernel::zeros::Zeros;
+use crate::real::Real;
+
+use super::multiply::product;
+use super::pack::in_panels;
+use super::wide::{Loops, wide_on};
 
 fn numbers(count: usize, seed: usize) -> Vec<Real> {
     (0..count).map(|i| ((i * 37 + seed * 11) % 19) as Real / 4.0 - 2.0).collect()
 }
 
-/// Everything that could be fused or put in another order: products added up in chains, a root, a quotient.
+/// Everything that could be fused or reordered: products added up in chains, a root, a quotient.
 struct Chains<'a>(&'a [Real]);
 
 impl Loops for Chains<'_> {
@@ -57,7 +66,7 @@ fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
         let turned = (Mat::new(&a_turned, k, m).t(), Mat::new(&b_turned, n, k).t());
         for isa in Isa::available() {
             for (x, y) in [plain, (turned.0, plain.1), (plain.0, turned.1), turned] {
-                // With and without what changes nothing but the time.
+                // With and without what changes only the time.
                 for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
                     let mut c = Buffer::filled(m * n, 1.0);
                     let stream = !accumulate;
@@ -76,9 +85,9 @@ fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
     }
 }
 
-/// The panels have other numbers than the matrix, so that it shows which are read.
+/// The panels and the matrix hold different values, so that the result shows which were read.
 #[test]
-fn panels_that_have_been_copied_before_are_read() {
+fn panels_copied_before_are_read() {
     // The first of them are small enough for miri.
     let mut shapes = vec![(2, 3, 8), (7, 20, 16), (15, 5, 40), (35, 258, 24)];
     if !cfg!(miri) {
@@ -95,7 +104,7 @@ fn panels_that_have_been_copied_before_are_read() {
                 continue;
             }
             read += 1;
-            let packed = |isa| Some(PackedMat { numbers: &panels, isa });
+            let packed = |isa| Some(PackedMat { values: &panels, isa });
             let right = Mat { packed: packed(isa), ..Mat::new(&other, k, n) };
             let computed = |b: Mat<'_>, following| {
                 let mut c = Buffer::filled(m * n, 1.0);
@@ -108,7 +117,7 @@ fn panels_that_have_been_copied_before_are_read() {
             for following in [None, Some((left, right))] {
                 assert!(computed(right, following) == expected, "{isa:?} {m}x{k}x{n}");
             }
-            // Those of another instruction set are not read, nor those of the matrix before it was turned.
+            // Panels of another instruction set are not read, nor those of the matrix before it was transposed.
             for other in Isa::available().filter(|&other| other != isa) {
                 let right = Mat { packed: packed(other), ..Mat::new(&b, k, n) };
                 assert!(computed(right, None) == expected, "{isa:?} {m}x{k}x{n} of {other:?}");
@@ -123,7 +132,7 @@ fn panels_that_have_been_copied_before_are_read() {
 #[should_panic(expected = "3x16 matrix as panels")]
 fn panels_of_another_size_are_refused() {
     let (a, b) = (numbers(6, 1), numbers(48, 2));
-    let packed = Some(PackedMat { numbers: &b[1..], isa: Isa::Portable });
+    let packed = Some(PackedMat { values: &b[1..], isa: Isa::Portable });
     let of = Product {
         a: Mat::new(&a, 2, 3),
         b: Mat { packed, ..Mat::new(&b, 3, 16) },
@@ -136,7 +145,7 @@ fn panels_of_another_size_are_refused() {
     product(Isa::Portable, of, &mut [0.0; 32]);
 }
 
-/// A third of the numbers is not zero, and their sums are not exact.
+/// A third of the numbers are not zero, and their sums are not exact.
 fn with_zeros(count: usize, seed: usize) -> Vec<Real> {
     let number = |i: usize| (i * 7919 + seed * 104_729) % 1009;
     let value = |n: usize| if n.is_multiple_of(3) { (n as Real / 9.0).sin() } else { 0.0 };
@@ -144,7 +153,7 @@ fn with_zeros(count: usize, seed: usize) -> Vec<Real> {
 }
 
 #[test]
-fn zeros_are_passed_over() {
+fn zeros_are_skipped() {
     let (zeros, infinite) = (vec![0.0; 48 * 5], vec![Real::INFINITY; 5 * 48]);
     let (zero_left, right) = (Mat::new(&zeros, 48, 5), Mat::new(&infinite, 5, 48));
     let (left, zero_right) = (Mat::new(&infinite, 48, 5), Mat::new(&zeros, 5, 48));
@@ -163,7 +172,7 @@ fn zeros_are_passed_over() {
 }
 
 #[test]
-fn products_that_pass_over_zeros_have_the_same_bits() {
+fn products_that_skip_zeros_have_the_same_bits() {
     // The first of them suits narrow registers only, and is small enough for miri.
     let mut shapes = vec![(33, 5, 8), (40, 21, 32)];
     if !cfg!(miri) {

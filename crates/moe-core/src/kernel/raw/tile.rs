@@ -1,11 +1,12 @@
 //! A part of `c` that is held in registers.
 
+use crate::kernel::geometry::STEPS;
 use crate::real::Real;
 
-use super::ahead::Ahead;
 use super::lanes::{Lanes, prefetch_nearest};
+use super::prefetch::Ahead;
 
-/// Where a tile's operands are.
+/// The addresses of a tile's operands.
 #[derive(Clone, Copy)]
 pub(super) struct Tile {
     pub(super) inner: usize,
@@ -14,26 +15,27 @@ pub(super) struct Tile {
     pub(super) a_col: usize,
     pub(super) b: *const Real,
     pub(super) b_row: usize,
-    /// Where the rows of `b` are copied to in passing, one after the other; nowhere if null.
+    /// Where to copy the rows of `b` to in passing, one after the other. Null: nowhere.
     pub(super) copy: *mut Real,
     pub(super) c: *mut Real,
     pub(super) c_row: usize,
-    /// What the sums begin with: zeros if it is null.
+    /// The values that the sums begin with. Null: zeros.
     pub(super) start: *const Real,
-    /// From a row of it to the next; 0 if all rows begin alike, with zeros too.
+    /// Distance from a row of `start` to the next. 0 if all rows begin alike, also with zeros.
     pub(super) start_row: usize,
-    /// What the next tile writes, rows of it `c_row` apart, which is asked for meanwhile: nothing if it is null.
+    /// The part of `c` that the next tile writes, its rows `c_row` apart, which is prefetched meanwhile. Null: nothing.
     pub(super) next: *const Real,
-    /// Whether `c` goes to memory past the caches.
+    /// Whether `c` is written past the caches.
     pub(super) stream: bool,
 }
 
-/// Steps of the inner dimension from one request for what is read later to the next.
-pub(super) const STEPS: usize = 16;
-
-/// Asks for what is read later, and for a row of what the next tile writes.
+/// Prefetches factors of later tiles, and a row of `c` that the next tile writes.
 #[inline(always)]
-fn ask<L: Lanes, const ROWS: usize, const VECTORS: usize>(t: &Tile, row: usize, ahead: &mut Ahead) {
+fn request<L: Lanes, const ROWS: usize, const VECTORS: usize>(
+    t: &Tile,
+    row: usize,
+    ahead: &mut Ahead,
+) {
     ahead.request();
     if row < ROWS && !t.next.is_null() {
         for v in 0..VECTORS {
@@ -92,10 +94,7 @@ pub(super) unsafe fn tile<
     ahead: &mut Ahead,
 ) {
     // Constants leave the ports of the processor to the multiply-adds.
-    let strides = match PACKED {
-        true => (1, ROWS, VECTORS * L::WIDTH),
-        false => (t.a_row, t.a_col, t.b_row),
-    };
+    let strides = if PACKED { (1, ROWS, VECTORS * L::WIDTH) } else { (t.a_row, t.a_col, t.b_row) };
     let mut sums = [[L::zero(); VECTORS]; ROWS];
     // SAFETY: every address is one that the caller vouches for.
     unsafe {
@@ -108,7 +107,7 @@ pub(super) unsafe fn tile<
         }
         let whole = t.inner / STEPS;
         for chunk in 0..whole {
-            ask::<L, ROWS, VECTORS>(&t, chunk, ahead);
+            request::<L, ROWS, VECTORS>(&t, chunk, ahead);
             let unrolled = if COPY { 1 } else { L::UNROLLED };
             for few in 0..STEPS / unrolled {
                 for p in 0..unrolled {
@@ -118,7 +117,7 @@ pub(super) unsafe fn tile<
             }
         }
         if whole * STEPS < t.inner {
-            ask::<L, ROWS, VECTORS>(&t, whole, ahead);
+            request::<L, ROWS, VECTORS>(&t, whole, ahead);
         }
         for p in whole * STEPS..t.inner {
             step::<L, ROWS, VECTORS, COPY>(&t, strides, p, &mut sums);
@@ -132,7 +131,7 @@ pub(super) unsafe fn tile<
     }
 }
 
-/// At most `ROWS` rows of `VECTORS` registers, in smaller tiles if they are fewer.
+/// At most `ROWS` rows of `VECTORS` registers. Fewer rows are computed in smaller tiles.
 ///
 /// # Safety
 /// As [`tile`], for `rows` rows; if `copy` is not null there are `ROWS` of them.

@@ -1,7 +1,9 @@
-use super::super::raw::{Isa, wide_on};
+use crate::kernel::isa::Isa;
+use crate::kernel::raw::wide::wide_on;
+
 use super::float::{EXP_SINGLE, polynomial};
 use super::*;
-use crate::random::chacha;
+use crate::random::generator::chacha;
 use rand::Rng;
 
 /// Largest error of e^x in single precision that is allowed, in units in the last place.

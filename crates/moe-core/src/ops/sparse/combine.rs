@@ -1,10 +1,14 @@
 use std::sync::Arc;
 
 use crate::buffer::Buffer;
-use crate::dispatch::{Assignments, ExpertPlan};
-use crate::kernel::{add_scaled, dot, for_row_blocks, for_row_blocks2, set_scaled};
+use crate::dispatch::assignments::Assignments;
+use crate::dispatch::plan::ExpertPlan;
+use crate::kernel::parallel::{for_row_blocks, for_row_blocks2};
+use crate::kernel::reduce::dot;
+use crate::kernel::rows::{add_scaled, set_scaled};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct Combine {

@@ -1,11 +1,12 @@
 use std::sync::Arc;
 
 use crate::buffer::Buffer;
-use crate::dispatch::Assignments;
+use crate::dispatch::assignments::Assignments;
 use crate::kernel::vector_math::{Exp, map};
 use crate::ops::softmax::{divide_by_sum, softmax_gradient_in_place, subtract_max};
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct CsrSoftmax {

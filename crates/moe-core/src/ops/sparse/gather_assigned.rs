@@ -1,6 +1,7 @@
 use crate::buffer::Buffer;
-use crate::dispatch::Assignments;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::dispatch::assignments::Assignments;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct GatherAssigned {

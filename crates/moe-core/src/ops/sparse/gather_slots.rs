@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use crate::dispatch::ExpertPlan;
-use crate::kernel::{add, for_row_blocks};
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::dispatch::plan::ExpertPlan;
+use crate::kernel::parallel::for_row_blocks;
+use crate::kernel::rows::add;
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct GatherSlots {

@@ -1,13 +1,18 @@
 use std::sync::Arc;
 
-use crate::dispatch::ExpertPlan;
-use crate::kernel::{Around, Mat, RowFn, Start, for_pieces, gemm_groups, sum_axis};
+use crate::dispatch::plan::ExpertPlan;
+use crate::kernel::gemm::{Around, gemm_groups};
+use crate::kernel::mat::Mat;
+use crate::kernel::parallel::for_pieces;
+use crate::kernel::product::RowFn;
+use crate::kernel::reduce::sum_axis;
 use crate::ops::linear::add_gradients;
 use crate::ops::rectifier::Rectifier;
 use crate::ops::weight::Weight;
-use crate::random::DropoutDraws;
+use crate::random::dropout_mask::DropoutDraws;
 use crate::real::Real;
-use crate::tape::{Backward, InputGradients, Operator, Var};
+use crate::tape::operator::{Backward, InputGradients, Operator};
+use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct GroupedLinear {
@@ -21,8 +26,8 @@ fn slots<'a>(plan: &ExpertPlan, tensor: &'a Tensor, expert: usize) -> Mat<'a> {
     Mat::new(&tensor.as_slice()[range.start * cols..range.end * cols], range.len(), cols)
 }
 
-/// x W + b of every slot with the weights of its expert, and then `after` on every number, given the slot and the first
-/// column of some of them: what [`Var::grouped_linear`] computes, without a tape.
+/// x W + b of every slot with the weights of its expert, and then `after` on every value, called with a slot, the first of some
+/// of its columns, and the values there. The function behind [`Var::grouped_linear`], without a tape.
 ///
 /// The slots of a plan for one row are computed one after the other on the calling thread.
 ///
@@ -57,20 +62,19 @@ pub fn grouped_affine(
         for (slot, y) in y.chunks_exact_mut(cols.max(1)).enumerate() {
             let expert = plan.slot_experts()[slot] as usize;
             let row = Mat::new(x.row(slot), 1, x.cols());
-            let start = |_| Start::Row(bias.row(expert));
+            let bias = |_| bias.row(expert);
             let after = after.map(|after| move |_, col, y: &mut [Real]| after(slot, col, y));
             let after = after.as_ref().map(|after| after as _);
-            let around = Around { start: Some(&start), after };
-            gemm_groups(1, |_| 1, |_| (row, weight.matrix(expert)), around, y);
+            let around = Around { bias: Some(&bias), after };
+            gemm_groups(1, |_| (row, weight.matrix(expert)), around, y);
         }
         return;
     }
-    let start = |expert| Start::Row(bias.row(expert));
+    let bias = |expert| bias.row(expert);
     gemm_groups(
         plan.num_experts(),
-        |e| plan.slots_of_expert(e).len(),
-        |e| (slots(plan, x, e), weight.matrix(e)),
-        Around { start: Some(&start), after },
+        |expert| (slots(plan, x, expert), weight.matrix(expert)),
+        Around { bias: Some(&bias), after },
         y,
     );
 }
@@ -103,15 +107,14 @@ impl Operator for GroupedLinear {
         let experts = plan.num_experts();
         let of_x = || {
             let mut dx = Tensor::unspecified(*x.shape());
-            let rows = |e| plan.slots_of_expert(e).len();
             let factors = |e| (slots(plan, dy, e), Weight::from(w).matrix(e).t());
-            gemm_groups(experts, rows, factors, Around::default(), dx.as_mut_slice());
+            gemm_groups(experts, factors, Around::default(), dx.as_mut_slice());
             dx
         };
         let of_weight = || {
             let mut dw = Tensor::unspecified(*w.shape());
             let factors = |e| (slots(plan, x, e).t(), slots(plan, dy, e));
-            gemm_groups(experts, |_| x.cols(), factors, Around::default(), dw.as_mut_slice());
+            gemm_groups(experts, factors, Around::default(), dw.as_mut_slice());
             dw
         };
         let of_bias = || {

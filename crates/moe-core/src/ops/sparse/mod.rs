@@ -1,4 +1,4 @@
-//! Operators on (row, expert) pairs and slots: cost follows the pairs, not B times N.
+//! Operators on (row, expert) pairs and slots. Their cost follows the number of pairs, not B times N.
 
 mod combine;
 mod csr_softmax;

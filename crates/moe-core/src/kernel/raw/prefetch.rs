@@ -1,20 +1,15 @@
-//! Factors that are asked for while others are multiplied, so that they are in a cache when they are copied.
+//! Factors that are requested while others are multiplied, so that they are in a cache when they are copied.
 
 use std::ops::Range;
 
+use crate::kernel::geometry::{LINE, MOST_LINES};
+use crate::kernel::mat::Mat;
 use crate::real::Real;
 
-use super::super::mat::Mat;
 use super::lanes::prefetch;
-use super::panels::panel_start;
+use super::pack::panel_start;
 
-/// Numbers of a line of the caches.
-const LINE: usize = 64 / size_of::<Real>();
-
-/// Most lines of a request: what is on its way fills the same places as what the present tile waits for.
-const MOST_LINES: usize = 16;
-
-/// Part of a matrix, as it lies in memory: runs of lines.
+/// Part of a matrix as it lies in memory: runs of cache lines.
 #[derive(Clone, Copy)]
 struct Region {
     /// The next run.
@@ -40,10 +35,11 @@ impl Region {
     }
 }
 
-/// What is asked for, a few lines at a time.
+/// The lines to request, a few at a time.
 pub(super) struct Ahead {
-    /// The next line of the present run, and how many it has left.
+    /// The next line of the present run.
     line: *const Real,
+    /// Lines that this run has left.
     lines: usize,
     now: Region,
     then: Region,
@@ -66,26 +62,26 @@ impl Ahead {
             None => Region::of(b, rows, cols),
             Some(packed) => {
                 let first = panel_start(&b, &rows, cols.start);
-                let run = &packed.numbers[first..][..rows.len() * cols.len()];
+                let run = &packed.values[first..][..rows.len() * cols.len()];
                 Region::of(Mat::new(run, 1, run.len()), 0..1, 0..run.len())
             }
         };
         Ahead { now, ..Ahead::NOTHING }
     }
 
-    /// The columns `inner` of `a`, after what has been asked for of `b`.
+    /// Adds the columns `inner` of `a`, to be requested after the part of `b`.
     pub(super) fn and_left(self, a: Mat<'_>, inner: Range<usize>) -> Self {
         Ahead { then: Region::of(a, 0..a.rows, inner), ..self }
     }
 
-    /// All of it in so many requests, where that can be.
+    /// Spreads all lines over `requests` requests, as far as [`MOST_LINES`] allows.
     pub(super) fn in_requests(self, requests: usize) -> Self {
         let lines = |region: &Region| region.runs * region.lines;
         let pace = (lines(&self.now) + lines(&self.then)).div_ceil(requests.max(1));
         Ahead { pace: pace.min(MOST_LINES), ..self }
     }
 
-    /// Asks for the next lines.
+    /// Requests the next lines.
     #[inline(always)]
     pub(super) fn request(&mut self) {
         for _ in 0..self.pace {
