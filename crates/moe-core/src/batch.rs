@@ -1,27 +1,27 @@
-//! The types that data and models meet in.
+//! The types by which data and models communicate.
 
 use serde::{Deserialize, Serialize};
 
 use crate::real::Real;
 use crate::tensor::Tensor;
 
-/// What a task predicts, which decides its loss and its metrics.
+/// The kind of prediction of a task, which decides its loss and its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum TaskKind {
     /// Yes or no: binary cross-entropy on one logit.
     Binary,
-    /// One of `classes`: cross-entropy on that many logits.
+    /// One of `classes` classes: cross-entropy on one logit per class.
     Multiclass {
         /// Number of classes.
         classes: usize,
     },
-    /// A number: mean squared error; rows may be masked out.
+    /// A number: mean squared error. Rows may be masked out.
     Regression,
 }
 
 impl TaskKind {
-    /// Width of the prediction: number of logits or values per row.
+    /// Width of the prediction: the number of logits or values per row.
     pub fn outputs(&self) -> usize {
         match self {
             TaskKind::Multiclass { classes } => *classes,
@@ -29,7 +29,7 @@ impl TaskKind {
         }
     }
 
-    /// The kind's name as it stands in configurations and results.
+    /// The name of the kind in configurations and results.
     pub fn name(&self) -> &'static str {
         match self {
             TaskKind::Binary => "binary",
@@ -42,39 +42,38 @@ impl TaskKind {
 /// A task of a data set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskSpec {
-    /// Its name, unique in the data set.
+    /// Name of the task, unique in the data set.
     pub name: String,
-    /// What it predicts.
+    /// The kind of prediction.
     #[serde(flatten)]
     pub kind: TaskKind,
 }
 
-/// What a model is given for each row.
+/// The input of a model for each row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum InputSpec {
     /// A vector of D numbers.
     Dense {
-        /// D.
+        /// Number of dense inputs (D).
         width: usize,
     },
     /// One id per column, each below the column's vocabulary.
     Ids {
-        /// Name and vocabulary size of each column, in order. The first one is the row's key
-        /// (for recommenders, the user).
+        /// Name and vocabulary size of each column, in order. The first column is the key of the row (for recommenders, the user).
         columns: Vec<IdColumn>,
     },
     /// Ids, and a vector of D numbers beside them.
     Mixed {
-        /// As in [`InputSpec::Ids`].
+        /// The columns, as in [`InputSpec::Ids`].
         columns: Vec<IdColumn>,
-        /// D.
+        /// Number of dense inputs (D).
         width: usize,
     },
 }
 
 impl InputSpec {
-    /// The columns of ids; none if the input is dense.
+    /// The columns of ids. There are none if the input is dense.
     pub fn id_columns(&self) -> &[IdColumn] {
         match self {
             InputSpec::Dense { .. } => &[],
@@ -94,20 +93,20 @@ impl InputSpec {
 /// A column of ids.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdColumn {
-    /// Its name.
+    /// Name of the column.
     pub name: String,
-    /// All ids are below this.
+    /// Size of the vocabulary. All ids are below it.
     pub vocabulary: usize,
 }
 
-/// The inputs of a batch, as its [`InputSpec`] says.
+/// The inputs of a batch, as described by an [`InputSpec`].
 #[derive(Clone, Debug)]
 pub enum Inputs {
     /// `[B, D]`
     Dense(Tensor),
     /// One vector of B ids per column.
     Ids(Vec<Vec<u32>>),
-    /// Both.
+    /// Ids and dense inputs.
     Mixed {
         /// One vector of B ids per column.
         ids: Vec<Vec<u32>>,
@@ -116,7 +115,7 @@ pub enum Inputs {
     },
 }
 
-/// What one task should have predicted for the B rows of a batch.
+/// The targets of one task for the B rows of a batch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     /// 0 or 1 for each row.
@@ -125,9 +124,9 @@ pub enum Target {
     Multiclass(Vec<u32>),
     /// The value of each row, and whether it counts.
     Regression {
-        /// One value a row; ignored where `present` is false.
+        /// One value per row, ignored where `present` is false.
         values: Vec<Real>,
-        /// Whether the row takes part in loss and metrics.
+        /// Whether each row counts in loss and metrics.
         present: Vec<bool>,
     },
 }
@@ -143,33 +142,33 @@ impl Target {
     }
 }
 
-/// Rows on their way from a data set into a model.
+/// Rows of a data set as the input of a model.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Identity of each of the B rows in its data set. Random draws per row are keyed by it, so they
-    /// do not depend on a row's place in the batch.
+    /// Identity of each of the B rows in its data set. Random draws per row are keyed by it, so that they do not depend on the
+    /// position of a row in the batch.
     pub row_ids: Vec<u64>,
-    /// What each row is about (a user id, a token id), for routers that look it up.
+    /// Lookup key of each row (e.g. user id or token id), used by hash routing.
     pub keys: Vec<u64>,
-    /// What the model is given.
+    /// Inputs of the model.
     pub inputs: Inputs,
     /// One target per task.
     pub targets: Vec<Target>,
 }
 
 impl Batch {
-    /// B.
+    /// Number of rows (B).
     pub fn rows(&self) -> usize {
         self.row_ids.len()
     }
 }
 
-/// A part of a data set that can hand out any of its rows as a batch.
+/// A split of a data set that returns any of its rows as a batch.
 pub trait BatchSource: Sync {
     /// Number of rows.
     fn rows(&self) -> usize;
 
-    /// What the model is given.
+    /// The input of the model for each row.
     fn input(&self) -> &InputSpec;
 
     /// The tasks, in the order of [`Batch::targets`].

@@ -1,8 +1,7 @@
 //! Buffers that return to a pool when they are dropped.
 //!
-//! A training step makes the same buffers again and again. Fresh ones would be given back to the system and fetched
-//! again, page by page; so large buffers are kept, by size class, and reused. After the first steps a training step
-//! allocates no large buffer.
+//! A training step needs the same buffers again and again. Fresh buffers would return to the system and be fetched again, page by
+//! page; so large buffers are kept by size class and reused. After the first steps, a training step allocates no large buffer.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -10,17 +9,17 @@ use std::sync::Mutex;
 
 use crate::real::Real;
 
-/// Buffers of at most so many bytes are not worth keeping.
+/// Buffers up to this size in bytes are not pooled.
 const SMALL: usize = 4096;
 
-/// Elements of large buffers begin at a multiple of so many bytes, a line of the caches: a register that lies in two of
-/// them costs two accesses.
+/// Elements of large buffers begin at a multiple of this number of bytes, a cache line: a register that straddles two lines costs
+/// two accesses.
 const ALIGNMENT: usize = 64;
 
-/// Elements of a kept buffer are rounded up to a power of two below this exponent.
+/// Exponents of size classes are below this: the elements of a pooled buffer are rounded up to a power of two.
 const CLASSES: usize = 40;
 
-/// Kept buffers of one element type, by the exponent of their size.
+/// Pooled buffers of one element type, by the exponent of their size.
 #[derive(Debug)]
 pub struct Pool<T> {
     classes: [Mutex<Vec<Vec<T>>>; CLASSES],
@@ -66,17 +65,17 @@ impl Pooled for u64 {
 
 /// A slice with an owner: a `Vec` of fixed length that returns to its pool when it is dropped.
 pub struct Buffer<T: Pooled> {
-    /// If it is of a pool: the power of two of its class, and what may stand before the first aligned element.
+    /// The elements. For a pooled buffer their number is the power of two of its class plus a margin for alignment.
     data: Vec<T>,
-    /// Where the elements begin in `data`.
+    /// Position of the first element in `data`.
     start: usize,
     len: usize,
-    /// The class of its pool, if it is of one.
+    /// The class in its pool, if it is pooled.
     exponent: Option<usize>,
 }
 
 impl<T: Pooled> Buffer<T> {
-    /// `len` elements of unspecified value: zeros, or what an earlier buffer left.
+    /// `len` elements of unspecified value: zeros, or the values of an earlier buffer.
     pub fn unspecified(len: usize) -> Self {
         if len * size_of::<T>() <= SMALL {
             return Buffer { data: vec![T::default(); len], start: 0, len, exponent: None };
@@ -103,8 +102,8 @@ impl<T: Pooled> Buffer<T> {
         buffer
     }
 
-    /// Makes it `len` elements of unspecified value, in the memory that it has if they fit. If not, the next power of two
-    /// is taken, so that lengths that vary a little soon fit.
+    /// Changes the length to `len` elements of unspecified value, in place if they fit. Otherwise it takes memory for the next power
+    /// of two, so that lengths that vary a little soon fit.
     pub fn resize(&mut self, len: usize) {
         let room = self.exponent.map_or(self.data.len(), |exponent| 1 << exponent);
         if len > room {
@@ -113,17 +112,17 @@ impl<T: Pooled> Buffer<T> {
         self.len = len;
     }
 
-    /// Forgets the elements from `len` on.
+    /// Drops the elements from `len` on.
     ///
     /// # Panics
-    /// If there are fewer.
+    /// If there are fewer than `len` elements.
     pub fn truncate(&mut self, len: usize) {
         assert!(len <= self.len, "cannot truncate {} elements to {len}", self.len);
         self.len = len;
     }
 }
 
-/// Takes the vector over; its memory does not enter the pool.
+/// Takes over the vector, whose memory does not enter the pool.
 impl<T: Pooled> From<Vec<T>> for Buffer<T> {
     fn from(data: Vec<T>) -> Self {
         Buffer { start: 0, len: data.len(), data, exponent: None }

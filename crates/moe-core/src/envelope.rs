@@ -1,4 +1,4 @@
-//! The checked binary envelope: how the workspace keeps its own binary files.
+//! The checked binary envelope of the workspace's own binary files.
 //!
 //! ```text
 //! magic "MOE\x1a" | kind: 12 bytes, zero-padded | version: u32 | bytes of Real: u32 | payload length: u64
@@ -22,58 +22,58 @@ use crate::real::Real;
 const MAGIC: [u8; 4] = *b"MOE\x1a";
 const HEADER: usize = 32;
 const CHECKSUM: usize = 32;
-/// Largest payload in bytes that is decoded: bounds what a damaged length can ask for.
+/// Largest payload in bytes that is decoded. It bounds the memory that a damaged length can claim.
 const LIMIT: usize = 1 << 36;
 
-/// What an envelope holds: checked when it is opened.
+/// The kind of content of an envelope, which is checked when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
-    /// At most 12 bytes of ASCII.
+    /// Name of the kind: at most 12 bytes of ASCII.
     pub name: &'static str,
     /// Version of the content.
     pub version: u32,
 }
 
-/// Why an envelope cannot be written or opened.
+/// An envelope that cannot be written or opened.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {problem}", path.display())]
 pub struct EnvelopeError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub problem: EnvelopeProblem,
 }
 
-/// What is wrong with an envelope.
+/// Problems of an envelope.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EnvelopeProblem {
     /// The file cannot be read or written.
     #[error(transparent)]
     Io(#[from] io::Error),
-    /// It does not begin as an envelope.
+    /// The file does not begin as an envelope.
     #[error("not a file of this project")]
     NotAnEnvelope,
-    /// It holds something else.
+    /// The envelope holds another kind of content.
     #[error("holds \"{found}\" version {found_version}, not \"{}\" version {}", wanted.name, wanted.version)]
     OtherKind {
-        /// What it holds.
+        /// Name of its kind.
         found: String,
-        /// Its version.
+        /// Version of its content.
         found_version: u32,
-        /// What was asked for.
+        /// The kind that was requested.
         wanted: Kind,
     },
-    /// Written by a build of the other precision.
+    /// The envelope was written by a build of the other precision.
     #[error("holds numbers of {found} bytes, this build works with {}", size_of::<Real>())]
     OtherPrecision {
-        /// Bytes of its numbers.
+        /// Bytes of each of its numbers.
         found: u32,
     },
-    /// Its end is missing, or there is more after it.
+    /// The file is cut off, or longer than its content.
     #[error("should have {expected} bytes, has {found}")]
     Length {
-        /// What the header says.
+        /// Length according to the header.
         expected: u64,
         /// Length of the file.
         found: u64,
@@ -81,7 +81,7 @@ pub enum EnvelopeProblem {
     /// A byte has changed since it was written.
     #[error("is damaged: its checksum is wrong")]
     Checksum,
-    /// The value cannot be encoded, or the payload is no such value.
+    /// The value cannot be encoded, or the payload does not decode to such a value.
     #[error("{0}")]
     Encoding(String),
 }

@@ -1,11 +1,11 @@
-//! Files that are there as a whole or not at all.
+//! Files that are replaced as a whole or not at all.
 
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes `bytes` to `path` so that a reader, also after a crash, finds either the old file or the new one whole:
-/// written under another name, synced, renamed.
+/// Writes `bytes` to `path` so that a reader, also after a crash, finds either the old file or all of the new one: the new file
+/// is written under another name, synced and renamed.
 ///
 /// # Errors
 /// If the file cannot be written; the old one is then untouched.
@@ -15,8 +15,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// A file that is written piece by piece under another name, its own with `.partial`, until [`PartialFile::commit`] puts it
-/// in the place of what is there. Without that it stays as it is.
+/// A file that is written piece by piece under its name with `.partial`, until [`PartialFile::commit`] gives it its name. Without
+/// a commit, the file that has the name stays as it is.
 ///
 /// ```
 /// use std::io::Write;
@@ -40,10 +40,10 @@ pub struct PartialFile {
 }
 
 impl PartialFile {
-    /// Begins what will be the file `path`.
+    /// Begins the file that a commit will name `path`.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
         let mut name = path.file_name().unwrap_or_default().to_os_string();
         name.push(".partial");
@@ -51,15 +51,15 @@ impl PartialFile {
         Ok(PartialFile { file: fs::File::create(&partial)?, partial, path: path.into() })
     }
 
-    /// The name until it is committed.
+    /// The name of the file until it is committed.
     pub fn partial(&self) -> &Path {
         &self.partial
     }
 
-    /// Waits until all is on the disk, and gives the file its name.
+    /// Waits until all bytes are on the disk, and gives the file its name.
     ///
     /// # Errors
-    /// If that fails; what was written is then gone, and what was there under the name is untouched.
+    /// If that fails. The partial file is then removed, and the file that had the name is untouched.
     pub fn commit(self) -> io::Result<()> {
         let rename = || {
             self.file.sync_all()?;
@@ -69,7 +69,7 @@ impl PartialFile {
         sync_folder(&self.path)
     }
 
-    /// The error that matters is the one before.
+    /// Removes the partial file. Errors are ignored, as an earlier one is being reported.
     fn remove(&self) {
         let _ = fs::remove_file(&self.partial);
     }
@@ -85,7 +85,7 @@ impl Write for PartialFile {
     }
 }
 
-/// Writes `bytes` to `path`, over what is there, and waits until they are on the disk.
+/// Writes `bytes` to `path`, overwriting an existing file, and waits until they are on the disk.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -95,9 +95,9 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Waits until the names in the folder of `path` are on the disk.
+/// Waits until the file names in the folder of `path` are on the disk.
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    // Other systems do not open folders.
+    // Other systems cannot open folders.
     if cfg!(unix) { fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }

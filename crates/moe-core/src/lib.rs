@@ -1,5 +1,5 @@
-//! Tensors, a reverse-mode tape, CPU kernels and sparse expert dispatch: the ground that routers, layers and
-//! data stand on. This crate knows no router, no layer and no data format.
+//! Tensors, a reverse-mode tape, CPU kernels and sparse expert dispatch: the base of routers, layers and data. This crate knows
+//! no router, no layer and no data format.
 //!
 //! # Axis letters
 //! Used in every shape of the workspace: **B** rows, **D** input width, **H** expert hidden width, **O** output
@@ -7,20 +7,19 @@
 //! computed).
 //!
 //! # Map
-//! * [`Tensor`], [`Parameter`]: values, and values that learn.
+//! * [`Tensor`], [`Parameter`]: values, and values that are trained.
 //! * [`tape`]: differentiation; [`ops`]: the operators.
-//! * [`dispatch`]: which experts a row goes to, and in which order experts are computed.
-//! * [`kernel`]: the GEMM door and parallel loops. [`random`]: the two generators.
-//! * [`batch`]: what data hands to models. [`testing`]: derivatives against finite differences.
-//! * [`envelope`] and [`files`]: binary files that are whole or not there.
+//! * [`dispatch`]: the experts that each row goes to, and the order in which experts are computed.
+//! * [`kernel`]: matrix products, sums and parallel loops. [`random`]: the two generators.
+//! * [`batch`]: the batches that data sources give to models. [`testing`]: derivatives against finite differences.
+//! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all.
 //!
 //! # Precision
-//! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate that tests
-//! its own operators adds `moe-core = { version = "…", features = ["f64"] }` to its test run:
-//! `cargo test --features moe-core/f64`.
+//! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate tests its own operators in double
+//! precision with `cargo test --features moe-core/f64`.
 //!
 //! # Example
-//! Two of three experts for each row, computed only where they were asked for:
+//! Two of three experts for each row, computed only for the rows that chose them:
 //! ```
 //! use std::sync::Arc;
 //! use moe_core::dispatch::{Assignments, ExpertPlan};

@@ -1,4 +1,4 @@
-/// The candidate most like `name`, if one is near enough to be what was meant.
+/// The candidate most similar to `name`, if one is similar enough to be meant.
 ///
 /// For errors about unknown names: "did you mean …?".
 pub fn nearest_name<'a>(

@@ -1,3 +1,5 @@
+//! The circumstances of a forward pass.
+
 use std::ops::Range;
 
 use crate::batch::Batch;
@@ -6,31 +8,31 @@ use crate::dispatch::plan::ExpertPlan;
 use crate::random::dropout_mask::DrawRows;
 use crate::random::philox::Philox;
 
-/// Whether a model learns or is used.
+/// The mode of a forward pass: training or inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Dropout, sampling, noise and auxiliary losses are on.
+    /// Training: dropout, sampling, noise and auxiliary losses are on.
     Train,
-    /// Deterministic.
+    /// Inference: nothing is drawn.
     Infer,
 }
 
-/// The circumstances of one forward pass: what modules and routers need besides their inputs.
+/// The context of one forward pass: everything that modules and routers need besides their inputs.
 #[derive(Clone, Copy, Debug)]
 pub struct Pass<'a> {
-    /// Learning or using.
+    /// Training or inference.
     pub mode: Mode,
     /// Seed of the run.
     pub seed: u64,
-    /// Number of steps taken before this one; all random draws of a pass are keyed by it.
+    /// Number of steps before this one. All random draws of a pass are keyed by it.
     pub step: u64,
     /// Number of epochs completed before this one.
     pub epoch: u64,
     /// Identity of each of the B rows; see [`Batch::row_ids`](crate::batch::Batch::row_ids).
     pub row_ids: &'a [u64],
-    /// What each row is about; see [`Batch::keys`](crate::batch::Batch::keys).
+    /// Lookup key of each row; see [`Batch::keys`](crate::batch::Batch::keys).
     pub keys: &'a [u64],
-    /// The expert that each row is in; `None` outside of experts. See [`SlotRows`].
+    /// The expert that computes each row; `None` outside experts. See [`SlotRows`].
     pub experts: Option<&'a [u32]>,
 }
 
@@ -40,18 +42,18 @@ impl<'a> Pass<'a> {
         Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
     }
 
-    /// The pass of using a model: nothing is drawn.
+    /// The pass of inference on a batch.
     pub fn inference(batch: &'a Batch) -> Self {
         let Batch { row_ids, keys, .. } = batch;
         Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
     }
 
-    /// The pass of using a model on rows of which nothing but their keys is known.
+    /// The pass of inference on rows that are known by their keys alone.
     pub fn of_keys(keys: &'a [u64]) -> Self {
         Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
     }
 
-    /// Whether this pass learns.
+    /// Returns whether this is a training pass.
     pub fn is_training(&self) -> bool {
         self.mode == Mode::Train
     }
@@ -61,15 +63,15 @@ impl<'a> Pass<'a> {
         Philox::new(self.seed, purpose, self.step)
     }
 
-    /// The names of the rows in random draws.
+    /// The names of the rows for random draws.
     pub fn draw_rows(&self) -> DrawRows<'a> {
         DrawRows { row_ids: self.row_ids, experts: self.experts }
     }
 
-    /// The pass of these rows alone.
+    /// The pass of a range of rows.
     ///
     /// # Panics
-    /// If there are fewer rows.
+    /// If the range ends behind the last row.
     pub fn rows(&self, rows: Range<usize>) -> Pass<'a> {
         Pass {
             row_ids: &self.row_ids[rows.clone()],
@@ -80,10 +82,10 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// The rows that the experts of a layer see: one per slot of its plan.
+/// The rows that the experts of a layer compute: one per slot of its plan.
 ///
-/// A module draws the same numbers for the same row and expert, whether it is given all slots at once or those of one
-/// expert ([`Pass::rows`]).
+/// A module draws the same numbers for the same row and expert, whether it gets all slots at once or those of one expert
+/// ([`Pass::rows`]).
 #[derive(Clone, Debug)]
 pub struct SlotRows {
     row_ids: Buffer<u64>,
@@ -94,10 +96,10 @@ pub struct SlotRows {
 impl SlotRows {
     /// The slots of `plan`, for the rows of `pass`.
     ///
-    /// Slot rows of expert e are drawn for as e; inside of expert o of another layer, as o N + e.
+    /// Draws for the slots of expert e are keyed by e; inside expert o of another layer, by o N + e.
     ///
     /// # Panics
-    /// If the plan is for more rows.
+    /// If the plan has more rows than the pass.
     pub fn new(pass: &Pass<'_>, plan: &ExpertPlan) -> Self {
         let slots = plan.slots();
         let mut row_ids = Buffer::unspecified(slots);
@@ -115,7 +117,7 @@ impl SlotRows {
         SlotRows { row_ids, keys, experts }
     }
 
-    /// `pass` for these rows.
+    /// The pass `pass` with these rows.
     pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
         let SlotRows { row_ids, keys, experts } = self;
         let Pass { mode, seed, step, epoch, .. } = *pass;

@@ -96,7 +96,7 @@ pub struct Tensor {
     data: Arc<Buffer<Real>>,
 }
 
-/// How a tensor is serialised.
+/// The serialised form of a tensor.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Tensor")]
 struct Stored {
@@ -153,14 +153,13 @@ impl Tensor {
         Tensor::from_buffer(shape, Buffer::filled(shape.size(), value))
     }
 
-    /// Elements of unspecified value, for a kernel that writes every one of them.
+    /// Elements of unspecified value, for a kernel that writes all of them.
     pub fn unspecified(shape: impl Into<Shape>) -> Self {
         let shape = shape.into();
         Tensor::from_buffer(shape, Buffer::unspecified(shape.size()))
     }
 
-    /// Takes another shape, with elements of unspecified value: in the memory that it has, if they fit and no other tensor
-    /// shares it.
+    /// Changes the shape, with elements of unspecified value: in place, if they fit and no other tensor shares the buffer.
     pub fn resize(&mut self, shape: impl Into<Shape>) {
         let shape = shape.into();
         match Arc::get_mut(&mut self.data) {
@@ -180,7 +179,7 @@ impl Tensor {
         Tensor::new([], vec![value])
     }
 
-    /// Elements given by their row-major position.
+    /// Elements `f(i)` by their row-major position i.
     pub fn from_fn(shape: impl Into<Shape>, mut f: impl FnMut(usize) -> Real) -> Self {
         let mut tensor = Tensor::unspecified(shape);
         tensor.as_mut_slice().iter_mut().enumerate().for_each(|(i, v)| *v = f(i));
@@ -240,7 +239,7 @@ impl Tensor {
         self.data.len()
     }
 
-    /// Whether there are no elements.
+    /// Returns whether there are no elements.
     pub fn is_empty(&self) -> bool {
         self.data.is_empty()
     }
@@ -267,7 +266,7 @@ impl Tensor {
     /// The only element.
     ///
     /// # Panics
-    /// If there is not exactly one.
+    /// If the tensor does not have exactly one element.
     pub fn item(&self) -> Real {
         assert_eq!(self.len(), 1, "item() of a tensor of shape {:?}", self.shape);
         self.data[0]

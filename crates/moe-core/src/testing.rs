@@ -5,22 +5,22 @@ use crate::real::Real;
 use crate::tape::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
-/// How [`gradcheck_with`] compares.
+/// Tolerances of [`gradcheck_with`].
 #[derive(Clone, Copy, Debug)]
 pub struct GradCheck {
     /// Half the distance between the two points of a central difference.
     pub step: Real,
     /// Allowed |difference| per unit of the larger magnitude of the input's gradient.
     pub relative: Real,
-    /// Allowed |difference| besides.
+    /// Allowed |difference| in addition.
     pub absolute: Real,
     /// Seed of the random cotangent.
     pub seed: u64,
 }
 
 impl Default for GradCheck {
-    /// Tight in double precision. In single precision differences are too coarse for more than a rough check:
-    /// build with `moe-core/f64` to verify an operator.
+    /// Tight in double precision. In single precision, differences are too coarse for more than a rough check: build with
+    /// `moe-core/f64` to verify an operator.
     fn default() -> Self {
         let double = size_of::<Real>() == 8;
         GradCheck {
@@ -38,17 +38,17 @@ impl Default for GradCheck {
     "gradient of input {input} at element {element}: {analytic} by the backward rule, {numeric} by central difference"
 )]
 pub struct GradientMismatch {
-    /// Which input.
+    /// Index of the input.
     pub input: usize,
-    /// Row-major position in it.
+    /// Row-major position in the input.
     pub element: usize,
-    /// What the backward rule says.
+    /// The derivative by the backward rule.
     pub analytic: Real,
-    /// What the central difference says.
+    /// The derivative by central difference.
     pub numeric: Real,
 }
 
-/// [`gradcheck_with`] the default tolerances of the precision.
+/// [`gradcheck_with`] with the default tolerances of the precision.
 ///
 /// # Errors
 /// The first element whose gradient differs.
@@ -65,7 +65,7 @@ pub fn gradcheck(
 /// the inputs away from kinks by more than the step.
 ///
 /// # Errors
-/// The first element whose gradient differs by more than the tolerances, or is not a number.
+/// The first element whose gradient differs by more than the tolerances, or is NaN.
 pub fn gradcheck_with(
     check: GradCheck,
     f: impl for<'t> Fn(&'t Tape, &[Var<'t>]) -> Var<'t>,

@@ -33,7 +33,7 @@ impl Model {
     }
 
     fn loss<'t>(&self, tape: &'t Tape, number: usize, (ids, weights): &Part) -> Var<'t> {
-        // A leaf that is made after what depends on it is no part of the result.
+        // A leaf made after the result does not belong to it.
         let table = tape.parameter(&self.table);
         let mut y = table.gather_rows(ids).matmul(tape.parameter(&self.weight)).tanh();
         if number == 1 {

@@ -100,7 +100,7 @@ fn a_running_sum_is_beyond_the_bound() {
     assert_within(worst(&[kernel::sum(x.as_slice())], &[sum], |_| allowed), "the tree");
 }
 
-/// e^(z - largest) and their sum, in twice the working precision but for the exponentials of the standard library.
+/// e^(z - largest) and their sum, in twice the working precision, except for the exponentials of the standard library.
 fn exact_exponentials(x: &Tensor) -> (Vec<f64>, f64, f64) {
     let largest = f64::from(x.as_slice().iter().copied().fold(Real::NEG_INFINITY, Real::max));
     let powers: Vec<f64> = x.as_slice().iter().map(|&v| (f64::from(v) - largest).exp()).collect();

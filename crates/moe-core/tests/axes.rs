@@ -105,7 +105,7 @@ fn an_empty_axis() {
     assert_eq!(x.sum_axis(0).value(), Tensor::zeros([0, 3]));
 }
 
-/// Of equal elements the first is the largest, also of zeros of either sign; what is not a number wins.
+/// The first of equal elements is the largest, also of zeros of either sign. NaN wins.
 #[test]
 fn the_gradient_of_a_maximum_goes_to_the_first() {
     let nan = Real::NAN;

@@ -93,7 +93,7 @@ fn assert_equal(a: &Found, b: &Found) {
     }
 }
 
-/// Blocks of so many rows each.
+/// Blocks with these numbers of rows.
 fn partition(sizes: &[usize]) -> Vec<Range<usize>> {
     let mut end = 0;
     let block = |&size| {

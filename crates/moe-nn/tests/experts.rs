@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use approx::assert_relative_eq;
 use moe_core::dispatch::{Assignments, ExpertPlan};
+use moe_core::random::uniform;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Activation, ExpertBank, Experts, MlpOptions, Module};
+use moe_nn::{Activation, ExpertBank, ExpertScratch, Experts, Layer, Mlp, MlpOptions, Module};
 
 const WIDTH: usize = 400;
 
@@ -81,4 +82,36 @@ fn negative_outputs_are_cut_off() {
 #[should_panic(expected = "dropout rate 1 is not in [0, 1)")]
 fn dropping_everything_is_refused() {
     let _ = twins(1.0);
+}
+
+/// Packed weights give the bits of inference through a tape, and do not outlive a change of the weights.
+#[test]
+fn packed_weights_follow_the_weights() {
+    const ROWS: usize = 40;
+    let options = MlpOptions { hidden: vec![48], ..MlpOptions::default() };
+    let mut bank = ExpertBank::new(3, 24, 32, &options, &mut common::rng(2, 0));
+    let mut mlp = Mlp::new(24, 32, &options, &mut common::rng(3, 0));
+    let x = uniform([ROWS, 24], 1.0, &mut common::rng(4, 0));
+    let chosen = (0..ROWS as u32).map(|row| row % 3).collect();
+    let plan = Arc::new(ExpertPlan::new(&[&Assignments::fixed(3, 1, chosen)]));
+    let keys = [0; ROWS];
+    let check = |bank: &ExpertBank, mlp: &Mlp| {
+        let (tape, pass) = (Tape::inference(), Pass::of_keys(&keys));
+        let input = tape.constant(x.clone());
+        let mut out = Tensor::default();
+        bank.infer(&x, &keys, &plan, &mut out, &mut ExpertScratch::default());
+        assert_eq!(out, bank.forward(&pass, input, &plan).value());
+        mlp.infer(&x, &mut out, &mut Default::default());
+        assert_eq!(out, mlp.forward(&pass, input).value());
+    };
+    check(&bank, &mlp);
+    bank.pack_weights();
+    mlp.pack_weights();
+    check(&bank, &mlp);
+    for module in [&mut bank as &mut dyn Module, &mut mlp] {
+        module.visit_mut(&mut |_, mut state| {
+            state.tensor_mut().as_mut_slice().iter_mut().for_each(|value| *value *= -2.0);
+        });
+    }
+    check(&bank, &mlp);
 }

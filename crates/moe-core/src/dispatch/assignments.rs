@@ -4,7 +4,7 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::tensor::Tensor;
 
-/// For each of B rows, the experts it goes to: any number of them, ascending, each once.
+/// The experts that each of B rows goes to: any number of them, ascending, each once.
 ///
 /// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A
 /// position in `experts()` is a *pair* (row, expert); weights of a routing are aligned with the pairs.
@@ -15,7 +15,7 @@ pub struct Assignments {
     experts: Arc<Buffer<u32>>,
 }
 
-/// Why lists of experts are not assignments.
+/// Errors in lists of experts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssignmentError {
@@ -25,17 +25,17 @@ pub enum AssignmentError {
         /// Length of the expert list.
         pairs: usize,
     },
-    /// An expert that does not exist.
+    /// An expert does not exist.
     #[error("row {row} goes to expert {expert}, but there are only {num_experts}")]
     NoSuchExpert {
         /// The row.
         row: usize,
-        /// The expert named.
+        /// The expert.
         expert: u32,
-        /// N.
+        /// Number of experts (N).
         num_experts: usize,
     },
-    /// Experts of a row that repeat or fall.
+    /// The experts of a row are not strictly ascending.
     #[error("the experts of row {row} are not strictly ascending: {experts:?}")]
     NotAscending {
         /// The row.
@@ -46,7 +46,7 @@ pub enum AssignmentError {
 }
 
 impl Assignments {
-    /// Assignments from compressed sparse rows, checked.
+    /// Assignments from compressed sparse rows, which are checked.
     ///
     /// # Errors
     /// If the offsets are not those of `experts`, an expert is not below `num_experts`, or the experts of a
@@ -88,14 +88,14 @@ impl Assignments {
         Ok(assignments)
     }
 
-    /// Assignments with the same number of experts for every row; sorts those of each row.
+    /// Assignments with the same number of experts for every row. The experts of each row are sorted.
     ///
     /// # Shapes
     /// `experts` holds B * `per_row` numbers, row by row.
     ///
     /// # Panics
-    /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names one
-    /// twice.
+    /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names an
+    /// expert twice.
     pub fn fixed(num_experts: usize, per_row: usize, experts: Vec<u32>) -> Self {
         Self::fixed_from_buffer(num_experts, per_row, experts.into())
     }
@@ -117,7 +117,7 @@ impl Assignments {
         Self::from_buffers(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Assignments with any number of experts per row; sorts those of each row.
+    /// Assignments with any number of experts per row. The experts of each row are sorted.
     ///
     /// ```
     /// use moe_core::dispatch::Assignments;
@@ -128,7 +128,7 @@ impl Assignments {
     /// ```
     ///
     /// # Panics
-    /// If an expert is not below `num_experts`, or a row names one twice.
+    /// If an expert is not below `num_experts`, or a row names an expert twice.
     pub fn from_rows<R: AsRef<[u32]>>(
         num_experts: usize,
         rows: impl IntoIterator<Item = R>,
@@ -143,7 +143,7 @@ impl Assignments {
         Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Every row to every expert.
+    /// Assignments of every row to every expert.
     pub fn dense(rows: usize, num_experts: usize) -> Self {
         let mut experts = Buffer::unspecified(rows * num_experts);
         for row in experts.chunks_exact_mut(num_experts.max(1)) {
@@ -156,12 +156,12 @@ impl Assignments {
         }
     }
 
-    /// N.
+    /// Number of experts (N).
     pub fn num_experts(&self) -> usize {
         self.num_experts
     }
 
-    /// B.
+    /// Number of rows (B).
     pub fn rows(&self) -> usize {
         self.offsets.len() - 1
     }
@@ -176,7 +176,7 @@ impl Assignments {
         &self.experts
     }
 
-    /// Where each row begins in [`Assignments::experts`]; B + 1 numbers.
+    /// Position of each row in [`Assignments::experts`], and their end: B + 1 numbers.
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
     }
@@ -211,7 +211,7 @@ impl Assignments {
     /// `weights` `[pairs]` → `[B, N]`.
     ///
     /// # Panics
-    /// If there is not one weight a pair.
+    /// If there is not one weight per pair.
     pub fn to_dense(&self, weights: &Tensor) -> Tensor {
         assert_eq!(weights.len(), self.pairs(), "one weight per pair");
         let mut dense = Tensor::zeros([self.rows(), self.num_experts]);

@@ -4,10 +4,10 @@ use crate::buffer::Buffer;
 
 use super::assignments::Assignments;
 
-/// In which order the experts of a layer are computed.
+/// The order in which the experts of a layer are computed.
 ///
 /// For the gates of a layer, the union of their assignments becomes *slots*: one per (row, expert) that any
-/// gate asked for, so that an expert is computed once for a row whichever gates use it. Slots are in
+/// gate chose, so that an expert is computed once for a row whichever gates use it. Slots are in
 /// expert-major order, rows ascending within an expert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExpertPlan {
@@ -26,7 +26,7 @@ pub struct ExpertPlan {
     pair_slots: Vec<Buffer<u32>>,
 }
 
-/// For no rows and no experts.
+/// The plan for no rows and no experts.
 impl Default for ExpertPlan {
     fn default() -> Self {
         let none = || Buffer::unspecified(0);
@@ -61,11 +61,11 @@ impl ExpertPlan {
         plan
     }
 
-    /// Becomes the plan for other gates, in the memory that it has as far as that reaches. `gate(g)` is gate g in
-    /// compressed sparse rows: where each row begins, and the experts of all rows, those of a row ascending.
+    /// Replaces the plan by that for other gates, in place if the memory is large enough. `gate(g)` is gate g in compressed sparse
+    /// rows: the position of each row, and the experts of all rows, those of a row ascending.
     ///
     /// # Panics
-    /// If there is no gate, or the gates differ in rows or name other experts than N.
+    /// If there is no gate, or the gates differ in rows or name an expert that is not below N.
     pub fn rebuild<'a>(
         &mut self,
         num_experts: usize,
@@ -146,22 +146,22 @@ impl ExpertPlan {
         }
     }
 
-    /// B.
+    /// Number of rows (B).
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// N.
+    /// Number of experts (N).
     pub fn num_experts(&self) -> usize {
         self.expert_offsets.len() - 1
     }
 
-    /// G.
+    /// Number of gates (G).
     pub fn num_gates(&self) -> usize {
         self.pair_slots.len()
     }
 
-    /// S.
+    /// Number of slots (S).
     pub fn slots(&self) -> usize {
         self.slot_rows.len()
     }

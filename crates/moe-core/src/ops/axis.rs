@@ -1,6 +1,6 @@
 use crate::tensor::{Shape, Tensor};
 
-/// A shape seen from one of its axes: outer parts of `[length, inner]`.
+/// A shape split at one of its axes: outer slabs of `[length, inner]`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Around {
     pub(super) length: usize,
@@ -9,13 +9,13 @@ pub(super) struct Around {
 
 impl Around {
     /// # Panics
-    /// If there is no such axis; `operator` is named.
+    /// If there is no such axis. The message names `operator`.
     pub(super) fn new(operator: &str, shape: &Shape, axis: usize) -> Self {
         assert!(axis < shape.rank(), "{operator}: axis {axis} of a tensor of shape {shape:?}");
         Around { length: shape[axis], inner: shape[axis + 1..].iter().product() }
     }
 
-    /// Elements of one of the outer parts.
+    /// Elements of a slab.
     pub(super) fn slab(&self) -> usize {
         self.length * self.inner
     }
@@ -29,7 +29,7 @@ pub(super) fn resized(shape: &Shape, axis: usize, length: usize) -> Shape {
     Shape::new(&dims[..shape.rank()])
 }
 
-/// A new tensor of the shape without one axis.
+/// A new tensor whose shape lacks one axis.
 pub(super) fn without_axis(shape: &Shape, axis: usize) -> Tensor {
     Tensor::unspecified([&shape[..axis], &shape[axis + 1..]].concat().as_slice())
 }

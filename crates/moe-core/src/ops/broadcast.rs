@@ -59,7 +59,7 @@ fn expand(x: &Tensor, shape: Shape) -> Tensor {
     out
 }
 
-/// The sum of `x` over the axes that `shape` was repeated along.
+/// The sum of `x` over the axes along which `shape` was repeated.
 fn reduce(x: Tensor, shape: &Shape) -> Tensor {
     if x.shape() == shape {
         return x;

@@ -47,13 +47,13 @@ impl Operator for Concat {
 }
 
 impl Tape {
-    /// Matrices side by side.
+    /// Concatenates matrices along their columns.
     ///
     /// # Shapes
     /// `[B, D1]`, `[B, D2]`, … → `[B, D1 + D2 + …]`
     ///
     /// # Panics
-    /// If there is none, or the numbers of rows differ.
+    /// If there is no matrix, or the numbers of rows differ.
     pub fn concat<'t>(&'t self, parts: &[Var<'t>]) -> Var<'t> {
         assert!(!parts.is_empty(), "concat of nothing");
         self.apply(Concat, parts)

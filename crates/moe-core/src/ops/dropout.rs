@@ -54,8 +54,8 @@ impl Operator for Dropout {
 impl<'t> Var<'t> {
     /// Sets elements to 0 with probability `rate` and divides the others by 1 - `rate`.
     ///
-    /// Which elements depends on `philox`, the row's id and expert, and the column alone (see
-    /// [`keep_mask`]): sparse and dense paths, and any batching, drop the same ones.
+    /// The choice depends on `philox`, the row's id and expert, and the column alone (see [`keep_mask`]): sparse and dense paths,
+    /// and any batching, drop the same elements.
     ///
     /// # Shapes
     /// `[B, D]`, B rows named → `[B, D]`

@@ -11,7 +11,7 @@ use crate::tensor::Tensor;
 /// A function of each element.
 struct Elementwise<F, D> {
     name: &'static str,
-    /// Replaces every value by the function's.
+    /// Replaces every value by the value of the function.
     value: F,
     /// Multiplies by the derivative, given inputs and outputs.
     times_slope: D,
@@ -76,7 +76,7 @@ where
 }
 
 impl<'t> Var<'t> {
-    /// A function that is simple enough for a loop.
+    /// Applies a function that is simple enough for a loop.
     fn simple(
         self,
         name: &'static str,
@@ -97,7 +97,7 @@ impl<'t> Var<'t> {
         self.tape().apply(Elementwise { name, value, times_slope }, &[self])
     }
 
-    /// max(x, 0); its derivative at 0 is 0. What is not a number stays so.
+    /// max(x, 0); its derivative at 0 is 0. NaN stays NaN.
     ///
     /// # Shapes
     /// any → the same.
@@ -148,7 +148,7 @@ impl<'t> Var<'t> {
         self.elementary("exp", Exp, simple(|_, y| y))
     }
 
-    /// The natural logarithm: -∞ at 0, not a number below.
+    /// The natural logarithm: -∞ at 0, NaN below.
     ///
     /// # Shapes
     /// any → the same.
@@ -156,7 +156,7 @@ impl<'t> Var<'t> {
         self.elementary("ln", Ln, simple(|x, _| 1.0 / x))
     }
 
-    /// The square root: not a number below 0; its derivative at 0 is infinite.
+    /// The square root: NaN below 0; its derivative at 0 is infinite.
     ///
     /// # Shapes
     /// any → the same.
@@ -173,20 +173,20 @@ impl<'t> Var<'t> {
         self.simple("abs", Real::abs, slope)
     }
 
-    /// x moved into [`low`, `high`]; its derivative is 1 inside and at the bounds, 0 outside.
+    /// x clamped to [`low`, `high`]; its derivative is 1 inside and at the bounds, 0 outside.
     ///
     /// # Shapes
     /// any → the same.
     ///
     /// # Panics
-    /// If `low` is above `high`, or one of them is not a number.
+    /// If `low` is above `high`, or one of them is NaN.
     pub fn clamp(self, low: Real, high: Real) -> Var<'t> {
         assert!(low <= high, "clamp: {low} is not below {high}");
         let slope = move |x, _| if (low..=high).contains(&x) { 1.0 } else { 0.0 };
         self.simple("clamp", move |x| x.clamp(low, high), slope)
     }
 
-    /// x to a whole power.
+    /// x to the power of an integer.
     ///
     /// # Shapes
     /// any → the same.

@@ -38,7 +38,7 @@ impl Operator for GatherRows {
 }
 
 impl<'t> Var<'t> {
-    /// Rows of a table, as an embedding does. Its gradient is sparse: only the rows named.
+    /// Rows of a table, as for an embedding. The gradient of the table is sparse: it holds only these rows.
     ///
     /// # Shapes
     /// `[V, E]`, B ids → `[B, E]`

@@ -48,8 +48,8 @@ impl Operator for IndexSelect {
 }
 
 impl<'t> Var<'t> {
-    /// The elements of one axis with these indices, in their order. Where an index is repeated, gradients add up, the
-    /// first occurrence first. For rows of a large table, [`Var::gather_rows`] has a sparse gradient.
+    /// The elements of one axis with these indices, in the order of the indices. Gradients of a repeated index add up, first
+    /// occurrence first. For rows of a large table, [`Var::gather_rows`] has a sparse gradient.
     ///
     /// # Shapes
     /// `[…, C, …]`, I indices → `[…, I, …]`

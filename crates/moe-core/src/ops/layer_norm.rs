@@ -7,11 +7,11 @@ use crate::tensor::Tensor;
 
 struct LayerNorm {
     epsilon: Real,
-    /// The rows before weight and bias, and the factor that each was brought to unit variance with.
+    /// The rows before weight and bias, and the factor that scaled each of them to unit variance.
     normalised: Option<(Tensor, Tensor)>,
 }
 
-/// Brings a row to mean 0 and variance 1, and returns the factor.
+/// Normalises a row to mean 0 and variance 1, and returns the factor.
 fn normalise(row: &mut [Real], epsilon: Real) -> Real {
     let count = row.len() as Real;
     let mean = sum(row) / count;

@@ -123,10 +123,10 @@ impl<'t> Var<'t> {
         self.tape().apply(Linear { rectifier: None }, &[self, weight, bias])
     }
 
-    /// [`Var::linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same numbers.
+    /// [`Var::linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same bits.
     ///
     /// # Shapes
-    /// As `linear`; B rows named for the dropout.
+    /// As `linear`, with the names of B rows for the dropout.
     ///
     /// # Panics
     /// As `linear` and `dropout`.

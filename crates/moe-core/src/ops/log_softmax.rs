@@ -93,7 +93,7 @@ impl Operator for LogSumExp {
 
 impl<'t> Var<'t> {
     /// The logarithm of the softmax over the last axis, z - ln Σ e^z, without overflow for logits of any size. An element
-    /// of -∞ stays so; a row of -∞ only, or with +∞, has no softmax: its result is not a number.
+    /// of -∞ stays -∞. The result is NaN for a row of -∞ only or with +∞, which has no softmax.
     ///
     /// # Shapes
     /// `[…, C]` → the same.
@@ -101,8 +101,8 @@ impl<'t> Var<'t> {
         self.tape().apply(LogSoftmax { softmax: None }, &[self])
     }
 
-    /// ln Σ e^z over the last axis, which is left out of the result, without overflow for logits of any size. A row of -∞
-    /// only, or an empty one, gives -∞ and has the gradient 0; one with +∞ gives +∞ and has none.
+    /// ln Σ e^z over the last axis, which is left out of the result, without overflow for logits of any size. An empty
+    /// row, or one of -∞ only, gives -∞ and has the gradient 0; a row with +∞ gives +∞ and has no gradient.
     ///
     /// # Shapes
     /// `[…, C]` → `[…]`

@@ -20,10 +20,10 @@ struct Dropout {
 }
 
 impl Rectifier {
-    /// For `rows` rows.
+    /// The rectifier of `rows` rows.
     ///
     /// # Panics
-    /// If the rate is not in [0, 1), or another number of rows is named.
+    /// If the rate is not in [0, 1), or the numbers of rows and names differ.
     pub(super) fn new(rows: usize, dropout: Option<DropoutDraws<'_>>) -> Self {
         let dropout = dropout.map(|DropoutDraws { rate, philox, rows: names }| {
             assert!((0.0..1.0).contains(&rate), "dropout rate {rate} is not in [0, 1)");
@@ -34,7 +34,7 @@ impl Rectifier {
         Rectifier { dropout }
     }
 
-    /// Some numbers of a row, from column `first` on, in place.
+    /// Rectifies some values of a row, from column `first` on, in place.
     pub(super) fn forward(&self, row: usize, first: usize, values: &mut [Real]) {
         let Some(Dropout { rate, philox, row_ids, experts }) = &self.dropout else {
             return relu(values);
@@ -43,7 +43,7 @@ impl Rectifier {
         rectify_columns(*philox, (row_ids[row], expert), *rate, first, values);
     }
 
-    /// From the gradient of the output `y` to that of the input, in place.
+    /// Turns the gradient of the output `y` into that of the input, in place.
     pub(super) fn backward(&self, y: &Tensor, gradient: &mut Tensor) {
         let (y, cols) = (y.as_slice(), y.cols());
         let keep = self.dropout.as_ref().map_or(1.0, |dropout| 1.0 / (1.0 - dropout.rate));
@@ -53,7 +53,7 @@ impl Rectifier {
     }
 }
 
-/// max(x, 0) of every value, in place: what [`Var::relu`](crate::tape::Var::relu) computes, without a tape.
+/// max(x, 0) of every value, in place: [`Var::relu`](crate::tape::Var::relu) without a tape.
 pub fn relu(values: &mut [Real]) {
     wide(Relu(values));
 }

@@ -78,7 +78,7 @@ impl Operator for MaxAxis {
             let x = &x.as_slice()[outer * slab..][..slab];
             for i in 0..inner {
                 let largest = at.output.as_slice()[outer * inner + i];
-                // If the largest is a number, all are.
+                // If the largest is not NaN, no element is.
                 let mut column = (i..slab).step_by(inner);
                 let first = column.find(|&at| x[at] == largest || x[at].is_nan());
                 dx[first.expect("one of them")] = at.cotangent.as_slice()[outer * inner + i];
@@ -97,7 +97,7 @@ impl<'t> Var<'t> {
         self.tape().apply(Sum, &[self])
     }
 
-    /// The mean of all elements; 0 if there are none.
+    /// The mean of all elements, 0 if there are none.
     ///
     /// # Shapes
     /// any → `[]`
@@ -116,7 +116,7 @@ impl<'t> Var<'t> {
 
     /// The sum over one axis, which is left out of the result; 0 if the axis is empty.
     ///
-    /// Broadcasting aligns axes at the end, so what is to meet `x` again gets the axis back by [`Var::reshape`]:
+    /// Broadcasting aligns axes at the end, so [`Var::reshape`] restores the axis before the sum is combined with `x` again:
     /// `x / x.sum_axis(1).reshape([rows, 1])`.
     ///
     /// # Shapes
@@ -140,8 +140,8 @@ impl<'t> Var<'t> {
         self.sum_axis(axis).scale(1.0 / length as Real)
     }
 
-    /// The largest element along one axis, which is left out of the result; -∞ if the axis is empty, not a number if one
-    /// of the elements is not. Its gradient goes to the first of the largest.
+    /// The largest element along one axis, which is left out of the result; -∞ if the axis is empty, NaN if one of the
+    /// elements is NaN. Its gradient goes to the first of the largest.
     ///
     /// # Shapes
     /// `[…, C, …]` → `[…, …]`

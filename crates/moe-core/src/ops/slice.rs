@@ -12,7 +12,7 @@ struct Slice {
 }
 
 impl Slice {
-    /// The place of the slice in each outer part of the whole, and the size of such a part.
+    /// The position of the slice in each outer slab of the whole, and the size of a slab.
     fn place(&self, whole: &Tensor) -> (Range<usize>, usize) {
         let around = Around::new(self.name(), whole.shape(), self.axis);
         (self.range.start * around.inner..self.range.end * around.inner, around.slab())

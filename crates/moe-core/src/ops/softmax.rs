@@ -9,14 +9,14 @@ use crate::tensor::Tensor;
 
 struct Softmax;
 
-/// Moves a row so that its largest element is 0, and returns what that was.
+/// Subtracts the largest element from a row, and returns it.
 pub(super) fn subtract_max(row: &mut [Real]) -> Real {
     let largest = max(row);
     row.iter_mut().for_each(|v| *v -= largest);
     largest
 }
 
-/// Divides a row by its sum, which is returned.
+/// Divides a row by its sum, and returns the sum.
 pub(super) fn divide_by_sum(row: &mut [Real]) -> Real {
     let total = sum(row);
     row.iter_mut().for_each(|v| *v /= total);
@@ -36,13 +36,13 @@ pub(super) fn softmax_rows(block: &mut [Real], cols: usize, mut f: impl FnMut(us
     }
 }
 
-/// Replaces rows of logits by their softmax: what [`Var::softmax`] computes, without a tape.
+/// Replaces rows of logits by their softmax: [`Var::softmax`] without a tape.
 ///
 /// # Shapes
 /// `rows` `[B, cols]`
 ///
 /// # Panics
-/// If it is not a whole number of rows.
+/// If `rows` is not a whole number of rows.
 pub fn softmax(rows: &mut [Real], cols: usize) {
     for_row_blocks(rows, cols, |_, block| softmax_rows(block, cols, |_, _, _| ()));
 }
@@ -80,7 +80,7 @@ impl Operator for Softmax {
 }
 
 impl<'t> Var<'t> {
-    /// Softmax over the last axis. A row of -∞ only, or with +∞, has none: its result is not a number.
+    /// Softmax over the last axis. The result is NaN for a row of -∞ only or with +∞, which has no softmax.
     ///
     /// # Shapes
     /// `[…, C]` → the same.

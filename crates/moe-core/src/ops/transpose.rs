@@ -5,11 +5,11 @@ use crate::tape::operator::{Backward, InputGradients, Operator};
 use crate::tape::tape::Var;
 use crate::tensor::{Shape, Tensor};
 
-/// Sides of the squares that are copied together, so that what is read and what is written both stay in the cache.
+/// Side of the squares that are copied together, so that their source and their target both stay in the cache.
 const TILE: usize = 16;
 
 struct Transpose {
-    /// Ascending.
+    /// The axes, ascending.
     axes: [usize; 2],
 }
 
@@ -33,7 +33,7 @@ fn transposed(x: &Tensor, [first, second]: [usize; 2]) -> Tensor {
     let x = x.as_slice();
     for_row_blocks(out.as_mut_slice(), cols, |first_row, block| {
         let rows = block.len() / cols;
-        // Where the row of the result begins in x, and how far apart its elements stand.
+        // Position in x of the row of the result, and the distance between its elements.
         let start = |row: usize| (row / b * a * middle * b + row % b) * inner;
         let stride = b * inner;
         for m in 0..middle {
@@ -71,7 +71,7 @@ impl Operator for Transpose {
 }
 
 impl<'t> Var<'t> {
-    /// Two axes swapped. A product needs no transposed copy: see [`Var::matmul_with`].
+    /// Swaps two axes. A product needs no transposed copy: see [`Var::matmul_with`].
     ///
     /// # Shapes
     /// `[…, A, …, B, …]` → `[…, B, …, A, …]`

@@ -8,7 +8,7 @@ use super::philox::Philox;
 pub struct DrawRows<'a> {
     /// One id per row of the tensor.
     pub row_ids: &'a [u64],
-    /// A second word per row; `None` stands for all zeros.
+    /// A second word per row. `None` stands for zeros.
     pub experts: Option<&'a [u32]>,
 }
 
@@ -18,13 +18,13 @@ impl DrawRows<'_> {
         self.row_ids.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.row_ids.is_empty()
     }
 }
 
-/// Dropout of the rows of a tensor: with what probability, by which draws, and the names of the rows.
+/// Dropout of the rows of a tensor: its probability, the random function, and the names of the rows.
 #[derive(Clone, Copy, Debug)]
 pub struct DropoutDraws<'a> {
     /// Probability of a zero, in [0, 1).
@@ -59,13 +59,13 @@ pub(crate) fn rectify_columns(
     wide(Factors::<true> { philox, row, expert, rate, first, out: values });
 }
 
-/// The factors of a row, or their products with max(x, 0) of what stands there.
+/// The factors of a row, or their products with max(x, 0) of the present values.
 struct Factors<'a, const RECTIFY: bool> {
     philox: Philox,
     row: u64,
     expert: u32,
     rate: Real,
-    /// Column that `out` begins with.
+    /// The column of the first value of `out`.
     first: usize,
     out: &'a mut [Real],
 }

@@ -8,7 +8,7 @@ use crate::tensor::{Shape, Tensor};
 
 /// Independent draws from U(-`bound`, `bound`).
 ///
-/// Drawn in double precision and rounded, so that both precisions start from the same numbers.
+/// They are drawn in double precision and rounded, so that both precisions start from the same numbers.
 ///
 /// # Panics
 /// If `bound` is not positive and finite.
@@ -20,7 +20,7 @@ pub fn uniform(shape: impl Into<Shape>, bound: f64, rng: &mut ChaCha8Rng) -> Ten
 }
 
 /// Glorot and Bengio's uniform law for the weights between `fan_in` and `fan_out` units:
-/// U(±√(6 / (fan_in + fan_out))), what Keras uses for dense layers.
+/// U(±√(6 / (fan_in + fan_out))), as Keras does for dense layers.
 pub fn glorot_uniform(
     shape: impl Into<Shape>,
     fan_in: usize,

@@ -26,7 +26,7 @@ pub fn standard_normals(philox: Philox, row: u64, out: &mut [Real]) {
 }
 
 /// The number that a standard normal variable stays below with probability `p`: algorithm AS 241, routine PPND16
-/// (Wichura, Applied Statistics 37, 1988), with a relative error of about 1e-16. Infinite at 0 and 1, not a number
+/// (Wichura, Applied Statistics 37, 1988), with a relative error of about 1e-16. Infinite at 0 and 1, NaN
 /// outside.
 pub fn normal_quantile(p: f64) -> f64 {
     let q = p - 0.5;
@@ -76,7 +76,7 @@ const CENTRE: [[f64; 8]; 2] = [
     ],
 ];
 
-/// For a tail of at least e^-25.
+/// Numerator and denominator for a tail of at least e^-25.
 const TAIL: [[f64; 8]; 2] = [
     [
         7.745_450_142_783_414e-4,
@@ -100,7 +100,7 @@ const TAIL: [[f64; 8]; 2] = [
     ],
 ];
 
-/// For a smaller tail.
+/// Numerator and denominator for a smaller tail.
 const FAR_TAIL: [[f64; 8]; 2] = [
     [
         2.010_334_399_292_288_1e-7,

@@ -95,7 +95,7 @@ pub(super) struct Found {
     pub(super) of_parameters: Vec<Option<Gradient>>,
 }
 
-/// Tapes that are no longer in use.
+/// Tapes that later sub-tapes take over.
 fn spares() -> MutexGuard<'static, Vec<Tape>> {
     static SPARES: Mutex<Vec<Tape>> = Mutex::new(Vec::new());
     // A list of tapes is whole also if a thread panicked while it held the lock.

@@ -18,8 +18,8 @@ struct Combine {
     offsets: Arc<Buffer<u32>>,
 }
 
-/// For each row, the weighted sum of its experts' outputs: what [`Var::combine`] computes, without a tape. `offsets` has the
-/// first pair of each row and the number of pairs, `pair_slots` the slot of each pair.
+/// For each row, the weighted sum of its experts' outputs: the function behind [`Var::combine`], without a tape. `offsets` holds
+/// the first pair of each row and, last, the number of pairs, `pair_slots` the slot of each pair.
 ///
 /// # Shapes
 /// `slots` `[S, O]`, `weights` `[pairs]`, `offsets` B + 1 numbers, `pair_slots` one per pair, `out` B * O elements.
@@ -75,9 +75,9 @@ impl Operator for Combine {
             pair => Some(weights.as_slice()[pair as usize]),
         };
         let wants_weights = gradients.wants(1);
-        // Of every slot: in their order, so that the rows of the slots are read one after the other.
+        // One product per slot, in their order, so that the rows of the slots are read one after the other.
         let mut products = Tensor::zeros([plan.slots()]);
-        // The slots are those of all gates: each adds to what the others found.
+        // The slots belong to all gates: each gate adds to the gradients of the others.
         let present = gradients.dense_mut(0);
         let is_first = present.is_none();
         let mut fresh = is_first.then(|| Tensor::unspecified(*slots.shape()));
@@ -112,7 +112,7 @@ impl Operator for Combine {
     }
 }
 
-/// In the place of a pair, where a slot is not of the gate.
+/// Stands for the pair of a slot that the gate does not use.
 const NONE: u32 = u32::MAX;
 
 impl<'t> Var<'t> {

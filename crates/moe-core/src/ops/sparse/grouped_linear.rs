@@ -144,10 +144,10 @@ impl<'t> Var<'t> {
         self.tape().apply(grouped, &[self, weight, bias])
     }
 
-    /// [`Var::grouped_linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same numbers.
+    /// [`Var::grouped_linear`], [`Var::relu`] and [`Var::dropout`] in one pass, with the same bits.
     ///
     /// # Shapes
-    /// As `grouped_linear`; S rows named for the dropout.
+    /// As `grouped_linear`, with the names of S rows for the dropout.
     ///
     /// # Panics
     /// As `grouped_linear` and `dropout`.
