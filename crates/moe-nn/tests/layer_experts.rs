@@ -342,7 +342,7 @@ fn experts_of_different_kinds_that_reshape_their_rows() {
 }
 
 #[test]
-#[should_panic(expected = "the plan is for other experts")]
+#[should_panic(expected = "the plan is for another number of experts")]
 fn a_plan_for_other_experts_is_refused() {
     let experts = LayerExperts::new(Vec::new(), 3);
     run(&experts, &Tensor::zeros([40, 4]), &plan(40, 6), Mode::Infer);

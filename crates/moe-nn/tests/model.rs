@@ -354,7 +354,7 @@ fn numbers_stand_beside_embeddings() {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind that the model was made for")]
+#[should_panic(expected = "not of the kind that the model takes")]
 fn ids_without_their_numbers_are_refused() {
     let [_, ids] = sources(1);
     let input = InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 7 };

@@ -363,9 +363,9 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     };
     refused(Inputs::Dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
     refused(inputs(&[&[1, 2]], [2, 4]), "the model takes 2 columns of ids, not 1");
-    refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers a row, not 3");
-    refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, where there are 2 keys");
-    refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, where there are 2 keys");
+    refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers per row, not 3");
+    refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, but there are 2 keys");
+    refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 12], &[1, 2]], [2, 4]), "row 1: user 12 is not below 12");
     let mut row = |ids: &[u32], numbers: &[Real]| {
         predictor.predict_row(ids, numbers, 0, &mut out, &mut scratch)
@@ -407,7 +407,7 @@ fn another_k_or_capacity() {
     assert!(all[0] != all[1] && all[0] != all[2] && tight != all[2]);
     for (router, overrides, says) in [
         ("top-k", k(5), "router top-k: k = 5 is not allowed with 4 experts; k must be from 1 to 4"),
-        ("softmax", k(1), "router softmax does not use K, so there is nothing to change"),
+        ("softmax", k(1), "router softmax does not use K, so it cannot be overridden"),
         ("comet", k(1), "K is part of the weights of router comet (K = 2) and cannot be changed: "),
         ("comet", capacity(1.0), "router comet has no parameter inference-capacity-factor"),
         ("top-k", capacity(-1.0), "router top-k: inference-capacity-factor = -1 is not allowed"),

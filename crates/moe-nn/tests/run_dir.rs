@@ -268,7 +268,7 @@ fn every_file_missing_cut_or_changed_is_named() {
                 let text = String::from_utf8(content.clone()).unwrap();
                 *content = text.replace("\"format\": 1", "\"format\": 7").into_bytes();
             });
-            assert!(format.contains("is of format 7, this program reads format 1"), "{format}");
+            assert!(format.contains("has format 7, but this program reads format 1"), "{format}");
             // What is still a manifest, but another one.
             let changed = damaged(&name, &|content| {
                 let text = String::from_utf8(content.clone()).unwrap();

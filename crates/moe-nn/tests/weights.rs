@@ -183,11 +183,11 @@ fn every_cut_of_a_file_is_refused() {
     load_weights(&mut Small::new([0.0; 4], 0.0), &path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        let error = is_refused(&path, &["not a whole safetensors file"]);
+        let error = is_refused(&path, &["not a complete safetensors file"]);
         assert!(matches!(error, WeightsError::Format { .. }), "{length} bytes: {error}");
     }
     fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn a_header_that_asks_for_the_moon_is_refused() {
     let header = br#"{"layer.weight":{"dtype":"F32","shape":[18446744073709551615,4],"data_offsets":[0,16]}}"#;
     let size = (header.len() as u64).to_le_bytes();
     fs::write(&path, [&size[..], header, &[0; 16]].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
     fs::write(&path, [&u64::MAX.to_le_bytes()[..], header].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
 }
 
 #[test]

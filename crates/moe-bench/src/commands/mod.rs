@@ -11,6 +11,7 @@ use moe_routers::{Registry, RouterInfo};
 
 use crate::args::{Format, SharedArgs};
 use crate::config::Config;
+use crate::config::text::without_removed_keys;
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::{Comparison, RunResult};
@@ -114,7 +115,8 @@ fn continued(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, T
         }
     }
     let (dir, state) = RunDir::open(path)?;
-    let (found, given) = (dir.config()?.unwrap_or_default(), info.config.unwrap_or_default());
+    let found = without_removed_keys(&dir.config()?.unwrap_or_default());
+    let given = info.config.unwrap_or_default();
     if found != given {
         let mut lines = found.lines().zip(given.lines());
         let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();

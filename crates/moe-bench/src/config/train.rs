@@ -22,9 +22,6 @@ pub struct TrainConfig {
     /// Rows computed at a time, for batches that do not fit into memory; the gradients are those of the whole batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch_rows: Option<usize>,
-    /// Whether a thread of its own makes the next batch; for data whose batches take long to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prefetch: Option<bool>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
     /// Its step size.
@@ -99,7 +96,6 @@ impl Default for TrainConfig {
             max_seconds: None,
             batch_rows: 512,
             micro_batch_rows: None,
-            prefetch: None,
             optimizer: OptimizerKind::Adam,
             learning_rate: 5e-4,
             beta1: None,

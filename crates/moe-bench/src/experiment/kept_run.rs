@@ -125,7 +125,7 @@ impl<'r> KeptRun<'r> {
             Error::OutDir { path: path.into(), problem }
         })?;
         let mut config =
-            Config::parse(&text).map_err(|problem| wrong("config.resolved.toml", problem))?;
+            Config::parse_saved(&text).map_err(|problem| wrong("config.resolved.toml", problem))?;
         if data_dir.is_some() {
             config.dataset.options.data_dir = data_dir.map(Path::to_owned);
         }

@@ -2,12 +2,12 @@ use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Pass, Tensor, named_state};
 
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
-/// x W + b.
+/// A linear layer: x W + b.
 #[derive(Debug)]
 pub struct Linear {
     /// `[D, O]`
@@ -17,7 +17,7 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// Glorot-uniform weights and zero biases.
+    /// A layer with Glorot-uniform weights and zero biases.
     pub fn new(inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Self {
         Linear {
             weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
@@ -25,7 +25,7 @@ impl Linear {
         }
     }
 
-    /// Weight and bias on a tape.
+    /// The weight and the bias as variables of a tape.
     pub(crate) fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
@@ -35,7 +35,7 @@ impl Linear {
         (self.weight.weight(rows), self.bias.value())
     }
 
-    /// Multiply-adds for a row.
+    /// Number of multiply-adds per row.
     pub(crate) fn multiply_adds(&self) -> usize {
         self.weight.value().len()
     }
@@ -49,13 +49,5 @@ impl Layer for Linear {
 }
 
 impl Module for Linear {
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("weight", StateRef::Parameter(&self.weight));
-        f("bias", StateRef::Parameter(&self.bias));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("weight", StateMut::Parameter(&mut self.weight));
-        f("bias", StateMut::Parameter(&mut self.bias));
-    }
+    named_state!("weight" => parameter weight, "bias" => parameter bias);
 }

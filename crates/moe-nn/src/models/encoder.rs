@@ -10,17 +10,17 @@ use crate::module::Module;
 /// Turns the inputs of a batch into the rows that gates and experts see.
 #[derive(Debug)]
 pub enum Encoder {
-    /// Dense inputs, as they are.
+    /// Dense inputs, passed on unchanged.
     Dense {
-        /// D.
+        /// Number of dense inputs (D).
         width: usize,
     },
-    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if there are any, come
-    /// after them as they are.
+    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if any, are appended
+    /// unchanged.
     Embeddings {
-        /// Name and table of each column.
+        /// Name and embedding table of each id column.
         columns: Vec<(String, Embedding)>,
-        /// E, of each.
+        /// Width of each embedding (E).
         width: usize,
         /// Number of dense inputs.
         dense_width: usize,
@@ -28,7 +28,7 @@ pub enum Encoder {
 }
 
 impl Encoder {
-    /// The encoder for these inputs; id columns get embeddings of `embedding_width`.
+    /// The encoder for these inputs. Id columns get embeddings of width `embedding_width`.
     pub fn new(input: &InputSpec, embedding_width: usize, rng: &mut ChaCha8Rng) -> Self {
         match input {
             InputSpec::Dense { width } => Encoder::Dense { width: *width },
@@ -43,7 +43,7 @@ impl Encoder {
         }
     }
 
-    /// D.
+    /// Width of an encoded row (D).
     pub fn outputs(&self) -> usize {
         match self {
             Encoder::Dense { width } => *width,
@@ -53,11 +53,13 @@ impl Encoder {
         }
     }
 
+    /// Encodes B rows.
+    ///
     /// # Shapes
     /// B rows → `[B, D]`
     ///
     /// # Panics
-    /// If the inputs are not of the kind and width the encoder was made for.
+    /// If the inputs are not of the kind and width of the encoder.
     pub fn forward<'t>(&self, tape: &'t Tape, inputs: &Inputs) -> Var<'t> {
         let dense = |x: &Tensor, width: usize| {
             assert_eq!(x.cols(), width, "the model takes rows of width {width}");
@@ -80,18 +82,18 @@ impl Encoder {
                 parts.push(dense(numbers, *dense_width));
                 tape.concat(&parts)
             }
-            _ => panic!("the inputs are not of the kind that the model was made for"),
+            _ => panic!("the inputs are not of the kind that the model takes"),
         }
     }
 
-    /// The numbers of [`Encoder::forward`] without a tape: the inputs themselves, or `out`.
+    /// The values of [`Encoder::forward`] without a tape. Returns the inputs themselves if they are dense, else `out`.
     ///
     /// # Shapes
     /// B rows → `[B, D]`
     ///
     /// # Panics
     /// As `forward`.
-    pub fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
+    pub(crate) fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
         let (columns, ids, numbers) = match (self, inputs) {
             (Encoder::Dense { width }, Inputs::Dense(x)) => {
                 assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
@@ -104,12 +106,15 @@ impl Encoder {
                 assert_eq!(dense.cols(), *dense_width, "the model takes {dense_width} numbers");
                 (columns, ids, Some(dense))
             }
-            _ => panic!("the inputs are not of the kind that the model was made for"),
+            _ => panic!("the inputs are not of the kind that the model takes"),
         };
         assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
         let rows = ids.first().map_or(0, Vec::len);
         let even = ids.iter().all(|ids| ids.len() == rows);
-        assert!(even && numbers.is_none_or(|x| x.rows() == rows), "numbers of rows differ");
+        assert!(
+            even && numbers.is_none_or(|x| x.rows() == rows),
+            "the inputs differ in their number of rows"
+        );
         let cols = self.outputs();
         out.resize([rows, cols]);
         for_row_blocks(out.as_mut_slice(), cols, |first, block| {

@@ -5,31 +5,27 @@ use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{
-    Parameter, Pass, SlotRows, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
-};
+use moe_core::{Parameter, Pass, SlotRows, Tensor, named_state};
 
 use crate::layers::mlp::MlpOptions;
-use crate::layers::mlp::Stage;
+use crate::layers::stage::{Stage, chain};
 use crate::module::Module;
-use crate::moe::experts::Experts;
-use crate::predict::scratch::ExpertScratch;
-use crate::predict::scratch::chain;
+use crate::moe::experts::{ExpertScratch, Experts};
 
-/// N experts that are multi-layer perceptrons of one form, their weights stacked, so that each layer of all experts
-/// is one product by groups. The feed-forward experts of a transformer, and with an activation at the end those of
-/// the papers.
+/// N experts that are multi-layer perceptrons of the same shape. Their weights are stacked, so that each layer of all
+/// experts is one grouped product. These are the feed-forward experts of a transformer and, with an activation after the
+/// last layer, those of the papers.
 ///
-/// Hidden layers are named `hidden.0` and so on, the last layer has no prefix.
+/// Hidden layers are named `hidden.0` and so on; the last layer has no prefix.
 #[derive(Debug)]
 pub struct ExpertBank {
     hidden: Vec<StackedLinear>,
     last: StackedLinear,
-    /// One per hidden layer, and that of the last.
+    /// One stage per layer, the last layer included.
     stages: Vec<Stage>,
 }
 
-/// x W_e + b_e for N experts.
+/// A linear layer of N experts: x W_e + b_e.
 #[derive(Debug)]
 struct StackedLinear {
     /// `[N, D, O]`
@@ -39,13 +35,13 @@ struct StackedLinear {
 }
 
 impl ExpertBank {
-    /// Glorot-uniform weights for each expert and zero biases.
+    /// Experts with Glorot-uniform weights and zero biases.
     ///
     /// ```
     /// use moe_core::random::chacha;
     /// use moe_nn::{ExpertBank, Experts, MlpOptions};
     ///
-    /// // The feed-forward part of a transformer, eight times.
+    /// // Eight copies of the feed-forward block of a transformer.
     /// let options = MlpOptions { hidden: vec![256], ..MlpOptions::default() };
     /// let bank = ExpertBank::new(8, 64, 64, &options, &mut chacha(1, "init.experts", 0));
     /// assert_eq!((bank.num_experts(), bank.outputs()), (8, 64));
@@ -102,19 +98,11 @@ impl Experts for ExpertBank {
 }
 
 impl Module for ExpertBank {
-    fn visit(&self, f: &mut Visit<'_>) {
-        for (i, layer) in self.hidden.iter().enumerate() {
-            named(&format!("hidden.{i}"), f, |f| layer.visit(f));
-        }
-        self.last.visit(f);
-    }
+    named_state!("hidden" => child hidden, flat last);
+}
 
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        for (i, layer) in self.hidden.iter_mut().enumerate() {
-            named_mut(&format!("hidden.{i}"), f, |f| layer.visit_mut(f));
-        }
-        self.last.visit_mut(f);
-    }
+impl Module for StackedLinear {
+    named_state!("weight" => parameter weight, "bias" => parameter bias);
 }
 
 impl StackedLinear {
@@ -126,7 +114,7 @@ impl StackedLinear {
         }
     }
 
-    /// Weight and bias on a tape.
+    /// The weight and the bias as variables of a tape.
     fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
@@ -134,15 +122,5 @@ impl StackedLinear {
     /// Weight and bias, to be used for so many rows.
     fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
         (self.weight.weight(rows), self.bias.value())
-    }
-
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("weight", StateRef::Parameter(&self.weight));
-        f("bias", StateRef::Parameter(&self.bias));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("weight", StateMut::Parameter(&mut self.weight));
-        f("bias", StateMut::Parameter(&mut self.bias));
     }
 }

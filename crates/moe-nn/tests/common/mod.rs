@@ -182,7 +182,6 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         patience: 100,
         max_seconds: None,
         micro_batch_rows: None,
-        prefetch: false,
         task_weights: vec![1.0, 0.5, 2.0],
         optimizer: rate(0.01),
     }
