@@ -20,7 +20,7 @@ const LARGE: usize = 4096;
 static LARGE_ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 static LARGEST: AtomicUsize = AtomicUsize::new(0);
 
-/// The system's allocator, counting.
+/// The allocator of the system, with a count of large allocations.
 struct Counting;
 
 fn count(size: usize) {
@@ -117,7 +117,7 @@ const B: usize = 200;
 const STEPS: usize = 24;
 const WARM_UP: usize = 12;
 
-/// Random pairs, with so many rows.
+/// Random pairs with this number of rows.
 fn pairs(rows: usize) -> Pairs {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
@@ -146,7 +146,7 @@ fn description(router: &str, expert_hidden_widths: &[usize]) -> MixtureDescripti
     }
 }
 
-/// A mixture whose experts are perceptrons as modules of their own, four layers each.
+/// A mixture whose experts are separate perceptrons of four layers each.
 fn with_modules() -> Mixture {
     let mut rng = chacha(1, "init", 0);
     let encoder = Encoder::new(&pairs(0).input, 128, &mut rng);
@@ -186,7 +186,7 @@ fn check(name: &str, mut model: Mixture) {
     }
 }
 
-/// One test, since the counts are the program's.
+/// There is one test only, since the counts are those of the whole process.
 #[test]
 fn a_training_step_in_steady_state_allocates_nothing_large() {
     for router in ["top-k", "softmax"] {
@@ -198,7 +198,7 @@ fn a_training_step_in_steady_state_allocates_nothing_large() {
     for router in ["dselect-k", "comet"] {
         check(router, description(router, &[]).build(&Registry::standard(), 1).unwrap());
     }
-    // How many experts are in work at a time, and so how many buffers, is up to the threads.
+    // The number of experts computed at the same time, and thus the number of buffers, depends on the threads.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
     pool.install(|| check("modules", with_modules()));
 }

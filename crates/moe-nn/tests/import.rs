@@ -1,4 +1,4 @@
-//! Weights in the layout of PyTorch become those of a model, exactly or not at all.
+//! Weights in the layout of PyTorch are imported exactly or not at all.
 
 mod common;
 
@@ -50,7 +50,7 @@ fn transposed(values: &[f64], rows: usize, cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|col| (0..rows).map(move |row| values[row * cols + col])).collect()
 }
 
-/// Gates, experts and heads of `model` as PyTorch keeps them, and the map from there.
+/// Gates, experts and heads of `model` in the layout of PyTorch, and the import map.
 fn torch(model: &Mixture, is_stacked: bool) -> (Tensors, ImportMap) {
     let own = tensors(model);
     let (mut stored, mut map) = (Tensors::new(), ImportMap::default());
@@ -149,7 +149,7 @@ proptest! {
 fn what_is_not_named_stays() {
     let source = model([6, 6], 1);
     let (mut stored, map) = torch(&source, false);
-    // What other tensors of the file are made of does not matter either.
+    // The type of other tensors in the file does not matter either.
     stored.insert("other".into(), (vec![1, 1, 1, 1, 1, 1], vec![0.0]));
     let (_folder, path) = write(&stored, Dtype::F64);
     let gate = ("layer.gates.1".to_string(), map.linear["layer.gates.1"].clone());

@@ -1,4 +1,4 @@
-//! The mixture: what it is made of, how much it computes, and that rows do not see their batch.
+//! The mixture: its parameters, its cost, and the independence of rows from their batch.
 
 mod common;
 

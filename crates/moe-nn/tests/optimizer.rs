@@ -1,4 +1,4 @@
-//! What holds for every rule of the optimiser: determinism, clipping, groups, frozen parameters, errors, saved states.
+//! Properties of every rule of the optimiser: determinism, clipping, groups, frozen parameters, errors, saved states.
 
 mod common;
 
@@ -268,7 +268,7 @@ fn groups_that_do_not_suit_are_errors() {
         ("heads.0".to_string(), Tensor::full([1], 1.0)),
     ]);
     for rule in rules() {
-        // A part of a name's part names nothing, and buffers are no parameters.
+        // A fragment of a component matches nothing, and buffers are not parameters.
         for prefix in ["encod", "encoder.user.weight", "buffer", "x"] {
             let groups = vec![group("heads", 1.0, None), group(prefix, 1.0, None)];
             let mut optimizer = Optimizer::new(OptimizerOptions { groups, ..options(rule) });

@@ -1,4 +1,4 @@
-//! What goes wrong in training is an error that says where, never a panic.
+//! Failures in training are errors that name the place, never panics.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn parts() -> (Memory, Memory) {
     (common::dense(1, 100, 4), common::dense(2, 40, 4))
 }
 
-/// The error of training on these parts with the seed 3.
+/// The error of training on these splits with the seed 3.
 fn error_of(parts: &(Memory, Memory), router: &str) -> TrainError {
     let mut model = build(&description(&parts.0, router), 3);
     train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).unwrap_err()
@@ -69,7 +69,7 @@ fn a_bad_target_names_its_task() {
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
 
-        // Where the row does not count its value does not matter.
+        // The value of a row that does not count does not matter.
         let Target::Regression { present, .. } = &mut parts.0.targets[2] else { panic!() };
         present[row] = false;
         let mut model = build(&description(&parts.0, "top-k"), 3);

@@ -105,13 +105,13 @@ impl Config {
 
 /// The configuration of a saved run without the keys that earlier versions had and that did not change a result.
 pub(crate) fn without_removed_keys(saved: &str) -> String {
-    let mut table = "";
+    let mut in_train = false;
     let is_kept = |line: &&str| {
         if line.starts_with('[') {
-            table = line.trim_end();
+            in_train = line.trim_end() == "[train]";
         }
         // Whether a thread of its own made the batches.
-        table != "[train]" || !line.starts_with("prefetch = ")
+        !in_train || !line.starts_with("prefetch = ")
     };
     saved.split_inclusive('\n').filter(is_kept).collect()
 }

@@ -67,12 +67,7 @@ pub fn rmse(predicted: &[f64], actual: &[f64]) -> f64 {
 /// # Panics
 /// If the lengths differ.
 pub fn f1(predicted: &[bool], actual: &[bool]) -> f64 {
-    assert_eq!(predicted.len(), actual.len(), "one prediction per row");
-    let count =
-        |of: [bool; 2]| predicted.iter().zip(actual).filter(|(p, a)| [**p, **a] == of).count();
-    let hits = 2 * count([true, true]);
-    let all = hits + count([true, false]) + count([false, true]);
-    hits as f64 / all.max(1) as f64
+    Classes::count(predicted, actual).0.get(&true).map_or(0.0, Class::f1)
 }
 
 /// Mean F1 score over the classes that occur in `predicted` or `actual`, each class against all others; 0 if there are no
@@ -82,11 +77,7 @@ pub fn f1(predicted: &[bool], actual: &[bool]) -> f64 {
 /// If the lengths differ.
 pub fn macro_f1<T: Ord>(predicted: &[T], actual: &[T]) -> f64 {
     let classes = Classes::count(predicted, actual);
-    let scores = classes
-        .0
-        .values()
-        .map(|class| 2.0 * class.hits as f64 / (class.predicted + class.actual) as f64);
-    scores.sum::<f64>() / classes.0.len().max(1) as f64
+    classes.0.values().map(Class::f1).sum::<f64>() / classes.0.len().max(1) as f64
 }
 
 /// Matthews correlation coefficient (Matthews, 1975), for several classes in the form of Gorodkin (2004): 1 if all
@@ -115,6 +106,13 @@ struct Class {
     predicted: u64,
     actual: u64,
     hits: u64,
+}
+
+impl Class {
+    /// F1 score of a class that occurs.
+    fn f1(&self) -> f64 {
+        2.0 * self.hits as f64 / (self.predicted + self.actual) as f64
+    }
 }
 
 /// The classes that occur.

@@ -32,7 +32,7 @@ impl Activation {
     ///
     /// # Shapes
     /// any → the same
-    pub fn apply(self, x: Var<'_>) -> Var<'_> {
+    pub(crate) fn apply(self, x: Var<'_>) -> Var<'_> {
         match self {
             Activation::Identity => x,
             Activation::Gelu => x.gelu(),

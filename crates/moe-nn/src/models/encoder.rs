@@ -53,6 +53,29 @@ impl Encoder {
         }
     }
 
+    /// The id columns of the encoder with the ids of the inputs, and the dense inputs.
+    fn matched<'s, 'i>(
+        &'s self,
+        inputs: &'i Inputs,
+    ) -> (&'s [(String, Embedding)], &'i [Vec<u32>], Option<&'i Tensor>) {
+        let (columns, ids, dense): (&[_], &[_], _) = match (self, inputs) {
+            (Encoder::Dense { width }, Inputs::Dense(x)) => (&[], &[], Some((x, width))),
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                (columns, ids, None)
+            }
+            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
+                (columns, ids, Some((dense, dense_width)))
+            }
+            _ => panic!("the inputs are not of the kind that the model takes"),
+        };
+        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+        let dense = dense.map(|(x, width)| {
+            assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
+            x
+        });
+        (columns, ids, dense)
+    }
+
     /// Encodes B rows.
     ///
     /// # Shapes
@@ -61,29 +84,13 @@ impl Encoder {
     /// # Panics
     /// If the inputs are not of the kind and width of the encoder.
     pub fn forward<'t>(&self, tape: &'t Tape, inputs: &Inputs) -> Var<'t> {
-        let dense = |x: &Tensor, width: usize| {
-            assert_eq!(x.cols(), width, "the model takes rows of width {width}");
-            tape.constant(x.clone())
-        };
-        let towers = |columns: &[(String, Embedding)], ids: &[Vec<u32>]| -> Vec<Var<'t>> {
-            assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
-            columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids)).collect()
-        };
-        match (self, inputs) {
-            (Encoder::Dense { width }, Inputs::Dense(x)) => dense(x, *width),
-            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
-                tape.concat(&towers(columns, ids))
-            }
-            (
-                Encoder::Embeddings { columns, dense_width, .. },
-                Inputs::Mixed { ids, dense: numbers },
-            ) => {
-                let mut parts = towers(columns, ids);
-                parts.push(dense(numbers, *dense_width));
-                tape.concat(&parts)
-            }
-            _ => panic!("the inputs are not of the kind that the model takes"),
+        let (columns, ids, dense) = self.matched(inputs);
+        let dense = dense.map(|x| tape.constant(x.clone()));
+        if let ([], Some(x)) = (columns, dense) {
+            return x;
         }
+        let embedded = columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids));
+        tape.concat(&embedded.chain(dense).collect::<Vec<_>>())
     }
 
     /// The values of [`Encoder::forward`] without a tape. Returns the inputs themselves if they are dense, else `out`.
@@ -94,25 +101,14 @@ impl Encoder {
     /// # Panics
     /// As `forward`.
     pub(crate) fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
-        let (columns, ids, numbers) = match (self, inputs) {
-            (Encoder::Dense { width }, Inputs::Dense(x)) => {
-                assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
-                return x;
-            }
-            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
-                (columns, ids, None)
-            }
-            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
-                assert_eq!(dense.cols(), *dense_width, "the model takes {dense_width} numbers");
-                (columns, ids, Some(dense))
-            }
-            _ => panic!("the inputs are not of the kind that the model takes"),
-        };
-        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+        let (columns, ids, dense) = self.matched(inputs);
+        if let ([], Some(x)) = (columns, dense) {
+            return x;
+        }
         let rows = ids.first().map_or(0, Vec::len);
         let even = ids.iter().all(|ids| ids.len() == rows);
         assert!(
-            even && numbers.is_none_or(|x| x.rows() == rows),
+            even && dense.is_none_or(|x| x.rows() == rows),
             "the inputs differ in their number of rows"
         );
         let cols = self.outputs();
@@ -126,7 +122,7 @@ impl Encoder {
                 for ((_, table), ids) in columns.iter().zip(ids) {
                     put(table.vector(ids[first + r]));
                 }
-                numbers.into_iter().for_each(|x| put(x.row(first + r)));
+                dense.into_iter().for_each(|x| put(x.row(first + r)));
             }
         });
         out

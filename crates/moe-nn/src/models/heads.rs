@@ -26,10 +26,10 @@ pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u
     heads.collect()
 }
 
-/// What the head of every task makes of its input, all at the same time if there are many rows.
+/// Applies the head of every task to its input, all heads at the same time if there are many rows.
 ///
 /// # Panics
-/// If there are not as many heads as inputs.
+/// If there is not one head per input.
 pub(crate) fn forward_heads<'t>(
     tape: &'t Tape,
     heads: &[Mlp],

@@ -40,11 +40,6 @@ impl MoeLayer {
         &*self.gates
     }
 
-    /// Width of an expert's output (O).
-    pub fn outputs(&self) -> usize {
-        self.experts.outputs()
-    }
-
     /// Computes one output per gate, and returns the routing of each gate with them.
     ///
     /// # Shapes

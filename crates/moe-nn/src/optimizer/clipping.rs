@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimizer::span::PIECE;
 
-/// How gradients that are too large are limited.
+/// Limit on gradients that are too large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Clipping {

@@ -55,11 +55,6 @@ impl Optimizer {
         Optimizer { options, steps: 0, moments: Vec::new(), sums: Vec::new() }
     }
 
-    /// The settings of the optimiser.
-    pub fn options(&self) -> &OptimizerOptions {
-        &self.options
-    }
-
     /// Updates every parameter of `module` that is not frozen. A parameter without a gradient is updated as if its
     /// gradient were zero, except under [`lazy`](crate::Rule::Adam::lazy) Adam.
     ///

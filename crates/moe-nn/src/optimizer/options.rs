@@ -12,13 +12,13 @@ use crate::optimizer::schedule::Schedule;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerOptions {
-    /// How a gradient becomes an update.
+    /// The rule that turns a gradient into an update.
     pub rule: Rule,
-    /// Step size.
+    /// Learning rate, before the schedule.
     pub learning_rate: f64,
-    /// How the step size changes over the steps.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// How gradients that are too large are limited.
+    /// Limit on gradients that are too large.
     pub clipping: Clipping,
     /// Settings for some of the parameters; the first group that matches a parameter applies.
     pub groups: Vec<ParameterGroup>,
@@ -69,7 +69,7 @@ impl OptimizerOptions {
     }
 }
 
-/// How a gradient becomes an update.
+/// A rule that turns a gradient into an update.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Rule {
@@ -93,7 +93,7 @@ pub enum Rule {
         lazy: bool,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as `torch.optim.AdamW`: values shrink by
-    /// learning rate times decay, apart from the moments.
+    /// learning rate times decay, independently of the moments.
     AdamW {
         /// Decay of the first moment.
         beta1: f64,
