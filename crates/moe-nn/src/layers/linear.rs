@@ -10,9 +10,9 @@ use crate::module::Module;
 /// A linear layer: x W + b.
 #[derive(Debug)]
 pub struct Linear {
-    /// `[D, O]`
+    /// `[D, O]`, or `[N, D, O]` for N experts.
     weight: Parameter,
-    /// `[O]`
+    /// `[O]`, or `[N, O]`.
     bias: Parameter,
 }
 
@@ -23,6 +23,25 @@ impl Linear {
             weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
             bias: Parameter::new(Tensor::zeros([outputs])),
         }
+    }
+
+    /// The layers of N experts, x W_e + b_e, with weights `[N, D, O]` and biases `[N, O]`, initialised as [`Linear::new`].
+    pub(crate) fn stacked(
+        experts: usize,
+        inputs: usize,
+        outputs: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
+        let weight = glorot_uniform([experts, inputs, outputs], inputs, outputs, rng);
+        Linear {
+            weight: Parameter::new(weight),
+            bias: Parameter::new(Tensor::zeros([experts, outputs])),
+        }
+    }
+
+    /// The weights.
+    pub(crate) fn weight(&self) -> &Tensor {
+        self.weight.value()
     }
 
     /// The weight and the bias as variables of a tape.

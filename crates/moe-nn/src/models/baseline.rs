@@ -8,7 +8,7 @@ pub enum Baseline {
     /// [`SharedBottomDescription::replacing`](crate::SharedBottomDescription::replacing)). A mixture whose gates choose
     /// the same experts for a row computes less than this baseline.
     SharedBottom,
-    /// `single`: one expert of the size in the mixture, for every row.
+    /// `single`: one expert of the mixture, applied to every row.
     Single,
     /// `bias`: a mean plus biases for user and item, for recommenders (see [`Bias`](crate::Bias)).
     Bias,

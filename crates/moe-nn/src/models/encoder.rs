@@ -27,6 +27,9 @@ pub enum Encoder {
     },
 }
 
+/// Name and embedding table of an id column.
+type Column = (String, Embedding);
+
 impl Encoder {
     /// The encoder for these inputs. Id columns get embeddings of width `embedding_width`.
     pub fn new(input: &InputSpec, embedding_width: usize, rng: &mut ChaCha8Rng) -> Self {
@@ -57,7 +60,7 @@ impl Encoder {
     fn matched<'s, 'i>(
         &'s self,
         inputs: &'i Inputs,
-    ) -> (&'s [(String, Embedding)], &'i [Vec<u32>], Option<&'i Tensor>) {
+    ) -> (&'s [Column], &'i [Vec<u32>], Option<&'i Tensor>) {
         let (columns, ids, dense): (&[_], &[_], _) = match (self, inputs) {
             (Encoder::Dense { width }, Inputs::Dense(x)) => (&[], &[], Some((x, width))),
             (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {

@@ -67,7 +67,7 @@ fn set_k(
     }
     let spec = GateSpec { inputs: 1, experts: model.experts, k, seed: 0, gate: 0 };
     info.check(&spec, &model.router_parameters).map_err(|error| match error {
-        // The parameters belong to the trained model, so the error must not suggest to change one of them.
+        // The parameters belong to the trained model, so the error must not suggest changing one of them.
         RegistryError::BadK { router, k, least, experts, .. } => {
             RegistryError::BadK { router, k, least, experts, switch: None }
         }

@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
-use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
-use moe_core::random::glorot_uniform;
-use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Pass, SlotRows, Tensor, named_state};
+use moe_core::tape::Var;
+use moe_core::{Pass, SlotRows, Tensor, named_state};
 
+use crate::layers::linear::Linear;
 use crate::layers::mlp::MlpOptions;
 use crate::layers::stage::{Stage, chain};
 use crate::module::Module;
@@ -19,19 +18,10 @@ use crate::moe::experts::{ExpertScratch, Experts};
 /// Hidden layers are named `hidden.0` and so on; the last layer has no prefix.
 #[derive(Debug)]
 pub struct ExpertBank {
-    hidden: Vec<StackedLinear>,
-    last: StackedLinear,
+    hidden: Vec<Linear>,
+    last: Linear,
     /// One stage per layer, the last layer included.
     stages: Vec<Stage>,
-}
-
-/// A linear layer of N experts: x W_e + b_e.
-#[derive(Debug)]
-struct StackedLinear {
-    /// `[N, D, O]`
-    weight: Parameter,
-    /// `[N, O]`
-    bias: Parameter,
 }
 
 impl ExpertBank {
@@ -57,7 +47,7 @@ impl ExpertBank {
         rng: &mut ChaCha8Rng,
     ) -> Self {
         let mut layers: Vec<_> = (options.widths(inputs, outputs).into_iter())
-            .map(|[inputs, outputs]| StackedLinear::new(experts, inputs, outputs, rng))
+            .map(|[inputs, outputs]| Linear::stacked(experts, inputs, outputs, rng))
             .collect();
         let last = layers.pop().expect("there is a last layer");
         ExpertBank { hidden: layers, last, stages: options.stages() }
@@ -66,11 +56,11 @@ impl ExpertBank {
 
 impl Experts for ExpertBank {
     fn num_experts(&self) -> usize {
-        self.last.weight.value().shape()[0]
+        self.last.weight().shape()[0]
     }
 
     fn outputs(&self) -> usize {
-        self.last.weight.value().cols()
+        self.last.weight().cols()
     }
 
     fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
@@ -99,28 +89,4 @@ impl Experts for ExpertBank {
 
 impl Module for ExpertBank {
     named_state!("hidden" => child hidden, flat last);
-}
-
-impl Module for StackedLinear {
-    named_state!("weight" => parameter weight, "bias" => parameter bias);
-}
-
-impl StackedLinear {
-    fn new(experts: usize, inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Self {
-        let weight = glorot_uniform([experts, inputs, outputs], inputs, outputs, rng);
-        StackedLinear {
-            weight: Parameter::new(weight),
-            bias: Parameter::new(Tensor::zeros([experts, outputs])),
-        }
-    }
-
-    /// The weight and the bias as variables of a tape.
-    fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
-        [tape.parameter(&self.weight), tape.parameter(&self.bias)]
-    }
-
-    /// Weight and bias, to be used for so many rows.
-    fn in_use(&self, rows: usize) -> (Weight<'_>, &Tensor) {
-        (self.weight.weight(rows), self.bias.value())
-    }
 }

@@ -15,6 +15,9 @@ use crate::train::options::TrainOptions;
 use crate::train::step::{StepContext, StepReport, train_step};
 use crate::train::train_state::TrainState;
 
+/// Name under which the trainer logs.
+pub(crate) const TARGET: &str = "moe_nn::trainer";
+
 /// The data and settings of a training run.
 #[derive(Clone, Copy)]
 pub(crate) struct Run<'a> {
@@ -62,7 +65,7 @@ impl<'a> Run<'a> {
             let step = state.history.steps;
             let report = train_step(&mut tape, model, &mut state.optimizer, &at, &micro_batches)
                 .map_err(|source| TrainError::Step { step, epoch, source })?;
-            tracing::debug!(step, loss = report.loss, "step");
+            tracing::debug!(target: TARGET, step, loss = report.loss, "step");
             observer.on_step(step, num_steps, report.loss);
             steps.add(&micro_batches, report, state, self.train.rows());
         }
@@ -156,7 +159,7 @@ impl EpochSteps {
         let idle_parameters = gradients.idle(model);
         gradients.warn(epoch, &idle_parameters);
         gate_health::warn(epoch, &gates, history.epochs.last().map(|record| &record.gates[..]));
-        tracing::info!(epoch, steps, train_loss, val_loss, is_best, "epoch");
+        tracing::info!(target: TARGET, epoch, steps, train_loss, val_loss, is_best, "epoch");
         EpochRecord {
             epoch,
             steps,

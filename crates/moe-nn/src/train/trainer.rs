@@ -5,7 +5,7 @@ use moe_routers::TrainingLength;
 
 use crate::eval::evaluate::evaluate;
 use crate::models::model::Model;
-use crate::train::epoch::Run;
+use crate::train::epoch::{Run, TARGET};
 use crate::train::error::TrainError;
 use crate::train::history::{History, StopReason};
 use crate::train::observer::Observer;
@@ -93,7 +93,8 @@ fn has_stopped(history: &mut History, options: &TrainOptions) -> bool {
         None
     };
     if let Some(reason) = history.stopped {
-        tracing::info!(?reason, best_epoch = history.best_epoch, "training ends");
+        let best_epoch = history.best_epoch;
+        tracing::info!(target: TARGET, ?reason, best_epoch, "training ends");
     }
     history.stopped.is_some()
 }
