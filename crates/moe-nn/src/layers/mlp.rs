@@ -106,7 +106,7 @@ impl Mlp {
     ///
     /// # Panics
     /// As `forward`.
-    pub(crate) fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
+    pub fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
         chain(self.layers.len(), x, hidden.each_mut(), out, |i, x, out| {
             self.stages[i].affine(x, self.layers[i].in_use(x.rows()), out);
         });
