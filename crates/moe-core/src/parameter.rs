@@ -104,3 +104,69 @@ pub fn named(prefix: &str, f: &mut Visit<'_>, visit_child: impl FnOnce(&mut Visi
 pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&mut VisitMut<'_>)) {
     visit_child(&mut |name, state| f(&format!("{prefix}.{name}"), state));
 }
+
+/// Writes the methods `visit` and `visit_mut` from one list of a module's state, in the order of the visit.
+///
+/// An entry is a name, a kind and a field: `"NAME" => parameter FIELD`, `"NAME" => buffer FIELD`, or `"NAME" => child FIELD`
+/// for a field with its own state, which is reported as `NAME.…`. `flat FIELD` reports the state of a field under its own
+/// names.
+///
+/// ```
+/// use moe_core::{Parameter, StateRef, Tensor, Visit, VisitMut, named_state};
+///
+/// struct Norm {
+///     scale: Parameter,
+///     mean: Tensor,
+/// }
+/// impl Norm {
+///     named_state!("scale" => parameter scale, "mean" => buffer mean);
+/// }
+///
+/// struct Network(Norm, Norm);
+/// impl Network {
+///     named_state!("first" => child 0, flat 1);
+/// }
+///
+/// let norm = || Norm { scale: Parameter::new(Tensor::scalar(1.0)), mean: Tensor::scalar(0.0) };
+/// let mut names = Vec::new();
+/// let mut network = Network(norm(), norm());
+/// network.visit(&mut |name, _| names.push(name.to_string()));
+/// assert_eq!(names, ["first.scale", "first.mean", "scale", "mean"]);
+/// # network.visit_mut(&mut |name, _| assert_eq!(name, names.remove(0)));
+/// ```
+#[macro_export]
+macro_rules! named_state {
+    (@visit $f:ident [$name:literal] parameter $field:expr) => {
+        $f($name, $crate::StateRef::Parameter(&$field))
+    };
+    (@visit $f:ident [$name:literal] buffer $field:expr) => {
+        $f($name, $crate::StateRef::Buffer(&$field))
+    };
+    (@visit $f:ident [$name:literal] child $field:expr) => {
+        $crate::named($name, $f, |f| $field.visit(f))
+    };
+    (@visit $f:ident [] flat $field:expr) => {
+        $field.visit($f)
+    };
+    (@visit_mut $f:ident [$name:literal] parameter $field:expr) => {
+        $f($name, $crate::StateMut::Parameter(&mut $field))
+    };
+    (@visit_mut $f:ident [$name:literal] buffer $field:expr) => {
+        $f($name, $crate::StateMut::Buffer(&mut $field))
+    };
+    (@visit_mut $f:ident [$name:literal] child $field:expr) => {
+        $crate::named_mut($name, $f, |f| $field.visit_mut(f))
+    };
+    (@visit_mut $f:ident [] flat $field:expr) => {
+        $field.visit_mut($f)
+    };
+    ($($($name:literal =>)? $kind:ident $field:tt),+ $(,)?) => {
+        fn visit(&self, f: &mut $crate::Visit<'_>) {
+            $($crate::named_state!(@visit f [$($name)?] $kind self.$field);)+
+        }
+
+        fn visit_mut(&mut self, f: &mut $crate::VisitMut<'_>) {
+            $($crate::named_state!(@visit_mut f [$($name)?] $kind self.$field);)+
+        }
+    };
+}

@@ -4,90 +4,98 @@ use std::path::PathBuf;
 use moe_core::envelope::EnvelopeError;
 use moe_routers::RegistryError;
 
-use crate::store::weights::OtherModule;
-
-/// Why a model cannot be built.
+/// Error of building a model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
-    /// The router cannot.
+    /// The router cannot be built.
     #[error(transparent)]
     Router(#[from] RegistryError),
-    /// [`Bias`](crate::Bias) is for recommenders.
+    /// [`Bias`](crate::Bias) only takes two columns of ids.
     #[error("bias is for rows of two ids, such as a user and an item; a row has {found}")]
     NotTwoIds {
-        /// What a row has.
+        /// Description of a row.
         found: String,
     },
 }
 
-/// Why weights cannot be saved or loaded.
+/// A tensor that is missing, unexpected, of another shape or unreadable: the weights belong to another module.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("tensor \"{name}\" {problem}")]
+pub struct OtherModule {
+    /// Name of the tensor.
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// Error of saving or loading weights.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WeightsError {
     /// The file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The file is no safetensors file, or a damaged one.
-    #[error("{}: not a whole safetensors file: {message}", path.display())]
+    /// The file is not a safetensors file, or it is damaged.
+    #[error("{}: not a complete safetensors file: {message}", path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with it.
         message: String,
     },
-    /// The file's tensors are not those of the model.
+    /// A tensor of the file does not fit the model.
     #[error("{}: {source}", path.display())]
     Tensor {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// The tensor.
         source: OtherModule,
     },
 }
 
-/// Why a run directory cannot be written or read.
+/// Error of writing or reading a run directory.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunDirError {
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A new run would stand among other files.
+    /// A new run needs an empty directory.
     #[error("{}: is not empty: it holds {}", path.display(), found.display())]
     NotEmpty {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
         /// One of the files in it.
         found: OsString,
     },
-    /// There is no run.
+    /// The directory does not contain a run.
     #[error("{}: is not the directory of a run: it has no {missing}", path.display())]
     NotARun {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// The file that would be there.
+        /// The file that every run directory has.
         missing: &'static str,
     },
-    /// A file is not as the run has left it.
+    /// A file is not as the run left it.
     #[error("{}: {problem}", path.display())]
     Damaged {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// What is wrong with it.
         problem: String,
     },
-    /// The state cannot be opened.
+    /// The training state cannot be written or decoded.
     #[error(transparent)]
     State(#[from] EnvelopeError),
     /// The weights cannot be read.
@@ -95,45 +103,45 @@ pub enum RunDirError {
     Weights(#[from] WeightsError),
 }
 
-/// Why a trained model cannot be used with these [`Overrides`](crate::Overrides).
+/// Error of applying [`Overrides`](crate::Overrides) to a trained model.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OverrideError {
-    /// It is no mixture.
+    /// The model is not a mixture.
     #[error("the model has no router")]
     NoRouter,
-    /// Its router does not use K.
-    #[error("router {router} does not use K, so there is nothing to change")]
+    /// The router does not use K.
+    #[error("router {router} does not use K, so it cannot be overridden")]
     NoK {
-        /// The router.
+        /// Id of the router.
         router: String,
     },
-    /// Its router cannot be limited.
+    /// The router cannot limit the rows per expert.
     #[error("router {router} has no parameter {parameter}")]
     NoParameter {
-        /// The router.
+        /// Id of the router.
         router: String,
-        /// What it would need.
+        /// The parameter it would need.
         parameter: &'static str,
     },
-    /// Thresholds are for one K.
+    /// The router has learnt thresholds for one K.
     #[error(
-        "K is part of what router {router} has learnt, its thresholds (K = {k}), and cannot be changed"
+        "the thresholds that router {router} has learnt are for K = {k}, so K cannot be changed"
     )]
     Learnt {
-        /// The router.
+        /// Id of the router.
         router: String,
-        /// The K that it was trained with.
+        /// The K of training.
         k: usize,
     },
-    /// There are weights for each of the K.
+    /// The router has weights for each of its K choices.
     #[error(
         "K is part of the weights of router {router} (K = {k}) and cannot be changed: {source}"
     )]
     InWeights {
-        /// The router.
+        /// Id of the router.
         router: String,
-        /// The K that it was trained with.
+        /// The K of training.
         k: usize,
         /// A tensor that does not fit.
         source: OtherModule,
@@ -143,7 +151,7 @@ pub enum OverrideError {
     Router(#[from] RegistryError),
 }
 
-/// Why a model cannot be made ready for use.
+/// Error of preparing a trained model for inference.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PredictorError {
@@ -153,70 +161,70 @@ pub enum PredictorError {
     /// The model cannot be built.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The weights are not those of the model.
+    /// The weights do not fit the model.
     #[error(transparent)]
     Weights(#[from] OtherModule),
-    /// It cannot be used so.
+    /// The overrides do not apply to the model.
     #[error(transparent)]
     Override(#[from] OverrideError),
-    /// That of a run directory cannot.
+    /// The model of a run directory cannot be loaded.
     #[error("{}: {source}", path.display())]
     InRun {
-        /// The directory.
+        /// Path of the directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: Box<PredictorError>,
     },
 }
 
-/// Why a model cannot take these inputs.
+/// Error of passing inputs that the model does not take.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// Ids where numbers are needed, or the other way round.
+    /// The inputs are of another kind: ids instead of numbers, or the reverse.
     #[error("the model takes {needed}, not {found}")]
     Kind {
-        /// What it takes.
+        /// Kind that the model takes.
         needed: &'static str,
-        /// What there is.
+        /// Kind of the inputs.
         found: &'static str,
     },
-    /// Too many or too few columns of ids.
+    /// The number of id columns differs.
     #[error("the model takes {needed} columns of ids, not {found}")]
     Columns {
-        /// How many it takes.
+        /// Number that the model takes.
         needed: usize,
-        /// How many there are.
+        /// Number in the inputs.
         found: usize,
     },
-    /// Too many or too few numbers.
-    #[error("the model takes {needed} numbers a row, not {found}")]
+    /// The number of dense inputs per row differs.
+    #[error("the model takes {needed} numbers per row, not {found}")]
     Width {
-        /// How many it takes.
+        /// Number that the model takes.
         needed: usize,
-        /// How many there are.
+        /// Number in the inputs.
         found: usize,
     },
-    /// Not as many keys, ids of a column or rows of numbers as there should be.
-    #[error("{what}: {found} rows, where there are {needed} keys")]
+    /// Row counts of keys and inputs differ.
+    #[error("{what}: {found} rows, but there are {needed} keys")]
     Rows {
-        /// Of what.
+        /// Name of the id column, or "numbers".
         what: String,
         /// Number of keys.
         needed: usize,
-        /// How many there are.
+        /// Number of rows.
         found: usize,
     },
-    /// An id that the model has not learnt of.
+    /// An id is outside the vocabulary of its column.
     #[error("row {row}: {column} {id} is not below {vocabulary}")]
     Id {
         /// Name of the column.
         column: String,
-        /// The row, from 0.
+        /// Index of the row, from 0.
         row: usize,
         /// The id.
         id: u32,
-        /// All ids are below this.
+        /// Size of the vocabulary: every id is below it.
         vocabulary: usize,
     },
 }

@@ -1,21 +1,24 @@
 //! Layers, models and training for sparse mixtures of experts.
 //!
 //! # Map
-//! * [`Mixture`], built from a [`MixtureDescription`]: the papers' models, an [`Encoder`], a [`MoeLayer`] whose G
-//!   gates share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits of other models.
-//! * [`SharedBottom`] and [`Bias`], without a mixture: the [`Baseline`]s. A [`ModelDescription`] builds any of these.
-//! * [`Layer`]: rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`], one after the other in a `Vec`). [`Experts`]: what a
-//!   [`MoeLayer`] mixes, an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`] of any layers.
-//! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in a loop of one's own; [`evaluate`];
-//!   [`metrics`] and their [`intervals`].
-//! * [`RunDir`]: a directory that keeps a run, to be continued after any interruption. [`save_weights`] and
-//!   [`load_weights`]: safetensors files; [`import_weights`]: those of another program.
-//! * [`Predictor`]: a trained model for use, without a tape.
+//! * [`Mixture`], built from a [`MixtureDescription`]: the model of the papers, an [`Encoder`], a [`MoeLayer`] whose G gates
+//!   share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits to implement for your own
+//!   models.
+//! * [`SharedBottom`] and [`Bias`]: the [`Baseline`]s, models without a mixture. A [`ModelDescription`] builds any of these
+//!   models.
+//! * [`Layer`]: maps rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`]; a `Vec` applies layers one after the
+//!   other). [`Experts`]: the experts of a [`MoeLayer`], either an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`]
+//!   of arbitrary layers.
+//! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in your own loop; [`evaluate`]; [`metrics`] and
+//!   their [`intervals`].
+//! * [`RunDir`]: a directory with a saved run, which can be continued after any interruption. [`save_weights`] and
+//!   [`load_weights`]: safetensors files; [`import_weights`]: safetensors files of other programs.
+//! * [`Predictor`]: inference with a trained model, without a tape.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
 //! # Example
-//! Two experts for two lines, told apart by the gate:
+//! The gate learns to use a different expert for each of two lines:
 //! ```
 //! use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 //! use moe_core::{Real, Tensor};
@@ -86,7 +89,9 @@ mod predict;
 mod store;
 mod train;
 
-pub use error::{InputError, ModelError, OverrideError, PredictorError, RunDirError, WeightsError};
+pub use error::{
+    InputError, ModelError, OtherModule, OverrideError, PredictorError, RunDirError, WeightsError,
+};
 pub use eval::evaluate::{Evaluation, TaskMetrics, evaluate};
 pub use eval::intervals;
 pub use eval::metrics;
@@ -95,32 +100,37 @@ pub use layers::embedding::Embedding;
 pub use layers::layer::Layer;
 pub use layers::layer_norm::LayerNorm;
 pub use layers::linear::Linear;
-pub use layers::mlp::{Activation, Mlp, MlpOptions};
+pub use layers::mlp::{Mlp, MlpOptions};
+pub use layers::stage::Activation;
 pub use models::baseline::Baseline;
 pub use models::bias::{Bias, BiasDescription};
 pub use models::encoder::Encoder;
 pub use models::mixture::{Mixture, MixtureDescription};
-pub use models::model::{Model, Output};
+pub use models::model::{Model, ModelScratch, Output};
 pub use models::model_description::{Fold, ModelDescription};
 pub use models::overrides::Overrides;
 pub use models::shared_bottom::{SharedBottom, SharedBottomDescription};
 pub use module::Module;
 pub use moe::expert_bank::ExpertBank;
-pub use moe::experts::Experts;
+pub use moe::experts::{ExpertScratch, Experts};
 pub use moe::layer_experts::LayerExperts;
 pub use moe::moe_layer::MoeLayer;
-pub use optimizer::{
-    Clipping, Decay, GradientNorms, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
-    Rule, Schedule,
-};
+pub use optimizer::clipping::Clipping;
+pub use optimizer::error::OptimizerError;
+pub use optimizer::groups::ParameterGroup;
+pub use optimizer::optimizer::{GradientNorms, Optimizer};
+pub use optimizer::options::{OptimizerOptions, Rule};
+pub use optimizer::schedule::{Decay, Schedule};
 pub use predict::predictions::Predictions;
 pub use predict::predictor::Predictor;
-pub use predict::scratch::{ExpertScratch, LayerOutputs, ModelScratch};
 pub use store::import::{ImportMap, import_weights};
 pub use store::run_dir::{RunDir, RunInfo};
-pub use store::weights::{OtherModule, Weights, load_weights, save_weights};
+pub use store::weights::{Weights, load_weights, save_weights};
+pub use train::error::{StepError, TrainError};
 pub use train::history::{EpochRecord, History, StopReason};
-pub use train::step::{Decision, StepContext, StepError, StepReport, train_step};
+pub use train::observer::Observer;
+pub use train::options::TrainOptions;
+pub use train::step::{Decision, StepContext, StepReport, train_step};
 pub use train::task_loss::task_loss;
 pub use train::train_state::TrainState;
-pub use train::trainer::{Observer, TrainError, TrainOptions, continue_training, train};
+pub use train::trainer::{continue_training, train};

@@ -1,20 +1,21 @@
-use moe_core::{StateMut, StateRef, Visit, VisitMut};
+use moe_core::{StateMut, StateRef, Visit, VisitMut, named, named_mut};
 
-/// Whether `name` is `prefix` or begins with it and a dot; the empty prefix names all.
+/// Returns whether `name` is `prefix` or begins with it and a dot. The empty prefix matches every name.
 pub(crate) fn is_named(name: &str, prefix: &str) -> bool {
     let rest = name.strip_prefix(prefix);
     prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Anything that owns named parameters and buffers.
+/// Anything that owns named parameters and buffers. [`named_state!`](moe_core::named_state) writes both methods from one
+/// list.
 ///
-/// Both visits report the same names in the same order; optimisers and files rely on it. Names of parts are
-/// joined with dots (see [`moe_core::named`]).
+/// Both visits report the same names in the same order; optimisers and saved files rely on it. The components of a name
+/// are joined with dots (see [`named`]).
 pub trait Module: Send + Sync {
     /// Reports every parameter and buffer by name.
     fn visit(&self, f: &mut Visit<'_>);
 
-    /// [`Module::visit`], writable.
+    /// [`Module::visit`] with write access.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
     /// Copies the weights that inference reads in the order in which products of several rows read them
@@ -24,8 +25,8 @@ pub trait Module: Send + Sync {
     /// [`Predictor`](crate::Predictor) calls it once; training never does. The default copies nothing.
     fn pack_weights(&mut self) {}
 
-    /// Freezes (or frees) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix names
-    /// all. Returns how many there are.
+    /// Freezes (or unfreezes) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix matches
+    /// every name. Returns the number of matching parameters.
     fn set_frozen(&mut self, prefix: &str, is_frozen: bool) -> usize {
         let mut count = 0;
         self.visit_mut(&mut |name, state| {
@@ -37,7 +38,7 @@ pub trait Module: Send + Sync {
         count
     }
 
-    /// Number of learnable numbers.
+    /// Number of parameters, counted by elements.
     fn parameter_count(&self) -> usize {
         let mut count = 0;
         self.visit(&mut |_, state| {
@@ -46,5 +47,30 @@ pub trait Module: Send + Sync {
             }
         });
         count
+    }
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn visit(&self, f: &mut Visit<'_>) {
+        (**self).visit(f);
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        (**self).visit_mut(f);
+    }
+}
+
+/// The modules are named by their index.
+impl<M: Module> Module for Vec<M> {
+    fn visit(&self, f: &mut Visit<'_>) {
+        for (i, module) in self.iter().enumerate() {
+            named(&i.to_string(), f, |f| module.visit(f));
+        }
+    }
+
+    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        for (i, module) in self.iter_mut().enumerate() {
+            named_mut(&i.to_string(), f, |f| module.visit_mut(f));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The bias model: that it is fitted exactly, whoever fits it, and what it refuses.
+//! The bias model is fitted exactly, directly or by the trainer, and refuses other inputs.
 
 mod common;
 
@@ -118,7 +118,7 @@ fn who_was_not_seen_has_no_bias() {
     let mut source = common::ids(3, 100);
     let Inputs::Ids(ids) = &mut source.inputs else { panic!() };
     ids[0].iter_mut().filter(|id| **id == 5).for_each(|id| *id = 6);
-    // An item is seen in rows alone that have no value for the regression.
+    // One item only occurs in rows without a value for the regression.
     let Target::Regression { present, .. } = &mut source.targets[2] else { panic!() };
     ids[1]
         .iter()

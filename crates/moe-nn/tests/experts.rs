@@ -1,4 +1,4 @@
-//! The expert bank by itself.
+//! Tests of the expert bank alone.
 
 mod common;
 

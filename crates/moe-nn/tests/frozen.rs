@@ -1,4 +1,4 @@
-//! Parameters that keep their value in training.
+//! Frozen parameters keep their values in training.
 
 mod common;
 

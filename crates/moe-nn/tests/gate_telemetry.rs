@@ -1,4 +1,4 @@
-//! What training and evaluation tell of the gates.
+//! Routing statistics of training and evaluation.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn an_epoch_tells_how_each_gate_routed() {
                 assert!((shares - 1.0).abs() < 1e-12, "{router}");
                 assert_eq!(gate.changed.is_some(), record.epoch > 1, "{router}");
                 let difference = gate.weight_difference.unwrap();
-                // Only MOESART trains with other weights than it is used with.
+                // Only the weights of MOESART differ between training and inference.
                 assert_eq!(difference > 0.01, router == "moesart", "{router}: {difference}");
                 if router == "softmax" {
                     assert_eq!(gate.changed.unwrap_or(0.0), 0.0);
@@ -61,7 +61,7 @@ fn an_evaluation_tells_what_its_routings_say() {
 #[test]
 fn a_gate_that_does_not_look_at_the_row_is_found_out() {
     let source = common::dense(3, 90, 4);
-    // One selection for all rows, against a gate that chooses.
+    // A gate with one selection for all rows, against a gate that selects per row.
     let mut constant = description(&source, "dselect-k");
     constant.router_parameters.insert("static".into(), Value::Bool(true));
     constant.router_parameters.insert("gamma".into(), Value::Real(1e-6));

@@ -1,4 +1,4 @@
-//! Weights in the layout of PyTorch become those of a model, exactly or not at all.
+//! Weights in the layout of PyTorch are imported exactly or not at all.
 
 mod common;
 
@@ -50,7 +50,7 @@ fn transposed(values: &[f64], rows: usize, cols: usize) -> Vec<f64> {
     (0..cols).flat_map(|col| (0..rows).map(move |row| values[row * cols + col])).collect()
 }
 
-/// Gates, experts and heads of `model` as PyTorch keeps them, and the map from there.
+/// Gates, experts and heads of `model` in the layout of PyTorch, and the import map.
 fn torch(model: &Mixture, is_stacked: bool) -> (Tensors, ImportMap) {
     let own = tensors(model);
     let (mut stored, mut map) = (Tensors::new(), ImportMap::default());
@@ -149,7 +149,7 @@ proptest! {
 fn what_is_not_named_stays() {
     let source = model([6, 6], 1);
     let (mut stored, map) = torch(&source, false);
-    // What other tensors of the file are made of does not matter either.
+    // The type of other tensors in the file does not matter either.
     stored.insert("other".into(), (vec![1, 1, 1, 1, 1, 1], vec![0.0]));
     let (_folder, path) = write(&stored, Dtype::F64);
     let gate = ("layer.gates.1".to_string(), map.linear["layer.gates.1"].clone());
@@ -216,13 +216,13 @@ fn what_is_wrong_is_named() {
     );
     refused(
         &|stored, _| stored.get_mut("moe.gates.0.weight").unwrap().0.reverse(),
-        &["tensor \"moe.gates.0.weight\" has shape [10, 4], [4, 10] is needed"],
+        &["tensor \"moe.gates.0.weight\" has shape [10, 4], but [4, 10] is needed"],
     );
     refused(
         &|stored, _| {
             stored.insert("moe.experts.1.fc.weight".into(), (vec![4, 1, 5], vec![0.0; 20]));
         },
-        &["tensor \"moe.experts.1.fc.weight\" has shape [4, 1, 5], [4, 5] is needed"],
+        &["tensor \"moe.experts.1.fc.weight\" has shape [4, 1, 5], but [4, 5] is needed"],
     );
     refused(
         &|stored, _| {
@@ -231,7 +231,10 @@ fn what_is_wrong_is_named() {
                 stored.insert("moe.gates.0.bias".into(), (vec![3], vec![0.0; 3]));
             }
         },
-        &["tensor \"moe.gates.0.bias\" ", if DOUBLE { "shape [3], [4]" } else { "beyond single" }],
+        &[
+            "tensor \"moe.gates.0.bias\" ",
+            if DOUBLE { "shape [3], but [4]" } else { "out of range in single" },
+        ],
     );
     let add = |map: &mut ImportMap, here: &str, there: &str| {
         map.linear.insert(here.into(), there.into());
@@ -242,11 +245,11 @@ fn what_is_wrong_is_named() {
     );
     refused(
         &|_, map| add(map, "layer.gates.0", "moe.gates.{}"),
-        &["tensor \"layer.gates.0.weight\" is one linear map", "not one for each {}"],
+        &["tensor \"layer.gates.0.weight\" is one linear layer", "not one for each {}"],
     );
     refused(
         &|_, map| add(map, "encoder.user", "moe.gates.0"),
-        &["tensor \"moe.gates.0.weight\" has shape [4, 10], [5, 12] is needed"],
+        &["tensor \"moe.gates.0.weight\" has shape [4, 10], but [5, 12] is needed"],
     );
     refused(
         &|_, map| {
@@ -283,7 +286,7 @@ fn files_that_cannot_be_used_are_refused() {
     is_refused(&path, &map, &["has elements of type BF16, not F32 or F64"]);
     let whole = fs::read(&path).unwrap();
     fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-    is_refused(&path, &map, &["not a whole safetensors file"]);
+    is_refused(&path, &map, &["not a complete safetensors file"]);
     fs::remove_file(&path).unwrap();
     let error = import_weights(&mut model([5, 4], 1), &path, &map).unwrap_err();
     assert!(matches!(error, WeightsError::Io { .. }), "{error}");

@@ -1,4 +1,4 @@
-//! Experts that are modules of their own, against the bank of stacked weights.
+//! Experts that are separate modules, against the bank of stacked weights.
 
 mod common;
 
@@ -130,7 +130,7 @@ fn modules_with_the_weights_of_a_bank_equal_the_bank() {
                 }
             }
         }
-        // With other draws the values are others: the comparison above does see dropout.
+        // Other draws give other values: the comparison above covers dropout.
         if options.dropout > 0.0 || options.output_dropout > 0.0 {
             let other = MlpOptions { name: "other".into(), ..options.clone() };
             let others = modules_of(&bank, widths, &other);
@@ -163,7 +163,7 @@ fn work_follows_the_slots() {
     let (mode, seed) = (Mode::Infer, 0);
     let pass = Pass { mode, seed, step: 0, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
     for experts in [&bank as &dyn Experts, &modules] {
-        // On one thread, since products count where they are asked for.
+        // On one thread, since multiply-adds are counted on the thread that issues them.
         let work = in_pool(1, || {
             let before = multiply_adds();
             let tape = Tape::inference();
@@ -342,7 +342,7 @@ fn experts_of_different_kinds_that_reshape_their_rows() {
 }
 
 #[test]
-#[should_panic(expected = "the plan is for other experts")]
+#[should_panic(expected = "the plan is for another number of experts")]
 fn a_plan_for_other_experts_is_refused() {
     let experts = LayerExperts::new(Vec::new(), 3);
     run(&experts, &Tensor::zeros([40, 4]), &plan(40, 6), Mode::Infer);

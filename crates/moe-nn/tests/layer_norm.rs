@@ -1,4 +1,4 @@
-//! The layer normalisation module: what it owns and what it computes.
+//! Parameters and values of the layer normalisation module.
 
 use moe_core::StateMut;
 use moe_core::tape::Tape;

@@ -1,4 +1,4 @@
-//! Layers by themselves.
+//! Tests of single layers.
 
 mod common;
 
@@ -114,7 +114,7 @@ fn dropout_after_every_layer_of_a_perceptron_draws_for_itself() {
     assert_ne!(train(&mlp, None, &x), infer(&mlp, &x));
 }
 
-/// The table as embedding and as the map back to ids.
+/// A table used as embedding and as the map back to ids.
 fn tied(table: &Embedding, tape: &Tape) -> f64 {
     f64::from(tied_loss(table, tape).value().item())
 }

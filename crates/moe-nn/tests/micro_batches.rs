@@ -1,4 +1,4 @@
-//! Batches that are computed in parts, and what the trainer says of gradients.
+//! Batches that are computed in micro-batches, and the gradient statistics of the trainer.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn trained(
     (model, history)
 }
 
-/// The largest difference of two trained models' numbers.
+/// The largest difference between the parameters of two trained models.
 fn distance(a: &Mixture, b: &Mixture) -> f64 {
     let difference = |(_, a, b): (String, moe_core::Tensor, moe_core::Tensor)| {
         let pairs = a.as_slice().iter().zip(b.as_slice());
@@ -27,7 +27,7 @@ fn distance(a: &Mixture, b: &Mixture) -> f64 {
 
 #[test]
 fn the_parts_of_a_batch_do_not_matter() {
-    // The regression leaves rows out, differently many in each part; dropout draws by row.
+    // The number of rows with a regression target differs between micro-batches; dropout draws by row.
     for source in [common::dense(1, 90, 4), common::ids(1, 90)] {
         let description =
             MixtureDescription { expert_dropout: 0.3, ..description(&source, "top-k") };
@@ -39,7 +39,7 @@ fn the_parts_of_a_batch_do_not_matter() {
             let loss = (history.epochs[0].train_loss - of_parts.epochs[0].train_loss).abs();
             assert!(loss < if DOUBLE { 1e-12 } else { 1e-4 }, "{loss}");
             assert_eq!(history.steps, of_parts.steps);
-            // One part is the batch.
+            // A single micro-batch is the batch itself.
             assert_eq!(rows >= 16, common::bits(&whole) == common::bits(&parts));
         }
     }
@@ -56,7 +56,7 @@ fn a_balancing_loss_is_averaged_over_the_parts() {
         terms.iter().find(|(name, _)| name == "gate 0 load-balance").unwrap().1
     };
     let (whole, parts) = (term(&whole), term(&parts));
-    // It is not linear in the batch: alike, and not the same.
+    // The loss is not linear in the batch: the results are similar but not the same.
     assert!((whole - parts).abs() < 0.2 * whole && whole != parts, "{whole} {parts}");
 }
 

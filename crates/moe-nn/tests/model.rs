@@ -1,4 +1,4 @@
-//! The mixture: what it is made of, how much it computes, and that rows do not see their batch.
+//! The mixture: its parameters, its cost, and the independence of rows from their batch.
 
 mod common;
 
@@ -354,7 +354,7 @@ fn numbers_stand_beside_embeddings() {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind that the model was made for")]
+#[should_panic(expected = "not of the kind that the model takes")]
 fn ids_without_their_numbers_are_refused() {
     let [_, ids] = sources(1);
     let input = InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 7 };

@@ -1,4 +1,4 @@
-//! What holds for every rule of the optimiser: determinism, clipping, groups, frozen parameters, errors, saved states.
+//! Properties of every rule of the optimiser: determinism, clipping, groups, frozen parameters, errors, saved states.
 
 mod common;
 
@@ -112,7 +112,7 @@ fn settings_are_read_by_name_and_others_are_refused() {
 }
 
 #[test]
-#[should_panic(expected = "is not the parameter of earlier steps")]
+#[should_panic(expected = "differs from the parameter of the earlier steps")]
 fn another_module_is_refused() {
     let (mut one, mut two) =
         (Matrices::new(&[Tensor::zeros([2, 2])]), Matrices::new(&[Tensor::zeros([3, 2])]));
@@ -122,7 +122,7 @@ fn another_module_is_refused() {
 }
 
 #[test]
-#[should_panic(expected = "the module has lost parameters")]
+#[should_panic(expected = "the module has fewer parameters than in the earlier steps")]
 fn a_module_with_fewer_parameters_is_refused() {
     let scalar = Tensor::scalar(0.0);
     let mut two = Matrices::new(&[scalar.clone(), scalar.clone()]);
@@ -268,13 +268,13 @@ fn groups_that_do_not_suit_are_errors() {
         ("heads.0".to_string(), Tensor::full([1], 1.0)),
     ]);
     for rule in rules() {
-        // A part of a name's part names nothing, and buffers are no parameters.
+        // A fragment of a component matches nothing, and buffers are not parameters.
         for prefix in ["encod", "encoder.user.weight", "buffer", "x"] {
             let groups = vec![group("heads", 1.0, None), group(prefix, 1.0, None)];
             let mut optimizer = Optimizer::new(OptimizerOptions { groups, ..options(rule) });
             let error = update(&mut optimizer, &mut weights, &[]).unwrap_err();
             let expected = format!(
-                "the group \"{prefix}\" names no parameter; there are encoder.user, heads.0"
+                "the parameter group \"{prefix}\" matches no parameter; the parameters are encoder.user, heads.0"
             );
             assert_eq!(error.to_string(), expected);
         }

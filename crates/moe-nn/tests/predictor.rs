@@ -1,4 +1,4 @@
-//! A model for use: the bits of evaluation without a tape, one row or many, and what it refuses.
+//! Inference without a tape: the bits of evaluation, for one row or many, and the inputs it refuses.
 
 mod common;
 
@@ -20,7 +20,7 @@ use moe_nn::{
 };
 use moe_routers::{GateSpec, Registry, Value};
 
-/// Away from zero biases and from splits that are all soft.
+/// Moves the parameters away from zero biases and from splits that are all soft.
 fn shift(module: &mut dyn Module) {
     let mut rng = chacha(2, "parameters", 0);
     module.visit_mut(&mut |_, state| {
@@ -64,7 +64,8 @@ fn predict_row(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memori
     (0..out.num_tasks()).flat_map(|task| bits(out.raw(task))).collect()
 }
 
-/// Each batch of `source` as on a tape; rows in batches of 1, 7 and `rows` alike, if they do not see each other.
+/// Checks that each batch of `source` has the bits of a tape, and that batches of 1, 7 and `rows` rows agree if rows are
+/// independent.
 #[track_caller]
 fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Memories) {
     let rows: Vec<u32> = (0..source.rows() as u32).collect();
@@ -100,7 +101,7 @@ fn mixed(rows: usize) -> Memory {
     }
 }
 
-/// Every router of the registry, by default and with a capacity in use.
+/// Every router of the registry, by default and with a capacity at inference.
 #[test]
 fn every_router_predicts_the_bits_of_the_tape_in_any_batch() {
     let mut memory = Memories::default();
@@ -232,7 +233,7 @@ impl Model for LastBit {
     }
 }
 
-/// A model that has `forward` alone.
+/// A model that only implements `forward`.
 struct OnTape(Mixture);
 
 impl Module for OnTape {
@@ -266,7 +267,7 @@ fn another_last_bit_is_seen() {
     check(&predictor(&source, Box::new(LastBit(model))), &source, true, &mut Memories::default());
 }
 
-/// Losses of the raw predictions, and what the probabilities are.
+/// Losses of the raw predictions, and the probabilities.
 #[test]
 fn predictions_are_those_that_evaluation_sees() {
     let source = common::ids(7, 50);
@@ -363,9 +364,9 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     };
     refused(Inputs::Dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
     refused(inputs(&[&[1, 2]], [2, 4]), "the model takes 2 columns of ids, not 1");
-    refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers a row, not 3");
-    refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, where there are 2 keys");
-    refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, where there are 2 keys");
+    refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers per row, not 3");
+    refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, but there are 2 keys");
+    refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 12], &[1, 2]], [2, 4]), "row 1: user 12 is not below 12");
     let mut row = |ids: &[u32], numbers: &[Real]| {
         predictor.predict_row(ids, numbers, 0, &mut out, &mut scratch)
@@ -377,7 +378,7 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     assert_eq!(out.rows(), 1);
 }
 
-/// Another K with the same weights is the model that has that K; what cannot be is said.
+/// Overriding K gives the model with that K and the same weights; impossible overrides are refused.
 #[test]
 fn another_k_or_capacity() {
     let source = common::ids(3, 30);
@@ -407,7 +408,7 @@ fn another_k_or_capacity() {
     assert!(all[0] != all[1] && all[0] != all[2] && tight != all[2]);
     for (router, overrides, says) in [
         ("top-k", k(5), "router top-k: k = 5 is not allowed with 4 experts; k must be from 1 to 4"),
-        ("softmax", k(1), "router softmax does not use K, so there is nothing to change"),
+        ("softmax", k(1), "router softmax does not use K, so it cannot be overridden"),
         ("comet", k(1), "K is part of the weights of router comet (K = 2) and cannot be changed: "),
         ("comet", capacity(1.0), "router comet has no parameter inference-capacity-factor"),
         ("top-k", capacity(-1.0), "router top-k: inference-capacity-factor = -1 is not allowed"),
@@ -454,7 +455,7 @@ fn a_run_is_loaded_and_left_as_it_is() {
     let path = place.path().join("run");
     let source = common::ids(1, 25);
     let model = run(&path, &source, described(&source, "comet"));
-    // What a run in progress has there besides.
+    // Additional files of a run in progress.
     fs::write(path.join("last-7.safetensors.partial"), "half").unwrap();
     let mut lines = fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
     std::io::Write::write_all(&mut lines, b"{\"epoch\":1").unwrap();

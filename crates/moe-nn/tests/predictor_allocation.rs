@@ -24,7 +24,7 @@ fn input(mixed: bool) -> InputSpec {
     if mixed { InputSpec::Mixed { columns, width: 3 } } else { InputSpec::Ids { columns } }
 }
 
-/// So wide that products of one row are worth several threads, were they cut.
+/// Wide enough that products of one row would be worth several threads.
 fn description(router: &str, mixed: bool) -> ModelDescription {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     let mixture = MixtureDescription {
@@ -118,7 +118,7 @@ fn of_batches(predictor: &Predictor, sizes: &[usize]) -> u64 {
     so_far() - before
 }
 
-/// A model that has no `infer` of its own.
+/// A model that does not implement `infer`.
 struct OnTape(Box<dyn Model>);
 
 impl Module for OnTape {
@@ -156,7 +156,7 @@ fn main() {
             assert_eq!(found, 0, "{router}, batches on two threads");
         }
     }
-    // What goes through a tape is seen.
+    // Allocations of a tape are counted.
     let on_tape = predictor(Box::new(OnTape(model("top-k", false))), false);
     assert!(of_rows(&on_tape) >= 10 * ROWS as u64);
 }

@@ -57,7 +57,7 @@ fn apart(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
     pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
-/// What rounding may do to numbers of about one.
+/// Tolerance for rounding of values of about one.
 const ALLOWED: f64 = if size_of::<Real>() == 8 { 1e-12 } else { 1e-5 };
 
 #[test]

@@ -9,7 +9,7 @@ use moe_nn::{
     train,
 };
 
-/// Keeps the state after every epoch.
+/// Saves the state after every epoch.
 #[derive(Default)]
 struct Saves(Vec<TrainState>);
 
@@ -29,7 +29,7 @@ impl Observer for FailsAfter {
     }
 }
 
-/// A history without its times, which no two runs share.
+/// A history without its times, which differ between runs.
 fn timeless(mut history: History) -> History {
     history.train_seconds = 0.0;
     history.epochs.iter_mut().for_each(|epoch| epoch.seconds = 0.0);
@@ -55,7 +55,7 @@ fn cuts_do_not_matter(
         RunDir::create(&path, RunInfo::default(), state).unwrap();
         let (_, opened) = RunDir::open(&path).unwrap();
         assert!(opened == *state, "{epoch}");
-        // Weights of another seed: all that counts is in the state.
+        // The weights are those of another seed; the state replaces them.
         let mut resumed = build_any(description, options.seed + 100);
         let mut later = Saves::default();
         let end = continue_training(&mut *resumed, opened, train_part, val, options, &mut later);

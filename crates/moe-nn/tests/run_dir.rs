@@ -1,4 +1,4 @@
-//! Run directories: what is kept is whole at every moment, and nothing else is read.
+//! Run directories are intact at every moment, and damaged ones are refused.
 
 mod common;
 
@@ -14,12 +14,12 @@ use tempfile::TempDir;
 
 const FEATURES: &str = "{\"ids\":[]}";
 
-/// A run of so many epochs, not finished.
+/// A run of this number of epochs, not finished.
 fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
     run_folded(epochs, false)
 }
 
-/// Such a run; if `fold`, one whose best weights are kept without a tensor.
+/// Such a run; with `fold`, its best weights are saved without one tensor.
 fn run_folded(epochs: usize, fold: bool) -> (TempDir, PathBuf, Mixture) {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("run");
@@ -83,7 +83,7 @@ fn files_at_rest_have_plain_names() {
     assert_eq!(&Weights::load(&path.join("last.safetensors")).unwrap(), state.last());
     assert_eq!(dir.config().unwrap().unwrap(), "[train]\nepochs = 4\n");
 
-    // A finished run that goes on, and finishes again.
+    // A finished run that continues, and finishes again.
     let source = common::ids(1, 40);
     let mut model = build(&description(&source, "top-k"), 9);
     let options = TrainOptions { epochs: 5, ..options(1) };
@@ -101,7 +101,7 @@ fn files_at_rest_have_plain_names() {
     assert_eq!(epochs, [1, 2, 3, 4, 5]);
 }
 
-/// A checkpoint that stopped after any of its writes leaves the one before.
+/// A checkpoint that is interrupted after any of its writes leaves the previous one.
 #[test]
 fn an_unfinished_checkpoint_does_not_count() {
     let (place, before, _) = run(2);
@@ -151,7 +151,7 @@ fn an_unfinished_checkpoint_does_not_count() {
         }
     }
 
-    // With the manifest in its place the new one counts, also while files of the old one are still there.
+    // Once the manifest is in place the new checkpoint is valid, also while files of the old one still exist.
     let path = place.path().join("committed");
     copy(&before, &path);
     copy(&after, &path);
@@ -160,7 +160,7 @@ fn an_unfinished_checkpoint_does_not_count() {
     assert_eq!(names(&path), names(&after));
 }
 
-/// The best weights are kept without what folding drops, and are whole again for training that goes on.
+/// The best weights are saved without the tensors that folding drops, and are complete when training continues.
 #[test]
 fn best_weights_are_kept_folded() {
     let (_place, path, model) = run_folded(3, true);
@@ -199,7 +199,7 @@ fn a_run_that_has_not_begun_is_begun_anew() {
     assert!(RunDir::is_run(&path));
     assert!(RunDir::open(&path).unwrap().1 == state);
 
-    // A run is not written over, nor anything else.
+    // Neither a run nor any other file is overwritten.
     let error = RunDir::create(&path, RunInfo::default(), &state).unwrap_err();
     assert!(error.to_string().contains("is not empty"), "{error}");
     let other = place.path().join("other");
@@ -219,7 +219,7 @@ fn a_card_is_replaced_as_a_whole() {
         assert_eq!(fs::read_to_string(path.join("model.md")).unwrap(), text);
         RunDir::open(&path).unwrap();
     }
-    // Killed after the file and before the manifest: it does not count.
+    // Killed after the file and before the manifest: the file is not part of the run.
     let without = path.with_file_name("without");
     copy(&path, &without);
     let (mut dir, state) = RunDir::open(&without).unwrap();
@@ -227,7 +227,7 @@ fn a_card_is_replaced_as_a_whole() {
     fs::write(without.join("model.md"), "# Hal").unwrap();
     RunDir::open(&without).unwrap();
     assert!(!without.join("model.md").exists());
-    // A file of this name in a directory that is no run yet is somebody else's.
+    // A file of this name in a directory that is not a run yet belongs to somebody else.
     let other = path.with_file_name("other");
     fs::create_dir(&other).unwrap();
     fs::write(other.join("model.md"), "# Mine\n").unwrap();
@@ -268,8 +268,8 @@ fn every_file_missing_cut_or_changed_is_named() {
                 let text = String::from_utf8(content.clone()).unwrap();
                 *content = text.replace("\"format\": 1", "\"format\": 7").into_bytes();
             });
-            assert!(format.contains("is of format 7, this program reads format 1"), "{format}");
-            // What is still a manifest, but another one.
+            assert!(format.contains("has format 7, but this program reads format 1"), "{format}");
+            // A valid manifest, but another one.
             let changed = damaged(&name, &|content| {
                 let text = String::from_utf8(content.clone()).unwrap();
                 *content = text.replace("\"seed\": 1", "\"seed\": 2").into_bytes();
@@ -284,7 +284,7 @@ fn every_file_missing_cut_or_changed_is_named() {
             assert!(changed.contains("SHA-256"), "{changed}");
         }
     }
-    // Longer metrics are those of a run that was killed; any other file is its whole self.
+    // Metrics may be longer if a run was killed; any other file must be exactly as long as recorded.
     damaged("state", &|content| content.push(0));
     RunDir::open(&path).unwrap();
 }
@@ -309,7 +309,7 @@ fn kept() -> PathBuf {
 }
 
 #[test]
-#[ignore = "writes the kept run; for a new format, under a new name: cargo test -p moe-nn --test run_dir -- --ignored"]
+#[ignore = "writes the saved run of the fixtures; for a new format, under a new name: cargo test -p moe-nn --test run_dir -- --ignored"]
 fn keep_a_run() {
     let (_place, path, _) = run(3);
     RunDir::open(&path).unwrap().0.finish().unwrap();

@@ -1,4 +1,4 @@
-//! Dense networks in the place of a mixture: how large they are.
+//! Sizes of the dense networks that replace a mixture.
 
 mod common;
 
@@ -48,7 +48,7 @@ fn sizes_by_hand() {
     assert_eq!(counted, 257 * 512 + 2 * (513 * 256 + 257));
     assert!(counted <= active && counted > active - 769, "{counted} of {active}");
 
-    // No more experts than there are.
+    // At most the number of experts.
     let few = bottom(MixtureDescription { experts: 3, ..recommender() });
     assert_eq!(few, SharedBottomDescription::replacing(&recommender(), 3));
 
@@ -75,12 +75,12 @@ fn a_row_costs_what_its_experts_would() {
         common::forward(model, &Tape::inference(), &batch, Mode::Infer);
         (multiply_adds() - before) as f64
     };
-    // Every row is given all three experts, and three gates choose.
+    // Every row reaches all three experts, since three gates choose.
     let gates = (64 * 3 * 16 * 3) as f64;
     let of_mixture = cost(&common::build(&mixture, 1)) - gates;
     let shared = SharedBottomDescription::replacing(&mixture, 3).build(1);
     let ratio = cost(&shared) / of_mixture;
-    // Biases count as learnable numbers, but not as multiplications.
+    // Biases count as parameters, but not as multiplications.
     assert!((0.97..=1.03).contains(&ratio), "{ratio}");
     let single = SharedBottomDescription::replacing(&mixture, 1).build(1);
     assert!(cost(&single) < 0.6 * of_mixture, "the other direction");

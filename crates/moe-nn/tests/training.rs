@@ -1,4 +1,4 @@
-//! What training does to a model, and that it always does the same.
+//! Training improves a model, and is deterministic.
 
 mod common;
 
@@ -18,7 +18,7 @@ use moe_routers::aux_loss::total_loss;
 
 const ROUTERS: [&str; 2] = ["softmax", "top-k"];
 
-/// Training and validation parts, of dense rows and of ids.
+/// Training and validation splits, of dense rows and of ids.
 fn sources() -> [(Memory, Memory); 2] {
     [(common::dense(1, 200, 4), common::dense(2, 60, 4)), (common::ids(1, 200), common::ids(2, 60))]
 }
@@ -154,7 +154,7 @@ fn the_seed_of_training_shuffles_and_drops() {
     assert!((whole(1) - whole(2)).abs() > 1e-4);
 }
 
-/// Counts what it is told.
+/// Counts the events it receives.
 #[derive(Default)]
 struct Told {
     steps: Vec<(u64, u64, f64)>,
@@ -314,7 +314,7 @@ fn task_weights_scale_the_losses() {
 /// Seed, step, epoch and keys of a pass.
 type Seen = (u64, u64, u64, Vec<u64>);
 
-/// A model that keeps what each pass of training is told.
+/// A model that records the passes of training.
 struct Watched {
     model: Mixture,
     passes: Mutex<Vec<Seen>>,

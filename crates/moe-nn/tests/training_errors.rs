@@ -1,4 +1,4 @@
-//! What goes wrong in training is an error that says where, never a panic.
+//! Failures in training are errors that name the place, never panics.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn parts() -> (Memory, Memory) {
     (common::dense(1, 100, 4), common::dense(2, 40, 4))
 }
 
-/// The error of training on these parts with the seed 3.
+/// The error of training on these splits with the seed 3.
 fn error_of(parts: &(Memory, Memory), router: &str) -> TrainError {
     let mut model = build(&description(&parts.0, router), 3);
     train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).unwrap_err()
@@ -69,7 +69,7 @@ fn a_bad_target_names_its_task() {
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
 
-        // Where the row does not count its value does not matter.
+        // The value of a row that does not count does not matter.
         let Target::Regression { present, .. } = &mut parts.0.targets[2] else { panic!() };
         present[row] = false;
         let mut model = build(&description(&parts.0, "top-k"), 3);
@@ -212,7 +212,7 @@ fn a_group_that_names_nothing_stops_the_first_step() {
     let optimizer = OptimizerOptions { groups: vec![group], ..common::rate(0.01) };
     let options = TrainOptions { optimizer, ..options(1) };
     let error = train(&mut model, &train_part, &val, &options, &mut ()).unwrap_err().to_string();
-    let says = "step 1 (epoch 1): the group \"encodr\" names no parameter; there are ";
+    let says = "step 1 (epoch 1): the parameter group \"encodr\" matches no parameter; the parameters are ";
     assert!(error.starts_with(says), "{error}");
     assert_eq!(common::bits(&model), before);
 }
@@ -221,16 +221,16 @@ fn a_group_that_names_nothing_stops_the_first_step() {
 fn a_part_without_rows_is_named() {
     let (full, empty) = (common::dense(1, 10, 4), common::dense(1, 0, 4));
     assert_eq!(empty.rows(), 0);
-    for (parts, part) in [
+    for (splits, split) in [
         ((&empty, &full), "training"),
         ((&full, &empty), "validation"),
         ((&empty, &empty), "training"),
     ] {
         let mut model = build(&description(&full, "top-k"), 1);
         let before = common::bits(&model);
-        let error = train(&mut model, parts.0, parts.1, &options(1), &mut ()).unwrap_err();
-        assert_eq!(error, TrainError::EmptyPart { part });
-        assert_eq!(error.to_string(), format!("the {part} part has no rows"));
+        let error = train(&mut model, splits.0, splits.1, &options(1), &mut ()).unwrap_err();
+        assert_eq!(error, TrainError::EmptySplit { split });
+        assert_eq!(error.to_string(), format!("the {split} split has no rows"));
         assert_eq!(common::bits(&model), before);
     }
 }

@@ -1,4 +1,4 @@
-//! Weights in safetensors files: to the bit, from either precision, and never half.
+//! Weights in safetensors files are loaded to the bit, from either precision, completely or not at all.
 
 mod common;
 
@@ -144,7 +144,7 @@ fn both_precisions_are_loaded() {
         let mut module = Small::new([0.0; 4], 0.0);
         load_weights(&mut module, &path).unwrap();
         for (&loaded, value) in module.weight.value().as_slice().iter().zip(values) {
-            // What the file can hold, in what this build can hold.
+            // The values of the file, as this build represents them.
             let kept = if dtype == Dtype::F32 { f64::from(value as f32) } else { value };
             assert_eq!(loaded, kept as Real, "{value} as {dtype:?}");
             assert_relative_eq!(f64::from(loaded), value, max_relative = 1e-7);
@@ -171,7 +171,7 @@ fn is_refused(path: &Path, parts: &[&str]) -> WeightsError {
 fn a_missing_file_is_named() {
     let (folder, path) = folder();
     assert!(matches!(is_refused(&path, &[]), WeightsError::Io { .. }));
-    // A folder is no file.
+    // A directory is not a file.
     assert!(matches!(is_refused(folder.path(), &[]), WeightsError::Io { .. }));
 }
 
@@ -183,11 +183,11 @@ fn every_cut_of_a_file_is_refused() {
     load_weights(&mut Small::new([0.0; 4], 0.0), &path).unwrap();
     for length in 0..whole.len() {
         fs::write(&path, &whole[..length]).unwrap();
-        let error = is_refused(&path, &["not a whole safetensors file"]);
+        let error = is_refused(&path, &["not a complete safetensors file"]);
         assert!(matches!(error, WeightsError::Format { .. }), "{length} bytes: {error}");
     }
     fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
 }
 
 #[test]
@@ -196,9 +196,9 @@ fn a_header_that_asks_for_the_moon_is_refused() {
     let header = br#"{"layer.weight":{"dtype":"F32","shape":[18446744073709551615,4],"data_offsets":[0,16]}}"#;
     let size = (header.len() as u64).to_le_bytes();
     fs::write(&path, [&size[..], header, &[0; 16]].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
     fs::write(&path, [&u64::MAX.to_le_bytes()[..], header].concat()).unwrap();
-    is_refused(&path, &["not a whole safetensors file"]);
+    is_refused(&path, &["not a complete safetensors file"]);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn tensors_must_be_those_of_the_model() {
         let error = is_refused(&path, parts);
         assert!(matches!(error, WeightsError::Tensor { .. }), "{error}");
     };
-    // Only the last of the module's tensors is at fault: those before it must not be loaded either.
+    // Only the last tensor of the module does not fit: those before it must not be loaded either.
     refused(&|t| t.retain(|t| t.name != "layer.empty"), &["\"layer.empty\" is missing"]);
     refused(&|t| t.retain(|t| t.name != "layer.count"), &["\"layer.count\" is missing"]);
     refused(
@@ -258,7 +258,7 @@ fn a_failed_save_leaves_the_old_file() {
     save_weights(&model(1), &path).unwrap();
     let old = fs::read(&path).unwrap();
 
-    // Something else has the name that the new file is written under.
+    // The name under which the new file is written is taken.
     let partial = folder.path().join("weights.safetensors.partial");
     fs::create_dir(&partial).unwrap();
     let error = save_weights(&model(2), &path).unwrap_err();
@@ -267,7 +267,7 @@ fn a_failed_save_leaves_the_old_file() {
     assert_eq!(fs::read(&path).unwrap(), old);
     fs::remove_dir(&partial).unwrap();
 
-    // What an interrupted save leaves behind is neither read nor in the way.
+    // The remains of an interrupted save are not read and do not get in the way.
     fs::write(&partial, &old[..old.len() / 2]).unwrap();
     let mut loaded = model(3);
     load_weights(&mut loaded, &path).unwrap();

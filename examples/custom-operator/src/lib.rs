@@ -1,9 +1,9 @@
-//! An operator of one's own: the Huber loss, its backward rule beside its forward rule.
+//! Your own operator: the Huber loss, with its backward rule beside its forward rule.
 
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-/// Mean of e² / 2 where the error e is at most 1, of |e| - 1/2 beyond (Huber, 1964).
+/// Mean over the rows of e² / 2 for errors e with |e| ≤ 1, and of |e| - 1/2 for larger ones (Huber, 1964).
 struct Huber {
     targets: Vec<Real>,
 }
@@ -19,7 +19,7 @@ impl Operator for Huber {
         Tensor::scalar(errors.sum::<Real>() / self.targets.len() as Real)
     }
 
-    /// The error, cut off at ±1, over the number of rows.
+    /// The error, clamped to ±1, divided by the number of rows.
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let factor = at.cotangent.item() / self.targets.len() as Real;
         let mut dx = at.inputs[0].clone();

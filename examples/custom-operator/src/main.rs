@@ -1,11 +1,11 @@
-//! A line fitted with the Huber loss through points of which some are far off.
+//! Fits a line to points with outliers, with the squared error and with the Huber loss.
 #![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use custom_operator::huber;
 use moe_core::tape::{Tape, Var};
 use moe_core::{Parameter, Real, Tensor};
 
-/// Slope and intercept after many steps of gradient descent.
+/// Slope and intercept after 2000 steps of gradient descent.
 fn fit(x: &Tensor, loss: impl for<'t> Fn(Var<'t>) -> Var<'t>) -> [Real; 2] {
     let mut line = [Parameter::new(Tensor::zeros([1, 1])), Parameter::new(Tensor::zeros([1]))];
     for _ in 0..2000 {
@@ -21,7 +21,7 @@ fn fit(x: &Tensor, loss: impl for<'t> Fn(Var<'t>) -> Var<'t>) -> [Real; 2] {
     line.each_ref().map(|parameter| parameter.value().item())
 }
 
-/// y = 2x + 1 on [-1, 1), but every tenth point is 20 too high.
+/// Points of y = 2x + 1 on [-1, 1), every tenth of which is 20 too high.
 fn points() -> (Tensor, Vec<Real>) {
     let x = Tensor::from_fn([200, 1], |i| i as Real / 100.0 - 1.0);
     let off = |i: usize| if i.is_multiple_of(10) { 20.0 } else { 0.0 };

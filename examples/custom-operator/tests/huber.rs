@@ -1,4 +1,4 @@
-//! The gradient against finite differences, and the program.
+//! Checks the gradient against finite differences, and the output of the program.
 
 use std::process::Command;
 

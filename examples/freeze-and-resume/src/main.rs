@@ -1,4 +1,4 @@
-//! A mixture is trained, interrupted and continued; then its heads alone are trained on, with everything else frozen.
+//! Trains, interrupts and resumes a mixture, then continues to train only its heads with all other parameters frozen.
 #![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
@@ -11,7 +11,7 @@ use moe_nn::{
 };
 use moe_routers::Registry;
 
-/// Ends training after an epoch, as a crash would.
+/// Stops training after an epoch, as a crash would.
 struct CrashAfter(usize);
 
 impl Observer for CrashAfter {
@@ -20,7 +20,7 @@ impl Observer for CrashAfter {
     }
 }
 
-/// Trains the run kept in `path` to its end, or begins it with `model`.
+/// Creates the run in `path` with `model` or opens it, and trains it to its end.
 fn train(
     path: &Path,
     model: &mut Mixture,
@@ -54,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut whole = build()?;
     train(&path("whole"), &mut whole, &data, &options, &mut ())?;
     let crash = train(&path("cut"), &mut build()?, &data, &options, &mut CrashAfter(3));
-    println!("interrupted: {}", crash.expect_err("it crashes"));
+    println!("interrupted: {}", crash.expect_err("the observer stops training"));
     let mut resumed = build()?;
     train(&path("cut"), &mut resumed, &data, &options, &mut ())?;
     println!("resumed:     the same weights: {}", Weights::of(&resumed) == Weights::of(&whole));

@@ -1,4 +1,4 @@
-//! What the program prints.
+//! The program resumes to the same weights and freezes all parameters but the heads.
 
 use std::process::Command;
 

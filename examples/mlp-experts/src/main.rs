@@ -1,4 +1,5 @@
-//! Two overlaid digits, a task for each: a mixture whose experts have a hidden layer, and one whose experts have none.
+//! Classifies two overlaid digits, one task each, with a mixture whose experts have a hidden layer and with one whose
+//! experts have none.
 #![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer: OptimizerOptions { learning_rate: 2e-3, ..OptimizerOptions::default() },
         ..TrainOptions::default()
     };
-    println!("layers of an expert  weights  experts/row  test loss  accuracies");
+    println!("layers of an expert  parameters  experts/row  test loss  accuracies");
     for (layers, expert_hidden_widths) in [("144-32", vec![]), ("144-24-32", vec![24])] {
         let description = MixtureDescription {
             input: data.input.clone(),
@@ -51,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let experts_per_row = test.routing.as_ref().map_or(0.0, |stats| stats.experts_per_row());
         println!(
-            "{layers:<19}  {:>7}  {experts_per_row:>11.2}  {:>9.4}  {}",
+            "{layers:<19}  {:>10}  {experts_per_row:>11.2}  {:>9.4}  {}",
             model.parameter_count(),
             test.loss,
             accuracies.collect::<Vec<_>>().join(" ")

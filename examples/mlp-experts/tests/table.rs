@@ -1,4 +1,4 @@
-//! The program prints its table, of models that have learnt.
+//! The program prints its table, and both mixtures have learnt.
 
 use std::process::Command;
 

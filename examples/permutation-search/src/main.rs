@@ -1,4 +1,4 @@
-//! Experts that stand in the wrong order for their gate: COMET with and without a search for a better one.
+//! Experts in the wrong order for their gate: COMET with and without a search for a better order.
 #![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 mod planted;
@@ -9,7 +9,7 @@ use std::error::Error;
 use moe_core::batch::{BatchSource, Inputs};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
+use moe_core::{Pass, Real, StateMut, Tensor, named_state};
 use moe_nn::{
     ExpertBank, MlpOptions, Model, Module, MoeLayer, OptimizerOptions, Output, TrainOptions,
     evaluate, task_loss, train,
@@ -20,13 +20,13 @@ use moe_search::{Learning, Schedule, SearchOptions, Searched, swap_search};
 use planted::{EXPERTS, Planted, WIDTH};
 
 const EPOCHS: usize = 40;
-/// Epochs in which a permutation is learnt, or before swaps are tried.
+/// Number of epochs in which a permutation is learnt, or after which swaps are tried.
 const LEARNING: usize = 10;
-/// How often the swap search may compute the loss of a mini-batch.
+/// Number of times that the swap search may compute the loss of a mini-batch.
 const SWAP_BUDGET: usize = 200;
 const VARIANTS: [&str; 4] = ["comet", "comet+", "comet+ stochastic", "comet swaps"];
 
-/// Gates over frozen experts: the mixture is the prediction.
+/// Gates over frozen experts, with the output of the mixture as the prediction.
 struct Frozen(MoeLayer);
 
 impl Frozen {
@@ -63,13 +63,7 @@ impl Model for Frozen {
 }
 
 impl Module for Frozen {
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.0.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.0.visit_mut(f);
-    }
+    named_state!(flat 0);
 }
 
 fn comet(seed: u64) -> Box<dyn GateSet> {
@@ -124,7 +118,7 @@ fn run(variant: &str, seed: u64) -> Result<f64, Box<dyn Error>> {
     Ok(evaluate(&model, &data.test, &[1.0], 500).loss)
 }
 
-/// Gives the experts the numbers with which a mini-batch has the smallest loss.
+/// Permutes the experts to minimise the loss of a mini-batch.
 fn swap(model: &mut Frozen, data: &Planted) {
     let batch = data.train.batch(&(0..256).collect::<Vec<_>>());
     let mut relabel = |labels: &[u32]| {
@@ -142,9 +136,9 @@ fn swap(model: &mut Frozen, data: &Planted) {
     relabel(&found.permutation);
 }
 
-/// Mean, and half the width of its 95 % interval by Student's t.
+/// Mean, and half the width of its 95 % confidence interval by Student's t.
 fn mean_and_interval(values: &[f64]) -> (f64, f64) {
-    /// The 97.5 % points for one degree of freedom and more.
+    /// The 97.5 % quantiles from one degree of freedom on.
     const T: [f64; 15] = [
         12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
         2.145, 2.131,

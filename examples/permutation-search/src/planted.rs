@@ -1,16 +1,16 @@
-//! Rows in clusters at the corners of a cube, with a teacher each.
+//! Rows in clusters at the corners of a cube, with one teacher per cluster.
 
 use moe_core::Tensor;
 use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::random::{chacha, permutation, uniform};
 
-/// D: the first three tell the clusters apart, the others do not.
+/// Number of inputs (D). The first three identify the cluster.
 pub(crate) const WIDTH: usize = 8;
-/// N, a power of two: cluster c stands at the corner that its bits name.
+/// Number of experts (N), a power of two. Cluster c is at the corner given by its bits.
 pub(crate) const EXPERTS: usize = 8;
 
-/// Some rows with their targets.
-pub(crate) struct Part {
+/// A split: rows with their targets.
+pub(crate) struct Split {
     input: InputSpec,
     tasks: Vec<TaskSpec>,
     first_row: u64,
@@ -18,11 +18,11 @@ pub(crate) struct Part {
     targets: Vec<moe_core::Real>,
 }
 
-/// Training, validation and test rows, and the teachers in another order.
+/// Training, validation and test rows, and the teachers in permuted order.
 pub(crate) struct Planted {
-    pub(crate) train: Part,
-    pub(crate) val: Part,
-    pub(crate) test: Part,
+    pub(crate) train: Split,
+    pub(crate) val: Split,
+    pub(crate) test: Split,
     /// `[N, D, 1]`
     pub(crate) experts: Tensor,
 }
@@ -37,16 +37,16 @@ impl Planted {
             experts.as_mut_slice()[place].copy_from_slice(teachers.row(teacher));
         }
         let mut first_row = 0;
-        let mut part = |rows: u64| {
-            let part = Part::new(first_row, rows, &teachers, seed);
+        let mut split = |rows: u64| {
+            let split = Split::new(first_row, rows, &teachers, seed);
             first_row += rows;
-            part
+            split
         };
-        Planted { train: part(2000), val: part(500), test: part(1000), experts }
+        Planted { train: split(2000), val: split(500), test: split(1000), experts }
     }
 }
 
-impl Part {
+impl Split {
     fn new(first_row: u64, count: u64, teachers: &Tensor, seed: u64) -> Self {
         let mut rows = uniform([count as usize, WIDTH], 1.0, &mut chacha(seed, "rows", first_row));
         let cluster = |row: usize| (first_row as usize + row) % EXPERTS;
@@ -61,11 +61,11 @@ impl Part {
         };
         let targets = (0..count as usize).map(target).collect();
         let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::Regression }];
-        Part { input: InputSpec::Dense { width: WIDTH }, tasks, first_row, rows, targets }
+        Split { input: InputSpec::Dense { width: WIDTH }, tasks, first_row, rows, targets }
     }
 }
 
-impl BatchSource for Part {
+impl BatchSource for Split {
     fn rows(&self) -> usize {
         self.targets.len()
     }

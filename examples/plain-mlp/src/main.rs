@@ -1,4 +1,4 @@
-//! Handwritten digits by a perceptron: a model of one's own, without a mixture, and the trainer of `moe-nn`.
+//! Recognises handwritten digits with your own model, a perceptron without a mixture, and the trainer of `moe-nn`.
 #![allow(clippy::print_stdout, reason = "the results go to stdout")]
 
 use std::error::Error;
@@ -6,14 +6,14 @@ use std::error::Error;
 use moe_core::batch::Inputs;
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Visit, VisitMut};
+use moe_core::{Pass, named_state};
 use moe_data::LoadOptions;
 use moe_nn::{
     Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TaskMetrics, TrainOptions,
     evaluate, train,
 };
 
-/// 64 pixels in, a logit per digit out.
+/// Maps 64 pixels to one logit per digit.
 struct Digits(Mlp);
 
 impl Model for Digits {
@@ -25,13 +25,7 @@ impl Model for Digits {
 }
 
 impl Module for Digits {
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.0.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.0.visit_mut(f);
-    }
+    named_state!(flat 0);
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -45,7 +39,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer: OptimizerOptions { learning_rate: 2e-3, ..OptimizerOptions::default() },
         ..TrainOptions::default()
     };
-    println!("hidden layers  weights  test loss  accuracy");
+    println!("hidden layers  parameters  test loss  accuracy");
     for hidden in [vec![], vec![64], vec![64, 32]] {
         let name = format!("{hidden:?}");
         let mlp = MlpOptions { hidden, dropout: 0.2, ..MlpOptions::default() };
@@ -55,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let TaskMetrics::Multiclass { loss, accuracy } = test.tasks[0] else {
             unreachable!("a digit is one of ten classes")
         };
-        println!("{name:<13}  {:>7}  {loss:>9.4}  {accuracy:>8.4}", model.parameter_count());
+        println!("{name:<13}  {:>10}  {loss:>9.4}  {accuracy:>8.4}", model.parameter_count());
     }
     Ok(())
 }

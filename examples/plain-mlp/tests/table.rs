@@ -1,4 +1,4 @@
-//! The program prints its table, and a hidden layer reads more digits than none.
+//! The program prints its table, and a hidden layer improves the accuracy.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ fn hidden_layers_help() {
         .map(|line| line.rsplit("  ").filter_map(|cell| cell.trim().parse().ok()).collect())
         .collect();
     let [linear, one, two] = &rows[..] else { panic!("three rows:\n{text}") };
-    // From the right: accuracy, loss, weights.
+    // From the right: accuracy, loss, parameters.
     assert_eq!([linear[2], one[2], two[2]], [650.0, 4810.0, 6570.0]);
     assert!(linear[0] > 0.9 && one[0] > 0.93 && two[0] > 0.93, "{text}");
     assert!(one[0] > linear[0], "{text}");

@@ -331,7 +331,6 @@ impl Config {
             seed,
             batch_rows: train.batch_rows,
             micro_batch_rows: train.micro_batch_rows,
-            prefetch: train.prefetch.unwrap_or(false),
             epochs: train.epochs,
             patience: train.patience,
             max_seconds: train.max_seconds,

@@ -59,6 +59,11 @@ impl Config {
         })
     }
 
+    /// The configuration that a run was saved with, or what is wrong with it.
+    pub(crate) fn parse_saved(text: &str) -> Result<Self, String> {
+        Self::parse(&without_removed_keys(text))
+    }
+
     /// The configuration with one key changed, as `--set a.b=c` does. A value that is not TOML is a word.
     ///
     /// # Errors
@@ -95,6 +100,19 @@ impl Config {
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a valid configuration is a TOML table")
     }
+}
+
+/// The configuration of a saved run without the keys that earlier versions had and that did not change a result.
+pub(crate) fn without_removed_keys(saved: &str) -> String {
+    let mut in_train = false;
+    let is_kept = |line: &&str| {
+        if line.starts_with('[') {
+            in_train = line.trim_end() == "[train]";
+        }
+        // Whether a thread of its own made the batches.
+        !in_train || !line.starts_with("prefetch = ")
+    };
+    saved.split_inclusive('\n').filter(is_kept).collect()
 }
 
 /// The message for a file whose longest valid UTF-8 prefix is `good`.
@@ -147,6 +165,19 @@ mod tests {
 
     fn message(result: Result<Config, Error>) -> String {
         result.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_saved_configuration_may_have_a_key_that_was_removed() {
+        let text = Config::default().to_toml();
+        let saved = text.replace("[train]\n", "[train]\nprefetch = true\n");
+        assert_ne!(saved, text);
+        assert_eq!(without_removed_keys(&saved), text);
+        assert_eq!(Config::parse_saved(&saved), Ok(Config::default()));
+        // In a configuration to run it is an unknown key.
+        assert!(Config::parse(&saved).unwrap_err().contains("prefetch"));
+        let other = "[routers.mine]\nprefetch = true\n";
+        assert_eq!(without_removed_keys(other), other);
     }
 
     #[test]

@@ -25,9 +25,6 @@ pub struct TrainConfig {
     /// batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub micro_batch_rows: Option<usize>,
-    /// Whether a thread of its own makes the next batch; for data whose batches take long to make.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prefetch: Option<bool>,
     /// The optimiser.
     pub optimizer: OptimizerKind,
     /// Learning rate of the optimiser.
@@ -102,7 +99,6 @@ impl Default for TrainConfig {
             max_seconds: None,
             batch_rows: 512,
             micro_batch_rows: None,
-            prefetch: None,
             optimizer: OptimizerKind::Adam,
             learning_rate: 5e-4,
             beta1: None,

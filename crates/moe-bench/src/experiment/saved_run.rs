@@ -80,7 +80,7 @@ impl<'r> SavedRun<'r> {
         let text = dir.config()?.ok_or_else(|| {
             Error::out_dir(path, "has no configuration, so its data set is unknown")
         })?;
-        let mut config = Config::parse(&text)
+        let mut config = Config::parse_saved(&text)
             .map_err(|problem| Error::out_dir(path.join("config.resolved.toml"), problem))?;
         if data_dir.is_some() {
             config.dataset.options.data_dir = data_dir.map(Path::to_owned);

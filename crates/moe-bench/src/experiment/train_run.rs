@@ -4,6 +4,7 @@ use std::path::Path;
 
 use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
 
+use crate::config::text::without_removed_keys;
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
@@ -60,7 +61,8 @@ fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, Tra
         }
     }
     let (dir, state) = RunDir::open(path)?;
-    let (saved, given) = (dir.config()?.unwrap_or_default(), info.config.unwrap_or_default());
+    let saved = without_removed_keys(&dir.config()?.unwrap_or_default());
+    let given = info.config.unwrap_or_default();
     if saved != given {
         let mut lines = saved.lines().zip(given.lines());
         let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();

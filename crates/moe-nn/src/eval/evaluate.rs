@@ -5,25 +5,24 @@ use moe_routers::telemetry::{GateStats, GateSummary};
 use moe_routers::{Routing, RoutingStats};
 use serde::{Deserialize, Serialize};
 
-use crate::eval::intervals;
-use crate::eval::intervals::TaskIntervals;
+use crate::eval::intervals::{self, TaskIntervals};
 use crate::eval::metrics;
 use crate::models::model::Model;
 
-/// How a model does on a data split, without dropout and with the inference rule of its routers.
+/// Quality of a model on a data split, without dropout and with the inference rule of its routers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Evaluation {
     /// Sum of task weight times task loss, without auxiliary terms.
     pub loss: f64,
-    /// One per task.
+    /// Loss and metrics of each task.
     pub tasks: Vec<TaskMetrics>,
-    /// For each task, how sure its metrics are.
+    /// Confidence intervals of the metrics of each task.
     pub intervals: Vec<TaskIntervals>,
-    /// Spread of rows over experts, all gates together; `None` for a model without gates.
+    /// Load of the experts, summed over all gates; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
-    /// How each gate routes.
+    /// Routing statistics of each gate.
     pub gates: Vec<GateSummary>,
-    /// For each gate, the expert with the largest weight for each row (the first of equals; N if the row has none).
+    /// For each gate and row, the expert with the largest weight (the first of equals; N if the row has no expert).
     pub main_experts: Vec<Vec<u32>>,
 }
 
@@ -31,33 +30,33 @@ pub struct Evaluation {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum TaskMetrics {
-    /// Of a yes-or-no task.
+    /// Metrics of a binary task.
     Binary {
         /// Mean binary cross-entropy.
         loss: f64,
-        /// Area under the ROC curve; `None` with one class only.
+        /// Area under the ROC curve; `None` if only one class occurs.
         auc: Option<f64>,
-        /// Share of rows on the right side of probability 1/2.
+        /// Fraction of rows on the correct side of probability 1/2.
         accuracy: f64,
     },
-    /// Of a task with several classes.
+    /// Metrics of a multiclass task.
     Multiclass {
         /// Mean cross-entropy.
         loss: f64,
-        /// Share of rows whose largest logit is the right one.
+        /// Fraction of rows whose largest logit is that of the correct class.
         accuracy: f64,
     },
-    /// Of a regression.
+    /// Metrics of a regression.
     Regression {
-        /// Mean squared error over the rows present.
+        /// Mean squared error over the rows with a target.
         loss: f64,
-        /// The same.
+        /// The loss under its own name.
         mse: f64,
     },
 }
 
 impl TaskMetrics {
-    /// The task's loss.
+    /// The loss of the task.
     pub fn loss(&self) -> f64 {
         match self {
             TaskMetrics::Binary { loss, .. }
@@ -67,7 +66,7 @@ impl TaskMetrics {
     }
 }
 
-/// Runs `model` over all rows of `source`, `batch_rows` at a time.
+/// Evaluates `model` on all rows of `source`, `batch_rows` rows at a time.
 ///
 /// # Panics
 /// If the model does not fit the source, or there is not one weight per task.
@@ -129,7 +128,7 @@ fn add_main_experts(routing: &Routing<'_>, main: &mut Vec<u32>) {
 struct TaskColumn {
     kind: TaskKind,
     predictions: Vec<f64>,
-    /// Of a regression, for the rows present.
+    /// Targets of a regression, for the rows that have one.
     values: Vec<f64>,
     positive: Vec<bool>,
     classes: Vec<u32>,

@@ -1,35 +1,35 @@
-//! 95 % intervals of metrics, from the rows of one test part.
+//! 95 % confidence intervals of metrics, from the rows of one test split.
 //!
-//! They say how far a metric would vary with other rows of the same kind, for the model as it is. They know nothing of
-//! other seeds, for which several runs are needed, and take the rows as independent: where rows share a user or an
-//! item they are too narrow.
+//! They show how far a metric would vary with other rows of the same kind, for the model as it is. They do not cover the
+//! variation between seeds, for which several runs are needed, and they treat rows as independent: if rows share a user or
+//! an item, the intervals are too narrow.
 
 use serde::{Deserialize, Serialize};
 
 use crate::eval::metrics;
 
-/// The normal distribution has 95 % of its weight within so many standard deviations.
+/// The standard normal distribution has 95 % of its mass within ± this value.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Lower and upper end.
+/// Lower and upper bound.
 pub type Interval = [f64; 2];
 
-/// 95 % intervals of a task's [`TaskMetrics`](crate::TaskMetrics).
+/// 95 % confidence intervals of the [`TaskMetrics`](crate::TaskMetrics) of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TaskIntervals {
-    /// Rows that count.
+    /// Number of rows that count.
     pub rows: usize,
-    /// Of the loss, which for a regression is the mean squared error: [`mean`].
+    /// Interval of the loss, which for a regression is the mean squared error: [`mean`].
     pub loss: Option<Interval>,
-    /// Of the area under the ROC curve: [`auc`].
+    /// Interval of the area under the ROC curve: [`auc`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auc: Option<Interval>,
-    /// Of the accuracy: [`share`].
+    /// Interval of the accuracy: [`share`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<Interval>,
 }
 
-/// Of the mean of these numbers, none of them negative, by their standard error. `None` for fewer than two.
+/// Interval of the mean of non-negative values, by its standard error. `None` for fewer than two values.
 pub fn mean(values: &[f64]) -> Option<Interval> {
     let n = values.len() as f64;
     let mean = metrics::mean(values);
@@ -38,7 +38,7 @@ pub fn mean(values: &[f64]) -> Option<Interval> {
     (values.len() > 1).then(|| [(mean - reach).max(0.0), mean + reach])
 }
 
-/// Of a share of `rows` independent rows (Wilson, "Probable inference, the law of succession, and statistical
+/// Interval of a proportion of `rows` independent rows (Wilson, "Probable inference, the law of succession, and statistical
 /// inference", 1927). `None` without rows.
 pub fn share(share: f64, rows: usize) -> Option<Interval> {
     let n = rows as f64;
@@ -48,9 +48,9 @@ pub fn share(share: f64, rows: usize) -> Option<Interval> {
     (rows > 0).then(|| [end(centre - reach), end(centre + reach)])
 }
 
-/// Of an area under the ROC curve (Hanley and McNeil, "The meaning and use of the area under a receiver operating
-/// characteristic curve", 1982, the standard error of scores that are distributed exponentially). `None` where there
-/// is one class only, and for 0 and 1, to which the formula gives no width.
+/// Interval of an area under the ROC curve (Hanley and McNeil, "The meaning and use of the area under a receiver operating
+/// characteristic curve", 1982, with the standard error for exponentially distributed scores). `None` if only one
+/// class occurs, and for 0 and 1, where the formula gives no width.
 pub fn auc(auc: f64, positives: usize, negatives: usize) -> Option<Interval> {
     let (p, n) = (positives as f64, negatives as f64);
     let of_positives = auc / (2.0 - auc) - auc * auc;
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn of_an_auc() {
-        // Their example: 58 normal and 51 abnormal images, area 0.893, standard error 0.032 as printed.
+        // The example of the paper: 58 normal and 51 abnormal images, area 0.893, standard error 0.032 as printed.
         let [low, high] = auc(0.893, 51, 58).unwrap();
         assert!(((high - low) / (2.0 * Z) - 0.0325).abs() < 5e-4, "{low} {high}");
         // One of each class at 1/2: Q terms have no weight, the variance is 1/4.
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!([auc(0.5, 0, 9), auc(0.5, 9, 0), auc(1.0, 9, 9), auc(0.0, 9, 9)], [None; 4]);
     }
 
-    /// In so many worlds of known truth, the share in which the interval holds it.
+    /// The fraction of simulated worlds with a known truth in which the interval covers it.
     fn coverage(mut world: impl FnMut(&mut dyn FnMut() -> f64) -> (Option<Interval>, f64)) -> f64 {
         const WORLDS: usize = 2000;
         let mut rng = chacha(1, "tests.intervals", 0);
@@ -152,7 +152,7 @@ mod tests {
         ] {
             assert!(near.contains(&found), "{name}: {found}");
         }
-        // A negative control: intervals for twice as many rows.
+        // A negative control: intervals for twice the number of rows.
         let narrow = coverage(|draw| {
             let hits = (0..120).filter(|_| draw() > 10f64.ln()).count();
             (share(hits as f64 / 120.0, 240), 0.1)

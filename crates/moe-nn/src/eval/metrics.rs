@@ -1,13 +1,13 @@
-//! Metrics over a whole data split, in double precision, as scikit-learn computes them. Where it refuses to answer, for
-//! no rows, each metric says what it is here.
+//! Metrics over a whole data split, in double precision, as scikit-learn computes them. Each metric documents its value for
+//! an empty split, for which scikit-learn raises an error.
 
 use std::collections::BTreeMap;
 
-/// Area under the ROC curve, exact, with ties counted half: the probability that a positive scores higher than a
-/// negative (Mann-Whitney). `None` if there is only one class.
+/// Exact area under the ROC curve: the probability that a positive scores higher than a negative, with ties counted half
+/// (Mann-Whitney). `None` if only one class occurs.
 ///
 /// # Panics
-/// If there is not one label per score.
+/// If the lengths differ.
 pub fn roc_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     assert_eq!(scores.len(), positive.len(), "one label per score");
     let positives = positive.iter().filter(|&&p| p).count();
@@ -29,7 +29,7 @@ pub fn roc_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     Some(twice as f64 / (2 * positives * negatives) as f64)
 }
 
-/// Share of positions where both agree; 0 if there are none.
+/// Fraction of rows with a correct prediction; 0 if there are no rows.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -61,36 +61,27 @@ pub fn rmse(predicted: &[f64], actual: &[f64]) -> f64 {
     mse(predicted, actual).sqrt()
 }
 
-/// F1 score of the positives, 2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall; 0 if nothing is
-/// positive and nothing was predicted to be.
+/// F1 score of the positive class, 2 TP / (2 TP + FP + FN): the harmonic mean of precision and recall; 0 if no row is
+/// positive and none is predicted to be.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn f1(predicted: &[bool], actual: &[bool]) -> f64 {
-    assert_eq!(predicted.len(), actual.len(), "one prediction per row");
-    let count =
-        |of: [bool; 2]| predicted.iter().zip(actual).filter(|(p, a)| [**p, **a] == of).count();
-    let hits = 2 * count([true, true]);
-    let all = hits + count([true, false]) + count([false, true]);
-    hits as f64 / all.max(1) as f64
+    Classes::count(predicted, actual).0.get(&true).map_or(0.0, Class::f1)
 }
 
-/// Mean of the F1 scores of the classes, each class against all others; of those classes that occur in `predicted` or
-/// `actual`. 0 if there are no rows.
+/// Mean F1 score over the classes that occur in `predicted` or `actual`, each class against all others; 0 if there are no
+/// rows.
 ///
 /// # Panics
 /// If the lengths differ.
 pub fn macro_f1<T: Ord>(predicted: &[T], actual: &[T]) -> f64 {
     let classes = Classes::count(predicted, actual);
-    let scores = classes
-        .0
-        .values()
-        .map(|class| 2.0 * class.hits as f64 / (class.predicted + class.actual) as f64);
-    scores.sum::<f64>() / classes.0.len().max(1) as f64
+    classes.0.values().map(Class::f1).sum::<f64>() / classes.0.len().max(1) as f64
 }
 
-/// Matthews correlation coefficient (Matthews, 1975), for several classes in the form of Gorodkin (2004): 1 where all
-/// agree, about 0 for unrelated labels. 0 if one side has one class only, or there are no rows.
+/// Matthews correlation coefficient (Matthews, 1975), for several classes in the form of Gorodkin (2004): 1 if all
+/// rows agree, about 0 for unrelated labels. 0 if one side has a single class or there are no rows.
 ///
 /// # Panics
 /// If the lengths differ.
@@ -109,12 +100,19 @@ pub fn matthews_correlation<T: Ord>(predicted: &[T], actual: &[T]) -> f64 {
     both / (of_predicted.sqrt() * of_actual.sqrt())
 }
 
-/// How often a class is predicted, is the actual one, and both at once.
+/// Number of rows in which a class is predicted, is the actual one, and both.
 #[derive(Default)]
 struct Class {
     predicted: u64,
     actual: u64,
     hits: u64,
+}
+
+impl Class {
+    /// F1 score of a class that occurs.
+    fn f1(&self) -> f64 {
+        2.0 * self.hits as f64 / (self.predicted + self.actual) as f64
+    }
 }
 
 /// The classes that occur.
@@ -151,7 +149,7 @@ pub(crate) fn log_losses(logits: &[f64], positive: &[bool]) -> Vec<f64> {
     losses.collect()
 }
 
-/// Mean cross-entropy of the softmax of rows of `classes` logits; 0 if there are no rows.
+/// Mean cross-entropy of the softmax over rows of `classes` logits; 0 if there are no rows.
 ///
 /// # Panics
 /// If there is not one row of logits per label.
@@ -175,8 +173,8 @@ pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
-/// Adjusted Rand index of two partitions (Hubert and Arabie, 1985): 1 for the same partition whatever its names,
-/// about 0 for unrelated ones. Two partitions that are both trivial in the same way agree: 1.
+/// Adjusted Rand index of two partitions (Hubert and Arabie, 1985): 1 for the same partition under any labels, about 0
+/// for unrelated ones. Two partitions that are trivial in the same way have the index 1.
 ///
 /// # Panics
 /// If the lengths differ.

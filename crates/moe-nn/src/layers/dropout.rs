@@ -5,7 +5,7 @@ use moe_core::{Pass, Real, Visit, VisitMut};
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
-/// In training, sets elements to 0 with some probability and scales the others to keep the mean.
+/// Dropout: in training, sets elements to 0 with some probability and scales the others to keep the mean.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dropout {
     rate: Real,
@@ -13,8 +13,8 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Dropout with probability `rate`. Two with the same `purpose` drop the same elements of a row in a step: give
-    /// each its own.
+    /// Dropout with probability `rate`. Two dropout layers with the same `purpose` drop the same elements of a row in a
+    /// step, so give each its own.
     ///
     /// # Panics
     /// If `rate` is not in [0, 1).
@@ -22,10 +22,8 @@ impl Dropout {
         assert!((0.0..1.0).contains(&rate), "dropout rate {rate} is not in [0, 1)");
         Dropout { rate, purpose: purpose.into() }
     }
-}
 
-impl Dropout {
-    /// What is drawn in this pass; `None` if nothing is dropped.
+    /// The random draws of this pass; `None` if nothing is dropped.
     pub(crate) fn draws<'p>(&self, pass: &Pass<'p>) -> Option<DropoutDraws<'p>> {
         let drops = pass.is_training() && self.rate > 0.0;
         let draws = || {

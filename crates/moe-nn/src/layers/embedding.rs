@@ -1,11 +1,11 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Real, StateMut, StateRef, Visit, VisitMut};
+use moe_core::{Parameter, Real, named_state};
 
 use crate::module::Module;
 
-/// A learnt vector for each id.
+/// An embedding table: a learnt vector for each id.
 #[derive(Debug)]
 pub struct Embedding {
     /// `[V, E]`
@@ -13,16 +13,18 @@ pub struct Embedding {
 }
 
 impl Embedding {
-    /// Uniform on ±0.05, as Keras initialises embeddings.
+    /// A table of uniform values on ±0.05, as Keras initialises embeddings.
     pub fn new(vocabulary: usize, width: usize, rng: &mut ChaCha8Rng) -> Self {
         Embedding { weight: Parameter::new(uniform([vocabulary, width], 0.05, rng)) }
     }
 
+    /// Looks up the vector of each id.
+    ///
     /// # Shapes
     /// B ids → `[B, E]`
     ///
     /// # Panics
-    /// If an id is not below the vocabulary.
+    /// If an id is not below V.
     pub fn forward<'t>(&self, tape: &'t Tape, ids: &[u32]) -> Var<'t> {
         tape.parameter(&self.weight).gather_rows(ids)
     }
@@ -30,31 +32,25 @@ impl Embedding {
     /// The vector of an id.
     ///
     /// # Panics
-    /// If it is not below the vocabulary.
+    /// If the id is not below V.
     pub(crate) fn vector(&self, id: u32) -> &[Real] {
         self.weight.value().row(id as usize)
     }
 
-    /// The score of every id for each row: x Wᵀ with the table W, which is so tied to its use in
-    /// [`Embedding::forward`] (Press and Wolf, "Using the output embedding to improve language models", 2017). Its
-    /// gradient is the sum over both uses.
+    /// The score of every id for each row: x Wᵀ with the table W. The table is thus tied to its role in
+    /// [`Embedding::forward`] (Press and Wolf, "Using the output embedding to improve language models", 2017), and its
+    /// gradient is the sum over both roles.
     ///
     /// # Shapes
     /// `[B, E]` → `[B, V]`
     ///
     /// # Panics
-    /// If x is not of the width of the table.
+    /// If the width of `x` is not E.
     pub fn logits<'t>(&self, x: Var<'t>) -> Var<'t> {
         x.matmul_with(x.tape().parameter(&self.weight), false, true)
     }
 }
 
 impl Module for Embedding {
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("weight", StateRef::Parameter(&self.weight));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("weight", StateMut::Parameter(&mut self.weight));
-    }
+    named_state!("weight" => parameter weight);
 }

@@ -1,5 +1,5 @@
 use moe_core::tape::Var;
-use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Pass, Real, Tensor, named_state};
 
 use crate::layers::layer::Layer;
 use crate::module::Module;
@@ -15,10 +15,10 @@ pub struct LayerNorm {
 }
 
 impl LayerNorm {
-    /// What is added to the variance unless another value is chosen.
+    /// Default value that is added to the variance.
     pub const EPSILON: Real = 1e-5;
 
-    /// Weights one and biases zero, for rows of `width` elements.
+    /// A normalisation of rows of `width` elements, with weights of one and biases of zero.
     pub fn new(width: usize) -> Self {
         Self::with_epsilon(width, Self::EPSILON)
     }
@@ -45,13 +45,5 @@ impl Layer for LayerNorm {
 }
 
 impl Module for LayerNorm {
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("weight", StateRef::Parameter(&self.weight));
-        f("bias", StateRef::Parameter(&self.bias));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("weight", StateMut::Parameter(&mut self.weight));
-        f("bias", StateMut::Parameter(&mut self.bias));
-    }
+    named_state!("weight" => parameter weight, "bias" => parameter bias);
 }

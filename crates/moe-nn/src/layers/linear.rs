@@ -8,19 +8,19 @@ use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
-/// x W + b.
+/// A linear layer: x W + b.
 #[derive(Debug)]
 pub struct Linear {
-    /// `[D, O]`
+    /// `[D, O]`, or `[N, D, O]` for N experts.
     weight: Parameter,
-    /// `[O]`
+    /// `[O]`, or `[N, O]`.
     bias: Parameter,
     /// A copy of the weight for inference.
     packed: Option<Packed>,
 }
 
 impl Linear {
-    /// Glorot-uniform weights and zero biases.
+    /// A layer with Glorot-uniform weights and zero biases.
     pub fn new(inputs: usize, outputs: usize, rng: &mut ChaCha8Rng) -> Self {
         Linear {
             weight: Parameter::new(glorot_uniform([inputs, outputs], inputs, outputs, rng)),
@@ -29,7 +29,27 @@ impl Linear {
         }
     }
 
-    /// Weight and bias on a tape.
+    /// The layers of N experts, x W_e + b_e, with weights `[N, D, O]` and biases `[N, O]`, initialised as [`Linear::new`].
+    pub(crate) fn stacked(
+        experts: usize,
+        inputs: usize,
+        outputs: usize,
+        rng: &mut ChaCha8Rng,
+    ) -> Self {
+        let weight = glorot_uniform([experts, inputs, outputs], inputs, outputs, rng);
+        Linear {
+            weight: Parameter::new(weight),
+            bias: Parameter::new(Tensor::zeros([experts, outputs])),
+            packed: None,
+        }
+    }
+
+    /// The weights.
+    pub(crate) fn weight(&self) -> &Tensor {
+        self.weight.value()
+    }
+
+    /// The weight and the bias as variables of a tape.
     pub(crate) fn leaves<'t>(&self, tape: &'t Tape) -> [Var<'t>; 2] {
         [tape.parameter(&self.weight), tape.parameter(&self.bias)]
     }
@@ -41,7 +61,7 @@ impl Linear {
         (Weight::new(self.weight.value(), packed), self.bias.value())
     }
 
-    /// Multiply-adds for a row.
+    /// Number of multiply-adds per row.
     pub(crate) fn multiply_adds(&self) -> usize {
         self.weight.value().len()
     }
@@ -61,10 +81,12 @@ impl Module for Linear {
     }
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        // The visitor may change the weight.
         self.packed = None;
         f("weight", StateMut::Parameter(&mut self.weight));
         f("bias", StateMut::Parameter(&mut self.bias));
     }
+
     fn pack_weights(&mut self) {
         self.packed = Weight::pack(self.weight.value());
     }

@@ -1,80 +1,31 @@
-use std::sync::Arc;
-
-use moe_core::dispatch::ExpertPlan;
-use moe_core::kernel::vector_math::{Gelu, Sigmoid, Softplus, Tanh, map};
-use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::Var;
-use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut, ops};
+use moe_core::{Pass, Real, Tensor, named_state};
 
 use crate::layers::dropout::Dropout;
 use crate::layers::layer::Layer;
 use crate::layers::linear::Linear;
+use crate::layers::stage::{Activation, Stage, chain};
 use crate::module::Module;
-use crate::predict::scratch::chain;
 
-/// A function of each element between linear maps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// x.
-    Identity,
-    /// x Φ(x), Φ the distribution function of the standard normal distribution.
-    Gelu,
-    /// max(x, 0).
-    #[default]
-    Relu,
-    /// 1 / (1 + e^-x).
-    Sigmoid,
-    /// ln(1 + e^x).
-    Softplus,
-    /// The hyperbolic tangent.
-    Tanh,
-}
-
-impl Activation {
-    /// # Shapes
-    /// any → the same.
-    pub fn apply(self, x: Var<'_>) -> Var<'_> {
-        match self {
-            Activation::Identity => x,
-            Activation::Gelu => x.gelu(),
-            Activation::Relu => x.relu(),
-            Activation::Sigmoid => x.sigmoid(),
-            Activation::Softplus => x.softplus(),
-            Activation::Tanh => x.tanh(),
-        }
-    }
-
-    /// Replaces every value by the function's: the numbers of [`Activation::apply`] without a tape.
-    pub fn map(self, values: &mut [Real]) {
-        match self {
-            Activation::Identity => {}
-            Activation::Gelu => map(Gelu, values),
-            Activation::Relu => ops::relu(values),
-            Activation::Sigmoid => map(Sigmoid, values),
-            Activation::Softplus => map(Softplus, values),
-            Activation::Tanh => map(Tanh, values),
-        }
-    }
-}
-
-/// The inside of a multi-layer perceptron: of an [`Mlp`], or of each expert of an [`ExpertBank`](crate::ExpertBank).
+/// The hidden layers, activations and dropout of a multi-layer perceptron: of an [`Mlp`], or of each expert of an
+/// [`ExpertBank`](crate::ExpertBank).
 ///
 /// The default is a single linear map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MlpOptions {
     /// Widths of the hidden layers.
     pub hidden: Vec<usize>,
-    /// After the linear map of each hidden layer.
+    /// Activation after the linear map of each hidden layer.
     pub activation: Activation,
-    /// Probability with which the outputs of each hidden layer are dropped in training.
+    /// Dropout probability for the outputs of each hidden layer.
     pub dropout: Real,
-    /// After the last linear map.
+    /// Activation after the last linear map.
     pub output_activation: Activation,
-    /// Probability with which the outputs of the last layer are dropped in training.
+    /// Dropout probability for the outputs of the last layer.
     pub output_dropout: Real,
-    /// Under this name dropout draws: `dropout.NAME.i` after hidden layer i, `dropout.NAME` after the last one. Two
-    /// networks of a model that drop need two names.
+    /// Name that keys the dropout draws: `dropout.NAME.i` after hidden layer i, `dropout.NAME` after the last one. Two
+    /// networks of a model that use dropout need two names.
     pub name: String,
 }
 
@@ -98,7 +49,7 @@ impl MlpOptions {
         widths.windows(2).map(|pair| [pair[0], pair[1]]).collect()
     }
 
-    /// What follows the linear map of every layer.
+    /// Activation and dropout after the linear map of every layer.
     ///
     /// # Panics
     /// If a dropout rate is not in [0, 1).
@@ -115,63 +66,8 @@ impl MlpOptions {
     }
 }
 
-/// What follows a linear map.
-#[derive(Clone, Debug)]
-pub(crate) struct Stage {
-    activation: Activation,
-    dropout: Dropout,
-}
-
-impl Stage {
-    /// x W + b and what follows.
-    pub(crate) fn linear<'t>(
-        &self,
-        pass: &Pass<'_>,
-        x: Var<'t>,
-        [weight, bias]: [Var<'t>; 2],
-    ) -> Var<'t> {
-        match self.activation {
-            Activation::Relu => x.linear_relu(weight, bias, self.dropout.draws(pass)),
-            other => self.dropout.forward(pass, other.apply(x.linear(weight, bias))),
-        }
-    }
-
-    /// x W + b with the weights of each slot's expert, and what follows.
-    pub(crate) fn grouped_linear<'t>(
-        &self,
-        pass: &Pass<'_>,
-        x: Var<'t>,
-        [weight, bias]: [Var<'t>; 2],
-        plan: &Arc<ExpertPlan>,
-    ) -> Var<'t> {
-        match self.activation {
-            Activation::Relu => x.grouped_linear_relu(weight, bias, plan, self.dropout.draws(pass)),
-            other => self.dropout.forward(pass, other.apply(x.grouped_linear(weight, bias, plan))),
-        }
-    }
-
-    /// [`Stage::linear`] at inference, without a tape.
-    fn affine(&self, x: &Tensor, (weight, bias): (Weight<'_>, &Tensor), out: &mut Tensor) {
-        out.resize([x.rows(), weight.cols()]);
-        let after = |_, _, values: &mut [Real]| self.activation.map(values);
-        ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
-    }
-
-    /// [`Stage::grouped_linear`] at inference, without a tape.
-    pub(crate) fn grouped_affine(
-        &self,
-        x: &Tensor,
-        (weight, bias): (Weight<'_>, &Tensor),
-        plan: &ExpertPlan,
-        out: &mut Tensor,
-    ) {
-        out.resize([plan.slots(), weight.cols()]);
-        let after = |_, _, values: &mut [Real]| self.activation.map(values);
-        ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
-    }
-}
-
-/// A multi-layer perceptron: linear maps, each followed by an activation and dropout.
+/// A multi-layer perceptron: linear maps, each followed by an activation and dropout. The layers are named by their
+/// index.
 #[derive(Debug)]
 pub struct Mlp {
     layers: Vec<Linear>,
@@ -179,7 +75,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Glorot-uniform weights and zero biases.
+    /// A perceptron with Glorot-uniform weights and zero biases.
     ///
     /// ```
     /// use moe_core::random::chacha;
@@ -198,12 +94,12 @@ impl Mlp {
         Mlp { layers, stages: options.stages() }
     }
 
-    /// Multiply-adds for a row.
+    /// Number of multiply-adds per row.
     pub(crate) fn multiply_adds(&self) -> usize {
         self.layers.iter().map(|layer| layer.multiply_adds()).sum()
     }
 
-    /// The numbers of [`Layer::forward`] in use, without a tape, into memory that is used again.
+    /// The values of [`Layer::forward`] at inference, without a tape, written to reusable buffers.
     ///
     /// # Shapes
     /// `x` `[B, D]` → `out` `[B, O]`
@@ -225,17 +121,8 @@ impl Layer for Mlp {
 }
 
 impl Module for Mlp {
-    fn visit(&self, f: &mut Visit<'_>) {
-        for (i, layer) in self.layers.iter().enumerate() {
-            named(&i.to_string(), f, |f| layer.visit(f));
-        }
-    }
+    named_state!(flat layers);
 
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        for (i, layer) in self.layers.iter_mut().enumerate() {
-            named_mut(&i.to_string(), f, |f| layer.visit_mut(f));
-        }
-    }
     fn pack_weights(&mut self) {
         self.layers.iter_mut().for_each(Linear::pack_weights);
     }

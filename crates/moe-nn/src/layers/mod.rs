@@ -1,4 +1,4 @@
-//! Layers that map rows to rows, and the embedding tables before them.
+//! Layers that map rows to rows, and embedding tables.
 
 pub(crate) mod dropout;
 pub(crate) mod embedding;
@@ -6,3 +6,4 @@ pub(crate) mod layer;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod mlp;
+pub(crate) mod stage;

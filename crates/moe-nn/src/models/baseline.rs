@@ -1,21 +1,21 @@
 use moe_routers::{ParameterSpec, RouterInfo};
 
-/// Models without a mixture, which stand beside the mixtures of a comparison and show whether these are worth it.
+/// Models without a mixture, against which the mixtures of a comparison are judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Baseline {
-    /// `shared-bottom`: one dense expert with as many learnable numbers as all experts together that a row of a
-    /// K-sparse mixture can be given, min(N, K · number of tasks), and its heads (see
+    /// `shared-bottom`: one dense expert with the parameters of all experts that a row of a K-sparse mixture can reach,
+    /// min(N, K · number of tasks) of them, and the heads (see
     /// [`SharedBottomDescription::replacing`](crate::SharedBottomDescription::replacing)). A mixture whose gates choose
     /// the same experts for a row computes less than this baseline.
     SharedBottom,
-    /// `single`: one expert of the mixture's size for every row.
+    /// `single`: one expert of the mixture, applied to every row.
     Single,
-    /// `bias`: a mean and a bias for user and item, for recommenders (see [`Bias`](crate::Bias)).
+    /// `bias`: a mean plus biases for user and item, for recommenders (see [`Bias`](crate::Bias)).
     Bias,
 }
 
 impl Baseline {
-    /// All of them.
+    /// All baselines.
     pub const ALL: [Baseline; 3] = [Baseline::SharedBottom, Baseline::Single, Baseline::Bias];
 
     /// The baseline with this id.
@@ -23,7 +23,7 @@ impl Baseline {
         Self::ALL.into_iter().find(|baseline| baseline.id() == id)
     }
 
-    /// Its name, in the places where a router's could stand.
+    /// The id, used where the id of a router is expected.
     pub fn id(self) -> &'static str {
         match self {
             Baseline::SharedBottom => "shared-bottom",
@@ -32,7 +32,7 @@ impl Baseline {
         }
     }
 
-    /// What is known of it before one is built.
+    /// Description and parameters.
     pub fn info(self) -> RouterInfo {
         match self {
             Baseline::SharedBottom => RouterInfo::new(
@@ -55,7 +55,7 @@ impl Baseline {
                 "ridge",
                 4.0,
                 0.01..=1e6,
-                "rows without any deviation that are added to those of each user and item",
+                "rows without any deviation, added to the rows of each user and item",
             )),
         }
     }

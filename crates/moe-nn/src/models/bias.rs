@@ -3,28 +3,28 @@ use moe_core::kernel::add;
 use moe_core::tape::{Tape, Var};
 use moe_core::{
     Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
+    named_state,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::models::model::{Model, Output};
+use crate::models::model::{Model, ModelScratch, Output};
 use crate::module::Module;
-use crate::predict::scratch::ModelScratch;
 
 /// Everything needed to build a [`Bias`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BiasDescription {
-    /// What it is given: two columns of ids.
+    /// The inputs: two columns of ids.
     pub input: InputSpec,
-    /// What it predicts.
+    /// The tasks.
     pub tasks: Vec<TaskSpec>,
     /// Strength of the ridge penalty, in rows.
     pub ridge: f64,
 }
 
 impl BiasDescription {
-    /// The model before it is fitted, all zeros.
+    /// The model before fitting, with all biases zero.
     ///
     /// # Errors
     /// If the input is not two columns of ids.
@@ -55,23 +55,23 @@ impl BiasDescription {
     }
 }
 
-/// The recommender without interaction: for each task a mean, plus a bias for the user, plus one for the item (Koren,
-/// "Factorization meets the neighborhood", KDD 2008, section 2.1). For a yes-or-no task these add up to the log-odds,
-/// for several classes to one logit each.
+/// A recommender without interactions: for each task a mean, plus a bias for the user, plus a bias for the item (Koren,
+/// "Factorization meets the neighborhood", KDD 2008, section 2.1). The sum is the log-odds of a binary task, one logit per
+/// class of a multiclass task, or the value of a regression.
 ///
-/// It is not trained by gradient steps: [`Model::fit`] minimises, for each task by itself,
+/// The model is not trained by gradient steps: [`Model::fit`] minimises, for each task separately,
 ///
 /// Σ_rows loss + ridge · c / 2 · Σ_biases b²
 ///
-/// with loss ½ (y - z)² and c = 1 for a regression, and the negative log-likelihood and c = 1/4 or, with several
-/// classes, 1/2 otherwise. So much is the largest curvature of a row's loss, which makes `ridge` a number of rows for
-/// every kind: an id is treated as if it had been seen so many times more, with nothing to explain. The mean is not
-/// penalised; an id that was not seen has the bias 0.
+/// with loss ½ (y - z)² and c = 1 for a regression, and the negative log-likelihood otherwise, with c = 1/4 for a binary
+/// and 1/2 for a multiclass task. Since c is the largest curvature of a row's loss, `ridge` is a number of rows for every
+/// kind of task: each id is treated as if it occurred in `ridge` more rows that have nothing left to explain. The mean is
+/// not penalised; an id that does not occur has a bias of 0.
 ///
-/// The users together with the mean, and the items together with the mean, are solved for in turn, each exactly as if
-/// the curvature were c: for a regression these are alternating least squares, for logits they never overshoot (Böhning
-/// and Lindsay, "Monotonicity of quadratic-approximation algorithms", 1988). That ends where the largest change of a
-/// sweep is below 1e-9 of the largest value, or after 1000 sweeps, which data with one class alone need.
+/// The users and the mean, then the items and the mean, are solved for in turn, each exactly as if the curvature were c.
+/// For a regression these are alternating least squares; for logits the steps never overshoot (Böhning and Lindsay,
+/// "Monotonicity of quadratic-approximation algorithms", 1988). Fitting ends when the largest change of a sweep is below
+/// 1e-9 of the largest value, or after 1000 sweeps, which data with a single class need.
 #[derive(Debug)]
 pub struct Bias {
     tasks: Vec<TaskBiases>,
@@ -84,7 +84,7 @@ struct TaskBiases {
     kind: TaskKind,
     /// `[1, C]`
     mean: Parameter,
-    /// For each column by name, `[V, C]`.
+    /// Name and biases `[V, C]` of each id column.
     columns: Vec<(String, Parameter)>,
 }
 
@@ -112,7 +112,7 @@ impl Model for Bias {
     ) {
         let ids = two_columns(inputs);
         let rows = ids[0].len();
-        assert_eq!(ids[1].len(), rows, "numbers of rows differ");
+        assert_eq!(ids[1].len(), rows, "the id columns differ in their number of rows");
         out.resize_with(self.tasks.len(), Tensor::default);
         for (task, out) in self.tasks.iter().zip(out) {
             let mean = task.mean.value().as_slice();
@@ -143,7 +143,7 @@ fn two_columns(inputs: &Inputs) -> &[Vec<u32>] {
 }
 
 impl TaskBiases {
-    /// Returns the number of sweeps.
+    /// Fits the biases; returns the number of sweeps.
     fn fit(&mut self, ids: &[Vec<u32>], target: &Target, ridge: f64) -> u64 {
         const TOLERANCE: f64 = 1e-9;
         const MOST_SWEEPS: u64 = 1000;
@@ -170,23 +170,9 @@ impl TaskBiases {
         }
         sweeps
     }
-
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("mean", StateRef::Parameter(&self.mean));
-        for (name, table) in &self.columns {
-            named("bias", f, |f| f(name, StateRef::Parameter(table)));
-        }
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("mean", StateMut::Parameter(&mut self.mean));
-        for (name, table) in &mut self.columns {
-            named_mut("bias", f, |f| f(name, StateMut::Parameter(table)));
-        }
-    }
 }
 
-/// The rows that count in the loss of a task.
+/// The rows that count towards the loss of a task.
 fn counted_rows(target: &Target) -> Vec<usize> {
     let rows = match target {
         Target::Binary(values) => values.len(),
@@ -214,22 +200,22 @@ struct Fit<'a> {
     kind: TaskKind,
     target: &'a Target,
     ridge: f64,
-    /// Those that count.
+    /// The rows that count towards the loss.
     rows: Vec<usize>,
     /// `[C]`
     mean: Vec<f64>,
     columns: Vec<Column>,
 }
 
-/// The biases of a column, of which no row has two.
+/// The biases of one id column; a row has exactly one of them.
 struct Column {
     /// `[V, C]`
     values: Vec<f64>,
-    /// That of each row that counts.
+    /// The id of each row that counts.
     ids: Vec<u32>,
-    /// Rows of each of the V.
+    /// Number of rows of each id.
     counts: Vec<f64>,
-    /// The same with the penalty, which is infinite for what is frozen.
+    /// The counts plus the penalty, which is infinite for a frozen column.
     weights: Vec<f64>,
 }
 
@@ -244,7 +230,7 @@ impl Column {
 }
 
 impl Fit<'_> {
-    /// Solves for a column together with the mean; returns the largest change.
+    /// Solves for a column and the mean; returns the largest change.
     ///
     /// With n rows of an id, r the sum of their residuals over c and g = r - ridge · b, the biases change by
     /// (g - n Δ) / (n + ridge) and the mean by Δ, for which Σ_ids (r - n Δ - n (g - n Δ) / (n + ridge)) = 0.
@@ -278,7 +264,7 @@ impl Fit<'_> {
         largest
     }
 
-    /// What the rows of each id of a column leave to explain, over c: `[V, C]`, the negative slope of their loss.
+    /// `[V, C]`: for each id of a column, the negative slope of the loss of its rows (their residuals), divided by c.
     fn residuals(&self, column: usize) -> Vec<f64> {
         let outputs = self.kind.outputs();
         let largest_curvature = match self.kind {
@@ -324,15 +310,21 @@ fn unexplained(target: &Target, row: usize, z: &mut [f64]) {
 }
 
 impl Module for Bias {
+    named_state!("tasks" => child tasks);
+}
+
+impl Module for TaskBiases {
     fn visit(&self, f: &mut Visit<'_>) {
-        for (i, task) in self.tasks.iter().enumerate() {
-            named(&format!("tasks.{i}"), f, |f| task.visit(f));
+        f("mean", StateRef::Parameter(&self.mean));
+        for (name, table) in &self.columns {
+            named("bias", f, |f| f(name, StateRef::Parameter(table)));
         }
     }
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        for (i, task) in self.tasks.iter_mut().enumerate() {
-            named_mut(&format!("tasks.{i}"), f, |f| task.visit_mut(f));
+        f("mean", StateMut::Parameter(&mut self.mean));
+        for (name, table) in &mut self.columns {
+            named_mut("bias", f, |f| f(name, StateMut::Parameter(table)));
         }
     }
 }

@@ -10,25 +10,28 @@ use crate::module::Module;
 /// Turns the inputs of a batch into the rows that gates and experts see.
 #[derive(Debug)]
 pub enum Encoder {
-    /// Dense inputs, as they are.
+    /// Dense inputs, passed on unchanged.
     Dense {
-        /// D.
+        /// Number of dense inputs (D).
         width: usize,
     },
-    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if there are any, come
-    /// after them as they are.
+    /// One embedding per id column, side by side: the two towers of a recommender. Dense inputs, if any, are appended
+    /// unchanged.
     Embeddings {
-        /// Name and table of each column.
+        /// Name and embedding table of each id column.
         columns: Vec<(String, Embedding)>,
-        /// E, of each.
+        /// Width of each embedding (E).
         width: usize,
         /// Number of dense inputs.
         dense_width: usize,
     },
 }
 
+/// Name and embedding table of an id column.
+type Column = (String, Embedding);
+
 impl Encoder {
-    /// The encoder for these inputs; id columns get embeddings of `embedding_width`.
+    /// The encoder for these inputs. Id columns get embeddings of width `embedding_width`.
     pub fn new(input: &InputSpec, embedding_width: usize, rng: &mut ChaCha8Rng) -> Self {
         match input {
             InputSpec::Dense { width } => Encoder::Dense { width: *width },
@@ -43,7 +46,7 @@ impl Encoder {
         }
     }
 
-    /// D.
+    /// Width of an encoded row (D).
     pub fn outputs(&self) -> usize {
         match self {
             Encoder::Dense { width } => *width,
@@ -53,63 +56,64 @@ impl Encoder {
         }
     }
 
+    /// The id columns of the encoder with the ids of the inputs, and the dense inputs.
+    fn matched<'s, 'i>(
+        &'s self,
+        inputs: &'i Inputs,
+    ) -> (&'s [Column], &'i [Vec<u32>], Option<&'i Tensor>) {
+        let (columns, ids, dense): (&[_], &[_], _) = match (self, inputs) {
+            (Encoder::Dense { width }, Inputs::Dense(x)) => (&[], &[], Some((x, width))),
+            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
+                (columns, ids, None)
+            }
+            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
+                (columns, ids, Some((dense, dense_width)))
+            }
+            _ => panic!("the inputs are not of the kind that the model takes"),
+        };
+        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+        let dense = dense.map(|(x, width)| {
+            assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
+            x
+        });
+        (columns, ids, dense)
+    }
+
+    /// Encodes B rows.
+    ///
     /// # Shapes
     /// B rows → `[B, D]`
     ///
     /// # Panics
-    /// If the inputs are not of the kind and width the encoder was made for.
+    /// If the inputs are not of the kind and width of the encoder.
     pub fn forward<'t>(&self, tape: &'t Tape, inputs: &Inputs) -> Var<'t> {
-        let dense = |x: &Tensor, width: usize| {
-            assert_eq!(x.cols(), width, "the model takes rows of width {width}");
-            tape.constant(x.clone())
-        };
-        let towers = |columns: &[(String, Embedding)], ids: &[Vec<u32>]| -> Vec<Var<'t>> {
-            assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
-            columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids)).collect()
-        };
-        match (self, inputs) {
-            (Encoder::Dense { width }, Inputs::Dense(x)) => dense(x, *width),
-            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
-                tape.concat(&towers(columns, ids))
-            }
-            (
-                Encoder::Embeddings { columns, dense_width, .. },
-                Inputs::Mixed { ids, dense: numbers },
-            ) => {
-                let mut parts = towers(columns, ids);
-                parts.push(dense(numbers, *dense_width));
-                tape.concat(&parts)
-            }
-            _ => panic!("the inputs are not of the kind that the model was made for"),
+        let (columns, ids, dense) = self.matched(inputs);
+        let dense = dense.map(|x| tape.constant(x.clone()));
+        if let ([], Some(x)) = (columns, dense) {
+            return x;
         }
+        let embedded = columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids));
+        tape.concat(&embedded.chain(dense).collect::<Vec<_>>())
     }
 
-    /// The numbers of [`Encoder::forward`] without a tape: the inputs themselves, or `out`.
+    /// The values of [`Encoder::forward`] without a tape. Returns the inputs themselves if they are dense, else `out`.
     ///
     /// # Shapes
     /// B rows → `[B, D]`
     ///
     /// # Panics
     /// As `forward`.
-    pub fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
-        let (columns, ids, numbers) = match (self, inputs) {
-            (Encoder::Dense { width }, Inputs::Dense(x)) => {
-                assert_eq!(x.cols(), *width, "the model takes rows of width {width}");
-                return x;
-            }
-            (Encoder::Embeddings { columns, dense_width: 0, .. }, Inputs::Ids(ids)) => {
-                (columns, ids, None)
-            }
-            (Encoder::Embeddings { columns, dense_width, .. }, Inputs::Mixed { ids, dense }) => {
-                assert_eq!(dense.cols(), *dense_width, "the model takes {dense_width} numbers");
-                (columns, ids, Some(dense))
-            }
-            _ => panic!("the inputs are not of the kind that the model was made for"),
-        };
-        assert_eq!(columns.len(), ids.len(), "the model takes {} id columns", columns.len());
+    pub(crate) fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
+        let (columns, ids, dense) = self.matched(inputs);
+        if let ([], Some(x)) = (columns, dense) {
+            return x;
+        }
         let rows = ids.first().map_or(0, Vec::len);
         let even = ids.iter().all(|ids| ids.len() == rows);
-        assert!(even && numbers.is_none_or(|x| x.rows() == rows), "numbers of rows differ");
+        assert!(
+            even && dense.is_none_or(|x| x.rows() == rows),
+            "the inputs differ in their number of rows"
+        );
         let cols = self.outputs();
         out.resize([rows, cols]);
         for_row_blocks(out.as_mut_slice(), cols, |first, block| {
@@ -121,7 +125,7 @@ impl Encoder {
                 for ((_, table), ids) in columns.iter().zip(ids) {
                     put(table.vector(ids[first + r]));
                 }
-                numbers.into_iter().for_each(|x| put(x.row(first + r)));
+                dense.into_iter().for_each(|x| put(x.row(first + r)));
             }
         });
         out

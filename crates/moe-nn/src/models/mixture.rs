@@ -1,54 +1,52 @@
 use std::collections::BTreeMap;
 
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
-use moe_core::kernel::for_each2;
 use moe_core::random::chacha;
-use moe_core::tape::{Tape, Var};
-use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::tape::Tape;
+use moe_core::{Pass, Real, Tensor, named_state};
 use moe_routers::{
     GateSpec, Observed, Registry, RegistryError, Relabelled, Share, TrainingLength, Value,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::layers::layer::Layer;
-use crate::layers::mlp::{Activation, Mlp, MlpOptions};
+use crate::layers::mlp::{Mlp, MlpOptions};
+use crate::layers::stage::Activation;
 use crate::models::encoder::Encoder;
-use crate::models::model::{Model, Output};
+use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
+use crate::models::model::{Model, ModelScratch, Output};
 use crate::module::Module;
 use crate::moe::expert_bank::ExpertBank;
 use crate::moe::moe_layer::MoeLayer;
-use crate::predict::scratch::HeadScratch;
-use crate::predict::scratch::ModelScratch;
 
-/// Everything needed to build a [`Mixture`], apart from a seed.
+/// Everything needed to build a [`Mixture`], except a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MixtureDescription {
-    /// What it is given.
+    /// The inputs.
     pub input: InputSpec,
-    /// What it predicts; one gate and one head each.
+    /// The tasks; each has a gate and a head.
     pub tasks: Vec<TaskSpec>,
     /// Width of the embedding of each id column.
     pub embedding_width: usize,
-    /// N.
+    /// Number of experts (N).
     pub experts: usize,
-    /// K, for routers that use it.
+    /// Number of experts per row (K), for routers that use it.
     pub k: usize,
-    /// Widths of the hidden layers of each expert; none for experts of one layer, as in the papers.
+    /// Widths of the hidden layers of each expert; empty for experts of one layer, as in the papers.
     #[serde(default)]
     pub expert_hidden_widths: Vec<usize>,
-    /// O, the width of an expert's output.
+    /// Width of an expert's output (O).
     pub expert_width: usize,
-    /// Probability with which an expert's outputs are dropped in training.
+    /// Dropout probability for the outputs of an expert.
     pub expert_dropout: Real,
     /// Widths of the hidden layers of each head.
     pub head_widths: Vec<usize>,
-    /// The router's id in the registry.
+    /// Id of the router in the registry.
     pub router: String,
-    /// The router's parameters; defaults for those not named.
+    /// Parameters of the router; those not named have their defaults.
     #[serde(default)]
     pub router_parameters: BTreeMap<String, Value>,
-    /// If a search has given the experts other numbers: which gates have which ([`ModelDescription::fold`]).
+    /// Which gates share a permutation of the experts, if a search has found one ([`ModelDescription::fold`]).
     ///
     /// [`ModelDescription::fold`]: crate::ModelDescription::fold
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,52 +88,11 @@ impl MixtureDescription {
     }
 }
 
-/// A head for each task, with the initial weights of `seed`.
-pub(crate) fn heads(tasks: &[TaskSpec], inputs: usize, hidden: &[usize], seed: u64) -> Vec<Mlp> {
-    let options = MlpOptions { hidden: hidden.into(), ..MlpOptions::default() };
-    let heads = tasks.iter().enumerate().map(|(i, task)| {
-        let mut rng = chacha(seed, "init.head", i as u64);
-        Mlp::new(inputs, task.kind.outputs(), &options, &mut rng)
-    });
-    heads.collect()
-}
-
-/// The prediction of the head of every task from its input.
+/// The model of the papers: an encoder, a multi-gate mixture of experts, and a head per task.
 ///
-/// # Panics
-/// If the numbers of heads and inputs differ.
-pub(crate) fn forward_heads<'t>(
-    heads: &[Mlp],
-    pass: &Pass<'_>,
-    inputs: &[Var<'t>],
-) -> Vec<Var<'t>> {
-    assert_eq!(heads.len(), inputs.len(), "one head per input");
-    heads.iter().zip(inputs).map(|(head, &x)| head.forward(pass, x)).collect()
-}
-
-/// For a row, of the head that has most.
-fn most_multiply_adds(heads: &[Mlp]) -> usize {
-    heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0)
-}
-
-/// Calls `infer(task, memory, output)` for the head of every task, all in one parallel region if there are many rows.
-pub(crate) fn infer_heads(
-    heads: &[Mlp],
-    rows: usize,
-    scratch: &mut Vec<HeadScratch>,
-    out: &mut Vec<Tensor>,
-    infer: impl Fn(usize, &mut HeadScratch, &mut Tensor) + Sync,
-) {
-    scratch.resize_with(heads.len(), HeadScratch::default);
-    out.resize_with(heads.len(), Tensor::default);
-    for_each2((rows, most_multiply_adds(heads)), scratch, out, infer);
-}
-
-/// The papers' model: an encoder, a multi-gate mixture of experts, and a head per task.
-///
-/// With two id columns it is COMET's recommender (user and item embeddings side by side); with dense inputs the
-/// rows go to gates and experts as they are. Initial weights follow Keras: Glorot-uniform dense layers, zero
-/// biases, embeddings uniform on ±0.05.
+/// With two id columns it is the recommender of COMET (user and item embeddings side by side); dense inputs are passed to
+/// gates and experts unchanged. Initial weights follow Keras: Glorot-uniform dense layers, zero biases, and embeddings
+/// uniform on ±0.05.
 #[derive(Debug)]
 pub struct Mixture {
     encoder: Encoder,
@@ -144,7 +101,7 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// A mixture of these parts, for gates or experts that no description names; one head per task and gate.
+    /// A mixture of existing modules, for gates or experts that no description covers; one head per task and gate.
     ///
     /// # Panics
     /// If there is not one head per gate.
@@ -153,12 +110,12 @@ impl Mixture {
         Mixture { encoder, layer, heads }
     }
 
-    /// What makes of inputs the rows that gates and experts see.
+    /// The encoder, which turns inputs into the rows that gates and experts see.
     pub fn encoder(&self) -> &Encoder {
         &self.encoder
     }
 
-    /// The gates and the experts.
+    /// The layer of gates and experts.
     pub fn layer(&self) -> &MoeLayer {
         &self.layer
     }
@@ -180,16 +137,11 @@ impl Model for Mixture {
     ) {
         let ModelScratch { rows, layer, work, heads, .. } = scratch;
         self.layer.infer(self.encoder.infer(inputs, rows), keys, layer, work);
-        infer_heads(
-            &self.heads,
-            keys.len(),
-            heads,
-            out,
-            |gate, HeadScratch { mixed, hidden }, out| {
-                layer.combine(gate, mixed);
-                self.heads[gate].infer(mixed, out, hidden);
-            },
-        );
+        let infer = |gate: usize, HeadScratch { mixed, hidden }: &mut _, out: &mut Tensor| {
+            layer.combine(gate, mixed);
+            self.heads[gate].infer(mixed, out, hidden);
+        };
+        infer_heads(&self.heads, keys.len(), heads, out, infer);
     }
 
     fn begin_training(&mut self, length: TrainingLength) {
@@ -202,21 +154,7 @@ impl Model for Mixture {
 }
 
 impl Module for Mixture {
-    fn visit(&self, f: &mut Visit<'_>) {
-        named("encoder", f, |f| self.encoder.visit(f));
-        named("layer", f, |f| self.layer.visit(f));
-        for (task, head) in self.heads.iter().enumerate() {
-            named(&format!("heads.{task}"), f, |f| head.visit(f));
-        }
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        named_mut("encoder", f, |f| self.encoder.visit_mut(f));
-        named_mut("layer", f, |f| self.layer.visit_mut(f));
-        for (task, head) in self.heads.iter_mut().enumerate() {
-            named_mut(&format!("heads.{task}"), f, |f| head.visit_mut(f));
-        }
-    }
+    named_state!("encoder" => child encoder, "layer" => child layer, "heads" => child heads);
 
     fn pack_weights(&mut self) {
         self.layer.pack_weights();

@@ -1,8 +1,9 @@
-//! Models, their descriptions and the encoders that they start with.
+//! Models, their descriptions, and the encoders and heads that they share.
 
 pub(crate) mod baseline;
 pub(crate) mod bias;
 pub(crate) mod encoder;
+pub(crate) mod heads;
 pub(crate) mod mixture;
 pub(crate) mod model;
 pub(crate) mod model_description;

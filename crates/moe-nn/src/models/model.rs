@@ -3,18 +3,20 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Pass, Tensor};
 use moe_routers::{Observed, Routing, TrainingLength};
 
+use crate::models::heads::HeadScratch;
 use crate::module::Module;
-use crate::predict::scratch::ModelScratch;
+use crate::moe::experts::ExpertScratch;
+use crate::moe::moe_layer::LayerOutputs;
 
-/// What the trainer trains: from inputs to one prediction per task.
+/// A trainable model: maps inputs to one prediction per task.
 pub trait Model: Module {
     /// Predicts all tasks for B rows.
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t>;
 
-    /// Predicts all tasks for B rows for use, one matrix in `out` for each: the numbers of [`Model::forward`] in
-    /// [`Mode::Infer`](moe_core::Mode::Infer). The default goes through `forward` and a tape; the models of this crate use
-    /// none. Once `out` and `scratch` have grown they then allocate nothing for a single row, and for a batch nothing where
-    /// the calling thread is one of rayon's, if gates and experts have an `infer` of their own.
+    /// Predicts all tasks for B rows at inference, one matrix in `out` per task: the values of [`Model::forward`] in
+    /// [`Mode::Infer`](moe_core::Mode::Infer). The default implementation calls `forward` on a tape; the models of this
+    /// crate use no tape. They allocate nothing for a single row once `out` and `scratch` have grown, and nothing for a
+    /// batch if also the calling thread belongs to a rayon pool and gates and experts implement `infer`.
     ///
     /// # Shapes
     /// B rows, B keys → for each task `[B, outputs of the task]`
@@ -37,25 +39,40 @@ pub trait Model: Module {
         });
     }
 
-    /// Called before the first training step, and again when training continues, with the longest that it can be.
+    /// Called before the first training step, and again when training continues, with the largest number of steps.
     fn begin_training(&mut self, _length: TrainingLength) {}
 
-    /// Called after each training step with what each gate observed.
+    /// Called after each training step with the observations of each gate.
     fn after_step(&mut self, _observed: &[Observed]) {}
 
-    /// For a model that does not learn by gradient steps: learns from a whole part by a rule of its own, and returns
-    /// how many passes over it that took. [`train`](crate::train) calls it in the place of the steps of an epoch, and
-    /// ends after that one. `None`, the default, for any other model.
+    /// Fits a model that is not trained by gradient steps to a whole data split, and returns the number of passes over
+    /// it. [`train`](crate::train) calls this instead of running the steps of an epoch, and stops after that epoch. All
+    /// other models return `None`, the default.
     fn fit(&mut self, _source: &dyn BatchSource) -> Option<u64> {
         None
     }
 }
 
-/// What a model predicts.
+/// Predictions of a model.
 #[derive(Debug)]
 pub struct Output<'t> {
     /// For each task `[B, outputs of the task]`: logits or values.
     pub predictions: Vec<Var<'t>>,
-    /// What each gate decided; empty for a model without gates.
+    /// The routing of each gate; empty for a model without gates.
     pub routings: Vec<Routing<'t>>,
+}
+
+/// Working memory of [`Model::infer`] for any model, owned by the caller and reused from call to call. Its contents have
+/// no meaning between calls.
+#[derive(Debug, Default)]
+pub struct ModelScratch {
+    /// The inputs of a single row.
+    pub(crate) row: Option<Inputs>,
+    /// `[B, D]`: the output of the encoder.
+    pub(crate) rows: Tensor,
+    /// `[B, O]`: the input of all heads, if it is the same.
+    pub(crate) shared: Tensor,
+    pub(crate) layer: LayerOutputs,
+    pub(crate) work: ExpertScratch,
+    pub(crate) heads: Vec<HeadScratch>,
 }

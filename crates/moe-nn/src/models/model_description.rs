@@ -9,7 +9,7 @@ use crate::models::mixture::MixtureDescription;
 use crate::models::model::Model;
 use crate::models::shared_bottom::SharedBottomDescription;
 
-/// Everything needed to build a model, apart from a seed.
+/// Everything needed to build a model, except a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "model", rename_all = "kebab-case")]
 pub enum ModelDescription {
@@ -21,21 +21,21 @@ pub enum ModelDescription {
     Bias(BiasDescription),
 }
 
-/// What [`ModelDescription::fold`] makes of a model.
+/// Result of [`ModelDescription::fold`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fold {
     /// The folded model.
     pub model: ModelDescription,
-    /// Names of the tensors that it has not.
+    /// Names of the tensors that the folded model lacks.
     pub dropped: Vec<String>,
 }
 
 impl ModelDescription {
-    /// What the id of `mixture`'s router names: the [`Baseline`] with this id for the same inputs and tasks, if there
-    /// is one, else the mixture.
+    /// The model that the router id of `mixture` stands for: the [`Baseline`] with this id for the same inputs and tasks
+    /// if there is one, else the mixture.
     ///
     /// # Errors
-    /// If K or a parameter is not one that the baseline may have.
+    /// If the baseline does not allow K or one of the parameters.
     pub fn of(mixture: MixtureDescription) -> Result<Self, RegistryError> {
         let Some(baseline) = Baseline::find(&mixture.router) else {
             return Ok(ModelDescription::Mixture(mixture));
@@ -58,7 +58,7 @@ impl ModelDescription {
         })
     }
 
-    /// What the model is given.
+    /// The inputs.
     pub fn input(&self) -> &InputSpec {
         match self {
             ModelDescription::Mixture(MixtureDescription { input, .. })
@@ -67,7 +67,7 @@ impl ModelDescription {
         }
     }
 
-    /// What it predicts.
+    /// The tasks.
     pub fn tasks(&self) -> &[TaskSpec] {
         match self {
             ModelDescription::Mixture(MixtureDescription { tasks, .. })
@@ -76,8 +76,8 @@ impl ModelDescription {
         }
     }
 
-    /// The model without what only its training needs; `None` if it is that already. Its predictions are the same, to the
-    /// bit.
+    /// The model without the state that only training needs; `None` if there is no such state. The predictions keep
+    /// their bits.
     ///
     /// # Errors
     /// If the router is unknown, or one of its parameters is not allowed.
@@ -99,7 +99,7 @@ impl ModelDescription {
     /// The model with the initial weights of `seed`.
     ///
     /// # Errors
-    /// If the router is unknown, K or one of its parameters is not allowed, or the model is not for such inputs.
+    /// If the router is unknown, K or one of its parameters is not allowed, or the model does not take such inputs.
     pub fn build(&self, registry: &Registry, seed: u64) -> Result<Box<dyn Model>, ModelError> {
         Ok(match self {
             ModelDescription::Mixture(mixture) => Box::new(mixture.build(registry, seed)?),

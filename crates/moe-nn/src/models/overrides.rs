@@ -4,25 +4,25 @@ use crate::error::OverrideError;
 use crate::models::mixture::MixtureDescription;
 use crate::models::model_description::ModelDescription;
 
-/// What a trained mixture is used with, instead of what it was trained with. The weights stay; quality against cost is
-/// what `moe eval --sweep` of `moe-bench` shows.
+/// Settings of a trained mixture at inference that differ from those of training. The weights stay the same. `moe eval
+/// --sweep` of `moe-bench` shows quality against cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Overrides {
-    /// K.
+    /// Number of experts per row (K).
     pub k: Option<usize>,
-    /// The router's parameter `inference-capacity-factor`: an expert takes at most so many times the rows that would be
-    /// its own if all experts had the same number; 0: no limit.
+    /// The router's parameter `inference-capacity-factor`: the largest number of rows of an expert, as a multiple of its
+    /// share under an even load; 0 for no limit.
     pub inference_capacity_factor: Option<f64>,
 }
 
-/// The parameter of a router that limits the rows of an expert in use.
+/// The router parameter that limits the rows of an expert at inference.
 const CAPACITY: &str = "inference-capacity-factor";
 
 impl ModelDescription {
-    /// The model with these overrides.
+    /// The description with these overrides applied.
     ///
     /// # Errors
-    /// If it has no router, or the router does not use what is overridden, has learnt it, or may not have this value.
+    /// If the model has no router, or the router does not use the setting, has learnt it, or does not allow the value.
     pub fn with_overrides(
         &self,
         overrides: &Overrides,
@@ -67,7 +67,7 @@ fn set_k(
     }
     let spec = GateSpec { inputs: 1, experts: model.experts, k, seed: 0, gate: 0 };
     info.check(&spec, &model.router_parameters).map_err(|error| match error {
-        // Parameters are those of the trained model: a switch among them cannot be named as a way out.
+        // The parameters belong to the trained model, so the error must not suggest changing one of them.
         RegistryError::BadK { router, k, least, experts, .. } => {
             RegistryError::BadK { router, k, least, experts, switch: None }
         }

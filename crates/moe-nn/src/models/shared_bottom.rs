@@ -1,47 +1,46 @@
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::{Pass, Real, Tensor, named_state};
 use serde::{Deserialize, Serialize};
 
 use crate::layers::layer::Layer;
-use crate::layers::mlp::{Activation, Mlp, MlpOptions};
+use crate::layers::mlp::{Mlp, MlpOptions};
+use crate::layers::stage::Activation;
 use crate::models::encoder::Encoder;
+use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
 use crate::models::mixture::MixtureDescription;
-use crate::models::mixture::{forward_heads, heads, infer_heads};
-use crate::models::model::{Model, Output};
+use crate::models::model::{Model, ModelScratch, Output};
 use crate::module::Module;
-use crate::predict::scratch::HeadScratch;
-use crate::predict::scratch::ModelScratch;
 
-/// Everything needed to build a [`SharedBottom`], apart from a seed.
+/// Everything needed to build a [`SharedBottom`], except a seed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SharedBottomDescription {
-    /// What it is given.
+    /// The inputs.
     pub input: InputSpec,
-    /// What it predicts; one head each.
+    /// The tasks; each has a head.
     pub tasks: Vec<TaskSpec>,
     /// Width of the embedding of each id column.
     pub embedding_width: usize,
     /// Widths of the hidden layers of the bottom.
     pub hidden_widths: Vec<usize>,
-    /// Width of its output.
+    /// Width of the output of the bottom.
     pub width: usize,
-    /// Probability with which its outputs are dropped in training.
+    /// Dropout probability for the outputs of the bottom.
     pub dropout: Real,
     /// Widths of the hidden layers of each head.
     pub head_widths: Vec<usize>,
 }
 
 impl SharedBottomDescription {
-    /// The baseline to a mixture that gives `experts` of its experts to a row.
+    /// The baseline for a mixture that computes `experts` of its experts per row.
     ///
-    /// It has one dense expert with the layers, activations and dropout of the mixture's, all of its widths multiplied
-    /// by one factor. The factor is the largest with which the expert and the heads together do not have more learnable
-    /// numbers than `experts` experts and the heads of the mixture (a wider expert makes the first layer of the heads
-    /// larger too). But for biases that is also the number of multiplications per row. Gates do not count. With one
-    /// expert the widths are the mixture's.
+    /// It has one dense expert with the layers, activations and dropout of the experts of the mixture, all of its widths
+    /// multiplied by one factor. The factor is the largest at which the expert and the heads together have no more
+    /// parameters than `experts` experts and the heads of the mixture (a wider expert also widens the first layer of the
+    /// heads). Apart from biases, that is also the number of multiplications per row. Gates do not count. With one expert
+    /// the widths are those of the mixture.
     ///
     /// # Panics
     /// If there are no experts, or the mixture has a width of 0.
@@ -65,22 +64,23 @@ impl SharedBottomDescription {
         while beyond - fits > 1 {
             let width = fits.midpoint(beyond);
             let tried = scaled(width);
-            match tried.bottom_size() + tried.heads_size() <= most {
-                true => fits = width,
-                false => beyond = width,
+            if tried.bottom_size() + tried.heads_size() <= most {
+                fits = width;
+            } else {
+                beyond = width;
             }
         }
         scaled(fits)
     }
 
-    /// Learnable numbers of the bottom.
+    /// Number of parameters of the bottom.
     fn bottom_size(&self) -> u128 {
         let embeddings = self.input.id_columns().len() * self.embedding_width;
         let inputs = embeddings + self.input.dense_width();
         size(inputs, &self.hidden_widths, self.width)
     }
 
-    /// Learnable numbers of all heads.
+    /// Number of parameters of all heads.
     fn heads_size(&self) -> u128 {
         let head = |task: &TaskSpec| size(self.width, &self.head_widths, task.kind.outputs());
         self.tasks.iter().map(head).sum()
@@ -104,16 +104,16 @@ impl SharedBottomDescription {
     }
 }
 
-/// Weights and biases of dense layers from `inputs` to `outputs`.
+/// Number of weights and biases of dense layers from `inputs` to `outputs`.
 fn size(inputs: usize, hidden: &[usize], outputs: usize) -> u128 {
     let widths = [&[inputs], hidden, &[outputs]].concat();
     widths.windows(2).map(|pair| (pair[0] as u128 + 1) * pair[1] as u128).sum()
 }
 
-/// One dense network under the heads of all tasks, without gates: what a mixture has to be better than (Caruana,
+/// One dense network under the heads of all tasks, without gates: the baseline that a mixture has to beat (Caruana,
 /// "Multitask learning", Machine Learning 28, 1997).
 ///
-/// Encoder, heads and initial weights are as in a [`Mixture`](crate::Mixture).
+/// Encoder, heads and initial weights are those of a [`Mixture`](crate::Mixture).
 #[derive(Debug)]
 pub struct SharedBottom {
     encoder: Encoder,
@@ -138,34 +138,15 @@ impl Model for SharedBottom {
     ) {
         let ModelScratch { rows, shared, work, heads, .. } = scratch;
         self.bottom.infer(self.encoder.infer(inputs, rows), shared, &mut work.hidden);
-        infer_heads(
-            &self.heads,
-            keys.len(),
-            heads,
-            out,
-            |task, HeadScratch { hidden, .. }, out| {
-                self.heads[task].infer(shared, out, hidden);
-            },
-        );
+        let infer = |task: usize, HeadScratch { hidden, .. }: &mut _, out: &mut Tensor| {
+            self.heads[task].infer(shared, out, hidden);
+        };
+        infer_heads(&self.heads, keys.len(), heads, out, infer);
     }
 }
 
 impl Module for SharedBottom {
-    fn visit(&self, f: &mut Visit<'_>) {
-        named("encoder", f, |f| self.encoder.visit(f));
-        named("bottom", f, |f| self.bottom.visit(f));
-        for (task, head) in self.heads.iter().enumerate() {
-            named(&format!("heads.{task}"), f, |f| head.visit(f));
-        }
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        named_mut("encoder", f, |f| self.encoder.visit_mut(f));
-        named_mut("bottom", f, |f| self.bottom.visit_mut(f));
-        for (task, head) in self.heads.iter_mut().enumerate() {
-            named_mut(&format!("heads.{task}"), f, |f| head.visit_mut(f));
-        }
-    }
+    named_state!("encoder" => child encoder, "bottom" => child bottom, "heads" => child heads);
 
     fn pack_weights(&mut self) {
         self.bottom.pack_weights();

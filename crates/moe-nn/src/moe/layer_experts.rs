@@ -3,27 +3,27 @@ use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
 use moe_core::tape::Var;
-use moe_core::{Pass, SlotRows, Visit, VisitMut};
+use moe_core::{Pass, SlotRows, named_state};
 
 use crate::layers::layer::Layer;
 use crate::module::Module;
 use crate::moe::experts::Experts;
 
-/// Experts that are any layers: each runs on the rows of its slots with a tape of its own, all in parallel.
+/// Experts made of arbitrary layers. All experts run in parallel, each on the rows of its slots with its own tape.
 ///
-/// An expert without slots is not computed, forward or backward, and its parameters have no gradient in that pass (to
-/// the optimiser the same as zeros). For experts that are all the same small perceptron, an
-/// [`ExpertBank`](crate::ExpertBank) does the same in larger products.
+/// An expert without slots is not computed, forward or backward, and its parameters have no gradient in that pass (the
+/// optimiser treats this as a gradient of zeros). If all experts are small perceptrons of the same shape, an
+/// [`ExpertBank`](crate::ExpertBank) computes the same in larger products.
 pub struct LayerExperts {
     layers: Vec<Box<dyn Layer>>,
     outputs: usize,
 }
 
 impl LayerExperts {
-    /// One expert per layer; each gives rows of width `outputs`. They are named by their numbers.
+    /// One expert per layer, each with outputs of width `outputs`. The experts are named by their index.
     ///
-    /// Layers with the same dropout name draw different numbers in different experts: those that an
-    /// [`ExpertBank`](crate::ExpertBank) would.
+    /// Layers with the same dropout name draw different values in different experts: those that an
+    /// [`ExpertBank`](crate::ExpertBank) would draw.
     pub fn new(layers: Vec<Box<dyn Layer>>, outputs: usize) -> Self {
         LayerExperts { layers, outputs }
     }
@@ -39,7 +39,11 @@ impl Experts for LayerExperts {
     }
 
     fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
-        assert_eq!(plan.num_experts(), self.layers.len(), "the plan is for other experts");
+        assert_eq!(
+            plan.num_experts(),
+            self.layers.len(),
+            "the plan is for another number of experts"
+        );
         let slots = SlotRows::new(pass, plan);
         let pass = slots.pass(pass);
         let blocks: Vec<Range<usize>> =
@@ -51,13 +55,7 @@ impl Experts for LayerExperts {
 }
 
 impl Module for LayerExperts {
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.layers.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.layers.visit_mut(f);
-    }
+    named_state!(flat layers);
 }
 
 impl std::fmt::Debug for LayerExperts {

@@ -1,4 +1,4 @@
-//! The mixture-of-experts layer and the experts that it mixes.
+//! The mixture-of-experts layer and its experts.
 
 pub(crate) mod expert_bank;
 pub(crate) mod experts;

@@ -2,36 +2,35 @@ use std::sync::Arc;
 
 use moe_core::dispatch::{Assignments, ExpertPlan};
 use moe_core::tape::Var;
-use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
-use moe_routers::{GateSet, Observed, Routing, TrainingLength};
+use moe_core::{Pass, Tensor, named_state, ops};
+use moe_routers::{GateSet, Observed, Routing, RoutingBuf, TrainingLength};
 
 use crate::module::Module;
-use crate::moe::experts::Experts;
-use crate::predict::scratch::{ExpertScratch, LayerOutputs};
+use crate::moe::experts::{ExpertScratch, Experts};
 
-/// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in
-/// multi-task learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed once for a row,
-/// whichever gates chose it, and not at all for rows that no gate sends to it.
+/// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in multi-task
+/// learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed at most once per row, even if several
+/// gates choose it, and not at all for rows that no gate sends to it.
 pub struct MoeLayer {
     gates: Box<dyn GateSet>,
     experts: Box<dyn Experts>,
 }
 
 impl MoeLayer {
-    /// These gates over these experts.
+    /// A layer of these gates over these experts.
     ///
     /// # Panics
-    /// If they differ in the number of experts.
+    /// If gates and experts differ in the number of experts.
     pub fn new(gates: Box<dyn GateSet>, experts: Box<dyn Experts>) -> Self {
         assert_eq!(
             gates.num_experts(),
             experts.num_experts(),
-            "the gates choose among another number of experts than there are"
+            "the gates route to another number of experts than there are"
         );
         MoeLayer { gates, experts }
     }
 
-    /// G.
+    /// Number of gates (G).
     pub fn num_gates(&self) -> usize {
         self.gates.num_gates()
     }
@@ -41,12 +40,7 @@ impl MoeLayer {
         &*self.gates
     }
 
-    /// O.
-    pub fn outputs(&self) -> usize {
-        self.experts.outputs()
-    }
-
-    /// One output per gate, and what each gate decided.
+    /// Computes one output per gate, and returns the routing of each gate with them.
     ///
     /// # Shapes
     /// `[B, D]` → G times `[B, O]`
@@ -63,13 +57,12 @@ impl MoeLayer {
         (outputs, routings)
     }
 
-    /// Routes B rows and computes their experts for use, with the numbers of [`MoeLayer::forward`] in
-    /// [`Mode::Infer`](moe_core::Mode::Infer), but without a tape. [`LayerOutputs::combine`] then gives the output of a
-    /// gate.
+    /// Routes B rows and computes their experts without a tape, to the values of [`MoeLayer::forward`] in
+    /// [`Mode::Infer`](moe_core::Mode::Infer). [`LayerOutputs::combine`] then computes the output of a gate.
     ///
     /// # Shapes
     /// `x` `[B, D]`, B keys
-    pub fn infer(
+    pub(crate) fn infer(
         &self,
         x: &Tensor,
         keys: &[u64],
@@ -84,27 +77,19 @@ impl MoeLayer {
         self.experts.infer(x, keys, plan, slots, work);
     }
 
-    /// Tells the gates how long training can be.
+    /// Tells the gates the largest number of training steps.
     pub fn begin_training(&mut self, length: TrainingLength) {
         self.gates.begin_training(length);
     }
 
-    /// Passes on what each gate observed in a training step.
+    /// Passes each gate its observations of a training step.
     pub fn after_step(&mut self, observed: &[Observed]) {
         self.gates.after_step(observed);
     }
 }
 
 impl Module for MoeLayer {
-    fn visit(&self, f: &mut Visit<'_>) {
-        named("gates", f, |f| self.gates.visit(f));
-        named("experts", f, |f| self.experts.visit(f));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        named_mut("gates", f, |f| self.gates.visit_mut(f));
-        named_mut("experts", f, |f| self.experts.visit_mut(f));
-    }
+    named_state!("gates" => child gates, "experts" => child experts);
 
     fn pack_weights(&mut self) {
         self.experts.pack_weights();
@@ -115,5 +100,31 @@ impl std::fmt::Debug for MoeLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (gates, experts) = (self.gates.num_gates(), self.experts.num_experts());
         write!(f, "MoeLayer of {experts} experts and {gates} gates")
+    }
+}
+
+/// The result of [`MoeLayer::infer`], in reusable memory.
+#[derive(Debug, Default)]
+pub(crate) struct LayerOutputs {
+    /// The routing of each gate.
+    routings: Vec<RoutingBuf>,
+    plan: Arc<ExpertPlan>,
+    /// `[S, O]`: the output of every slot.
+    slots: Tensor,
+}
+
+impl LayerOutputs {
+    /// Computes the output of the layer for a gate.
+    ///
+    /// # Shapes
+    /// → `[B, O]`
+    ///
+    /// # Panics
+    /// If there is no such gate.
+    pub(crate) fn combine(&self, gate: usize, out: &mut Tensor) {
+        let (routing, slots) = (&self.routings[gate], &self.slots);
+        out.resize([routing.rows(), slots.cols()]);
+        let pair_slots = self.plan.pair_slots(gate);
+        ops::combine(slots, routing.weights(), routing.offsets(), pair_slots, out.as_mut_slice());
     }
 }

@@ -1,16 +1,16 @@
 use moe_core::Real;
 use moe_core::kernel::prefetch;
 
-use super::clipping::Limits;
-use super::update::{Span, flushed};
+use crate::optimizer::clipping::Limits;
+use crate::optimizer::span::{Span, flushed};
 
-/// Numbers of a line of the caches.
+/// Number of values in a cache line.
 const LINE: usize = 64 / size_of::<Real>();
 
-/// So far ahead, in numbers, memory is asked for: two kilobytes, as processors do not ask beyond a page by themselves.
+/// Prefetch distance in values: two kilobytes. Hardware prefetchers stop at the end of a page.
 const AHEAD: usize = 32 * LINE;
 
-/// A step of Adam or AdamW: its constants.
+/// The constants of one step of Adam or AdamW.
 pub(super) struct AdamStep {
     pub(super) limits: Limits,
     beta1: Real,
@@ -19,15 +19,16 @@ pub(super) struct AdamStep {
     new1: Real,
     new2: Real,
     step_size: Real,
-    /// Factor of the root of the second moment.
+    /// Factor applied to the square root of the second moment.
     root_correction: Real,
     epsilon: Real,
-    /// Share of a value that weight decay leaves.
+    /// Fraction of a value that remains after weight decay.
     kept: Real,
 }
 
 impl AdamStep {
-    /// Step `t`, from 1. `is_sparse`: as SparseAdam, whose epsilon is added before the bias correction.
+    /// The constants of step `t`, counted from 1. With `is_sparse`, epsilon is added before the bias correction, as in
+    /// `torch.optim.SparseAdam`.
     pub(super) fn new(
         t: u64,
         (beta1, beta2): (f64, f64),
@@ -52,7 +53,7 @@ impl AdamStep {
         }
     }
 
-    /// Without gradient: as if it were zero.
+    /// Updates a span; `None` stands for a gradient of zeros.
     #[inline(always)]
     pub(super) fn apply(&self, span: Span<'_>, gradient: Option<&[Real]>) {
         let Span { values, first, second } = span;

@@ -3,24 +3,24 @@ use moe_core::kernel::{Loops, wide};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::PIECE;
+use crate::optimizer::span::PIECE;
 
-/// What is done to gradients that are too large.
+/// Limit on gradients that are too large.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Clipping {
-    /// Nothing.
+    /// No clipping.
     #[default]
     None,
-    /// If the norm of all gradients together is above this, they are scaled down to it, as
-    /// `torch.nn.utils.clip_grad_norm_` does: by the largest norm / (norm + 1e-6), at most 1.
+    /// Scales all gradients down if their joint norm exceeds this value, as `torch.nn.utils.clip_grad_norm_` does: by
+    /// the factor min(1, largest norm / (norm + 1e-6)).
     Norm(f64),
-    /// Every element is held between minus this and this, as `torch.nn.utils.clip_grad_value_` does.
+    /// Clamps every element to ± this value, as `torch.nn.utils.clip_grad_value_` does.
     Value(f64),
 }
 
 impl Clipping {
-    /// What it does to each element, if this is the norm of all gradients.
+    /// The effect on each element, given the joint norm of all gradients.
     pub(super) fn limits(self, norm: f64) -> Limits {
         match self {
             Clipping::None => Limits { factor: 1.0, most: Real::INFINITY },
@@ -32,7 +32,7 @@ impl Clipping {
     }
 }
 
-/// What clipping does to each element of a finite gradient.
+/// The effect of clipping on each element of a finite gradient.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     factor: Real,
@@ -49,7 +49,8 @@ impl Limits {
     }
 }
 
-/// The sum of the squares: in double precision, over pieces of fixed size, first piece first. `sums` is overwritten.
+/// The sum of squares in double precision: each piece of fixed size is summed by itself, then the pieces in order. `sums`
+/// is overwritten.
 pub(super) fn sum_of_squares(values: &[Real], sums: &mut Vec<f64>) -> f64 {
     if values.len() <= PIECE {
         return wide(Squares(values));
@@ -65,7 +66,7 @@ impl Loops for Squares<'_> {
 
     #[inline(always)]
     fn run(self) -> f64 {
-        /// Sums that do not wait for one another.
+        /// Number of independent partial sums.
         const LANES: usize = 16;
         let square = |value: Real| f64::from(value) * f64::from(value);
         let (chunks, rest) = self.0.as_chunks::<LANES>();

@@ -1,8 +1,8 @@
-/// Why an optimiser took no step. Neither the module nor the optimiser has changed.
+/// Error of an optimiser step that was not taken. Neither the module nor the optimiser has changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OptimizerError {
-    /// An element of a gradient is not a finite number, or so large that its square is not.
+    /// An element of a gradient, or its square, is not a finite number.
     #[error("the gradient of {parameter} has an element {value}; try a smaller learning rate")]
     NotFinite {
         /// The parameter.
@@ -10,16 +10,20 @@ pub enum OptimizerError {
         /// The first such element.
         value: f64,
     },
-    /// A group names no parameter.
-    #[error("the group \"{prefix}\" names no parameter; there are {parameters}")]
+    /// The prefix of a group matches no parameter.
+    #[error(
+        "the parameter group \"{prefix}\" matches no parameter; the parameters are {parameters}"
+    )]
     EmptyGroup {
         /// The group's prefix.
         prefix: String,
         /// Names of all parameters.
         parameters: String,
     },
-    /// A group has a weight decay, but the rule is Adam.
-    #[error("the group \"{prefix}\" has a weight decay, which Adam does not have; AdamW does")]
+    /// A group sets a weight decay, but the rule is Adam.
+    #[error(
+        "the parameter group \"{prefix}\" sets a weight decay, which Adam does not support; use AdamW"
+    )]
     GroupDecay {
         /// The group's prefix.
         prefix: String,

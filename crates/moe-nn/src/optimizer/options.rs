@@ -1,26 +1,31 @@
+use moe_core::StateRef;
 use serde::{Deserialize, Serialize};
 
-use super::{Clipping, ParameterGroup, Schedule};
+use crate::module::{Module, is_named};
+use crate::optimizer::clipping::Clipping;
+use crate::optimizer::error::OptimizerError;
+use crate::optimizer::groups::ParameterGroup;
+use crate::optimizer::schedule::Schedule;
 
-/// Settings of an [`Optimizer`](super::Optimizer). Its numbers are doubles also where the model's are not: the constants of
-/// a step are worked out in double precision and rounded once.
+/// Settings of an [`Optimizer`](crate::Optimizer). They are doubles whatever the precision of the model: the constants of a
+/// step are computed in double precision and rounded once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct OptimizerOptions {
-    /// How a gradient becomes an update.
+    /// The rule that turns a gradient into an update.
     pub rule: Rule,
-    /// Step size.
+    /// Learning rate, before the schedule.
     pub learning_rate: f64,
-    /// How the step size changes over the steps.
+    /// Learning rate schedule.
     pub schedule: Schedule,
-    /// What is done to gradients that are too large.
+    /// Limit on gradients that are too large.
     pub clipping: Clipping,
-    /// Parameters that are treated differently; for each parameter the first group that names it counts.
+    /// Settings for some of the parameters; the first group that matches a parameter applies.
     pub groups: Vec<ParameterGroup>,
 }
 
 impl Default for OptimizerOptions {
-    /// Adam at the learning rate 5e-4, and nothing else.
+    /// Adam with a learning rate of 5e-4, without a schedule, clipping or groups.
     fn default() -> Self {
         OptimizerOptions {
             rule: Rule::default(),
@@ -32,12 +37,44 @@ impl Default for OptimizerOptions {
     }
 }
 
-/// How a gradient becomes an update.
+impl OptimizerOptions {
+    /// The group that applies to a parameter.
+    pub(super) fn group(&self, parameter: &str) -> Option<&ParameterGroup> {
+        self.groups.iter().find(|group| is_named(parameter, &group.prefix))
+    }
+
+    /// Checks that the groups fit the rule and match parameters of `module`.
+    pub(super) fn check_groups(&self, module: &dyn Module) -> Result<(), OptimizerError> {
+        if self.groups.is_empty() {
+            return Ok(());
+        }
+        let mut names: Vec<String> = Vec::new();
+        module.visit(&mut |name, state| {
+            if matches!(state, StateRef::Parameter(_)) {
+                names.push(name.into());
+            }
+        });
+        for ParameterGroup { prefix, weight_decay, .. } in &self.groups {
+            if !names.iter().any(|name| is_named(name, prefix)) {
+                return Err(OptimizerError::EmptyGroup {
+                    prefix: prefix.clone(),
+                    parameters: names.join(", "),
+                });
+            }
+            if let (Some(_), Rule::Adam { .. }) = (weight_decay, self.rule) {
+                return Err(OptimizerError::GroupDecay { prefix: prefix.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A rule that turns a gradient into an update.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Rule {
-    /// Adam (Kingma and Ba, 2015), as `torch.optim.Adam`: the bias correction of the second moment stands inside the
-    /// root, before epsilon is added.
+    /// Adam (Kingma and Ba, 2015), as `torch.optim.Adam`: the second moment is bias-corrected before its square root is
+    /// taken and epsilon is added.
     Adam {
         /// Decay of the first moment.
         beta1: f64,
@@ -45,17 +82,18 @@ pub enum Rule {
         beta2: f64,
         /// Added to the root of the second moment.
         epsilon: f64,
-        /// Whether rows of an embedding without gradient rest, as in `torch.optim.SparseAdam`.
+        /// Whether embedding rows without a gradient are skipped, as in `torch.optim.SparseAdam`.
         ///
-        /// If not, the moments of every row decay in every step, and a row goes on moving after its last gradient. If
-        /// so, rows that a gradient of sparse rows leaves out keep values and moments, and so does a parameter without
-        /// gradient; a step costs what its rows cost, and a rare row is updated with moments as old as its last
-        /// gradient, which is another algorithm with other results. Epsilon is added before the bias correction then,
-        /// as SparseAdam does. Dense gradients are treated alike in both.
+        /// If `false`, the moments of every row decay in every step, and a row keeps moving after its last gradient.
+        /// If `true`, rows that are missing from a row-sparse gradient keep their values and moments, and so does a
+        /// parameter without a gradient. The cost of a step is then proportional to the rows it touches. This is a
+        /// different algorithm with different results: a rare row is updated with moments as old as its last
+        /// gradient. As in SparseAdam, epsilon is then added before the bias correction. Dense gradients are treated
+        /// alike in both cases.
         lazy: bool,
     },
     /// Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as `torch.optim.AdamW`: values shrink by
-    /// learning rate times decay, apart from the moments.
+    /// learning rate times decay, independently of the moments.
     AdamW {
         /// Decay of the first moment.
         beta1: f64,
@@ -63,23 +101,33 @@ pub enum Rule {
         beta2: f64,
         /// Added to the root of the second moment.
         epsilon: f64,
-        /// Share of each value that is lost per step, for a learning rate of 1.
+        /// Fraction of each value that is lost per step at a learning rate of 1.
         weight_decay: f64,
     },
     /// Gradient descent with momentum, as `torch.optim.SGD` without dampening.
     Sgd {
-        /// Share of the last direction that is kept in the next; 0 for none.
+        /// Fraction of the last direction that is kept in the next one; 0 disables momentum.
         momentum: f64,
-        /// Whether the gradient is added once more ahead of the direction (Sutskever et al., 2013).
+        /// Whether to use Nesterov momentum (Sutskever et al., 2013).
         nesterov: bool,
-        /// Share of each value that is added to its gradient.
+        /// Fraction of each value that is added to its gradient.
         weight_decay: f64,
     },
 }
 
 impl Default for Rule {
-    /// [`Rule::Adam`] with Keras's constants, every row in every step.
+    /// [`Rule::Adam`] with the constants of Keras, updating every row in every step.
     fn default() -> Self {
         Rule::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-7, lazy: false }
+    }
+}
+
+impl Rule {
+    /// Whether the rule keeps a first moment, and a second.
+    pub(super) fn moments_kept(&self) -> [bool; 2] {
+        match self {
+            Rule::Adam { .. } | Rule::AdamW { .. } => [true, true],
+            Rule::Sgd { momentum, .. } => [*momentum != 0.0, false],
+        }
     }
 }

@@ -2,7 +2,7 @@ use std::f64::consts::PI;
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate changes: a factor for each step, a function of nothing but the step's number.
+/// A learning rate schedule: a factor for each step that depends only on the number of the step.
 ///
 /// ```
 /// use moe_nn::{Decay, Schedule};
@@ -15,32 +15,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Schedule {
-    /// W: the first W steps have the factors 1/(W+1), 2/(W+1), …, W/(W+1), and the next one has 1.
+    /// Number of warm-up steps (W). Their factors are 1/(W+1), 2/(W+1), …, W/(W+1); the next step has the factor 1.
     pub warmup_steps: u64,
-    /// What comes after the warm-up.
+    /// The schedule after the warm-up.
     pub decay: Decay,
 }
 
-/// The part of a [`Schedule`] after its warm-up; it begins with the factor 1.
+/// The shape of a [`Schedule`] after its warm-up, starting at the factor 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum Decay {
-    /// Always 1.
+    /// The factor stays 1.
     #[default]
     Constant,
-    /// Half a cosine wave down to a final factor (Loshchilov and Hutter, 2017, without restarts).
+    /// Cosine annealing to a final factor (Loshchilov and Hutter, 2017, without restarts).
     Cosine {
-        /// Steps, those of the warm-up included, after which the final factor is reached and kept.
+        /// Number of steps, including the warm-up, after which the final factor is reached and kept.
         total_steps: u64,
-        /// From 0 to 1.
+        /// The final factor, from 0 to 1.
         final_factor: f64,
     },
-    /// 1 / sqrt(number of steps), scaled to begin with 1 (Vaswani et al., 2017, section 5.3).
+    /// 1 / sqrt(number of steps), scaled to start at 1 (Vaswani et al., 2017, section 5.3).
     InverseSqrt,
 }
 
 impl Schedule {
-    /// The factor of the learning rate in the step before which `step` steps were taken.
+    /// The factor of the learning rate for the next step after `step` completed steps.
     pub fn factor(&self, step: u64) -> f64 {
         let Schedule { warmup_steps: warmup, decay } = *self;
         if step < warmup {

@@ -1,9 +1,9 @@
 use moe_core::Real;
 
-use super::clipping::Limits;
-use super::update::{Span, flushed};
+use crate::optimizer::clipping::Limits;
+use crate::optimizer::span::{Span, flushed};
 
-/// A step of gradient descent: its constants.
+/// The constants of one step of gradient descent.
 pub(super) struct SgdStep {
     pub(super) limits: Limits,
     pub(super) learning_rate: Real,
@@ -13,7 +13,7 @@ pub(super) struct SgdStep {
 }
 
 impl SgdStep {
-    /// Without gradient: as if it were zero.
+    /// Updates a span; `None` stands for a gradient of zeros.
     #[inline(always)]
     pub(super) fn apply(&self, span: Span<'_>, gradient: Option<&[Real]>) {
         match (gradient, span.first.is_empty()) {
@@ -42,7 +42,7 @@ impl SgdStep {
     #[inline(always)]
     fn with_momentum(&self, value: &mut Real, buffer: &mut Real, g: Real) {
         let g = g + self.weight_decay * *value;
-        // The first buffer of PyTorch is the gradient, which is what a buffer of zero gives.
+        // PyTorch initialises the buffer with the first gradient, which is what a zero buffer gives here.
         *buffer = flushed(self.momentum * *buffer + g);
         let direction = if self.nesterov { g + self.momentum * *buffer } else { *buffer };
         *value -= self.learning_rate * direction;

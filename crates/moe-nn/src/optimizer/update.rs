@@ -1,79 +1,64 @@
-use std::ops::Range;
-
 use moe_core::Real;
 use moe_core::kernel::{Loops, wide};
 use moe_core::tape::{Gradient, RowGradient};
 
-use super::PIECE;
-use super::adam::AdamStep;
-use super::sgd::SgdStep;
-
-/// Zero in place of a number that would be denormal: moments that decay for long would all become such numbers, which
-/// cost many times as much.
-#[inline(always)]
-pub(super) fn flushed(moment: Real) -> Real {
-    if moment.abs() < Real::MIN_POSITIVE { 0.0 } else { moment }
-}
-
-/// Values and their moments; the moments that a rule does not keep are empty.
-pub(super) struct Span<'a> {
-    pub(super) values: &'a mut [Real],
-    pub(super) first: &'a mut [Real],
-    pub(super) second: &'a mut [Real],
-}
-
-impl<'a> Span<'a> {
-    fn split_at(self, middle: usize) -> (Span<'a>, Span<'a>) {
-        let split = |slice: &'a mut [Real]| {
-            let middle = middle.min(slice.len());
-            slice.split_at_mut(middle)
-        };
-        let (values, first, second) = (split(self.values), split(self.first), split(self.second));
-        (
-            Span { values: values.0, first: first.0, second: second.0 },
-            Span { values: values.1, first: first.1, second: second.1 },
-        )
-    }
-
-    fn part(&mut self, range: Range<usize>) -> Span<'_> {
-        fn cut(slice: &mut [Real], range: Range<usize>) -> &mut [Real] {
-            if slice.is_empty() { slice } else { &mut slice[range] }
-        }
-        Span {
-            values: cut(self.values, range.clone()),
-            first: cut(self.first, range.clone()),
-            second: cut(self.second, range),
-        }
-    }
-
-    /// Calls `f(first element, piece)` for pieces of `piece` elements, in parallel if there are several.
-    fn for_pieces(self, from: usize, piece: usize, f: &(impl Fn(usize, Span<'_>) + Sync)) {
-        let pieces = self.values.len().div_ceil(piece);
-        if pieces <= 1 {
-            return f(from, self);
-        }
-        let middle = pieces / 2 * piece;
-        let (left, right) = self.split_at(middle);
-        rayon::join(
-            || left.for_pieces(from, piece, f),
-            || right.for_pieces(from + middle, piece, f),
-        );
-    }
-}
+use crate::optimizer::adam::AdamStep;
+use crate::optimizer::clipping::Limits;
+use crate::optimizer::options::{OptimizerOptions, Rule};
+use crate::optimizer::sgd::SgdStep;
+use crate::optimizer::span::{PIECE, Span};
 
 /// The step of one parameter.
 pub(super) struct Update {
-    pub(super) rule: RuleStep,
-    /// Whether elements without gradient stay as they are.
-    pub(super) rests: bool,
+    rule: RuleStep,
+    /// Whether elements without a gradient stay as they are.
+    rests: bool,
 }
 
-pub(super) enum RuleStep {
+enum RuleStep {
     Adam(AdamStep),
     Sgd(SgdStep),
 }
 
 impl Update {
+    /// The update of `parameter` in step `t`, counted from 1.
+    pub(super) fn new(
+        options: &OptimizerOptions,
+        t: u64,
+        parameter: &str,
+        learning_rate: f64,
+        limits: Limits,
+        gradient: Option<&Gradient>,
+    ) -> Self {
+        let group = options.group(parameter);
+        let learning_rate = learning_rate * group.map_or(1.0, |group| group.learning_rate_factor);
+        let decay = group.and_then(|group| group.weight_decay);
+        match options.rule {
+            Rule::Adam { beta1, beta2, epsilon, lazy } => {
+                let is_sparse = lazy && !matches!(gradient, Some(Gradient::Dense(_)));
+                let betas = (beta1, beta2);
+                let step = AdamStep::new(t, betas, epsilon, is_sparse, learning_rate, 0.0, limits);
+                Update { rule: RuleStep::Adam(step), rests: is_sparse }
+            }
+            Rule::AdamW { beta1, beta2, epsilon, weight_decay } => {
+                let (betas, decay) = ((beta1, beta2), decay.unwrap_or(weight_decay));
+                let step = AdamStep::new(t, betas, epsilon, false, learning_rate, decay, limits);
+                Update { rule: RuleStep::Adam(step), rests: false }
+            }
+            Rule::Sgd { momentum, nesterov, weight_decay } => {
+                let decay = decay.unwrap_or(weight_decay);
+                let step = SgdStep {
+                    limits,
+                    learning_rate: learning_rate as Real,
+                    momentum: momentum as Real,
+                    nesterov,
+                    weight_decay: decay as Real,
+                };
+                Update { rule: RuleStep::Sgd(step), rests: momentum == 0.0 && decay == 0.0 }
+            }
+        }
+    }
+
     /// Updates a matrix with `cols` columns.
     pub(super) fn run(&self, matrix: Span<'_>, cols: usize, gradient: Option<&Gradient>) {
         let cols = cols.max(1);
@@ -96,7 +81,7 @@ impl Update {
         }
     }
 
-    /// Updates the rows from `start` on, with a gradient for some of them.
+    /// Updates the rows from `start` on, some of which have a gradient.
     fn apply_rows(&self, mut span: Span<'_>, cols: usize, gradient: &RowGradient, start: usize) {
         let (rows, len) = (gradient.rows(), span.values.len());
         let mut done = 0;
@@ -106,13 +91,13 @@ impl Update {
                 break;
             }
             if !self.rests {
-                self.apply(span.part(done..from), None);
+                self.apply(span.slice(done..from), None);
             }
             done = from + cols;
-            self.apply(span.part(from..done), Some(gradient.values().row(index)));
+            self.apply(span.slice(from..done), Some(gradient.values().row(index)));
         }
         if !self.rests {
-            self.apply(span.part(done..len), None);
+            self.apply(span.slice(done..len), None);
         }
     }
 
@@ -121,7 +106,7 @@ impl Update {
     }
 }
 
-/// Values with a gradient for each, or for none.
+/// Values that all have a gradient, or have none.
 struct Piece<'a> {
     rule: &'a RuleStep,
     span: Span<'a>,

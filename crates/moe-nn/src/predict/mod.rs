@@ -2,4 +2,3 @@
 
 pub(crate) mod predictions;
 pub(crate) mod predictor;
-pub(crate) mod scratch;

@@ -2,11 +2,11 @@ use moe_core::batch::TaskKind;
 use moe_core::kernel::vector_math::{Sigmoid, map};
 use moe_core::{Real, Tensor, ops};
 
-/// What a model predicts for B rows, in memory that is used again: see [`Predictor`](crate::Predictor).
+/// Predictions of a model for B rows, in reusable memory: see [`Predictor`](crate::Predictor).
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
     pub(crate) kinds: Vec<TaskKind>,
-    /// `[B, outputs of the task]` of each task.
+    /// `[B, outputs of the task]` for each task.
     pub(crate) outputs: Vec<Tensor>,
 }
 
@@ -16,13 +16,13 @@ impl Predictions {
         self.outputs.len()
     }
 
-    /// B.
+    /// Number of rows (B).
     pub fn rows(&self) -> usize {
         self.outputs.first().map_or(0, Tensor::rows)
     }
 
-    /// What the model gives for a task, as [`evaluate`](crate::evaluate) sees it: for each row the logit of a yes-or-no
-    /// task, the logits of several classes, or the value of a regression.
+    /// The outputs of the model for a task, as [`evaluate`](crate::evaluate) sees them: for each row the logit of a binary
+    /// task, the logits of a multiclass task, or the value of a regression.
     ///
     /// # Shapes
     /// `[B, outputs of the task]`
@@ -33,8 +33,9 @@ impl Predictions {
         self.outputs[task].as_slice()
     }
 
-    /// The same for people: the probability of yes (the sigmoid of the logit), the probability of each class (the softmax
-    /// of the logits), or the value as it is. They take the place of what `out` holds.
+    /// The predictions as probabilities: that of the positive class of a binary task (the sigmoid of the logit), that of
+    /// each class of a multiclass task (the softmax of the logits), or the value of a regression unchanged. They replace
+    /// the contents of `out`.
     ///
     /// # Shapes
     /// `[B, outputs of the task]`

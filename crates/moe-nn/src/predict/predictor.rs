@@ -6,28 +6,29 @@ use moe_core::{Real, Tensor};
 use moe_routers::Registry;
 
 use crate::error::{InputError, OverrideError, PredictorError};
-use crate::models::model::Model;
+use crate::models::model::{Model, ModelScratch};
 use crate::models::model_description::ModelDescription;
 use crate::models::overrides::Overrides;
 use crate::predict::predictions::Predictions;
-use crate::predict::scratch::ModelScratch;
 use crate::store::run_dir::RunDir;
 use crate::store::weights::Weights;
 
-/// A trained model for use: one call predicts a batch or a single row, into memory of the caller that is used again.
+/// Runs inference with a trained model, writing into caller-owned, reusable buffers. One call predicts a batch or a single
+/// row.
 ///
-/// Its predictions have the bits that [`evaluate`](crate::evaluate) sees, but no tape is made of them. A row's do not
-/// depend on the other rows of its batch, unless a router's do: `expert-choice`, and any with an inference capacity. Many
-/// threads may predict with one `Predictor`, each with [`Predictions`] and [`ModelScratch`] of its own. Once these have
-/// grown to the size of the batch, a single row allocates nothing and is computed on the calling thread; a batch that is
-/// large enough for several threads allocates nothing where the calling thread is one of rayon's.
+/// The predictions have the bits that [`evaluate`](crate::evaluate) sees, but no tape is recorded. The predictions of a row
+/// do not depend on the other rows of its batch, unless the routing does: with `expert-choice`, and with any router that has
+/// an inference capacity. Several threads may share one `Predictor`, each with its own [`Predictions`] and
+/// [`ModelScratch`]. Once these have grown to the size of the batch, a single row allocates nothing and is computed on the
+/// calling thread; a batch that is large enough for several threads allocates nothing if the calling thread belongs to a
+/// rayon pool.
 ///
 /// It packs the weights of experts and dense layers for inference when it is made ([`Module::pack_weights`]), so that they take
 /// twice their memory.
 ///
 /// [`Module::pack_weights`]: crate::Module::pack_weights
 ///
-/// What turns raw rows into inputs is kept in the run as [`RunDir::features`].
+/// The schema that turns raw rows into inputs is saved in the run as [`RunDir::features`].
 ///
 /// ```
 /// use moe_core::batch::{IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
@@ -69,7 +70,7 @@ use crate::store::weights::Weights;
 /// out.probabilities(0, &mut watched);
 /// assert!((0.0..1.0).contains(&watched[0]));
 ///
-/// // A batch: the key of a row is its user. Each row as if it were alone.
+/// // A batch, in which the key of a row is its user. A row is predicted as if it were alone.
 /// let inputs = Inputs::Ids(vec![vec![9, 7, 7], vec![3, 3, 4]]);
 /// predictor.predict(&inputs, &[9, 7, 7], &mut out, &mut scratch)?;
 /// assert_eq!((out.rows(), out.raw(0)[1]), (3, logit));
@@ -85,12 +86,12 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// The best weights of the run in `path`, whose files are all checked against its manifest. `registry` has the run's
-    /// router. Nothing in the directory is changed.
+    /// The model of the run in `path` with its best weights. All files are checked against the manifest of the run, and the
+    /// directory is not changed. `registry` needs to contain the router of the run.
     ///
     /// # Errors
-    /// As [`RunDir::open_to_read`], with the name of the file that is missing, cut or changed; if the run does not say what its
-    /// model is, or the model cannot be built or is not that of the weights.
+    /// As [`RunDir::open_to_read`], with the name of the file that is missing, truncated or changed; if the run does not
+    /// describe its model, the model cannot be built, or the weights do not fit it.
     pub fn load(path: &Path, registry: &Registry) -> Result<Self, PredictorError> {
         Self::load_with(path, &Overrides::default(), registry)
     }
@@ -113,7 +114,7 @@ impl Predictor {
     /// The model of `description` with these weights.
     ///
     /// # Errors
-    /// If it cannot be built, or the weights are of another model.
+    /// If the model cannot be built, or the weights do not fit it.
     pub fn new(
         description: &ModelDescription,
         weights: &Weights,
@@ -127,8 +128,8 @@ impl Predictor {
     /// [`Predictor::new`] with another K or capacity than the model was trained with.
     ///
     /// # Errors
-    /// As `new`, and if the model cannot be used so ([`ModelDescription::with_overrides`]), also because there are weights
-    /// for each of the K.
+    /// As `new`, and if the overrides do not apply to the model ([`ModelDescription::with_overrides`]), for example because
+    /// the router has weights for each of its K choices.
     pub fn with_overrides(
         description: &ModelDescription,
         weights: &Weights,
@@ -146,18 +147,18 @@ impl Predictor {
         })
     }
 
-    /// Any model, with what it is given and what it predicts.
+    /// Any model, with its inputs and tasks.
     pub fn of(mut model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
         model.pack_weights();
         Predictor { input, tasks, model }
     }
 
-    /// What it is given.
+    /// The inputs.
     pub fn input(&self) -> &InputSpec {
         &self.input
     }
 
-    /// What it predicts, in the order of the [`Predictions`].
+    /// The tasks, in the order of the [`Predictions`].
     pub fn tasks(&self) -> &[TaskSpec] {
         &self.tasks
     }
@@ -167,17 +168,17 @@ impl Predictor {
         &*self.model
     }
 
-    /// Predicts all tasks for B rows. `keys` says what each row is about, as [`Batch::keys`](moe_core::batch::Batch::keys)
-    /// did in training: for the router `hash`, which looks it up.
+    /// Predicts all tasks for B rows. `keys` are the lookup keys of the rows, which the router `hash` uses, as
+    /// [`Batch::keys`](moe_core::batch::Batch::keys) are in training.
     ///
     /// # Shapes
     /// B rows, B keys
     ///
     /// # Errors
-    /// If the inputs are not those that the model takes, or there is not one key per row. `out` then is as it was.
+    /// If the model does not take these inputs, or there is not one key per row. `out` is then unchanged.
     ///
     /// # Panics
-    /// If a model of [`Predictor::of`] does not take such inputs.
+    /// If the model was passed to [`Predictor::of`] and does not take such inputs.
     pub fn predict(
         &self,
         inputs: &Inputs,
@@ -187,7 +188,7 @@ impl Predictor {
     ) -> Result<(), InputError> {
         check(&self.input, inputs, keys.len())?;
         let mut infer = || self.model.infer(inputs, keys, &mut out.outputs, scratch);
-        // A single row is done before a thread has woken.
+        // A single row takes less time than waking a thread.
         if keys.len() > 1 {
             in_pool(infer)
         } else {
@@ -198,7 +199,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// [`Predictor::predict`] of one row: one id per column, the numbers beside them, either of them empty if the model takes
+    /// [`Predictor::predict`] for one row: one id per column, then the dense inputs. Either is empty if the model takes
     /// none.
     ///
     /// # Errors
@@ -223,7 +224,7 @@ impl Predictor {
     }
 }
 
-/// Makes `row` the inputs of one row, in the memory that it has if it was a row of this kind.
+/// Sets `row` to the inputs of one row, reusing its memory if it already is of this kind.
 fn set_row(row: &mut Inputs, spec: &InputSpec, ids: &[u32], numbers: &[Real]) {
     let set_ids = |columns: &mut Vec<Vec<u32>>| {
         columns.resize_with(ids.len(), Vec::new);
@@ -268,7 +269,7 @@ fn check_width(spec: &InputSpec, columns: usize, width: usize) -> Result<(), Inp
     Ok(())
 }
 
-/// Whether a model for `spec` can take `inputs` of so many rows.
+/// Checks that a model for `spec` can take `inputs` with this number of rows.
 fn check(spec: &InputSpec, inputs: &Inputs, rows: usize) -> Result<(), InputError> {
     const KINDS: [&str; 3] = ["numbers", "ids", "ids and numbers"];
     let needed = match spec {
@@ -285,9 +286,12 @@ fn check(spec: &InputSpec, inputs: &Inputs, rows: usize) -> Result<(), InputErro
         return Err(InputError::Kind { needed, found });
     }
     check_width(spec, columns.len(), numbers.map_or(0, Tensor::cols))?;
-    let check_rows = |what: &str, found: usize| match found == rows {
-        true => Ok(()),
-        false => Err(InputError::Rows { what: what.into(), needed: rows, found }),
+    let check_rows = |what: &str, found: usize| {
+        if found == rows {
+            Ok(())
+        } else {
+            Err(InputError::Rows { what: what.into(), needed: rows, found })
+        }
     };
     if let Some(x) = numbers {
         check_rows("numbers", x.rows())?;
@@ -310,6 +314,6 @@ fn check(spec: &InputSpec, inputs: &Inputs, rows: usize) -> Result<(), InputErro
 impl std::fmt::Debug for Predictor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (tasks, parameters) = (self.tasks.len(), self.model.parameter_count());
-        write!(f, "Predictor of {tasks} tasks, {parameters} learnable numbers")
+        write!(f, "Predictor of {tasks} tasks, {parameters} parameters")
     }
 }

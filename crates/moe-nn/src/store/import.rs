@@ -8,12 +8,11 @@ use moe_core::{Real, Shape, Tensor, nearest_name};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
-use crate::error::WeightsError;
+use crate::error::{OtherModule, WeightsError};
 use crate::module::Module;
-use crate::store::weights::OtherModule;
 use crate::store::weights::read_tensor;
 
-/// Which tensors of a file become which tensors of a module: names in the module to names in the file.
+/// Maps the names of tensors in a module to the names of tensors in a file.
 ///
 /// As JSON:
 /// ```
@@ -29,18 +28,18 @@ use crate::store::weights::read_tensor;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ImportMap {
-    /// Linear maps in the layout of `torch.nn.Linear`: for `A = "B"` the tensor `B.weight` `[O, D]`, transposed, becomes
-    /// `A.weight` `[D, O]`, and `B.bias` `[O]` becomes `A.bias`; without `B.bias` it becomes zeros.
+    /// Linear layers in the layout of `torch.nn.Linear`: for `A = "B"` the tensor `B.weight` `[O, D]`, transposed, becomes
+    /// `A.weight` `[D, O]`, and `B.bias` `[O]` becomes `A.bias`. If the file has no `B.bias`, `A.bias` becomes zeros.
     ///
-    /// If `A.weight` is that of N experts, `[N, D, O]`, then `B.weight` is `[N, O, D]` and `B.bias` `[N, O]`, or, with
-    /// `{}` in B for the number of the expert, there is such a linear map for each of them.
+    /// If `A.weight` belongs to N experts, `[N, D, O]`, then `B.weight` is `[N, O, D]` and `B.bias` `[N, O]`. If B contains
+    /// `{}`, which stands for the index of the expert, the file has a linear layer for each expert instead.
     pub linear: BTreeMap<String, String>,
-    /// Tensors that are taken as they are, such as the `weight` `[V, E]` of a `torch.nn.Embedding`.
+    /// Tensors that are copied unchanged, such as the `weight` `[V, E]` of a `torch.nn.Embedding`.
     pub tensors: BTreeMap<String, String>,
 }
 
-/// Puts the tensors that `map` names from the safetensors file at `path` into `module`. All others stay as they are, in the
-/// module and in the file.
+/// Copies the tensors that `map` names from the safetensors file at `path` into `module`. All other tensors of the module
+/// keep their values.
 ///
 /// ```no_run
 /// # fn example(model: &mut dyn moe_nn::Module) -> Result<(), moe_nn::WeightsError> {
@@ -53,9 +52,9 @@ pub struct ImportMap {
 /// ```
 ///
 /// # Errors
-/// If the file cannot be read or is damaged; if one of the tensors is missing, of another shape or not of numbers of 4 or 8
-/// bytes; if the module has no tensor of such a name, or one that is no linear map; if a tensor of the module is named
-/// twice. The module is changed only if all is well.
+/// If the file cannot be read or is damaged; if one of the tensors is missing, has another shape, or has elements of a type
+/// other than F32 and F64; if the module has no tensor with a mapped name, or the tensor is not that of a linear layer; if
+/// a tensor of the module is mapped twice. The module is changed only on success.
 pub fn import_weights(
     module: &mut dyn Module,
     path: &Path,
@@ -79,14 +78,14 @@ pub fn import_weights(
     Ok(())
 }
 
-/// A file, and the shapes of a module's tensors.
+/// The tensors of a file, and the shapes of the tensors of a module.
 struct Import<'f> {
     stored: SafeTensors<'f>,
     shapes: BTreeMap<String, Shape>,
 }
 
 impl Import<'_> {
-    /// The new tensors of the module.
+    /// The new tensors of the module, by name.
     fn all(&self, map: &ImportMap) -> Result<BTreeMap<String, Tensor>, OtherModule> {
         let mut found = BTreeMap::new();
         for (here, there) in &map.linear {
@@ -95,7 +94,10 @@ impl Import<'_> {
         for (here, there) in &map.tensors {
             let tensor = self.read(there, self.shape(here)?, here)?;
             if found.insert(here.clone(), tensor).is_some() {
-                return Err(wrong(here, "is named twice, in a linear map and as it is".into()));
+                return Err(wrong(
+                    here,
+                    "is named twice, under `linear` and under `tensors`".into(),
+                ));
             }
         }
         Ok(found)
@@ -113,15 +115,15 @@ impl Import<'_> {
             [inputs, outputs] => (None, inputs, outputs),
             [experts, inputs, outputs] => (Some(experts), inputs, outputs),
             _ => {
-                let problem = format!("has shape {shape:?}, which is no linear map");
+                let problem = format!("has shape {shape:?}, which is not that of a linear layer");
                 return Err(wrong(&weight, problem));
             }
         };
-        // As many blocks as tensors in the file, each for one expert or for all.
+        // The names in the file, and the number of experts whose tensors are stacked under each name.
         let (parts, block) = match (experts, there.contains("{}")) {
             (None, true) => {
                 let problem =
-                    format!("is one linear map, of shape {shape:?}, not one for each {{}}");
+                    format!("is one linear layer, of shape {shape:?}, not one for each {{}}");
                 return Err(wrong(&weight, problem));
             }
             (Some(experts), true) => {
@@ -142,9 +144,10 @@ impl Import<'_> {
         found.insert(weight, Tensor::new(shape, values));
         let has_bias = biases.iter().any(|name| self.stored.tensor(name).is_ok());
         let Some(&shape) = self.shapes.get(&bias) else {
-            return match has_bias {
-                false => Ok(()),
-                true => Err(wrong(&bias, "is not part of the model, and the file has one".into())),
+            return if has_bias {
+                Err(wrong(&bias, "is not part of the model, and the file has one".into()))
+            } else {
+                Ok(())
             };
         };
         let mut values = Vec::with_capacity(shape.size());
@@ -168,7 +171,7 @@ impl Import<'_> {
         })
     }
 
-    /// A tensor of the file, which must have this shape to become `target`.
+    /// Reads a tensor of the file, which must have this shape to become `target`.
     fn read(&self, name: &str, shape: Shape, target: &str) -> Result<Tensor, OtherModule> {
         let wrong = |problem: String| wrong(name, format!("{problem} (for \"{target}\")"));
         let view = self.stored.tensor(name).map_err(|_| {
@@ -176,7 +179,7 @@ impl Import<'_> {
             wrong(format!("is missing{nearest}"))
         })?;
         if *view.shape() != shape[..] {
-            let problem = format!("has shape {:?}, {shape:?} is needed", view.shape());
+            let problem = format!("has shape {:?}, but {shape:?} is needed", view.shape());
             return Err(wrong(problem));
         }
         read_tensor(&view).map_err(wrong)
@@ -191,7 +194,7 @@ fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String 
     nearest_name(name, known).map_or(String::new(), |near| format!(", did you mean \"{near}\"?"))
 }
 
-/// Adds the transpose of each matrix of a stack `[_, rows, cols]`.
+/// Appends the transpose of each matrix of a stack `[_, rows, cols]` to `out`.
 fn transpose_into(out: &mut Vec<Real>, stack: &[Real], rows: usize, cols: usize) {
     for matrix in stack.chunks_exact((rows * cols).max(1)) {
         for col in 0..cols {

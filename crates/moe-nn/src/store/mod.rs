@@ -1,6 +1,8 @@
-//! Models on disk: run directories, manifests, weights, and weights of other programs.
+//! Models on disk: run directories with their manifest and checkpoints, weights, and weights of other programs.
 
+pub(crate) mod checkpoint;
 pub(crate) mod import;
 pub(crate) mod run_dir;
+pub(crate) mod run_files;
 pub(crate) mod run_manifest;
 pub(crate) mod weights;

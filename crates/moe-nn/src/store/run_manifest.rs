@@ -1,9 +1,9 @@
-//! What `manifest.json` of a run says, and the names of a run's files.
+//! The manifest of a run, `manifest.json`, and the names of the files of a run.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Version of the manifest and of what it names.
+/// Version of the manifest and of the files that it names.
 pub(crate) const FORMAT: u32 = 1;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const CONFIG: &str = "config.resolved.toml";
@@ -12,7 +12,7 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const CARD: &str = "model.md";
 pub(crate) const RESULT: &str = "result.json";
 
-/// `manifest.json`
+/// Content of `manifest.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) format: u32,
@@ -21,18 +21,18 @@ pub(crate) struct Manifest {
     pub(crate) epochs: usize,
     pub(crate) best_epoch: usize,
     pub(crate) seed: u64,
-    /// What products were computed with; results may differ between instruction sets in the last bits.
+    /// Instruction set of the matrix products; results may differ between instruction sets in the last bits.
     pub(crate) instruction_set: String,
-    /// Descriptions of the models whose weights these are.
+    /// Descriptions of the models that the weights belong to.
     pub(crate) models: Models,
     pub(crate) files: Files,
-    /// Of this file, with zeros in its place; empty in runs of earlier versions.
+    /// Digest of this file, computed with zeros in its place; empty in runs of earlier versions.
     #[serde(default)]
     pub(crate) sha256: String,
 }
 
 impl Manifest {
-    /// The content of its file.
+    /// The content of the manifest file.
     pub(crate) fn to_text(&self) -> String {
         let zeros = "0".repeat(64);
         let zeroed = Manifest { sha256: zeros.clone(), ..self.clone() };
@@ -40,25 +40,37 @@ impl Manifest {
         with_last(&text, &zeros, &sha256(text.as_bytes()))
     }
 
-    /// The manifest of a file, else what is wrong with it.
+    /// Names of all files that the run may have at this checkpoint.
+    pub(crate) fn file_names(&self) -> Vec<&str> {
+        let Files { card, result, metrics, last, best, learning, state, .. } = &self.files;
+        let optional = [card, result, learning].into_iter().flatten();
+        let checkpoint = [metrics, last, best, state].into_iter().chain(optional);
+        let names = checkpoint.map(|entry| entry.name.as_str());
+        [MANIFEST, CONFIG, FEATURES].into_iter().chain(names).collect()
+    }
+
+    /// Reads the content of a manifest file.
+    ///
+    /// # Errors
+    /// A description of what is wrong with it.
     pub(crate) fn from_text(text: &str) -> Result<Self, String> {
         let json: serde_json::Value =
             serde_json::from_str(text).map_err(|error| error.to_string())?;
         let found = &json["format"];
         if found != FORMAT {
-            return Err(format!("is of format {found}, this program reads format {FORMAT}"));
+            return Err(format!("has format {found}, but this program reads format {FORMAT}"));
         }
         let manifest: Manifest = serde_json::from_value(json).map_err(|error| error.to_string())?;
         let digest = &manifest.sha256;
         let zeroed = with_last(text, digest, &"0".repeat(digest.len()));
         if !digest.is_empty() && sha256(zeroed.as_bytes()) != *digest {
-            return Err("has been changed: its SHA-256 is not the one that it says".into());
+            return Err("has been changed: its SHA-256 is not the one that it records".into());
         }
         Ok(manifest)
     }
 }
 
-/// The text with another word in the place of the last of these.
+/// The text with the last occurrence of `word` replaced by `other`.
 fn with_last(text: &str, word: &str, other: &str) -> String {
     match text.rsplit_once(word) {
         Some((before, after)) => format!("{before}{other}{after}"),
@@ -70,7 +82,7 @@ fn with_last(text: &str, word: &str, other: &str) -> String {
 pub(crate) struct Models {
     pub(crate) last: serde_json::Value,
     pub(crate) best: serde_json::Value,
-    /// Names of the tensors of the model of the last weights that the model of the best ones, which is folded, has not.
+    /// Names of the tensors that the model of the last weights has and the folded model of the best weights lacks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) folded: Vec<String>,
 }
@@ -82,16 +94,16 @@ pub(crate) struct Files {
     pub(crate) config: Option<FileEntry>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) features: Option<FileEntry>,
-    /// Of the checkpoint's model: the next checkpoint has none.
+    /// The model card of this checkpoint; the next checkpoint starts without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) card: Option<FileEntry>,
-    /// As the card.
+    /// The results of this checkpoint; the next checkpoint starts without them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) result: Option<FileEntry>,
     pub(crate) metrics: FileEntry,
     pub(crate) last: FileEntry,
     pub(crate) best: FileEntry,
-    /// The tensors of [`Models::folded`], as they were with the best weights.
+    /// The tensors of [`Models::folded`] that belong to the best weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learning: Option<FileEntry>,
     pub(crate) state: FileEntry,
@@ -100,7 +112,7 @@ pub(crate) struct Files {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileEntry {
     pub(crate) name: String,
-    /// Of `metrics.jsonl`, which may have grown since: those that belong to the checkpoint.
+    /// Length in bytes. `metrics.jsonl` may have grown since; then it is the length at the checkpoint.
     pub(crate) bytes: u64,
     pub(crate) sha256: String,
 }
@@ -111,7 +123,7 @@ impl FileEntry {
     }
 }
 
-/// Whether a run directory makes files of this name.
+/// Returns whether `name` is a file name that run directories use.
 pub(crate) fn is_own(name: &str) -> bool {
     let name = name.strip_suffix(".partial").unwrap_or(name);
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
@@ -123,7 +135,7 @@ pub(crate) fn is_own(name: &str) -> bool {
     }
 }
 
-/// Nothing, or a dash and a number.
+/// Returns whether `suffix` is empty, or a dash and a number.
 fn is_checkpoint(suffix: &str) -> bool {
     let digits = suffix.strip_prefix('-').unwrap_or("0");
     let is_dashed = suffix.is_empty() || suffix.starts_with('-');

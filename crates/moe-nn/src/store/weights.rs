@@ -1,4 +1,4 @@
-//! Weights as safetensors files: a format that other tools read.
+//! Weights as safetensors files, a format that other tools can read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,27 +8,17 @@ use moe_core::files::replace_file;
 use moe_core::{Real, Shape, Tensor};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use crate::error::WeightsError;
+use crate::error::{OtherModule, WeightsError};
 use crate::module::Module;
 
-/// The parameters and buffers of a module, by name. The tensors are shared with it until one of them is written.
+/// The parameters and buffers of a module, by name. The tensors are shared with the module until one side is modified.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
 
-/// A tensor that a module has and its [`Weights`] have not, or the other way round, or in another shape.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("tensor \"{name}\" {problem}")]
-pub struct OtherModule {
-    /// The tensor.
-    pub name: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
 impl Weights {
-    /// Those of `module`.
+    /// The weights of `module`.
     pub fn of(module: &dyn Module) -> Self {
         let mut tensors = BTreeMap::new();
         module.visit(&mut |name, state| {
@@ -37,26 +27,26 @@ impl Weights {
         Weights { tensors }
     }
 
-    /// By name.
+    /// The tensors with their names, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// Takes out the tensors of these names.
+    /// Removes and returns the tensors with these names.
     pub(crate) fn split_off(&mut self, names: &[String]) -> Self {
         let taken = names.iter().filter_map(|name| self.tensors.remove_entry(name));
         Weights { tensors: taken.collect() }
     }
 
-    /// Puts in those of `others`.
+    /// Adds the tensors of `others`.
     pub(crate) fn extend(&mut self, others: Weights) {
         self.tensors.extend(others.tensors);
     }
 
-    /// Whether they are those of a module like this one.
+    /// Checks that the weights fit `module`.
     ///
     /// # Errors
-    /// The first tensor that is not, by the module's order.
+    /// The first tensor that does not fit, in the order of the module's visit.
     pub fn check(&self, module: &dyn Module) -> Result<(), OtherModule> {
         let mut names = Vec::new();
         let mut wrong = None;
@@ -82,7 +72,7 @@ impl Weights {
         }
     }
 
-    /// Puts them into `module`, which is changed only if all fit.
+    /// Puts the weights into `module`, which is changed only if all of them fit.
     ///
     /// # Errors
     /// As [`Weights::check`].
@@ -92,7 +82,7 @@ impl Weights {
         Ok(())
     }
 
-    /// A safetensors file, in the precision of this build.
+    /// The content of a safetensors file, in the precision of this build.
     pub(crate) fn to_file(&self) -> Vec<u8> {
         let dtype = if size_of::<Real>() == 8 { Dtype::F64 } else { Dtype::F32 };
         let bytes = |tensor: &Tensor| -> Vec<u8> {
@@ -101,7 +91,7 @@ impl Weights {
         let stored: Vec<_> = self.iter().map(|(n, t)| (n, t.shape().to_vec(), bytes(t))).collect();
         let views = stored.iter().map(|(name, shape, bytes)| {
             let view = TensorView::new(dtype, shape.clone(), bytes);
-            (*name, view.expect("as many bytes as elements"))
+            (*name, view.expect("the bytes are those of the elements"))
         });
         safetensors::serialize(views, None).expect("names are text")
     }
@@ -109,14 +99,14 @@ impl Weights {
     /// Reads a safetensors file of either precision.
     ///
     /// # Errors
-    /// If the file cannot be read, is damaged, or holds anything but numbers of 4 or 8 bytes.
+    /// If the file cannot be read, is damaged, or has elements of a type other than F32 and F64.
     pub fn load(path: &Path) -> Result<Self, WeightsError> {
         let file =
             fs::read(path).map_err(|source| WeightsError::Io { path: path.into(), source })?;
         Self::from_file(path, &file)
     }
 
-    /// The content of the safetensors file at `path`.
+    /// Reads the content of the safetensors file at `path`.
     pub(crate) fn from_file(path: &Path, file: &[u8]) -> Result<Self, WeightsError> {
         let format = |message: String| WeightsError::Format { path: path.into(), message };
         let stored = SafeTensors::deserialize(file).map_err(|error| format(error.to_string()))?;
@@ -131,7 +121,7 @@ impl Weights {
         Ok(Weights { tensors })
     }
 
-    /// Writes a safetensors file, in the precision of this build. An interrupted save leaves the old file whole (see
+    /// Writes a safetensors file, in the precision of this build. An interrupted save leaves the old file intact (see
     /// [`replace_file`]).
     ///
     /// # Errors
@@ -142,7 +132,7 @@ impl Weights {
     }
 }
 
-/// Writes every parameter and buffer of `module` under its name: [`Weights::save`].
+/// Writes every parameter and buffer of `module` under its name; see [`Weights::save`].
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -150,17 +140,17 @@ pub fn save_weights(module: &dyn Module, path: &Path) -> Result<(), WeightsError
     Weights::of(module).save(path)
 }
 
-/// Reads the parameters and buffers of `module` from a file of [`save_weights`], from either precision.
+/// Reads the parameters and buffers of `module` from a file of [`save_weights`], in either precision.
 ///
 /// # Errors
 /// If the file cannot be read, is damaged, or its tensors are not exactly those of the module. The module is
-/// changed only if all is well.
+/// changed only on success.
 pub fn load_weights(module: &mut dyn Module, path: &Path) -> Result<(), WeightsError> {
     let weights = Weights::load(path)?;
     weights.put_into(module).map_err(|source| WeightsError::Tensor { path: path.into(), source })
 }
 
-/// The tensor of a file, in the precision of this build.
+/// Converts a tensor of a file to the precision of this build.
 pub(crate) fn read_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
     let shape = view.shape();
     if shape.len() > Shape::MAX_RANK {
@@ -175,12 +165,12 @@ pub(crate) fn read_tensor(view: &TensorView<'_>) -> Result<Tensor, String> {
     Ok(Tensor::new(shape, values))
 }
 
-/// A stored double in the precision of this build.
+/// Converts a double to the precision of this build.
 fn rounded(bytes: &[u8; 8]) -> Result<Real, String> {
     let value = f64::from_le_bytes(*bytes);
     let rounded = value as Real;
     if value.is_finite() && !rounded.is_finite() {
-        return Err(format!("holds {value:e}, which is beyond single precision"));
+        return Err(format!("holds {value:e}, which is out of range in single precision"));
     }
     Ok(rounded)
 }

@@ -6,33 +6,34 @@ use moe_routers::telemetry::{Consistency, GateStats, GateSummary, Thresholds, we
 use crate::models::model::Model;
 use crate::train::step::{Decision, StepContext};
 
-/// How the gates route in the steps of an epoch.
+/// Routing statistics of the gates over the steps of an epoch.
 #[derive(Debug, Default)]
 pub(crate) struct GateHealth {
     stats: Vec<GateStats>,
 }
 
 impl GateHealth {
-    /// Adds a step. `memories` has one memory of rows per gate, made here for ids below `rows` if there is none yet.
+    /// Adds a step. `memories` remembers the experts of each row, one entry per gate; missing entries are added, for row ids
+    /// below `rows`.
     pub(crate) fn add(
         &mut self,
-        parts: &[Batch],
+        micro_batches: &[Batch],
         decisions: &[Vec<Decision>],
         memories: &mut Vec<Consistency>,
         rows: usize,
     ) {
-        for (part, decisions) in parts.iter().zip(decisions) {
+        for (batch, decisions) in micro_batches.iter().zip(decisions) {
             self.stats.resize_with(decisions.len(), GateStats::default);
             memories.resize_with(decisions.len(), || Consistency::for_rows(rows));
             let gates = self.stats.iter_mut().zip(memories.iter_mut());
             for ((stats, memory), decision) in gates.zip(decisions) {
                 stats.add(&decision.assignments, &decision.weights, &decision.telemetry);
-                memory.add(&part.row_ids, &decision.assignments);
+                memory.add(&batch.row_ids, &decision.assignments);
             }
         }
     }
 
-    /// What the epoch was like, gate by gate.
+    /// The statistics of each gate.
     pub(crate) fn summaries(&self, memories: &mut [Consistency]) -> Vec<GateSummary> {
         let gates = self.stats.iter().zip(memories);
         gates
@@ -44,7 +45,7 @@ impl GateHealth {
     }
 }
 
-/// For each gate, how far its weights for `batch` in training are from those in use.
+/// For each gate, the difference between its weights for `batch` in training and at inference.
 pub(crate) fn weight_differences(
     model: &dyn Model,
     batch: &Batch,
@@ -53,11 +54,11 @@ pub(crate) fn weight_differences(
     let tape = Tape::inference();
     let training = Pass::training(batch, at.seed, at.step, at.epoch);
     let trained = model.forward(&tape, &training, &batch.inputs).routings;
-    let used = model.forward(&tape, &Pass::inference(batch), &batch.inputs).routings;
-    trained.iter().zip(&used).map(|(a, b)| weight_difference(a, b)).collect()
+    let inferred = model.forward(&tape, &Pass::inference(batch), &batch.inputs).routings;
+    trained.iter().zip(&inferred).map(|(a, b)| weight_difference(a, b)).collect()
 }
 
-/// Says what looks wrong with the gates and did not in the epoch before.
+/// Logs the alarms of the gates that the previous epoch did not raise.
 pub(crate) fn warn(epoch: usize, gates: &[GateSummary], before: Option<&[GateSummary]>) {
     let thresholds = Thresholds::default();
     for (gate, summary) in gates.iter().enumerate() {

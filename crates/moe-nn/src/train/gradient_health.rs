@@ -1,18 +1,20 @@
-use crate::module::Module;
-use crate::optimizer::GradientNorms;
 use moe_core::StateRef;
 
-/// What the gradients of an epoch were like, step by step.
+use crate::module::Module;
+use crate::optimizer::optimizer::GradientNorms;
+
+/// Statistics of the gradients over the steps of an epoch.
 #[derive(Debug, Default)]
 pub(crate) struct GradientHealth {
     steps: u64,
     sum: f64,
     largest: f64,
-    /// The largest norm of each parameter, in the order of the module's visit.
+    /// Largest norm of the gradient of each parameter, in the order of the module's visit.
     parameters: Vec<f64>,
 }
 
 impl GradientHealth {
+    /// Adds the gradients of a step.
     pub(crate) fn add(&mut self, norms: &GradientNorms) {
         self.steps += 1;
         self.sum += norms.total;
@@ -23,17 +25,17 @@ impl GradientHealth {
         }
     }
 
-    /// Mean norm of all gradients together.
+    /// Mean over the steps of the joint norm of all gradients.
     pub(crate) fn mean(&self) -> f64 {
         self.sum / self.steps.max(1) as f64
     }
 
-    /// The largest one.
+    /// Largest joint norm of all gradients.
     pub(crate) fn largest(&self) -> f64 {
         self.largest
     }
 
-    /// Names of the parameters that learn and have had no gradient but zero.
+    /// Names of the trainable parameters whose gradients were always zero.
     pub(crate) fn idle(&self, module: &dyn Module) -> Vec<String> {
         let mut norms = self.parameters.iter();
         let mut idle = Vec::new();
@@ -46,20 +48,20 @@ impl GradientHealth {
         idle
     }
 
-    /// Says what looks wrong.
+    /// Logs what looks unhealthy.
     pub(crate) fn warn(&self, epoch: usize, idle: &[String]) {
-        /// A norm that is so many times the mean is worth a word.
+        /// Warn when a norm exceeds this multiple of the mean.
         const BURST: f64 = 50.0;
         let (mean, largest) = (self.mean(), self.largest);
         if !idle.is_empty() {
-            tracing::warn!(epoch, parameters = ?idle, "without gradient in the whole epoch");
+            tracing::warn!(epoch, parameters = ?idle, "no gradient in the whole epoch");
         }
         if largest > BURST * mean {
             tracing::warn!(
                 epoch,
                 mean,
                 largest,
-                "a gradient is far larger than the others; clipping may help"
+                "a gradient is far larger than the mean; clipping may help"
             );
         }
     }

@@ -2,66 +2,66 @@ use moe_routers::RoutingStats;
 use moe_routers::telemetry::GateSummary;
 use serde::{Deserialize, Serialize};
 
-/// What training did.
+/// History of a training run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct History {
     /// One record per epoch.
     pub epochs: Vec<EpochRecord>,
-    /// The epoch whose weights the model has now, from 1; 0 if no epoch was run.
+    /// Number of the epoch with the best weights, from 1; 0 if no epoch was run.
     pub best_epoch: usize,
-    /// Its validation loss.
+    /// Validation loss of that epoch.
     pub best_val_loss: f64,
-    /// Training steps taken; passes over the part for a model that is fitted by a rule of its own.
+    /// Number of training steps; for a model with its own [`fit`](crate::Model::fit), the number of passes over the split.
     pub steps: u64,
-    /// Time spent in training steps, without evaluation.
+    /// Seconds spent in training steps, without evaluation.
     pub train_seconds: f64,
-    /// Spread of rows over experts in training steps; `None` for a model without gates.
+    /// Load of the experts in training steps; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
-    /// Why training ended; `None` before that.
+    /// The reason that training ended; `None` before that.
     pub stopped: Option<StopReason>,
 }
 
-/// Why training ended.
+/// The reason that training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopReason {
     /// All epochs were run.
     Epochs,
-    /// The validation loss has not become better for long enough.
+    /// The validation loss did not improve for too many epochs.
     Patience,
-    /// The time was up.
+    /// The time limit was reached.
     Time,
-    /// The model has been fitted by a rule of its own ([`Model::fit`](crate::Model::fit)).
+    /// The model was fitted by [`Model::fit`](crate::Model::fit).
     Fitted,
 }
 
-/// What happened in one epoch: a line of `metrics.jsonl`.
+/// Record of one epoch: a line of `metrics.jsonl`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EpochRecord {
-    /// From 1.
+    /// Number of the epoch, from 1.
     pub epoch: usize,
-    /// Steps taken so far.
+    /// Number of steps taken so far.
     pub steps: u64,
-    /// Mean over the epoch's steps of the weighted loss of the tasks, in training mode.
+    /// Mean over the steps of the epoch of the weighted loss of the tasks, in training mode.
     pub train_loss: f64,
-    /// Mean over the epoch's steps of each term of the loss by name: tasks (weighted), then the auxiliary losses of
+    /// Mean over the steps of the epoch of each term of the loss by name: tasks (weighted), then the auxiliary losses of
     /// each gate, such as `gate 0 load-balance`.
     pub train_terms: Vec<(String, f64)>,
-    /// Mean over the epoch's steps of the norm of all gradients together, before clipping.
+    /// Mean over the steps of the epoch of the joint norm of all gradients, before clipping.
     pub gradient_norm: f64,
-    /// The largest of them.
+    /// Largest joint norm of all gradients in the epoch, before clipping.
     pub largest_gradient_norm: f64,
-    /// Parameters that were to learn and had no gradient but zero in the whole epoch.
+    /// Trainable parameters whose gradients were zero in the whole epoch.
     pub idle_parameters: Vec<String>,
-    /// Weighted loss on the validation part.
+    /// Weighted loss on the validation split.
     pub val_loss: f64,
-    /// Whether it is the best so far.
+    /// Whether the validation loss is the best so far.
     pub is_best: bool,
-    /// Experts per row and gate in training.
+    /// Mean number of experts per row and gate in training.
     pub experts_per_row: f64,
-    /// How each gate routed in the steps of the epoch.
+    /// Routing statistics of each gate in the steps of the epoch.
     pub gates: Vec<GateSummary>,
-    /// Time since training began.
+    /// Seconds since training began, without interruptions.
     pub seconds: f64,
 }
 
@@ -78,7 +78,7 @@ impl History {
         }
     }
 
-    /// Time since training began, interruptions left out.
+    /// Time since training began, without interruptions.
     pub fn seconds(&self) -> f64 {
         self.epochs.last().map_or(0.0, |record| record.seconds)
     }

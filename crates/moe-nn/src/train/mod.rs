@@ -1,9 +1,12 @@
-//! Training: one step, the loop over epochs, and what is recorded on the way.
+//! Training: one step, the loop over epochs, and its records.
 
+pub(crate) mod epoch;
+pub(crate) mod error;
 pub(crate) mod gate_health;
 pub(crate) mod gradient_health;
 pub(crate) mod history;
-pub(crate) mod one_ahead;
+pub(crate) mod observer;
+pub(crate) mod options;
 pub(crate) mod step;
 pub(crate) mod task_loss;
 pub(crate) mod train_state;

@@ -7,10 +7,11 @@ use moe_routers::aux_loss::total_loss;
 use moe_routers::{AuxLoss, Observed, Routing};
 
 use crate::models::model::Model;
-use crate::optimizer::{GradientNorms, Optimizer, OptimizerError};
+use crate::optimizer::optimizer::{GradientNorms, Optimizer};
+use crate::train::error::StepError;
 use crate::train::task_loss::task_loss;
 
-/// What a training step found, before its update.
+/// Report of a training step, with values from before its update.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepReport {
     /// Weighted loss of the tasks.
@@ -18,41 +19,25 @@ pub struct StepReport {
     /// Each term of the loss by name: tasks (weighted), then the auxiliary losses of each gate, such as
     /// `gate 0 load-balance`.
     pub terms: Vec<(String, f64)>,
-    /// How large the gradients were, before clipping.
+    /// Norms of the gradients, before clipping.
     pub gradient_norms: GradientNorms,
-    /// For each part, what each gate decided.
+    /// The decision of each gate, for each micro-batch.
     pub decisions: Vec<Vec<Decision>>,
 }
 
-/// What a gate decided for the rows of a part: what [`GateStats::add`](moe_routers::telemetry::GateStats::add) takes.
+/// A [`Routing`] after its tape has been cleared: the arguments of
+/// [`GateStats::add`](moe_routers::telemetry::GateStats::add).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     /// The experts of each row.
     pub assignments: Assignments,
     /// `[pairs]`: the weight of each (row, expert) pair.
     pub weights: Tensor,
-    /// Numbers of the router's own, by name.
+    /// Values that the router reports, by name.
     pub telemetry: Vec<(&'static str, f64)>,
 }
 
-/// Why a training step was not taken. The model has not been updated.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StepError {
-    /// A term of the loss is not a finite number.
-    #[error("{term} is {value}; try a smaller learning rate")]
-    Loss {
-        /// The term: a task, or an auxiliary loss.
-        term: String,
-        /// Its value.
-        value: f64,
-    },
-    /// The optimiser refuses to step.
-    #[error(transparent)]
-    Optimizer(#[from] OptimizerError),
-}
-
-/// Where training is, and what it minimises.
+/// Position in a training run, and its objective.
 #[derive(Clone, Copy, Debug)]
 pub struct StepContext<'a> {
     /// Seed of the run.
@@ -63,61 +48,51 @@ pub struct StepContext<'a> {
     pub epoch: u64,
     /// The tasks.
     pub tasks: &'a [TaskSpec],
-    /// Weight of each task's loss.
+    /// Weight of the loss of each task.
     pub task_weights: &'a [Real],
 }
 
-/// Takes one training step on a batch that comes in one or more parts, which are computed one after the other. The tape
-/// is cleared, and can serve the next step.
+/// Takes one training step on a batch, which is given as one or more micro-batches that are computed one after the other.
+/// The tape is cleared and can be reused for the next step.
 ///
-/// The gradients are those of the whole batch: a task's loss is the mean over the rows of all parts that count for it.
-/// An auxiliary loss is the mean of the parts', by rows. So the parts do not matter but for rounding, unless a router
-/// looks at more than one row.
+/// The gradients are those of the whole batch: the loss of a task is the mean over the rows of all micro-batches that
+/// count, and an auxiliary loss is the mean over the micro-batches, weighted by rows. Apart from rounding, the division
+/// into micro-batches therefore only matters for routers that look at more than one row.
 ///
 /// # Errors
-/// If a term of the loss or a gradient is not finite, or, in the first step, a group of the optimiser does not suit the
-/// model.
+/// If a term of the loss or a gradient is not finite, or, in the first step, a parameter group does not fit the model.
 ///
 /// # Panics
-/// If there is no part, model and batch do not fit, or there is not one weight per task.
+/// If there is no micro-batch, model and batch do not fit, or there is not one weight per task.
 pub fn train_step(
     tape: &mut Tape,
     model: &mut dyn Model,
     optimizer: &mut Optimizer,
     at: &StepContext<'_>,
-    parts: &[Batch],
+    micro_batches: &[Batch],
 ) -> Result<StepReport, StepError> {
     assert_eq!(at.task_weights.len(), at.tasks.len(), "one weight per task");
-    in_pool(|| step(tape, model, optimizer, at, parts))
-}
-
-/// [`train_step`] on a thread of the pool.
-fn step(
-    tape: &mut Tape,
-    model: &mut dyn Model,
-    optimizer: &mut Optimizer,
-    at: &StepContext<'_>,
-    parts: &[Batch],
-) -> Result<StepReport, StepError> {
-    let mut found: Option<Found> = None;
-    for part in parts {
-        tape.clear();
-        let of_part = gradients(tape, model, at, parts, part)?;
-        // With the tape cleared the parameters have one owner again and are updated in place.
-        tape.clear();
-        match &mut found {
-            None => found = Some(of_part),
-            Some(found) => found.add(of_part),
+    in_pool(|| {
+        let mut found: Option<Found> = None;
+        for batch in micro_batches {
+            tape.clear();
+            let part = gradients(tape, model, at, micro_batches, batch)?;
+            // Clearing the tape makes the parameters uniquely owned again, so that they are updated in place.
+            tape.clear();
+            match &mut found {
+                None => found = Some(part),
+                Some(found) => found.add(part),
+            }
         }
-    }
-    let found = found.expect("a batch has a part");
-    let gradient_norms = optimizer.step(model, &found.gradients)?;
-    model.after_step(&found.observed);
-    let Found { loss, terms, decisions, .. } = found;
-    Ok(StepReport { loss, terms, gradient_norms, decisions })
+        let Found { loss, terms, gradients, decisions, observed } =
+            found.expect("a batch has a micro-batch");
+        let gradient_norms = optimizer.step(model, &gradients)?;
+        model.after_step(&observed);
+        Ok(StepReport { loss, terms, gradient_norms, decisions })
+    })
 }
 
-/// What a part of a batch contributes.
+/// Contribution of a micro-batch to a step.
 struct Found {
     loss: f64,
     terms: Vec<(String, f64)>,
@@ -136,26 +111,26 @@ impl Found {
     }
 }
 
-/// The gradients of one part's share of the loss.
+/// Computes the gradients of the share of the loss that belongs to `batch`, one of `micro_batches`.
 fn gradients(
     tape: &Tape,
     model: &dyn Model,
     at: &StepContext<'_>,
-    parts: &[Batch],
-    part: &Batch,
+    micro_batches: &[Batch],
+    batch: &Batch,
 ) -> Result<Found, StepError> {
-    let pass = Pass::training(part, at.seed, at.step, at.epoch);
-    let output = model.forward(tape, &pass, &part.inputs);
+    let pass = Pass::training(batch, at.seed, at.step, at.epoch);
+    let output = model.forward(tape, &pass, &batch.inputs);
     let share = |count: &dyn Fn(&Batch) -> usize| -> Real {
-        let all: usize = parts.iter().map(count).sum();
-        count(part) as Real / all.max(1) as Real
+        let all: usize = micro_batches.iter().map(count).sum();
+        count(batch) as Real / all.max(1) as Real
     };
     let value = |var: Var<'_>| f64::from(var.value().item());
     let mut terms = Vec::with_capacity(at.tasks.len());
     let mut losses = Vec::with_capacity(at.tasks.len());
     for (i, task) in at.tasks.iter().enumerate() {
-        let weight = at.task_weights[i] * share(&|part| part.targets[i].counted());
-        let loss = task_loss(output.predictions[i], &part.targets[i]).scale(weight);
+        let weight = at.task_weights[i] * share(&|batch| batch.targets[i].counted());
+        let loss = task_loss(output.predictions[i], &batch.targets[i]).scale(weight);
         terms.push((task.name.clone(), value(loss)));
         losses.push(loss);
     }

@@ -1,30 +1,34 @@
 use moe_core::{StateMut, StateRef};
 use moe_routers::telemetry::Consistency;
 
+use crate::error::OtherModule;
 use crate::module::Module;
-use crate::optimizer::{Optimizer, OptimizerOptions};
-use crate::store::weights::{OtherModule, Weights};
+use crate::optimizer::optimizer::Optimizer;
+use crate::optimizer::options::OptimizerOptions;
+use crate::store::weights::Weights;
 use crate::train::history::History;
 
-/// Everything that training is between two epochs: kept (see [`RunDir`](crate::RunDir)), it continues to the same bits.
+/// The complete state of training between two epochs. Training that continues from a saved state (see
+/// [`RunDir`](crate::RunDir)) gives the same bits.
 ///
-/// All random draws are functions of the seed, the step and the row, so there is no generator to keep.
+/// All random draws are functions of the seed, the step and the row, so there is no generator to save.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
     pub(crate) optimizer: Optimizer,
-    /// After the last epoch.
+    /// Weights after the last epoch.
     pub(crate) last: Weights,
-    /// After the best one.
+    /// Weights after the best epoch.
     pub(crate) best: Weights,
     /// Names of the frozen parameters.
     pub(crate) frozen: Vec<String>,
-    /// Where each gate sent each row last; empty before the first step.
+    /// The last experts of each row, for each gate; empty before the first step.
     pub(crate) memories: Vec<Consistency>,
     pub(crate) history: History,
 }
 
 impl TrainState {
-    /// Before the first epoch. What is frozen in `module` now stays so until the end, also after an interruption.
+    /// The state before the first epoch. Parameters that are frozen in `module` now stay frozen until the end, also after an
+    /// interruption.
     pub fn new(module: &dyn Module, optimizer: OptimizerOptions) -> Self {
         let mut frozen = Vec::new();
         module.visit(&mut |name, state| {
@@ -42,7 +46,7 @@ impl TrainState {
         }
     }
 
-    /// What has been done so far.
+    /// History of the training so far.
     pub fn history(&self) -> &History {
         &self.history
     }
@@ -57,10 +61,10 @@ impl TrainState {
         &self.best
     }
 
-    /// Puts the weights after the last epoch into `module`, and freezes what was frozen.
+    /// Puts the weights after the last epoch into `module`, and freezes the frozen parameters.
     ///
     /// # Errors
-    /// If the state is that of another module.
+    /// If the state belongs to another module.
     pub(crate) fn restore(&self, module: &mut dyn Module) -> Result<(), OtherModule> {
         self.best.check(module)?;
         self.last.put_into(module)?;
@@ -70,5 +74,16 @@ impl TrainState {
             }
         });
         Ok(())
+    }
+
+    /// Takes the weights of `module` at the end of an epoch, also as the best ones if this is the smallest validation loss
+    /// so far.
+    pub(crate) fn keep_weights(&mut self, module: &dyn Module, val_loss: f64) {
+        self.last = Weights::of(module);
+        if val_loss < self.history.best_val_loss {
+            self.history.best_epoch = self.history.epochs.len() + 1;
+            self.history.best_val_loss = val_loss;
+            self.best = self.last.clone();
+        }
     }
 }

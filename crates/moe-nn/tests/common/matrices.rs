@@ -44,11 +44,11 @@ impl Module for Matrices {
     }
 }
 
-/// The gradient a parameter is to have.
+/// The gradient of a parameter.
 #[derive(Clone, Debug)]
 pub(crate) enum Wanted {
     Dense(Tensor),
-    /// These rows get these values; a row named twice gets their sum.
+    /// Rows with their values; a row that is listed twice gets the sum.
     Rows(Vec<u32>, Tensor),
     Absent,
 }

@@ -19,10 +19,10 @@ use moe_nn::{
 use moe_routers::{Registry, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
 
-/// Whether numbers are doubles in this build.
+/// Whether this build uses double precision.
 pub(crate) const DOUBLE: bool = size_of::<Real>() == 8;
 
-/// That many cases; failing ones are kept beside the suite's source, to be committed.
+/// This number of cases; failing ones are saved beside the source of the suite, to be committed.
 pub(crate) fn cases(count: u32) -> Config {
     let kept = FileFailurePersistence::WithSource("proptest-regressions");
     Config { failure_persistence: Some(Box::new(kept)), ..Config::with_cases(count) }
@@ -76,7 +76,7 @@ impl BatchSource for Memory {
                 Target::Regression { values: pick(values, rows), present: pick(present, rows) }
             }
         });
-        // Row ids that are no positions, some above 32 bits.
+        // Row ids that are not positions, some above 32 bits.
         let row_ids = rows.iter().map(|&row| u64::from(row).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         Batch {
             row_ids: row_ids.collect(),
@@ -182,7 +182,6 @@ pub(crate) fn options(seed: u64) -> TrainOptions {
         patience: 100,
         max_seconds: None,
         micro_batch_rows: None,
-        prefetch: false,
         task_weights: vec![1.0, 0.5, 2.0],
         optimizer: rate(0.01),
     }
@@ -297,7 +296,7 @@ pub(crate) fn set(module: &mut dyn Module, name: &str, element: usize, value: Re
     assert!(found, "no parameter {name}");
 }
 
-/// Runs `f` in a pool of that many threads.
+/// Runs `f` in a pool of this number of threads.
 pub(crate) fn in_pool<R: Send>(threads: usize, f: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(f)
 }
