@@ -1,6 +1,6 @@
 use std::fmt;
 
-use super::GateSummary;
+use crate::telemetry::gate_stats::GateSummary;
 
 /// Where [`GateSummary::alarms`] raises an alarm.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,7 +1,7 @@
 use moe_core::dispatch::Assignments;
 use serde::{Deserialize, Serialize};
 
-use super::set_hash;
+use crate::telemetry::set_hash::set_hash;
 
 /// Rows that are remembered at a time, a power of two.
 const PLACES: u64 = 1 << 20;

@@ -1,4 +1,4 @@
-use super::set_hash;
+use crate::telemetry::set_hash::set_hash;
 
 /// Places for counters.
 const PLACES: usize = 256;

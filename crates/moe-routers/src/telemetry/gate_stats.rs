@@ -2,9 +2,9 @@ use moe_core::dispatch::Assignments;
 use moe_core::{Real, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::RoutingStats;
-use super::frequent_sets::FrequentSets;
 use crate::routing::Routing;
+use crate::telemetry::frequent_sets::FrequentSets;
+use crate::telemetry::load::RoutingStats;
 
 /// The name under which a router reports, in [`Routing::telemetry`](crate::Routing), the share of its (row, expert)
 /// pairs that it dropped for want of room.
