@@ -7,7 +7,7 @@ use crate::conformance::subject::{Call, Decision, Rows, Setting, Subject, decide
 use crate::conformance::verdict::{Failure, Outcome, Verdict};
 
 /// Equal arguments give equal bits, for a repeated call and for gates that are built again.
-pub fn repeatable(subject: &Subject<'_>) -> Verdict {
+pub(super) fn repeatable(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings().into_iter().chain(wide(subject)) {
         let rows = at.rows();
         let gates = subject.gates(at)?;
@@ -24,7 +24,7 @@ pub fn repeatable(subject: &Subject<'_>) -> Verdict {
 }
 
 /// The number of threads does not change a bit of decisions, losses and gradients.
-pub fn threads(subject: &Subject<'_>) -> Verdict {
+pub(super) fn threads(subject: &Subject<'_>) -> Verdict {
     for at in wide(subject) {
         let rows = at.rows();
         let gates = subject.gates(at)?;
@@ -53,7 +53,7 @@ pub fn threads(subject: &Subject<'_>) -> Verdict {
 }
 
 /// A row is routed with the same bits in any batch and at any position, if the router declares to be row-wise.
-pub fn row_wise(subject: &Subject<'_>) -> Verdict {
+pub(super) fn row_wise(subject: &Subject<'_>) -> Verdict {
     for at in wide(subject) {
         let gates = subject.gates(at)?;
         if gates.properties().iter().any(|properties| !properties.row_wise) {
@@ -94,9 +94,9 @@ pub fn row_wise(subject: &Subject<'_>) -> Verdict {
 
 /// If the router draws random numbers in training, they differ between steps and between row ids.
 ///
-/// A batch of equal rows under several seeds shows whether it draws. [`row_wise`] checks that draws do not depend on the
+/// A batch of equal rows under several seeds shows whether it draws. `row_wise` checks that draws do not depend on the
 /// position of a row.
-pub fn draws(subject: &Subject<'_>) -> Verdict {
+pub(super) fn draws(subject: &Subject<'_>) -> Verdict {
     const COPIES: usize = 64;
     const TIMES: u64 = 16;
     let mut drawn = false;
@@ -135,7 +135,7 @@ pub fn draws(subject: &Subject<'_>) -> Verdict {
 }
 
 /// Outside training a routing depends only on the rows and their keys: not on seed, step, epoch and row ids.
-pub fn infer_draws_nothing(subject: &Subject<'_>) -> Verdict {
+pub(super) fn infer_draws_nothing(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings().into_iter().filter(|at| at.mode == Mode::Infer) {
         let gates = subject.gates(at)?;
         let rows = at.rows();

@@ -9,7 +9,7 @@ use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
 
 /// With inputs or parameters times 1e4, and with inputs of zero, weights, losses, telemetry and gradients are finite.
-pub fn large_logits(subject: &Subject<'_>) -> Verdict {
+pub(super) fn large_logits(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         for scale in Scale::ALL {
@@ -24,7 +24,7 @@ pub fn large_logits(subject: &Subject<'_>) -> Verdict {
 
 /// A batch without rows has a routing without rows, finite losses and a backward pass, and its observation leaves the router's
 /// state finite.
-pub fn empty_batch(subject: &Subject<'_>) -> Verdict {
+pub(super) fn empty_batch(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let at = Setting { size: Size { rows: 0, ..at.size }, ..at };
         let gates = subject.moved(at.size, at.seed);
@@ -34,12 +34,12 @@ pub fn empty_batch(subject: &Subject<'_>) -> Verdict {
 }
 
 /// A layer with a single expert keeps every promise, if the router allows it.
-pub fn one_expert(subject: &Subject<'_>) -> Verdict {
+pub(super) fn one_expert(subject: &Subject<'_>) -> Verdict {
     at_experts(subject, &[1])
 }
 
 /// Numbers of experts that are not powers of two keep every promise, if the router allows them.
-pub fn odd_experts(subject: &Subject<'_>) -> Verdict {
+pub(super) fn odd_experts(subject: &Subject<'_>) -> Verdict {
     at_experts(subject, &subject.options.odd_experts)
 }
 

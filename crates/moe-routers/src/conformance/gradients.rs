@@ -29,19 +29,19 @@ const INPUT: &str = "input x";
 
 /// The gradient of the weights with respect to the rows and every parameter agrees with finite differences wherever a step
 /// does not change the assignments.
-pub fn weight_gradients(subject: &Subject<'_>) -> Verdict {
+pub(super) fn weight_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term == 0, "")
 }
 
 /// The gradient of each auxiliary loss agrees with finite differences.
-pub fn loss_gradients(subject: &Subject<'_>) -> Verdict {
+pub(super) fn loss_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term > 0, "there are no auxiliary losses")
 }
 
 /// Every parameter gets a gradient larger than rounding, from the weights or from a loss, in some setting, unless it is frozen
 /// or named in [`Options::without_gradient`](super::Options::without_gradient). Gates that declare
 /// [`GradientKind::None`] are skipped.
-pub fn gradients_reach(subject: &Subject<'_>) -> Verdict {
+pub(super) fn gradients_reach(subject: &Subject<'_>) -> Verdict {
     let mut reached: BTreeMap<String, bool> = BTreeMap::new();
     for at in subject.training() {
         let gates = subject.gates(at)?;

@@ -45,12 +45,7 @@ mod state;
 mod subject;
 mod verdict;
 
-pub use determinism::{draws, infer_draws_nothing, repeatable, row_wise, threads};
-pub use extremes::{empty_batch, large_logits, odd_experts, one_expert};
-pub use gradients::{gradients_reach, loss_gradients, weight_gradients};
 pub use infer::infer_equals_route;
 pub use kit::{CHECKS, Check, Report, check_gates, check_router};
-pub use promises::{cardinality, no_zeros, shape, total_weight};
-pub use state::{state_is_whole, visits_agree};
 pub use subject::{Build, Options, Size, Subject};
 pub use verdict::{Failure, Outcome, Verdict};

@@ -12,13 +12,13 @@ const SUM_SLACK: f64 = 64.0 * Real::EPSILON as f64;
 
 /// There is one routing and one set of properties per gate. A routing is for B rows and N experts, with one weight per pair
 /// and experts ascending and below N, and `observed` is for the same rows and load.
-pub fn shape(subject: &Subject<'_>) -> Verdict {
+pub(super) fn shape(subject: &Subject<'_>) -> Verdict {
     everywhere(subject, &Scale::ALL, |gates, rows, decision, _| shape_of(gates, rows, decision))?;
     Ok(Outcome::passed())
 }
 
 /// The number of experts of a row agrees with [`Properties::cardinality`].
-pub fn cardinality(subject: &Subject<'_>) -> Verdict {
+pub(super) fn cardinality(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| properties.cardinality != Cardinality::Any)? {
         return Ok(Outcome::skipped("any number of experts per row is declared"));
     }
@@ -29,7 +29,7 @@ pub fn cardinality(subject: &Subject<'_>) -> Verdict {
 }
 
 /// The sum of the weights of a row agrees with [`Properties::total_weight`].
-pub fn total_weight(subject: &Subject<'_>) -> Verdict {
+pub(super) fn total_weight(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| properties.total_weight != TotalWeight::Any)? {
         return Ok(Outcome::skipped("any total weight is declared"));
     }
@@ -41,7 +41,7 @@ pub fn total_weight(subject: &Subject<'_>) -> Verdict {
 
 /// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row. Logits so
 /// large that weights underflow are not used.
-pub fn no_zeros(subject: &Subject<'_>) -> Verdict {
+pub(super) fn no_zeros(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| !is_fixed(properties))? {
         return Ok(Outcome::skipped("a fixed number of experts per row keeps its pairs"));
     }

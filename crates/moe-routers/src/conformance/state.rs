@@ -9,7 +9,7 @@ use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
 
 /// `visit` and `visit_mut` report the same parameters and buffers under the same names, each once, in the same order.
-pub fn visits_agree(subject: &Subject<'_>) -> Verdict {
+pub(super) fn visits_agree(subject: &Subject<'_>) -> Verdict {
     for at in subject.training() {
         let mut gates = subject.gates(at)?;
         let (mut read, mut written) = (Vec::new(), Vec::new());
@@ -51,7 +51,7 @@ pub fn visits_agree(subject: &Subject<'_>) -> Verdict {
 
 /// The state that `visit` reports is complete: copied by name, after a few steps of training, into gates of another seed, it
 /// makes them decide alike, now and after one more step.
-pub fn state_is_whole(subject: &Subject<'_>) -> Verdict {
+pub(super) fn state_is_whole(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         let rows = at.rows();

@@ -33,7 +33,7 @@ pub struct Options {
     pub sizes: Vec<Size>,
     /// A size at which kernels run in parallel, for checks of threads and batches.
     pub wide: Size,
-    /// Numbers of experts for [`odd_experts`](super::odd_experts).
+    /// Numbers of experts for `odd_experts`.
     pub odd_experts: Vec<usize>,
     /// Number of experts per row (K); N if that is smaller.
     pub k: usize,

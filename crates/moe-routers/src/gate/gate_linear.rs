@@ -25,7 +25,7 @@ impl GateLinear {
     }
 
     /// Weights from U(±1/√D), as PyTorch initialises linear layers, and zero biases.
-    pub fn torch(spec: &GateSpec) -> Self {
+    pub(crate) fn torch(spec: &GateSpec) -> Self {
         let bound = 1.0 / (spec.inputs as f64).sqrt();
         Self::with_weight(uniform([spec.inputs, spec.experts], bound, &mut rng(spec)))
     }
@@ -36,7 +36,7 @@ impl GateLinear {
     }
 
     /// The same gate with its logits divided by `temperature`.
-    pub fn with_temperature(self, temperature: Real) -> Self {
+    pub(crate) fn with_temperature(self, temperature: Real) -> Self {
         GateLinear { temperature, ..self }
     }
 
@@ -53,7 +53,7 @@ impl GateLinear {
     }
 
     /// The same gate without a bias.
-    pub fn without_bias(self) -> Self {
+    pub(crate) fn without_bias(self) -> Self {
         GateLinear { bias: None, ..self }
     }
 

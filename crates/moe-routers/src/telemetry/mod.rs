@@ -1,8 +1,8 @@
-//! How a gate does: numbers of each gate, alarms drawn from them, and matrices for a closer look.
+//! How gates route: statistics of each gate, and alarms raised from them.
 //!
-//! [`GateStats`] adds up the routings of one gate, a step or an epoch of them, in bounded memory; its [`GateSummary`] is what a history keeps, and [`GateSummary::alarms`] says what looks wrong.
-//! [`Consistency`] remembers where each row went, [`weight_difference`] compares training with inference, and
-//! [`CoOccurrence`] counts pairs of experts. The dense gate matrix is
+//! [`GateStats`] accumulates the routings of one gate, over a step or an epoch, in bounded memory. A history keeps its
+//! [`GateSummary`], whose [`GateSummary::alarms`] name routing pathologies. [`Consistency`] remembers where each row went, and
+//! [`weight_difference`] compares training with inference. The dense gate matrix is
 //! [`Routing::to_dense`](crate::Routing::to_dense).
 //!
 //! ```
@@ -22,7 +22,6 @@
 //! ```
 
 mod alarm;
-mod co_occurrence;
 mod consistency;
 mod frequent_sets;
 mod gate_stats;
@@ -31,7 +30,6 @@ mod set_hash;
 mod tree_stats;
 
 pub use alarm::{Alarm, Thresholds};
-pub use co_occurrence::CoOccurrence;
 pub use consistency::Consistency;
 pub use gate_stats::{DROPPED, GateStats, GateSummary, weight_difference};
 pub use load::RoutingStats;
