@@ -49,8 +49,8 @@ pub trait GateSet: Send + Sync {
     /// changes the sums in [`GatesOfParts::finish`].
     fn as_parts(&self) -> Option<&dyn GatesOfParts>;
 
-    /// The probabilities of all nodes in the soft trees of each gate; `None` if a gate does not decide by soft trees. See
-    /// [`SumOfParts::walk_trees`](crate::SumOfParts::walk_trees).
+    /// The probabilities of all nodes in the soft trees of each gate; `None` if a gate does not decide by soft trees.
+    /// See [`SumOfParts::walk_trees`](crate::SumOfParts::walk_trees).
     ///
     /// # Shapes
     /// `x` `[B, D]`

@@ -1,10 +1,10 @@
 //! Routers for mixtures of experts.
 //!
 //! A [`Router`] makes a decision: from rows `x` `[B, D]` it computes a [`Routing`], the experts of every row and their
-//! weights. It never touches an expert; moving rows to experts is the task of the layer (crate `moe-nn`).
-//! A [`GateSet`] holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name and accepts
-//! routers from other crates. [`conformance`] checks any router, [`telemetry`] measures how gates route. Axis letters are
-//! those of [`moe_core`].
+//! weights. It never touches an expert; moving rows to experts is the task of the layer (crate `moe-nn`). A [`GateSet`]
+//! holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name and accepts routers from other
+//! crates. [`conformance`] checks any router, [`telemetry`] measures how gates route. Axis letters are those of
+//! [`moe_core`].
 //!
 //! | id | router | source |
 //! | --- | --- | --- |
@@ -22,9 +22,9 @@
 //!
 //! [`Router::infer`] routes rows at inference, without a tape and without allocating.
 //!
-//! [`RouterEntry::with_capacity`], which most of these are registered with, limits the number of rows of a batch that an
-//! expert takes. [`Relabelled`] permutes the expert indices of gates, as a search for a permutation (crate `moe-search`)
-//! leaves them.
+//! [`RouterEntry::with_capacity`], which most of these are registered with, limits the number of rows of a batch that
+//! an expert takes. [`Relabelled`] permutes the expert indices of gates, as a search for a permutation (crate
+//! `moe-search`) leaves them.
 //!
 //! # Your own router
 //! There is one required method besides the number of experts:

@@ -41,8 +41,8 @@ impl<'t> Parts<'t> {
         })
     }
 
-    /// What the gate observes of its own experts, for a wrapper that permutes them part by part. The load counts the rows
-    /// to which some part gives an expert a weight.
+    /// What the gate observes of its own experts, for a wrapper that permutes them part by part. The load counts the
+    /// rows to which some part gives an expert a weight.
     pub fn observed(&self) -> Observed {
         let assignments = self.assignments();
         Observed::of_load(assignments.rows(), assignments.load())

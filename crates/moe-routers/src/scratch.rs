@@ -3,8 +3,8 @@ use moe_core::tape::Tape;
 
 use crate::parts_buf::PartsBuf;
 
-/// Working memory of [`Router::infer`](crate::Router::infer), which the caller keeps between calls. A router may use all
-/// of it, and may not rely on what an earlier call left in it.
+/// Working memory of [`Router::infer`](crate::Router::infer), which the caller keeps between calls. A router may use
+/// all of it, and may not rely on what an earlier call left in it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Scratch {

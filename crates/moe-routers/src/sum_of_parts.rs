@@ -7,8 +7,8 @@ use crate::route_context::RouteContext;
 use crate::routers::comet::tree_walk::TreeWalk;
 use crate::scratch::Scratch;
 
-/// A gate that is a sum of K parts, such as COMET's trees or DSelect-k's selectors. A permutation of the experts can act
-/// on each part by itself.
+/// A gate that is a sum of K parts, such as COMET's trees or DSelect-k's selectors. A permutation of the experts can
+/// act on each part by itself.
 ///
 /// [`Router::route`](crate::Router::route) of such a gate is [`Parts::into_routing`] of its parts.
 pub trait SumOfParts {
@@ -18,8 +18,8 @@ pub trait SumOfParts {
     /// `x` `[B, D]`; the parts are `[B, K, N]`.
     fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t>;
 
-    /// The weights of [`SumOfParts::route_parts`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape. The default
-    /// goes through `route_parts`.
+    /// The weights of [`SumOfParts::route_parts`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape. The
+    /// default goes through `route_parts`.
     ///
     /// # Shapes
     /// `x` `[B, D]`, B keys

@@ -7,8 +7,8 @@ use moe_core::{Buffer, Real, Tensor};
 const EPSILON: Real = 1e-6;
 
 /// The entropy of soft permutations: the mean over the matrices P of Σ -P ln(P + 1e-6) plus the same of P with rows
-/// divided by their sums (the regulariser of COMET's code, without its coefficient). It drives entries to zero or one. For
-/// a hard permutation it is -2 N ln(1 + 1e-6), slightly below zero.
+/// divided by their sums (the regulariser of COMET's code, without its coefficient). It drives entries to zero or one.
+/// For a hard permutation it is -2 N ln(1 + 1e-6), slightly below zero.
 ///
 /// # Shapes
 /// `[M, N, N]` → `[]`

@@ -1,12 +1,12 @@
 //! Permutation local search around the gates of mixtures of experts: the second contribution of COMET (Ibrahim and
 //! others, KDD 2023), for any [`GateSet`](moe_routers::GateSet).
 //!
-//! Gates of trees and binary codes choose experts by their index, so the order of the experts matters. [`Searched`] wraps
-//! gates and learns a permutation of their experts with them: at first a soft one, by the [`sinkhorn`] operator at a falling
-//! temperature ([`Schedule`]), which is then rounded ([`round_permutation`]) and fixed. [`with_search`] adds R+ for every
-//! router R of a registry. [`Searched::fold`] returns plain gates with the same outputs. [`swap_search`] instead searches
-//! for a permutation by swaps. Axis letters are those of [`moe_core`]; **M** is the number of permutations
-//! ([`Share`](moe_routers::Share)).
+//! Gates of trees and binary codes choose experts by their index, so the order of the experts matters. [`Searched`]
+//! wraps gates and learns a permutation of their experts with them: at first a soft one, by the [`sinkhorn`] operator
+//! at a falling temperature ([`Schedule`]), which is then rounded ([`round_permutation`]) and fixed. [`with_search`]
+//! adds R+ for every router R of a registry. [`Searched::fold`] returns plain gates with the same outputs.
+//! [`swap_search`] instead searches for a permutation by swaps. Axis letters are those of [`moe_core`]; **M** is the
+//! number of permutations ([`Share`](moe_routers::Share)).
 //!
 //! ```
 //! use moe_core::tape::Tape;
@@ -43,8 +43,8 @@
 //! ```
 //!
 //! # Departures from the authors' code
-//! * After the learning phase the weights are moved, not multiplied by zeros and ones, and not divided by their sum again:
-//!   they are equal, bit by bit, to those of the gates without a permutation, with permuted expert indices.
+//! * After the learning phase the weights are moved, not multiplied by zeros and ones, and not divided by their sum
+//!   again: they are equal, bit by bit, to those of the gates without a permutation, with permuted expert indices.
 //! * The micro-batches of a step share one soft permutation; the counter counts steps, not calls.
 //! * A logsumexp is subtracted as its largest element and the rest, which is closer to the formula in single precision.
 //! * Additional options, off by default: a floor under the temperature ([`Schedule::doubly_stochastic`]), a threshold

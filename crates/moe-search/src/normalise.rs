@@ -1,5 +1,5 @@
-//! The loops of the Sinkhorn operator over one square matrix, for the widest registers of the machine. The order of sums
-//! depends only on N.
+//! The loops of the Sinkhorn operator over one square matrix, for the widest registers of the machine. The order of
+//! sums depends only on N.
 
 use moe_core::Real;
 use moe_core::kernel::vector_math::{Exp, Ln, map};
@@ -11,8 +11,8 @@ const LANES: usize = 16;
 /// Whether this build uses double precision.
 const DOUBLE: bool = size_of::<Real>() == 8;
 
-/// An element this far below the largest of its row or column has a softmax of zero: denormal numbers are a hundred times
-/// as expensive, and at low temperatures most elements would be denormal.
+/// An element this far below the largest of its row or column has a softmax of zero: denormal numbers are a hundred
+/// times as expensive, and at low temperatures most elements would be denormal.
 const LEAST: Real = if DOUBLE { -690.0 } else { -80.0 };
 
 /// Slightly above e^LEAST.
@@ -47,8 +47,8 @@ pub(crate) fn normalise_columns(
     wide(LowerColumns { logits, n, sums });
 }
 
-/// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it. `sums` has
-/// room for N values.
+/// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it. `sums`
+/// has room for N values.
 pub(crate) fn project(
     slope: &mut [Real],
     rows: &[Real],

@@ -16,8 +16,8 @@ pub struct SearchOptions {
     pub entropy: Real,
     /// Factor of the Gumbel noise on the logits of the permutations in the learning phase; 0 for none.
     pub noise: Real,
-    /// Entries of a soft permutation below this fraction of the largest of their row are dropped, which leaves fewer experts
-    /// to compute in the learning phase; 0 for none. (This option is not published.)
+    /// Entries of a soft permutation below this fraction of the largest of their row are dropped, which leaves fewer
+    /// experts to compute in the learning phase; 0 for none. (This option is not published.)
     pub threshold: Real,
 }
 
@@ -61,14 +61,13 @@ impl SearchOptions {
             ShareWord::All,
             "one permutation for all gates, one per gate, or one per part of a gate (K of them)",
         );
-        let epochs = options.real(
+        let epochs = options.double(
             "search-epochs",
             EPOCHS,
             0.0..=1e6,
             "epochs in which the permutation is learnt before it is rounded",
         );
-        let fraction = options.real(
-            "search-fraction",
+        let fraction = options.double("search-fraction",
             0.0,
             0.0..=1.0,
             "if above 0, the permutation is learnt for this fraction of the longest possible run instead",
@@ -95,20 +94,17 @@ impl SearchOptions {
                 Learning::Epochs(epochs)
             },
             schedule: Schedule {
-                first_temperature: options.real(
-                    "search-first-temperature",
+                first_temperature: options.double("search-first-temperature",
                     schedule.first_temperature,
                     temperatures.clone(),
                     "temperature at the start of learning",
                 ),
-                last_temperature: options.real(
-                    "search-last-temperature",
+                last_temperature: options.double("search-last-temperature",
                     schedule.last_temperature,
                     temperatures,
                     "temperature approached log-linearly at the end of learning",
                 ),
-                temperature_floor: options.real(
-                    "search-temperature-floor",
+                temperature_floor: options.double("search-temperature-floor",
                     schedule.temperature_floor,
                     0.0..=1e3,
                     "lower bound of the temperature; 0: none",
@@ -132,17 +128,15 @@ impl SearchOptions {
                 "coefficient of the entropy of the permutation",
             ),
             noise: options.real(
-                "search-noise",
-                f64::from(noise),
+                "search-noise", noise,
                 0.0..=1e3,
                 "factor of the Gumbel noise on the permutation's logits while it is learnt",
-            ) as Real,
+            ),
             threshold: options.real(
-                "search-threshold",
-                f64::from(threshold),
+                "search-threshold", threshold,
                 0.0..=1.0,
                 "entries of the soft permutation below this fraction of the largest of their row are dropped",
-            ) as Real,
+            ),
         }
     }
 

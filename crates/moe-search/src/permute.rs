@@ -6,8 +6,9 @@ use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 use moe_routers::{Parts, Routing};
 
-/// The routing of a gate that is a sum of parts, with part t multiplied by matrix t: g = Σ_t w_t P_t for row vectors w_t. A
-/// row is then divided by its sum if [`Parts::renormalise`] is set. This permutes COMET's trees and DSelect-k's selectors.
+/// The routing of a gate that is a sum of parts, with part t multiplied by matrix t: g = Σ_t w_t P_t for row vectors
+/// w_t. A row is then divided by its sum if [`Parts::renormalise`] is set. This permutes COMET's trees and DSelect-k's
+/// selectors.
 ///
 /// # Shapes
 /// parts `[B, K, N]`, `matrices` `[1, N, N]` (one for all parts) or `[K, N, N]`
@@ -62,8 +63,8 @@ pub fn permute_routing<'t>(
     routing
 }
 
-/// The entries of the matrices that are at least `threshold` times the largest of their row. The others become exactly zero,
-/// so that no expert is computed for them.
+/// The entries of the matrices that are at least `threshold` times the largest of their row. The others become exactly
+/// zero, so that no expert is computed for them.
 pub(crate) fn drop_small(matrices: Var<'_>, threshold: Real) -> Var<'_> {
     let mut kept = matrices.value();
     let n = kept.cols();

@@ -3,10 +3,10 @@ use moe_routers::{Folded, Registry, RouterEntry};
 use crate::options::SearchOptions;
 use crate::searched::Searched;
 
-/// Adds a router R+ for each router R of the registry: R with a permutation search around its gates. R+ has the parameters
-/// of R and those of a search, which begin with `search-`. A limit to the rows of an expert counts rows before a soft
-/// permutation mixes the experts; for gates that are sums of parts, afterwards. An id that is taken is left as it is. R+
-/// folds into R ([`RouterEntry::fold`]).
+/// Adds a router R+ for each router R of the registry: R with a permutation search around its gates. R+ has the
+/// parameters of R and those of a search, which begin with `search-`. A limit to the rows of an expert counts rows
+/// before a soft permutation mixes the experts; for gates that are sums of parts, afterwards. An id that is taken is
+/// left as it is. R+ folds into R ([`RouterEntry::fold`]).
 ///
 /// ```
 /// use moe_routers::Registry;

@@ -15,9 +15,9 @@ pub struct NotFinite {
     pub value: Real,
 }
 
-/// The permutation nearest to a soft one: among those that assign each row i a distinct column, one with the largest
-/// Σ weights\[i, column\[i\]\] (Kuhn and Munkres, through the crate `pathfinding`, in O(N³)). Ties are broken in a way that
-/// depends only on the weights; if all weights are equal, the result is the identity.
+/// The permutation nearest to a soft one: among those that assign each row i a distinct column, one with the largest Σ
+/// weights\[i, column\[i\]\] (Kuhn and Munkres, through the crate `pathfinding`, in O(N³)). Ties are broken in a way
+/// that depends only on the weights; if all weights are equal, the result is the identity.
 ///
 /// Weights are compared after rounding to 2^-52 of the largest one, so the sum is within N times that of the optimum.
 ///
@@ -41,8 +41,8 @@ pub fn round_permutation(weights: &[Real], n: usize) -> Result<Vec<u32>, NotFini
     Ok(columns.into_iter().map(|column| column as u32).collect())
 }
 
-/// Weights as integers, whose sums and differences are exact. The solver adds up N of them, which is far from the end of
-/// their range.
+/// Weights as integers, whose sums and differences are exact. The solver adds up N of them, which is far from the end
+/// of their range.
 #[derive(Clone)]
 struct Scaled {
     n: usize,

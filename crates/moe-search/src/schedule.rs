@@ -1,12 +1,12 @@
 /// The schedule of temperature and iterations while a permutation is learnt. `Default` is the published one.
 ///
 /// The c-th of T learning calls (c from 1, since the counter is incremented before use) has the progress p = c / T. Its
-/// temperature falls log-linearly in p from the first to the last one. Its number of iterations changes linearly in p from
-/// the first to the last one and is rounded down (COMET's code: 1e-3 to 1e-7, 20 to 150). With c = T the permutation is
-/// rounded, so the last temperature is approached but not reached.
+/// temperature falls log-linearly in p from the first to the last one. Its number of iterations changes linearly in p
+/// from the first to the last one and is rounded down (COMET's code: 1e-3 to 1e-7, 20 to 150). With c = T the
+/// permutation is rounded, so the last temperature is approached but not reached.
 ///
-/// At these temperatures the matrix is far from doubly stochastic: with initial logits of ±0.05, row sums are between about
-/// 0.5 and 2 towards the end. [`Schedule::doubly_stochastic`] keeps them close to one.
+/// At these temperatures the matrix is far from doubly stochastic: with initial logits of ±0.05, row sums are between
+/// about 0.5 and 2 towards the end. [`Schedule::doubly_stochastic`] keeps them close to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Temperature at progress 0.
@@ -43,8 +43,8 @@ pub struct SoftCall {
 }
 
 impl Schedule {
-    /// A floor under the temperature and more iterations, so that row sums are within one per cent of one with initial logits
-    /// of ±0.05. This schedule is not published.
+    /// A floor under the temperature and more iterations, so that row sums are within one per cent of one with initial
+    /// logits of ±0.05. This schedule is not published.
     pub fn doubly_stochastic() -> Self {
         Schedule {
             first_temperature: 1e-1,
@@ -55,8 +55,8 @@ impl Schedule {
         }
     }
 
-    /// The learning call after `done` of `all` calls (or any other measure of progress); `None` when they are done and the
-    /// permutation is rounded.
+    /// The learning call after `done` of `all` calls (or any other measure of progress); `None` when they are done and
+    /// the permutation is rounded.
     pub fn at(&self, done: f64, all: f64) -> Option<SoftCall> {
         if done >= all {
             return None;
@@ -90,8 +90,9 @@ impl Schedule {
 pub enum Learning {
     /// Until this many training steps have begun.
     Steps(u64),
-    /// This many epochs of the run, 1 to 10 in the paper. [`GateSet::begin_training`](moe_routers::GateSet::begin_training)
-    /// tells the gates the number of steps; before it is called, the schedule advances once per epoch.
+    /// This many epochs of the run, 1 to 10 in the paper.
+    /// [`GateSet::begin_training`](moe_routers::GateSet::begin_training) tells the gates the number of steps; before it
+    /// is called, the schedule advances once per epoch.
     Epochs(f64),
     /// This fraction of the longest possible run, 0.01 to 0.1 in the authors' configurations. Before
     /// [`GateSet::begin_training`](moe_routers::GateSet::begin_training) is called, the schedule stays at its start.

@@ -16,25 +16,25 @@ use crate::sinkhorn::{gumbel, sinkhorn};
 /// Gates with a permutation of their experts that is learnt with them (COMET, KDD 2023, "permutation-based local
 /// search").
 ///
-/// While the permutation is learnt, training multiplies the gates by a soft one: the Sinkhorn operator of learnt logits at
-/// a falling temperature, through which gradients reach the logits. A row then goes to almost every expert. Afterwards, and
-/// at any time outside training, the permutation is the last soft one, rounded and without a gradient, which only permutes
-/// the expert indices of the gates. Before the first training step it is the identity.
+/// While the permutation is learnt, training multiplies the gates by a soft one: the Sinkhorn operator of learnt logits
+/// at a falling temperature, through which gradients reach the logits. A row then goes to almost every expert.
+/// Afterwards, and at any time outside training, the permutation is the last soft one, rounded and without a gradient,
+/// which only permutes the expert indices of the gates. Before the first training step it is the identity.
 ///
-/// Gates that are sums of parts are permuted by [`permute_parts`], others by [`permute_routing`], whose rows are divided
-/// by their sum if the gate promises one, as in the authors' code. Auxiliary losses of the gates are those without
-/// a permutation. In training the first gate has one more, `permutation-entropy`; when the permutation is rounded, it is a
-/// constant, as published.
+/// Gates that are sums of parts are permuted by [`permute_parts`], others by [`permute_routing`], whose rows are
+/// divided by their sum if the gate promises one, as in the authors' code. Auxiliary losses of the gates are those
+/// without a permutation. In training the first gate has one more, `permutation-entropy`; when the permutation is
+/// rounded, it is a constant, as published.
 ///
 /// # State
-/// Besides that of the gates: the parameter `permutation.log_alpha` `[M, N, N]`, frozen when learning ends, and the buffers
-/// `permutation.calls` (number of training steps taken, and number of those that learn, -1 if not known yet),
+/// Besides that of the gates: the parameter `permutation.log_alpha` `[M, N, N]`, frozen when learning ends, and the
+/// buffers `permutation.calls` (number of training steps taken, and number of those that learn, -1 if not known yet),
 /// `permutation.soft` `[M, N, N]` (the last soft matrices) and `permutation.rounded` `[M, N]`. M is
 /// [`Share::count`](moe_routers::Share::count).
 ///
 /// # Observations
-/// A gate's [`Observed::inner`] is what the wrapped gate observed of its own experts. [`Observed::values`] of the first gate
-/// are the soft matrices of the step, absent once the permutation is rounded.
+/// A gate's [`Observed::inner`] is what the wrapped gate observed of its own experts. [`Observed::values`] of the first
+/// gate are the soft matrices of the step, absent once the permutation is rounded.
 pub struct Searched {
     gates: Box<dyn GateSet>,
     options: SearchOptions,
@@ -232,8 +232,8 @@ impl GateSet for Searched {
         self.rounded.walk_trees(&*self.gates, x)
     }
 
-    /// While the permutation is learnt, a row may go to all experts. The gradient is exact then, too, but below a temperature
-    /// of 0.1 it changes faster than any usable step of finite differences can follow.
+    /// While the permutation is learnt, a row may go to all experts. The gradient is exact then, too, but below a
+    /// temperature of 0.1 it changes faster than any usable step of finite differences can follow.
     fn properties(&self) -> Vec<Properties> {
         let mut properties = self.rounded.properties(&*self.gates);
         if self.is_learnt() {

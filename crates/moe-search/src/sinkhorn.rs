@@ -11,13 +11,13 @@ use crate::normalise::{normalise_columns, normalise_rows, project};
 /// ICLR 2018; in COMET, KDD 2023, the relaxation of a permutation).
 ///
 /// From L = (`log_alpha` + noise) / temperature, `iterations` times: the logsumexp of each row is subtracted from it,
-/// then that of each column. The result is exp(L). Its columns sum to one up to rounding; its rows sum to one only if the
-/// iterations have converged, which takes more of them the lower the temperature is.
+/// then that of each column. The result is exp(L). Its columns sum to one up to rounding; its rows sum to one only if
+/// the iterations have converged, which takes more of them the lower the temperature is.
 ///
 /// The gradient goes through all iterations to `log_alpha` and to the temperatures. Forward and backward are one
-/// operator of the tape; it keeps two matrices per iteration. Temperatures down to 1e-7 are safe in both precisions, since
-/// each row or column is shifted by its largest element first. A softmax below e^-80 (e^-690 in double precision) is an
-/// exact zero.
+/// operator of the tape; it keeps two matrices per iteration. Temperatures down to 1e-7 are safe in both precisions,
+/// since each row or column is shifted by its largest element first. A softmax below e^-80 (e^-690 in double precision)
+/// is an exact zero.
 ///
 /// # Shapes
 /// `log_alpha` `[M, N, N]`, `temperature` `[]` or `[M]`, `noise` `[M, N, N]` → `[M, N, N]`

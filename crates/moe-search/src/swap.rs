@@ -11,9 +11,9 @@ pub struct SwapResult {
     pub is_optimum: bool,
 }
 
-/// Local search over permutations by swapping pairs (2-opt), for comparison with learnt ones. Every pair is tried in turn,
-/// and a swap is kept if it reduces the loss, until no swap does or the loss has been computed `budget` times. NaN is never
-/// a smaller loss.
+/// Local search over permutations by swapping pairs (2-opt), for comparison with learnt ones. Every pair is tried in
+/// turn, and a swap is kept if it reduces the loss, until no swap does or the loss has been computed `budget` times.
+/// NaN is never a smaller loss.
 ///
 /// ```
 /// use moe_search::swap_search;

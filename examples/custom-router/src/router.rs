@@ -20,7 +20,7 @@ impl TopP {
         let info = RouterInfo::new(id, summary, "Huang and others, 2024, arXiv 2403.07652");
         let read = |options: &mut OptionReader<'_>| {
             let p = options.real("p", 0.5, 0.01..=0.99, "probability that the experts reach");
-            (p as Real, AuxOptions::default().read(options, &["entropy"]))
+            (p, AuxOptions::default().read(options, &["entropy"]))
         };
         RouterEntry::with_options(info, read, |spec, (p, aux)| {
             Box::new(TopP { gate: GateLinear::new(spec), p, aux })

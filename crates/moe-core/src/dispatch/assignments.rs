@@ -6,8 +6,8 @@ use crate::tensor::Tensor;
 
 /// The experts of each of B rows: any number per row, ascending, each once.
 ///
-/// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A position in
-/// `experts()` is a *pair* (row, expert); the weights of a routing are aligned with the pairs.
+/// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A position
+/// in `experts()` is a *pair* (row, expert); the weights of a routing are aligned with the pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignments {
     num_experts: usize,

@@ -35,8 +35,8 @@ pub fn load<'t>(
 }
 
 /// The load loss of Shazeer and others, 2017 (eq. 8-11): as [`load`], with a standard deviation of the noise for each
-/// logit, and with the K-th largest of the *other* noisy logits as the threshold of expert j. With K = N every expert is
-/// certain and the loss is 0. Deviations below 1e-6 are replaced by 1e-6.
+/// logit, and with the K-th largest of the *other* noisy logits as the threshold of expert j. With K = N every expert
+/// is certain and the loss is 0. Deviations below 1e-6 are replaced by 1e-6.
 ///
 /// # Shapes
 /// `logits`, `noisy`, `noise_std` `[B, N]` → `[]`

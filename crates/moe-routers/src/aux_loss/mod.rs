@@ -9,8 +9,8 @@
 //! | [`router_z`] | logits | large logits |
 //! | [`entropy`] | logits | rows that are spread over many experts |
 //!
-//! Each function returns an [`AuxLoss`] with its coefficient applied. [`AuxOptions`] holds the coefficients that a router
-//! can offer as parameters.
+//! Each function returns an [`AuxLoss`] with its coefficient applied. [`AuxOptions`] holds the coefficients that a
+//! router can offer as parameters.
 
 pub(crate) mod aux_loss;
 mod balance;

@@ -65,8 +65,8 @@ impl AuxOptions {
         self
     }
 
-    /// Adds these losses to a routing, in training. The softmax of `logits` is computed if it is needed and not given; K is
-    /// that of the trimmed lasso.
+    /// Adds these losses to a routing, in training. The softmax of `logits` is computed if it is needed and not given;
+    /// K is that of the trimmed lasso.
     ///
     /// # Shapes
     /// `logits`, `probabilities` `[B, N]`

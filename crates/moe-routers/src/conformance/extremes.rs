@@ -22,8 +22,8 @@ pub(super) fn large_logits(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A batch without rows has a routing without rows, finite losses and a backward pass, and its observation leaves the router's
-/// state finite.
+/// A batch without rows has a routing without rows, finite losses and a backward pass, and its observation leaves the
+/// router's state finite.
 pub(super) fn empty_batch(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let at = Setting { size: Size { rows: 0, ..at.size }, ..at };

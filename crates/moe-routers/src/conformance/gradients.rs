@@ -27,8 +27,8 @@ const ELEMENTS: usize = 24;
 /// Name of the rows among the names of tensors.
 const INPUT: &str = "input x";
 
-/// The gradient of the weights with respect to the rows and every parameter agrees with finite differences wherever a step
-/// does not change the assignments.
+/// The gradient of the weights with respect to the rows and every parameter agrees with finite differences wherever a
+/// step does not change the assignments.
 pub(super) fn weight_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term == 0, "")
 }
@@ -38,8 +38,8 @@ pub(super) fn loss_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term > 0, "there are no auxiliary losses")
 }
 
-/// Every parameter gets a gradient larger than rounding, from the weights or from a loss, in some setting, unless it is frozen
-/// or named in [`Options::without_gradient`](super::Options::without_gradient). Gates that declare
+/// Every parameter gets a gradient larger than rounding, from the weights or from a loss, in some setting, unless it is
+/// frozen or named in [`Options::without_gradient`](super::Options::without_gradient). Gates that declare
 /// [`GradientKind::None`] are skipped.
 pub(super) fn gradients_reach(subject: &Subject<'_>) -> Verdict {
     let mut reached: BTreeMap<String, bool> = BTreeMap::new();

@@ -14,9 +14,10 @@ use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
 /// [`GateSet::infer`](crate::GateSet::infer) equals `route` outside training, bit by bit, and
-/// [`GatesOfParts::infer_parts`](crate::GatesOfParts::infer_parts) equals `route_parts`, whose sums are those of `route`.
-/// Checked for whole batches, for seven rows, row by row and without rows; also, if the router allows them, for a single
-/// expert, for numbers of experts that are not powers of two, and where kernels run in parallel; with reused buffers.
+/// [`GatesOfParts::infer_parts`](crate::GatesOfParts::infer_parts) equals `route_parts`, whose sums are those of
+/// `route`. Checked for whole batches, for seven rows, row by row and without rows; also, if the router allows them,
+/// for a single expert, for numbers of experts that are not powers of two, and where kernels run in parallel; with
+/// reused buffers.
 pub fn infer_equals_route(subject: &Subject<'_>) -> Verdict {
     let mut memory = Memory::default();
     for at in subject.settings().into_iter().filter(|at| at.mode == Mode::Infer) {

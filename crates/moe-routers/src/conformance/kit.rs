@@ -96,8 +96,8 @@ impl fmt::Display for Report {
 
 /// Runs all checks on the gate sets that `build` returns, which must depend only on the specification.
 ///
-/// K is [`Options::k`], or N if that is smaller; `build` may choose another. It may refuse a specification with a reason.
-/// If only `one_expert` or `odd_experts` need that N, they are skipped; otherwise a refusal is a failure.
+/// K is [`Options::k`], or N if that is smaller; `build` may choose another. It may refuse a specification with a
+/// reason. If only `one_expert` or `odd_experts` need that N, they are skipped; otherwise a refusal is a failure.
 ///
 /// A check that panics has failed.
 ///

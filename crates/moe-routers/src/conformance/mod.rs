@@ -1,8 +1,8 @@
 //! Requirements that every router must satisfy, as checks that you can run on your own router.
 //!
-//! [`check_router`] builds a router several times, in several sizes, and runs [`CHECKS`] on it; [`check_gates`] does so for
-//! gate sets, such as those of a [`Registry`](crate::Registry). Both return a [`Report`] of the checks that passed, that
-//! failed (and where), and that were skipped (and why). Finite differences need doubles: build the tests with
+//! [`check_router`] builds a router several times, in several sizes, and runs [`CHECKS`] on it; [`check_gates`] does so
+//! for gate sets, such as those of a [`Registry`](crate::Registry). Both return a [`Report`] of the checks that passed,
+//! that failed (and where), and that were skipped (and why). Finite differences need doubles: build the tests with
 //! `moe-core/f64` to have gradients checked.
 //!
 //! ```

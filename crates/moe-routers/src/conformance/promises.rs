@@ -10,8 +10,8 @@ use crate::properties::{Cardinality, Properties, TotalWeight};
 /// A sum of weights may be off by rounding: of a few tens of terms, each by a few units in the last place.
 const SUM_SLACK: f64 = 64.0 * Real::EPSILON as f64;
 
-/// There is one routing and one set of properties per gate. A routing is for B rows and N experts, with one weight per pair
-/// and experts ascending and below N, and `observed` is for the same rows and load.
+/// There is one routing and one set of properties per gate. A routing is for B rows and N experts, with one weight per
+/// pair and experts ascending and below N, and `observed` is for the same rows and load.
 pub(super) fn shape(subject: &Subject<'_>) -> Verdict {
     everywhere(subject, &Scale::ALL, |gates, rows, decision, _| shape_of(gates, rows, decision))?;
     Ok(Outcome::passed())
@@ -39,8 +39,8 @@ pub(super) fn total_weight(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row. Logits so
-/// large that weights underflow are not used.
+/// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row.
+/// Logits so large that weights underflow are not used.
 pub(super) fn no_zeros(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| !is_fixed(properties))? {
         return Ok(Outcome::skipped("a fixed number of experts per row keeps its pairs"));

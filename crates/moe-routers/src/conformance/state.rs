@@ -49,8 +49,8 @@ pub(super) fn visits_agree(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// The state that `visit` reports is complete: copied by name, after a few steps of training, into gates of another seed, it
-/// makes them decide alike, now and after one more step.
+/// The state that `visit` reports is complete: copied by name, after a few steps of training, into gates of another
+/// seed, it makes them decide alike, now and after one more step.
 pub(super) fn state_is_whole(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;

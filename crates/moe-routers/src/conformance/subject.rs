@@ -73,8 +73,8 @@ impl Options {
         self
     }
 
-    /// Excuses a parameter from having a gradient, such as the gate of a top-1 softmax. `weight` stands for `weight` and for
-    /// every name that ends with `.weight`. (Frozen parameters need not be named.)
+    /// Excuses a parameter from having a gradient, such as the gate of a top-1 softmax. `weight` stands for `weight`
+    /// and for every name that ends with `.weight`. (Frozen parameters need not be named.)
     pub fn without_gradient(mut self, parameter: &str) -> Self {
         self.without_gradient.push(parameter.into());
         self
@@ -106,8 +106,8 @@ impl fmt::Debug for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// Gates with parameters moved away from their initial values, where biases are zero and logits may be equal; an error if
-    /// the router refuses this size.
+    /// Gates with parameters moved away from their initial values, where biases are zero and logits may be equal; an
+    /// error if the router refuses this size.
     pub(super) fn moved(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
         let Size { inputs, experts, .. } = size;
         let spec = GateSpec { inputs, experts, k: self.options.k.min(experts), seed, gate: 0 };

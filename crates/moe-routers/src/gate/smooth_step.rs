@@ -3,8 +3,8 @@ use moe_core::Real;
 /// The smooth-step function: 0 up to -γ/2, 1 from γ/2 on, and between them the cubic
 /// -2t³/γ³ + 3t/(2γ) + 1/2 (Hazimeh and others: The tree ensemble layer, ICML 2020).
 ///
-/// Beyond the two bounds value and derivative are exact, so that factors of a zero need not be computed. The function is
-/// evaluated as v²(3 - 2v) with v = t/γ + 1/2, the same polynomial without its cancellation near 0.
+/// Beyond the two bounds value and derivative are exact, so that factors of a zero need not be computed. The function
+/// is evaluated as v²(3 - 2v) with v = t/γ + 1/2, the same polynomial without its cancellation near 0.
 ///
 /// ```
 /// use moe_routers::SmoothStep;

@@ -42,9 +42,10 @@ impl Operator for UnitRows {
             for (r, d) in block.chunks_exact_mut(cols).enumerate() {
                 let (x, y) = (at.inputs[0].row(first + r), at.output.row(first + r));
                 let norm = norm(x);
-                let along = match norm >= SMALLEST_NORM {
-                    true => y.iter().zip(d.iter()).map(|(y, d)| y * d).sum(),
-                    false => 0.0,
+                let along = if norm >= SMALLEST_NORM {
+                    y.iter().zip(d.iter()).map(|(y, d)| y * d).sum()
+                } else {
+                    0.0
                 };
                 let norm = norm.max(SMALLEST_NORM);
                 d.iter_mut().zip(y).for_each(|(d, y)| *d = (*d - along * y) / norm);

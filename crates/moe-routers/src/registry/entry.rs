@@ -98,7 +98,8 @@ impl RouterEntry {
         RouterEntry { fold: Some(Arc::new(fold)), ..self }
     }
 
-    /// The router that this one, with this K and these parameters, folds into after training; `None` if it does not fold.
+    /// The router that this one, with this K and these parameters, folds into after training; `None` if it does not
+    /// fold.
     ///
     /// # Errors
     /// If a parameter is unknown or out of range.

@@ -129,7 +129,8 @@ impl RouterInfo {
         given: &BTreeMap<String, Value>,
     ) -> Result<Parameters, RegistryError> {
         let parameters = self.parameters(given)?;
-        let switched = self.small_k_switch.is_some_and(|switch| parameters.bool(switch));
+        let switched =
+            self.small_k_switch.map(|switch| parameters.get(switch)) == Some(&Value::Bool(true));
         let least = if switched { 1 } else { self.least_k };
         if self.uses_k && !(least..=spec.experts).contains(&spec.k) {
             return Err(RegistryError::BadK {

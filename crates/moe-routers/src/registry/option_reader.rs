@@ -2,11 +2,11 @@ use std::ops::RangeInclusive;
 
 use moe_core::Real;
 
-use crate::registry::parameters::{Choice, ParameterSpec, Parameters};
+use crate::registry::parameters::{Choice, ParameterSpec, Parameters, Range, Value};
 
-/// Reads the options of a router by name, each with its default, range and meaning. So one function states all there is to
-/// say about an option: [`RouterInfo::with_options`](crate::RouterInfo::with_options) calls it to declare the parameters,
-/// [`Parameters::options`] to read their values.
+/// Reads the options of a router by name, each with its default, range and meaning. So one function states all there is
+/// to say about an option: [`RouterInfo::with_options`](crate::RouterInfo::with_options) calls it to declare the
+/// parameters, [`Parameters::options`] to read their values.
 ///
 /// ```
 /// use moe_routers::{Choice, OptionReader, RouterInfo};
@@ -23,7 +23,7 @@ use crate::registry::parameters::{Choice, ParameterSpec, Parameters};
 /// }
 ///
 /// fn read(options: &mut OptionReader<'_>) -> (f64, Order) {
-///     let width = options.real("width", 1.0, 0.0..=10.0, "width of the gate");
+///     let width = options.double("width", 1.0, 0.0..=10.0, "width of the gate");
 ///     (width, options.choice("order", Order::Rising, "order of the experts"))
 /// }
 ///
@@ -51,32 +51,51 @@ impl<'a> OptionReader<'a> {
         OptionReader { source: Source::Declared(specs) }
     }
 
-    /// A number within `range`.
-    pub fn real(
+    /// Declares an option, or reads its value.
+    fn value(&mut self, spec: ParameterSpec) -> Value {
+        match &mut self.source {
+            Source::Given(parameters) => parameters.get(spec.name).clone(),
+            Source::Declared(specs) => {
+                let default = spec.default.clone();
+                specs.push(spec);
+                default
+            }
+        }
+    }
+
+    /// A number within `range`, in double precision.
+    pub fn double(
         &mut self,
         name: &'static str,
         default: f64,
         range: RangeInclusive<f64>,
         doc: &'static str,
     ) -> f64 {
-        match &mut self.source {
-            Source::Given(parameters) => parameters.real(name),
-            Source::Declared(specs) => {
-                specs.push(ParameterSpec::real(name, default, range, doc));
-                default
-            }
+        match self.value(ParameterSpec::real(name, default, range, doc)) {
+            Value::Real(v) => v,
+            other => panic!("option {name} is {other}, not a number"),
         }
+    }
+
+    /// A number within `range`.
+    pub fn real(
+        &mut self,
+        name: &'static str,
+        default: Real,
+        range: RangeInclusive<f64>,
+        doc: &'static str,
+    ) -> Real {
+        self.double(name, f64::from(default), range, doc) as Real
     }
 
     /// A coefficient or another factor from 0 to 1e6.
     pub fn coefficient(&mut self, name: &'static str, default: Real, doc: &'static str) -> Real {
-        self.real(name, f64::from(default), 0.0..=1e6, doc) as Real
+        self.real(name, default, 0.0..=1e6, doc)
     }
 
-    /// What the gate logits are divided by: the parameter `temperature`.
+    /// The divisor of the gate logits: the parameter `temperature`.
     pub(crate) fn temperature(&mut self, default: Real) -> Real {
-        let doc = "divisor of the gate logits";
-        self.real("temperature", f64::from(default), 1e-3..=1e3, doc) as Real
+        self.real("temperature", default, 1e-3..=1e3, "divisor of the gate logits")
     }
 
     /// A whole number within `range`.
@@ -87,35 +106,32 @@ impl<'a> OptionReader<'a> {
         range: RangeInclusive<i64>,
         doc: &'static str,
     ) -> usize {
-        match &mut self.source {
-            Source::Given(parameters) => parameters.int(name) as usize,
-            Source::Declared(specs) => {
-                specs.push(ParameterSpec::int(name, default as i64, range, doc));
-                default
-            }
+        let (default, range) = (Value::Int(default as i64), Range::Int(range));
+        match self.value(ParameterSpec { name, default, range, doc }) {
+            Value::Int(v) => v as usize,
+            other => panic!("option {name} is {other}, not a whole number"),
         }
     }
 
     /// A switch.
     pub fn bool(&mut self, name: &'static str, default: bool, doc: &'static str) -> bool {
-        match &mut self.source {
-            Source::Given(parameters) => parameters.bool(name),
-            Source::Declared(specs) => {
-                specs.push(ParameterSpec::bool(name, default, doc));
-                default
-            }
-        }
+        let (default, range) = (Value::Bool(default), Range::Bool);
+        self.value(ParameterSpec { name, default, range, doc }) == Value::Bool(true)
     }
 
     /// A choice among the words of `C`.
+    ///
+    /// # Panics
+    /// If there is no word for the default.
     pub fn choice<C: Choice>(&mut self, name: &'static str, default: C, doc: &'static str) -> C {
-        match &mut self.source {
-            Source::Given(parameters) => parameters.choice(name),
-            Source::Declared(specs) => {
-                specs.push(ParameterSpec::choice(name, default, doc));
-                default
-            }
-        }
+        let default = C::WORDS.iter().find(|(_, value)| *value == default);
+        let (default, _) =
+            default.unwrap_or_else(|| panic!("option {name}: no word for the default"));
+        let default = Value::Text((*default).into());
+        let range = Range::OneOf(C::WORDS.iter().map(|(word, _)| *word).collect());
+        let value = self.value(ParameterSpec { name, default, range, doc });
+        let chosen = C::WORDS.iter().find(|(word, _)| value == Value::Text((*word).into()));
+        chosen.unwrap_or_else(|| panic!("option {name} is {value}, not one of its words")).1
     }
 }
 

@@ -102,38 +102,11 @@ impl ParameterSpec {
         let default = (default as Real).to_string().parse().unwrap_or(default);
         ParameterSpec { name, default: Value::Real(default), range: Range::Real(range), doc }
     }
-
-    /// A whole number.
-    pub(crate) fn int(
-        name: &'static str,
-        default: i64,
-        range: RangeInclusive<i64>,
-        doc: &'static str,
-    ) -> Self {
-        ParameterSpec { name, default: Value::Int(default), range: Range::Int(range), doc }
-    }
-
-    /// A switch.
-    pub(crate) fn bool(name: &'static str, default: bool, doc: &'static str) -> Self {
-        ParameterSpec { name, default: Value::Bool(default), range: Range::Bool, doc }
-    }
-
-    /// A choice among words.
-    ///
-    /// # Panics
-    /// If there is no word for the default.
-    pub(crate) fn choice<C: Choice>(name: &'static str, default: C, doc: &'static str) -> Self {
-        let word = C::WORDS.iter().find(|(_, value)| *value == default);
-        let (word, _) = word.unwrap_or_else(|| panic!("parameter {name}: no word for the default"));
-        let words = C::WORDS.iter().map(|(word, _)| *word).collect();
-        let default = Value::Text((*word).into());
-        ParameterSpec { name, default, range: Range::OneOf(words), doc }
-    }
 }
 
 /// The parameters of a router, checked and complete.
 ///
-/// The accessors panic if the router did not declare the parameter with that type, which is a fault of the router's code,
+/// Reading a parameter panics if the router did not declare it with that type, which is a fault of the router's code,
 /// not of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
@@ -151,29 +124,6 @@ impl Parameters {
             Value::Real(v) => *v,
             other => panic!("parameter {name} is {other}, not a number"),
         }
-    }
-
-    /// The value of a whole number.
-    pub(crate) fn int(&self, name: &str) -> i64 {
-        match self.get(name) {
-            Value::Int(v) => *v,
-            other => panic!("parameter {name} is {other}, not a whole number"),
-        }
-    }
-
-    /// The value of a switch.
-    pub(crate) fn bool(&self, name: &str) -> bool {
-        match self.get(name) {
-            Value::Bool(v) => *v,
-            other => panic!("parameter {name} is {other}, not a switch"),
-        }
-    }
-
-    /// The value of a choice.
-    pub(crate) fn choice<C: Choice>(&self, name: &str) -> C {
-        let value = self.get(name);
-        let found = C::WORDS.iter().find(|(word, _)| Value::Text((*word).into()) == *value);
-        found.unwrap_or_else(|| panic!("parameter {name} is {value}, not one of its words")).1
     }
 
     /// All values by name, as the configuration of a run records them.

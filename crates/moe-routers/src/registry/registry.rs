@@ -109,7 +109,8 @@ mod tests {
         );
         info.check(&one, &given("k1-fallback", Value::Bool(true))).unwrap();
         let parameters = info.parameters(&given("replace", Value::Bool(true))).unwrap();
-        assert!(parameters.bool("replace") && !parameters.bool("k1-fallback"));
+        assert_eq!(*parameters.get("replace"), Value::Bool(true));
+        assert_eq!(*parameters.get("k1-fallback"), Value::Bool(false));
         let none = info.check(&GateSpec { k: 0, ..SPEC }, &BTreeMap::new()).unwrap_err();
         assert!(none.to_string().ends_with("k must be from 2 to 4"), "{none}");
         let many = info.check(&GateSpec { k: 5, ..SPEC }, &BTreeMap::new()).unwrap_err();

@@ -68,8 +68,7 @@ impl ExpertChoiceOptions {
     fn read(options: &mut OptionReader<'_>) -> Self {
         let defaults = ExpertChoiceOptions::default();
         ExpertChoiceOptions {
-            capacity_factor: options.real(
-                "capacity-factor",
+            capacity_factor: options.double("capacity-factor",
                 defaults.capacity_factor,
                 1e-6..=1e6,
                 "rows of an expert as a multiple of K B / N",
@@ -85,11 +84,10 @@ impl ExpertChoiceOptions {
                 "outside training, rows go to the experts whose threshold they reach, or experts choose from the batch",
             ),
             threshold_decay: options.real(
-                "threshold-decay",
-                f64::from(defaults.threshold_decay),
+                "threshold-decay", defaults.threshold_decay,
                 0.0..=1.0,
                 "factor of the old threshold in its update after a training step",
-            ) as Real,
+            ),
             aux: defaults.aux.read(options, &["trimmed-lasso", "router-z", "entropy"]),
         }
     }
@@ -104,8 +102,8 @@ impl ExpertChoiceOptions {
 /// smallest p that the expert chose, which starts with that of the first step. Before the first step it is 0 and admits
 /// every row. This rule is not from the paper, which evaluates by batch, as [`ChoiceInference::Batch`] does.
 ///
-/// Noise is added as in V-MoE's code, by default none; it is a function of the seed, the step, the row's id, the gate and
-/// the expert. W starts Glorot-uniform.
+/// Noise is added as in V-MoE's code, by default none; it is a function of the seed, the step, the row's id, the gate
+/// and the expert. W starts Glorot-uniform.
 #[derive(Debug)]
 pub struct ExpertChoice {
     gate: GateLinear,

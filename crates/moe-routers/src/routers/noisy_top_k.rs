@@ -52,8 +52,8 @@ impl NoisyTopKOptions {
 /// standard normal n; no noise outside training (Shazeer and others, 2017, eq. 3-5, with the bias of COMET's code).
 ///
 /// The noise is a function of the seed, the step, the row's id, the gate and the expert. The gradient flows through the
-/// logits and through the size of the noise. W and V start Glorot-uniform as in COMET's code; in the paper they start at
-/// zero.
+/// logits and through the size of the noise. W and V start Glorot-uniform as in COMET's code; in the paper they start
+/// at zero.
 #[derive(Debug)]
 pub struct NoisyTopK {
     gate: GateLinear,

@@ -25,8 +25,8 @@ pub struct Softmax {
 }
 
 impl Softmax {
-    /// A gate with initial weights. Its logits are divided by `temperature`. K only matters for the trimmed lasso; if it
-    /// is not in 1..=N, the nearest K that is counts.
+    /// A gate with initial weights. Its logits are divided by `temperature`. K only matters for the trimmed lasso; if
+    /// it is not in 1..=N, the nearest K that is counts.
     pub fn new(spec: &GateSpec, temperature: Real, aux: AuxOptions) -> Self {
         let k = spec.k.min(spec.experts).max(1);
         Softmax { gate: GateLinear::new(spec).with_temperature(temperature), k, aux }

@@ -36,22 +36,22 @@ impl SwitchOptions {
         let defaults = SwitchOptions::default();
         let jitter = options.real(
             "jitter",
-            f64::from(defaults.jitter),
+            defaults.jitter,
             0.0..=1.0,
             "in training the gate's input is multiplied by numbers from U(1 - jitter, 1 + jitter)",
         );
         let aux = defaults.aux.read(options, &AuxOptions::ALL);
-        SwitchOptions { jitter: jitter as Real, aux }
+        SwitchOptions { jitter, aux }
     }
 }
 
 /// The gate of the Switch Transformer: the most probable expert of `softmax(x W)`, weighted by its probability
 /// (Fedus, Zoph and Shazeer, Switch Transformers, JMLR 2022, eq. 1-2 and 4-6).
 ///
-/// Every row has one expert, whatever K is. Through the probability as weight the gate gets a gradient from the task. The
-/// experts see the input without jitter, which is a function of the seed, the step, the row's id, the gate and the column.
-/// W starts Glorot-uniform; in the paper it starts from a truncated normal distribution. The capacity of the paper is
-/// that of [`Capacity`](crate::Capacity).
+/// Every row has one expert, whatever K is. Through the probability as weight the gate gets a gradient from the task.
+/// The experts see the input without jitter, which is a function of the seed, the step, the row's id, the gate and the
+/// column. W starts Glorot-uniform; in the paper it starts from a truncated normal distribution. The capacity of the
+/// paper is that of [`Capacity`](crate::Capacity).
 #[derive(Debug)]
 pub struct Switch {
     gate: GateLinear,

@@ -16,8 +16,8 @@ use crate::scratch::Scratch;
 /// The sparse gate: the K largest logits of a row, weighted by their softmax (Shazeer and others, 2017, eq. 3-5,
 /// without noise, as in COMET's experiments).
 ///
-/// Logits are selected by index, so a selected logit that is exactly zero stays. With K = 1 the weight is 1 and the gate
-/// gets no gradient from the task.
+/// Logits are selected by index, so a selected logit that is exactly zero stays. With K = 1 the weight is 1 and the
+/// gate gets no gradient from the task.
 #[derive(Debug)]
 pub struct TopK {
     gate: GateLinear,

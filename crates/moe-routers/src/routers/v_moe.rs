@@ -61,13 +61,13 @@ impl VMoeOptions {
     }
 }
 
-/// The gate of V-MoE: the K largest of `softmax(x W + n / N)` with standard normal n, not renormalised and without noise
-/// outside training (Riquelme and others, Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2 and
-/// appendix A).
+/// The gate of V-MoE: the K largest of `softmax(x W + n / N)` with standard normal n, not renormalised and without
+/// noise outside training (Riquelme and others, Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2
+/// and appendix A).
 ///
-/// The noise is a function of the seed, the step, the row's id, the gate and the expert. W starts Glorot-uniform; in the
-/// authors' code it starts from LeCun's normal distribution. Their capacity, which serves rows by priority, is that of
-/// [`Capacity`](crate::Capacity).
+/// The noise is a function of the seed, the step, the row's id, the gate and the expert. W starts Glorot-uniform; in
+/// the authors' code it starts from LeCun's normal distribution. Their capacity, which serves rows by priority, is that
+/// of [`Capacity`](crate::Capacity).
 #[derive(Debug)]
 pub struct VMoe {
     gate: GateLinear,

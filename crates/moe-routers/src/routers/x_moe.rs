@@ -31,8 +31,8 @@ pub enum XMoeLogits {
     /// `s cos(h, e_j)`, h = x W + b, with a learnt s of at most 100 (Chi and others, 2022, where 1/s is the
     /// temperature; as in Tutel).
     Cosine,
-    /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature. After
-    /// each training step the embeddings are scaled to length 1.5, which only affects the size of their steps.
+    /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature.
+    /// After each training step the embeddings are scaled to length 1.5, which only affects the size of their steps.
     UnitEmbedding,
 }
 
@@ -112,11 +112,10 @@ impl XMoeOptions {
                 "width of the projected rows",
             ),
             temperature: options.real(
-                "temperature",
-                f64::from(defaults.temperature),
+                "temperature", defaults.temperature,
                 0.01..=1e3,
                 "initial divisor of the cosines",
-            ) as Real,
+            ),
             gshard: options.coefficient(
                 "gshard",
                 defaults.gshard,
@@ -127,11 +126,11 @@ impl XMoeOptions {
     }
 }
 
-/// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each expert
-/// (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
+/// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each
+/// expert (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
 ///
-/// W starts as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings start uniform, of length about 1. The capacity of
-/// torchscale is that of [`Capacity`](crate::Capacity). Its option to normalise weights after rows are dropped is
+/// W starts as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings start uniform, of length about 1. The capacity
+/// of torchscale is that of [`Capacity`](crate::Capacity). Its option to normalise weights after rows are dropped is
 /// [`Combine::TopK`] with `renormalise`; to normalise them before, use [`Combine::TopKNormalised`].
 #[derive(Debug)]
 pub struct XMoe {

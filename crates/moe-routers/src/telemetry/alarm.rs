@@ -112,8 +112,8 @@ impl fmt::Display for Alarm {
             ),
             Alarm::SameWeights { information } => write!(
                 f,
-                "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly one fixed sum \
-                 of experts; try a larger learning rate for the gate, or inputs of unit scale"
+                "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly \
+                 one fixed sum of experts; try a larger learning rate for the gate, or inputs of unit scale"
             ),
             Alarm::NotFinite { rows } => write!(
                 f,

@@ -10,8 +10,8 @@ const PLACES: u64 = 1 << 20;
 /// sample's mask that MOESART's code reports, counted in rows).
 ///
 /// Each row takes 4 bytes, at the position of its id modulo 2²⁰, so at most 4 MiB: 16 bits of the rest of the id and a
-/// 16-bit hash of its experts. Of two rows at the same position, the later one is remembered and the other counts as not
-/// seen. About one in 65 536 changed rows is taken for unchanged.
+/// 16-bit hash of its experts. Of two rows at the same position, the later one is remembered and the other counts as
+/// not seen. About one in 65 536 changed rows is taken for unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
 pub struct Consistency {
@@ -80,8 +80,8 @@ impl Consistency {
         }
     }
 
-    /// The fraction of rows whose experts changed since they were last seen, among the rows added since the last call that
-    /// had been seen before; `None` if there are none. The experts of each row stay remembered.
+    /// The fraction of rows whose experts changed since they were last seen, among the rows added since the last call
+    /// that had been seen before; `None` if there are none. The experts of each row stay remembered.
     pub fn take_changed(&mut self) -> Option<f64> {
         let seen_again = std::mem::take(&mut self.seen_again);
         let changed = std::mem::take(&mut self.changed);

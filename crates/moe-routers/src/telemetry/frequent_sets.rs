@@ -5,10 +5,11 @@ const PLACES: usize = 256;
 
 /// The most frequent sets of experts, in bounded memory and constant time.
 ///
-/// The hash of a set selects its counter. Among the sets of one counter, a majority vote finds the most frequent one (Boyer
-/// and Moore, "MJRTY: a fast majority vote algorithm", 1981): a row of the counted set counts up, one of another set counts
-/// down, and at zero the other set takes over the counter. So a count is never too large, and too small by at most the
-/// number of rows of the other sets at its counter, on average 1/256 of them. Sets are distinguished by a 64-bit hash.
+/// The hash of a set selects its counter. Among the sets of one counter, a majority vote finds the most frequent one
+/// (Boyer and Moore, "MJRTY: a fast majority vote algorithm", 1981): a row of the counted set counts up, one of another
+/// set counts down, and at zero the other set takes over the counter. So a count is never too large, and too small by
+/// at most the number of rows of the other sets at its counter, on average 1/256 of them. Sets are distinguished by a
+/// 64-bit hash.
 #[derive(Clone, Debug)]
 pub(super) struct FrequentSets {
     places: Vec<Place>,

@@ -6,12 +6,12 @@ use crate::routing::Routing;
 use crate::telemetry::frequent_sets::FrequentSets;
 use crate::telemetry::load::RoutingStats;
 
-/// The name in [`Routing::telemetry`](crate::Routing) of the fraction of (row, expert) pairs that were dropped because their
-/// expert is full.
+/// The name in [`Routing::telemetry`](crate::Routing) of the fraction of (row, expert) pairs that were dropped because
+/// their expert is full.
 pub const DROPPED: &str = "dropped";
 
-/// Statistics of one gate, accumulated over batches. In steady state it does not allocate; it holds a few values per expert
-/// and one per pair of a batch.
+/// Statistics of one gate, accumulated over batches. In steady state it does not allocate; it holds a few values per
+/// expert and one per pair of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct GateStats {
     load: RoutingStats,
@@ -53,15 +53,15 @@ pub struct GateSummary {
     pub weight_share: Vec<f64>,
     /// Mean over rows of the largest weight: the confidence of the router.
     pub confidence: f64,
-    /// Mutual information of row and expert: (H(mean of the rows' weights) - mean of H(weights of a row)) / ln N. It is 0 if
-    /// all rows have the same weights, and 1 if each row goes to one expert and the load is balanced.
+    /// Mutual information of row and expert: (H(mean of the rows' weights) - mean of H(weights of a row)) / ln N. It is
+    /// 0 if all rows have the same weights, and 1 if each row goes to one expert and the load is balanced.
     pub mutual_information: f64,
     /// The set of experts that the most rows go to.
     pub top_set: Vec<u32>,
     /// Fraction of rows that go to exactly this set. It may be too small by about 1/256 of the other rows.
     pub top_set_share: f64,
-    /// Mean over batches of the fraction of pairs that were dropped because their expert is full; 0 for a router that drops
-    /// none.
+    /// Mean over batches of the fraction of pairs that were dropped because their expert is full; 0 for a router that
+    /// drops none.
     pub dropped: f64,
     /// Number of rows with a weight that is not finite.
     pub not_finite: u64,
@@ -223,8 +223,8 @@ fn entropy(shares: &[f64]) -> f64 {
     shares.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum()
 }
 
-/// The mean over rows of Σ_j |a_j - b_j| between the weights of two routings of the same rows: the difference between training
-/// and inference. It is 0 if they agree and 2 if no row keeps an expert.
+/// The mean over rows of Σ_j |a_j - b_j| between the weights of two routings of the same rows: the difference between
+/// training and inference. It is 0 if they agree and 2 if no row keeps an expert.
 ///
 /// # Panics
 /// If they differ in the number of rows.

@@ -40,8 +40,8 @@ impl RoutingStats {
         self.pairs() as f64 / self.rows.max(1) as f64
     }
 
-    /// Entropy of the load over its largest possible value: 1 if balanced, 0 if collapsed onto one expert. It is 1 with a
-    /// single expert, or before the first pair.
+    /// Entropy of the load over its largest possible value: 1 if balanced, 0 if collapsed onto one expert. It is 1 with
+    /// a single expert, or before the first pair.
     pub fn load_entropy(&self) -> f64 {
         let pairs = self.pairs() as f64;
         if self.load.len() < 2 || pairs == 0.0 {

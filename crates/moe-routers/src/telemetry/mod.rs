@@ -1,8 +1,8 @@
 //! How gates route: statistics of each gate, and alarms raised from them.
 //!
 //! [`GateStats`] accumulates the routings of one gate, over a step or an epoch, in bounded memory. A history keeps its
-//! [`GateSummary`], whose [`GateSummary::alarms`] name routing pathologies. [`Consistency`] remembers where each row went, and
-//! [`weight_difference`] compares training with inference. The dense gate matrix is
+//! [`GateSummary`], whose [`GateSummary::alarms`] name routing pathologies. [`Consistency`] remembers where each row
+//! went, and [`weight_difference`] compares training with inference. The dense gate matrix is
 //! [`Routing::to_dense`](crate::Routing::to_dense).
 //!
 //! ```

@@ -43,14 +43,12 @@ impl CapacityOptions {
         let defaults = CapacityOptions::default();
         let factors = 0.0..=1e6;
         CapacityOptions {
-            factor: options.real(
-                "capacity-factor",
+            factor: options.double("capacity-factor",
                 defaults.factor,
                 factors.clone(),
                 "largest load of an expert in training, as a multiple of a balanced load; 0: no limit",
             ),
-            inference_factor: options.real(
-                "inference-capacity-factor",
+            inference_factor: options.double("inference-capacity-factor",
                 defaults.inference_factor,
                 factors,
                 "largest load of an expert outside training, as a multiple of a balanced load; 0: no limit",
@@ -78,8 +76,8 @@ impl CapacityOptions {
     }
 }
 
-/// C = ⌈factor · pairs / N⌉, but at least 1: the number of rows of a batch that each of N experts takes. With K experts for
-/// each of B rows there are B K pairs.
+/// C = ⌈factor · pairs / N⌉, but at least 1: the number of rows of a batch that each of N experts takes. With K experts
+/// for each of B rows there are B K pairs.
 pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
     ((factor * pairs as f64 / experts as f64).ceil() as usize).max(1)
 }
@@ -89,8 +87,8 @@ pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
 /// Experts are filled with the first choices of all rows, then with all second choices, and so on (Lepikhin and others,
 /// GShard, 2021, algorithm 1; Riquelme and others, V-MoE, 2021, algorithm 1). The first choice of a row is the expert
 /// with the largest weight; of equal weights, the expert with the smaller index. A pair whose expert is full is removed
-/// from the routing: the expert is not computed for that row. A row may lose all its experts, and its mixture is then 0.
-/// The fraction of pairs removed is reported as `dropped`.
+/// from the routing: the expert is not computed for that row. A row may lose all its experts, and its mixture is then
+/// 0. The fraction of pairs removed is reported as `dropped`.
 ///
 /// Auxiliary losses are those of the routing before the limit, as in both papers; [`Observed`] is that of the remaining
 /// pairs. Which experts a row keeps depends on the other rows of its batch. Outside training there is no limit unless

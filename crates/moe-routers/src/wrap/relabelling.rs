@@ -22,9 +22,9 @@ pub enum Share {
     All,
     /// One permutation per gate.
     Gate,
-    /// This many permutations per gate. If gates are sums of that many parts (COMET's trees, DSelect-k's selectors), part t
-    /// has the t-th; a gate that is not a sum of parts has the mean of its permutations, so that each of its experts becomes
-    /// several.
+    /// This many permutations per gate. If gates are sums of that many parts (COMET's trees, DSelect-k's selectors),
+    /// part t has the t-th; a gate that is not a sum of parts has the mean of its permutations, so that each of its
+    /// experts becomes several.
     Part(usize),
 }
 
@@ -124,8 +124,8 @@ impl Relabelling {
         }
     }
 
-    /// [`GateSet::route`] of `gates` with permuted expert indices. What the gates observed of their own experts is nested
-    /// ([`Observed::inner`](crate::Observed::inner)).
+    /// [`GateSet::route`] of `gates` with permuted expert indices. What the gates observed of their own experts is
+    /// nested ([`Observed::inner`](crate::Observed::inner)).
     pub fn route<'t>(&self, gates: &dyn GateSet, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
         let Some(gates) = self.per_part(gates) else {
             let mut routings = gates.route(pass, x);
@@ -282,8 +282,8 @@ fn infer_permute_parts(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec
     }
 }
 
-/// The routing of a gate that is not a sum of parts under the mean of M permutations: each weight is divided among the M
-/// permuted indices of its expert.
+/// The routing of a gate that is not a sum of parts under the mean of M permutations: each weight is divided among the
+/// M permuted indices of its expert.
 fn spread<'t>(routing: &mut Routing<'t>, labels: &[Vec<u32>]) {
     let assignments = &routing.assignments;
     let (rows, n, count) = (assignments.rows(), assignments.num_experts(), labels.len());

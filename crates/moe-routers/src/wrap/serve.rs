@@ -12,8 +12,8 @@ pub enum ServeOrder {
     /// By position in the batch, as in GShard and the Switch Transformer.
     Position,
     /// By a row's largest weight, largest first, of equal ones the earlier: the batch prioritized routing of V-MoE
-    /// (Riquelme and others, 2021, section 4.1). If all rows have the same largest weight, as with `top-k` and K = 1, they
-    /// are served by position.
+    /// (Riquelme and others, 2021, section 4.1). If all rows have the same largest weight, as with `top-k` and K = 1,
+    /// they are served by position.
     Priority,
 }
 

@@ -250,7 +250,8 @@ impl<'a> Case<'a> {
             let wanted: Option<Vec<usize>> = wanted
                 .as_array()
                 .and_then(|set| set.iter().map(|e| Some(e.as_u64()? as usize)).collect());
-            let mut wanted = wanted.ok_or_else(|| format!("row {row} of \"{key}\" is not a set"))?;
+            let mut wanted =
+                wanted.ok_or_else(|| format!("row {row} of \"{key}\" is not a set"))?;
             let mut chosen: Vec<usize> = found.of_row(row).iter().map(|&e| e as usize).collect();
             wanted.sort_unstable();
             wanted.retain(|&expert| counts(row, expert));

@@ -61,10 +61,10 @@ impl CometOptions {
         CometOptions {
             gamma: options.real(
                 "gamma",
-                f64::from(defaults.gamma),
+                defaults.gamma,
                 1e-6..=1e6,
                 "width over which a split is soft",
-            ) as Real,
+            ),
             entropy: options.coefficient(
                 "entropy",
                 defaults.entropy,
@@ -82,9 +82,9 @@ impl CometOptions {
 /// The differentiable sparse gate of soft decision trees (COMET: Ibrahim and others, KDD 2023).
 ///
 /// Each of K trees has one leaf per expert. The probability with which a row reaches a leaf is the product of the
-/// smooth-steps along its path, and exactly zero if a saturated split on the path sends the row the other way. The weights
-/// are one softmax over the reached leaves of all trees, of leaf logit plus logarithm of that probability; an expert gets
-/// the sum over the trees.
+/// smooth-steps along its path, and exactly zero if a saturated split on the path sends the row the other way. The
+/// weights are one softmax over the reached leaves of all trees, of leaf logit plus logarithm of that probability; an
+/// expert gets the sum over the trees.
 ///
 /// A row goes to any number of experts up to N. Once every split on its paths is saturated, it reaches one leaf of each
 /// tree and goes to at most K experts. Training and inference differ only in the entropy term.

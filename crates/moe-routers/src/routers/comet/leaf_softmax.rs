@@ -16,8 +16,8 @@ impl LeafRule {
         p > 0.0 && p >= self.least
     }
 
-    /// Replaces the probabilities of a row's leaves by their weights; `live` and `memory` are working memory for one index
-    /// and two values per leaf.
+    /// Replaces the probabilities of a row's leaves by their weights; `live` and `memory` are working memory for one
+    /// index and two values per leaf.
     pub(crate) fn weigh(
         self,
         logits: &[Real],
@@ -50,8 +50,8 @@ impl LeafRule {
     }
 }
 
-/// The softmax of a + ln(p + ε) over the live leaves of all trees of a row, zero at the others. It is computed without a
-/// logarithm, as (p + ε) exp(a) over its sum.
+/// The softmax of a + ln(p + ε) over the live leaves of all trees of a row, zero at the others. It is computed without
+/// a logarithm, as (p + ε) exp(a) over its sum.
 struct LeafSoftmax(LeafRule);
 
 impl Operator for LeafSoftmax {

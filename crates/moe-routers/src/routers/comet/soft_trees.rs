@@ -53,8 +53,8 @@ impl SoftTrees {
     }
 }
 
-/// Writes the probability of every node of a tree, where `shares(split)` gives the fractions of its rows that go left and
-/// right. Nodes below one that the row does not reach have zeros, and their shares are not computed.
+/// Writes the probability of every node of a tree, where `shares(split)` gives the fractions of its rows that go left
+/// and right. Nodes below one that the row does not reach have zeros, and their shares are not computed.
 fn walk(nodes: &mut [Real], shares: impl Fn(usize) -> (Real, Real)) {
     nodes[0] = 1.0;
     for split in 0..nodes.len() / 2 {

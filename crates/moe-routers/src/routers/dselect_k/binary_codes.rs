@@ -5,7 +5,8 @@ use moe_core::{Buffer, Real, Tensor};
 use crate::gate::smooth_step::SmoothStep;
 
 /// K selectors that spell the binary code of an expert, most significant bit first: each bit is 1 with the smooth-step
-/// of its logit (Hazimeh and others: DSelect-k, NeurIPS 2021). Codes from N on belong to no expert, and their weight is lost.
+/// of its logit (Hazimeh and others: DSelect-k, NeurIPS 2021). Codes from N on belong to no expert, and their weight is
+/// lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BinaryCodes {
     pub(crate) selectors: usize,

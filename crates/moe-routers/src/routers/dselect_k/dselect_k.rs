@@ -45,11 +45,10 @@ impl DSelectKOptions {
         let defaults = DSelectKOptions::default();
         DSelectKOptions {
             gamma: options.real(
-                "gamma",
-                f64::from(defaults.gamma),
+                "gamma", defaults.gamma,
                 1e-6..=1e6,
                 "width over which a bit of a code is soft",
-            ) as Real,
+            ),
             entropy: options.coefficient(
                 "entropy",
                 defaults.entropy,
@@ -72,12 +71,13 @@ impl DSelectKOptions {
 /// The differentiable gate that selects K experts by their binary codes (Hazimeh and others: DSelect-k, NeurIPS 2021),
 /// with the terms of the code that COMET was compared with.
 ///
-/// Each of K selectors gives expert j the product of the smooth-steps of the bits of j; a softmax weighs the selectors. A
-/// row goes to any number of experts up to N. A saturated selector has one expert left, so once all selectors are
+/// Each of K selectors gives expert j the product of the smooth-steps of the bits of j; a softmax weighs the selectors.
+/// A row goes to any number of experts up to N. A saturated selector has one expert left, so once all selectors are
 /// saturated the row goes to at most K experts.
 ///
-/// If N is not a power of two, some codes belong to no expert. Weight on them is lost, as published: the weights of a row
-/// sum to at most one, and a row may even have no expert. In training, a term of the loss keeps selectors away from them.
+/// If N is not a power of two, some codes belong to no expert. Weight on them is lost, as published: the weights of a
+/// row sum to at most one, and a row may even have no expert. In training, a term of the loss keeps selectors away from
+/// them.
 #[derive(Debug)]
 pub struct DSelectK {
     gate: Gate,

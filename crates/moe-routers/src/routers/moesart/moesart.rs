@@ -98,18 +98,19 @@ impl MoesartOptions {
     }
 }
 
-/// The gate of MOESART: in training, K experts are drawn from `p = softmax((x W + b) / temperature)` without replacement,
-/// and their logits are adjusted so that the mean weights are close to p; at inference, the K largest logits are taken.
+/// The gate of MOESART: in training, K experts are drawn from `p = softmax((x W + b) / temperature)` without
+/// replacement, and their logits are adjusted so that the mean weights are close to p; at inference, the K largest
+/// logits are taken.
 ///
 /// Draws are functions of the seed, the step, the row's id and the gate. The gradient is that of the weights with the
 /// drawn experts held fixed; none flows through the draw. With `small-random`, the default, it flows through the one
 /// kept expert.
 ///
-/// Departures from the authors' code: without replacement, K different experts are always drawn, even if p is one-hot to
-/// the last digit; the remaining mass is renormalised exactly.
+/// Departures from the authors' code: without replacement, K different experts are always drawn, even if p is one-hot
+/// to the last digit; the remaining mass is renormalised exactly.
 ///
-/// K = 1 has no gradient in this form, since the only weight is 1. The registry refuses it unless `k1-fallback` is on: then
-/// the weight is the probability p of the drawn expert (of the most probable one at inference), as in the Switch
+/// K = 1 has no gradient in this form, since the only weight is 1. The registry refuses it unless `k1-fallback` is on:
+/// then the weight is the probability p of the drawn expert (of the most probable one at inference), as in the Switch
 /// Transformer.
 #[derive(Debug)]
 pub struct Moesart {
@@ -143,8 +144,8 @@ impl Moesart {
     }
 
     /// Draws experts by uniform numbers: `uniforms(row, out)` writes K + 1 numbers in [0, 1). For a number u, the first
-    /// expert is drawn whose cumulative fraction of the remaining mass is above u; the last number chooses the kept expert
-    /// among those drawn, in ascending order.
+    /// expert is drawn whose cumulative fraction of the remaining mass is above u; the last number chooses the kept
+    /// expert among those drawn, in ascending order.
     ///
     /// # Shapes
     /// `logits` and their softmax `probabilities` `[B, N]`

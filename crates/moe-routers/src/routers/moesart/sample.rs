@@ -15,8 +15,8 @@ pub struct Drawn {
     pub kept: Buffer<u32>,
 }
 
-/// Draws `k` experts for every row from the softmax of its logits, one after the other, with or without replacement, and
-/// one of the distinct experts drawn, with equal probabilities.
+/// Draws `k` experts for every row from the softmax of its logits, one after the other, with or without replacement,
+/// and one of the distinct experts drawn, with equal probabilities.
 ///
 /// `uniforms(row, out)` writes k + 1 numbers in [0, 1). For a number u, the first expert is drawn whose cumulative
 /// fraction of the remaining mass is above u; the last number chooses among the drawn experts in ascending order.
@@ -49,8 +49,8 @@ pub(crate) fn draw(
     if replace { counted(n, &draws) } else { distinct(n, &draws) }
 }
 
-/// Replaces uniform numbers by distinct positions, drawn from the softmax of `logits` over the remaining positions. `mass`
-/// is that softmax, and is consumed.
+/// Replaces uniform numbers by distinct positions, drawn from the softmax of `logits` over the remaining positions.
+/// `mass` is that softmax, and is consumed.
 fn without_replacement(logits: &[Real], mass: &mut [Real], draws: &mut [Real]) {
     /// A remaining mass below this has lost its precision and is computed again.
     const LITTLE: Real = 1e-20;

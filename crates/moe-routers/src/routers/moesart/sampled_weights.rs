@@ -30,9 +30,9 @@ const EPSILON: Real = 1e-10;
 /// Weights of drawn experts: the softmax over them of `o + ln(count) - adjustment`, with p + 1e-10 for p as in the
 /// authors' code.
 ///
-/// With v = e^o this is v / Σ v over the drawn experts of a row, with v / ((K-1) (p + 1e-10)) instead of v for an adjusted
-/// one, so that no logarithm of a small number is taken. e^o is relative to the largest drawn logit. For p ≫ 1e-10,
-/// `small-random` gives p_a / (1 + p_a) to the kept expert a and 1 / ((K-1) (1 + p_a)) to the others.
+/// With v = e^o this is v / Σ v over the drawn experts of a row, with v / ((K-1) (p + 1e-10)) instead of v for an
+/// adjusted one, so that no logarithm of a small number is taken. e^o is relative to the largest drawn logit. For p ≫
+/// 1e-10, `small-random` gives p_a / (1 + p_a) to the kept expert a and 1 / ((K-1) (1 + p_a)) to the others.
 struct SampledWeights {
     drawn: Drawn,
     adjustment: Adjustment,
