@@ -2,36 +2,35 @@ use moe_core::kernel::for_each2;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::parts::{Parts, PartsBuf};
-use crate::router::{Properties, RouteContext, Router};
+use crate::observed::Observed;
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
+use crate::properties::Properties;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::{Observed, Routing};
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// The G gates of a layer, routed together. What wraps gates (a permutation shared by all of them) wraps this.
+/// The G gates of a layer, routed together. Wrappers around gates, such as a permutation that all of them share, wrap a
+/// gate set and are one.
+///
+/// Only `infer` has a default, which goes through `route`: a wrapper that does not pass something on does not compile.
 pub trait GateSet: Send + Sync {
-    /// G.
+    /// Number of gates (G).
     fn num_gates(&self) -> usize;
 
-    /// N.
+    /// Number of experts (N).
     fn num_experts(&self) -> usize;
 
-    /// One routing per gate.
+    /// Routes B rows: one routing per gate.
     ///
     /// # Shapes
     /// `x` `[B, D]`
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>>;
 
-    /// The parts of each gate, if all gates are sums of parts; see [`Router::route_parts`].
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`
-    fn route_parts<'t>(&self, _pass: &Pass<'_>, _x: Var<'t>) -> Option<Vec<Parts<'t>>> {
-        None
-    }
-
-    /// Routes B rows for use, as [`Router::infer`] does: one buffer per gate in `out`.
+    /// Routes B rows at inference, as [`Router::infer`] does: one buffer per gate in `out`.
     ///
     /// # Shapes
     /// `x` `[B, D]`, B keys
@@ -46,38 +45,18 @@ pub trait GateSet: Send + Sync {
         });
     }
 
-    /// The parts of each gate for use, as [`Router::infer_parts`] gives them; whether all gates are sums of parts.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys
-    ///
-    /// # Panics
-    /// As `route_parts`.
-    fn infer_parts(
-        &self,
-        x: &Tensor,
-        keys: &[u64],
-        out: &mut Vec<PartsBuf>,
-        scratch: &mut Scratch,
-    ) -> bool {
-        scratch.with_tape(|tape| {
-            let parts = self.route_parts(&Pass::of_keys(keys), tape.constant(x.clone()));
-            let Some(parts) = parts else { return false };
-            out.resize_with(parts.len(), PartsBuf::default);
-            out.iter_mut().zip(&parts).for_each(|(out, parts)| out.copy_from(parts));
-            true
-        })
-    }
+    /// The gates as sums of parts; `None` if a gate is not one. A wrapper that changes the sums passes the parts on and
+    /// changes the sums in [`GatesOfParts::finish`].
+    fn as_parts(&self) -> Option<&dyn GatesOfParts>;
 
-    /// How far rows come in the trees of each gate, if all gates decide by soft trees; see [`Router::walk_trees`].
+    /// The probabilities of all nodes in the soft trees of each gate; `None` if a gate does not decide by soft trees.
+    /// See [`SumOfParts::walk_trees`](crate::SumOfParts::walk_trees).
     ///
     /// # Shapes
     /// `x` `[B, D]`
-    fn walk_trees(&self, _x: &Tensor) -> Option<Vec<TreeWalk>> {
-        None
-    }
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>>;
 
-    /// What each gate promises.
+    /// The promises of each gate.
     fn properties(&self) -> Vec<Properties>;
 
     /// Reports every parameter and buffer by name.
@@ -86,15 +65,42 @@ pub trait GateSet: Send + Sync {
     /// [`GateSet::visit`], writable.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
-    /// Called before the first training step, and again when training continues, with the longest that it can be: for
-    /// what has a schedule.
-    fn begin_training(&mut self, _length: TrainingLength) {}
+    /// Called before the first training step, and again when training continues, with the longest possible length of
+    /// training, for gates that follow a schedule.
+    fn begin_training(&mut self, length: TrainingLength);
 
-    /// Called after each training step, with what each gate observed.
+    /// Called after each training step with what each gate observed.
     fn after_step(&mut self, observed: &[Observed]);
 }
 
-/// The longest that training can be.
+/// Gates that are all sums of parts ([`SumOfParts`](crate::SumOfParts)).
+///
+/// [`GateSet::route`] of such gates is [`GatesOfParts::finish`] of the sums of [`GatesOfParts::route_parts`]. A
+/// permutation of the parts comes between the two.
+pub trait GatesOfParts {
+    /// The parts of each gate.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`; the parts are `[B, K, N]`.
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>>;
+
+    /// The weights of [`GatesOfParts::route_parts`] at inference, without a tape: one buffer per gate in `out`.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]`, B keys
+    ///
+    /// # Panics
+    /// As `route_parts`.
+    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch);
+
+    /// Applies what the gates do to the sums of their parts, such as a limit to the rows of an expert.
+    fn finish<'t>(&self, pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>>;
+
+    /// [`GatesOfParts::finish`] at inference, in place.
+    fn infer_finish(&self, sums: &mut [RoutingBuf], scratch: &mut Scratch);
+}
+
+/// The longest possible length of training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrainingLength {
     /// Training steps of an epoch.
@@ -103,16 +109,16 @@ pub struct TrainingLength {
     pub epochs: u64,
 }
 
-/// Gates that know nothing of each other: one router each.
+/// Independent gates: one router each.
 pub struct Gates {
     routers: Vec<Box<dyn Router>>,
 }
 
 impl Gates {
-    /// These routers, gate 0 first.
+    /// A gate set of these routers, gate 0 first.
     ///
     /// # Panics
-    /// If there is none, or they differ in the number of experts.
+    /// If there are no routers, or they differ in the number of experts.
     pub fn new(routers: Vec<Box<dyn Router>>) -> Self {
         let experts = routers.first().expect("a layer has at least one gate").num_experts();
         assert!(
@@ -120,11 +126,6 @@ impl Gates {
             "the gates of a layer share their experts"
         );
         Gates { routers }
-    }
-
-    /// The routers.
-    pub fn routers(&self) -> &[Box<dyn Router>] {
-        &self.routers
     }
 }
 
@@ -142,13 +143,6 @@ impl GateSet for Gates {
         gates.map(|(gate, router)| router.route(&RouteContext { pass: *pass, gate }, x)).collect()
     }
 
-    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Option<Vec<Parts<'t>>> {
-        let gates = self.routers.iter().enumerate();
-        let parts =
-            gates.map(|(gate, router)| router.route_parts(&RouteContext { pass: *pass, gate }, x));
-        parts.collect()
-    }
-
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
         let gates = self.num_gates();
         out.resize_with(gates, RoutingBuf::default);
@@ -159,20 +153,13 @@ impl GateSet for Gates {
         });
     }
 
-    fn infer_parts(
-        &self,
-        x: &Tensor,
-        keys: &[u64],
-        out: &mut Vec<PartsBuf>,
-        scratch: &mut Scratch,
-    ) -> bool {
-        out.resize_with(self.num_gates(), PartsBuf::default);
-        let mut gates = self.routers.iter().zip(out);
-        gates.all(|(router, out)| router.infer_parts(x, keys, out, scratch))
+    fn as_parts(&self) -> Option<&dyn GatesOfParts> {
+        let are_sums = self.routers.iter().all(|router| router.as_parts().is_some());
+        if are_sums { Some(self) } else { None }
     }
 
     fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
-        self.routers.iter().map(|router| router.walk_trees(x)).collect()
+        self.routers.iter().map(|router| router.as_parts()?.walk_trees(x)).collect()
     }
 
     fn properties(&self) -> Vec<Properties> {
@@ -191,11 +178,37 @@ impl GateSet for Gates {
         }
     }
 
+    fn begin_training(&mut self, _length: TrainingLength) {}
+
     fn after_step(&mut self, observed: &[Observed]) {
         for (router, observed) in self.routers.iter_mut().zip(observed) {
             router.after_step(observed);
         }
     }
+}
+
+const ARE_SUMS: &str = "every gate is a sum of parts";
+
+impl GatesOfParts for Gates {
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>> {
+        let gates = self.routers.iter().enumerate().map(|(gate, router)| {
+            let router = router.as_parts().expect(ARE_SUMS);
+            router.route_parts(&RouteContext { pass: *pass, gate }, x)
+        });
+        gates.collect()
+    }
+
+    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch) {
+        for (router, out) in self.routers.iter().zip(out) {
+            router.as_parts().expect(ARE_SUMS).infer_parts(x, keys, out, scratch);
+        }
+    }
+
+    fn finish<'t>(&self, _pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+        sums
+    }
+
+    fn infer_finish(&self, _sums: &mut [RoutingBuf], _scratch: &mut Scratch) {}
 }
 
 impl std::fmt::Debug for Gates {

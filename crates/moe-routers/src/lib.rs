@@ -1,10 +1,10 @@
 //! Routers for mixtures of experts.
 //!
-//! A [`Router`] decides: from rows `x` `[B, D]` it makes a [`Routing`], the experts of every row and their
-//! weights. It never touches an expert; moving rows to experts is the layer's work (crate `moe-nn`).
-//! A [`GateSet`] holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name, and takes
-//! routers from other crates. [`conformance`] checks any router, [`telemetry`] says how its gates do. Axis letters are
-//! those of [`moe_core`].
+//! A [`Router`] makes a decision: from rows `x` `[B, D]` it computes a [`Routing`], the experts of every row and their
+//! weights. It never touches an expert; moving rows to experts is the task of the layer (crate `moe-nn`). A [`GateSet`]
+//! holds the gates of a layer, one per task. The [`Registry`] builds gate sets by name and accepts routers from other
+//! crates. [`conformance`] checks any router, [`telemetry`] measures how gates route. Axis letters are those of
+//! [`moe_core`].
 //!
 //! | id | router | source |
 //! | --- | --- | --- |
@@ -15,19 +15,19 @@
 //! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
 //! | `dselect-k` | [`DSelectK`]: K binary codes of experts | Hazimeh and others, 2021 |
 //! | `comet` | [`Comet`]: the leaves that K soft decision trees still reach | Ibrahim and others, 2023 |
-//! | `switch` | [`Switch`]: the likeliest expert, weighted by its probability | Fedus and others, 2022 |
+//! | `switch` | [`Switch`]: the most probable expert, weighted by its probability | Fedus and others, 2022 |
 //! | `v-moe` | [`VMoe`]: the K largest probabilities after noise | Riquelme and others, 2021 |
 //! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
 //! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
 //!
-//! [`Router::infer`] routes rows for use, without a tape and without allocating.
+//! [`Router::infer`] routes rows at inference, without a tape and without allocating.
 //!
-//! With [`RouterEntry::with_capacity`], as most of these are registered, an expert takes a limited number of rows of a
-//! batch. [`Relabelled`] gives the experts of gates other numbers, as a search for a permutation (crate `moe-search`)
-//! leaves them.
+//! [`RouterEntry::with_capacity`], which most of these are registered with, limits the number of rows of a batch that
+//! an expert takes. [`Relabelled`] permutes the expert indices of gates, as a search for a permutation (crate
+//! `moe-search`) leaves them.
 //!
-//! # A router of your own
-//! One required method besides the number of experts:
+//! # Your own router
+//! There is one required method besides the number of experts:
 //! ```
 //! use moe_core::dispatch::Assignments;
 //! use moe_core::tape::{Tape, Var};
@@ -61,25 +61,39 @@ pub mod aux_loss;
 pub mod conformance;
 mod gate;
 mod gate_set;
+mod observed;
 mod parts;
+mod parts_buf;
+mod properties;
 mod registry;
+mod route_context;
 mod router;
 mod routers;
 mod routing;
 mod routing_buf;
 mod scratch;
+mod sum_of_parts;
 pub mod telemetry;
 mod wrap;
 
-pub use aux_loss::{AuxLoss, AuxOptions};
+pub use aux_loss::aux_loss::AuxLoss;
+pub use aux_loss::options::AuxOptions;
 pub use gate::gate_linear::GateLinear;
-pub use gate::select::{top_k_assignments, top_k_indices};
 pub use gate::smooth_step::{SmoothStep, Step};
-pub use gate_set::{GateSet, Gates, TrainingLength};
-pub use parts::{Parts, PartsBuf};
-pub use registry::parameters::{ParameterSpec, Parameters, Range, Value};
-pub use registry::registry::{Folded, GateSpec, Registry, RegistryError, RouterEntry, RouterInfo};
-pub use router::{Cardinality, GradientKind, Properties, RouteContext, Router, TotalWeight};
+pub use gate::top_k::{top_k_assignments, top_k_indices};
+pub use gate_set::{GateSet, Gates, GatesOfParts, TrainingLength};
+pub use observed::Observed;
+pub use parts::Parts;
+pub use parts_buf::PartsBuf;
+pub use properties::{Cardinality, GradientKind, Properties, TotalWeight};
+pub use registry::entry::{Folded, RouterEntry};
+pub use registry::error::RegistryError;
+pub use registry::info::{GateSpec, RouterInfo};
+pub use registry::option_reader::OptionReader;
+pub use registry::parameters::{Choice, ParameterSpec, Parameters, Range, Value};
+pub use registry::registry::Registry;
+pub use route_context::RouteContext;
+pub use router::Router;
 pub use routers::comet::comet::{Comet, CometOptions, CometVariant};
 pub use routers::comet::tree_walk::TreeWalk;
 pub use routers::dselect_k::dselect_k::{DSelectK, DSelectKOptions};
@@ -94,10 +108,11 @@ pub use routers::switch::{Switch, SwitchOptions};
 pub use routers::top_k::TopK;
 pub use routers::v_moe::{VMoe, VMoeOptions};
 pub use routers::x_moe::{Combine, XMoe, XMoeLogits, XMoeOptions};
-pub use routing::{Observed, Routing};
+pub use routing::Routing;
 pub use routing_buf::RoutingBuf;
 pub use scratch::Scratch;
-pub use telemetry::RoutingStats;
+pub use sum_of_parts::SumOfParts;
+pub use telemetry::load::RoutingStats;
 pub use wrap::capacity::{Capacity, CapacityOptions, expert_capacity, limit_rows};
 pub use wrap::relabelled::Relabelled;
 pub use wrap::relabelling::{Relabelling, Share, relabel_routing};

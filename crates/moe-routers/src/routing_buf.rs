@@ -1,12 +1,12 @@
 use moe_core::Real;
 use moe_core::dispatch::Assignments;
 
-use crate::gate::select::top_k_indices;
-use crate::parts::PartsBuf;
+use crate::gate::top_k::top_k_indices;
 use crate::parts::is_used;
+use crate::parts_buf::PartsBuf;
 use crate::routing::Routing;
 
-/// What a router decided for B rows, without a tape: compressed sparse rows in memory that is used again.
+/// The decision of a router for B rows, without a tape: compressed sparse rows in a reusable buffer.
 ///
 /// ```
 /// use moe_core::Tensor;
@@ -38,7 +38,7 @@ impl Default for RoutingBuf {
 }
 
 impl RoutingBuf {
-    /// Forgets all rows, for a routing among `num_experts`. The memory stays.
+    /// Removes all rows, for a routing among `num_experts`. The memory is kept.
     pub fn clear(&mut self, num_experts: usize) {
         self.num_experts = num_experts;
         self.offsets.truncate(1);
@@ -46,10 +46,10 @@ impl RoutingBuf {
         self.weights.clear();
     }
 
-    /// Adds a row; its experts must ascend.
+    /// Adds a row, whose experts must ascend.
     ///
     /// # Panics
-    /// If an expert is not above the one before it and below N.
+    /// If an expert is not above the previous one, or not below N.
     pub fn push_row(&mut self, pairs: impl IntoIterator<Item = (u32, Real)>) {
         let start = self.experts.len();
         for (expert, weight) in pairs {
@@ -65,13 +65,13 @@ impl RoutingBuf {
         self.offsets.push(self.experts.len() as u32);
     }
 
-    /// Makes room for so many pairs, so that their number may vary.
+    /// Makes room for this many pairs, so that a varying number does not allocate.
     fn reserve(&mut self, pairs: usize) {
         self.experts.reserve(pairs);
         self.weights.reserve(pairs);
     }
 
-    /// Takes over the numbers of a routing.
+    /// Copies a routing.
     pub fn copy_from(&mut self, routing: &Routing<'_>) {
         let Routing { assignments, weights, .. } = routing;
         self.clear(assignments.num_experts());
@@ -80,7 +80,7 @@ impl RoutingBuf {
         self.weights.extend_from_slice(weights.value().as_slice());
     }
 
-    /// Every expert for each row, with the weights that `fill` leaves, `[B, N]`.
+    /// Sets every expert for each row, with the weights that `fill` writes, `[B, N]`.
     pub(crate) fn set_dense(&mut self, num_experts: usize, fill: impl FnOnce(&mut Vec<Real>)) {
         self.clear(num_experts);
         fill(&mut self.weights);
@@ -90,7 +90,7 @@ impl RoutingBuf {
         }
     }
 
-    /// The K largest of each row of scores, of equal ones the earlier, with the scores as weights.
+    /// Sets the K largest scores of each row, of equal ones the earlier, with the scores as weights.
     ///
     /// # Shapes
     /// `scores` `[B, N]`
@@ -107,7 +107,7 @@ impl RoutingBuf {
         self.gather(scores);
     }
 
-    /// Takes the weights of the pairs from a matrix.
+    /// Sets the weights of the pairs to the entries of a matrix.
     ///
     /// # Shapes
     /// `values` `[B, N]`
@@ -122,11 +122,11 @@ impl RoutingBuf {
         });
     }
 
-    /// The entries of a matrix that are not zero.
+    /// Sets the entries of a matrix that are not zero.
     ///
     /// # Shapes
     /// `weights` `[B, N]`
-    pub fn set_sparse(&mut self, weights: &[Real], num_experts: usize) {
+    pub(crate) fn set_sparse(&mut self, weights: &[Real], num_experts: usize) {
         self.clear(num_experts);
         self.reserve(weights.len());
         for row in weights.chunks_exact(num_experts) {
@@ -135,8 +135,8 @@ impl RoutingBuf {
         }
     }
 
-    /// The sum of the parts, as [`Parts::into_routing`](crate::Parts::into_routing) makes it.
-    pub fn sum_parts(&mut self, parts: &PartsBuf) {
+    /// Sets the sum of the parts, as [`Parts::into_routing`](crate::Parts::into_routing) computes it.
+    pub(crate) fn sum_parts(&mut self, parts: &PartsBuf) {
         self.clear(parts.experts());
         self.reserve(parts.rows() * parts.experts());
         for row in 0..parts.rows() {
@@ -150,7 +150,7 @@ impl RoutingBuf {
         }
     }
 
-    /// Forgets all pairs but these.
+    /// Keeps only these pairs, in ascending order.
     pub(crate) fn keep(&mut self, pairs: &[u32]) {
         let mut kept = 0;
         for row in 0..self.rows() {
@@ -179,11 +179,11 @@ impl RoutingBuf {
         &mut self.weights
     }
 
-    /// Gives every expert another number: expert e becomes `labels[e]`. Weights move with their experts, unchanged.
+    /// Permutes the expert indices: expert e becomes `labels[e]`. Weights move with their experts, unchanged.
     ///
     /// # Panics
-    /// If there are not N labels, one is not below N, or two experts of a row have the same.
-    pub fn relabel(&mut self, labels: &[u32]) {
+    /// If there are not N labels, one is not below N, or two experts of a row get the same.
+    pub(crate) fn relabel(&mut self, labels: &[u32]) {
         assert_eq!(labels.len(), self.num_experts, "one label per expert");
         for row in 0..self.rows() {
             let pairs = self.offsets[row] as usize..self.offsets[row + 1] as usize;
@@ -202,27 +202,30 @@ impl RoutingBuf {
         }
     }
 
-    /// N.
+    /// Number of experts (N).
     pub fn num_experts(&self) -> usize {
         self.num_experts
     }
 
-    /// B.
+    /// Number of rows (B).
     pub fn rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Where each row begins in the experts and weights; B + 1 numbers.
+    /// Start of each row in the experts and weights, and their end.
+    ///
+    /// # Shapes
+    /// → `[B + 1]`
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
     }
 
-    /// The experts of all rows, one after the other.
+    /// The experts of all rows, row after row.
     pub fn experts(&self) -> &[u32] {
         &self.experts
     }
 
-    /// Their weights.
+    /// The weights of all rows, row after row.
     pub fn weights(&self) -> &[Real] {
         &self.weights
     }
@@ -236,7 +239,7 @@ impl RoutingBuf {
         self.experts[pairs.clone()].iter().copied().zip(self.weights[pairs].iter().copied())
     }
 
-    /// A copy as [`Assignments`], for an expert plan.
+    /// The experts as [`Assignments`], copied.
     pub fn assignments(&self) -> Assignments {
         Assignments::new(self.num_experts, self.offsets.clone(), self.experts.clone())
             .unwrap_or_else(|error| panic!("{error}"))

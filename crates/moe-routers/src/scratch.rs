@@ -1,26 +1,26 @@
 use moe_core::Real;
 use moe_core::tape::Tape;
 
-use crate::parts::PartsBuf;
+use crate::parts_buf::PartsBuf;
 
-/// Working memory of [`Router::infer`](crate::Router::infer), kept by the caller from call to call. Every router may use
-/// all of it; what a call leaves in it means nothing.
+/// Working memory of [`Router::infer`](crate::Router::infer), which the caller keeps between calls. A router may use
+/// all of it, and may not rely on what an earlier call left in it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Scratch {
-    /// The gate logits of all rows, or what becomes of them.
+    /// The gate logits of all rows, or values computed from them.
     pub logits: Vec<Real>,
-    /// Another matrix: what the logits are made of, or what stands beside them.
+    /// A second matrix: what the logits are computed from, or what is needed beside them.
     pub hidden: Vec<Real>,
-    /// Numbers of one row or column.
+    /// Values of one row or column.
     pub line: Vec<Real>,
-    /// Numbers of rows, experts or pairs.
+    /// Indices of rows, experts or pairs.
     pub order: Vec<u32>,
-    /// Of each gate.
-    pub parts: Vec<PartsBuf>,
-    /// Of each gate, where several are computed at the same time.
+    /// Parts of each gate.
+    parts: Vec<PartsBuf>,
+    /// Working memory of each gate, where several are computed at the same time.
     pub(crate) gates: Vec<Scratch>,
-    /// For routers that have no more than `route`.
+    /// For routers that implement only `route`.
     tape: Tape,
 }
 
@@ -39,11 +39,19 @@ impl Default for Scratch {
 }
 
 impl Scratch {
-    /// Calls `f` with an empty tape for inference, and clears it afterwards, so that its buffers go back to the pool.
+    /// Calls `f` with an empty inference tape and clears it afterwards, so that its buffers return to the pool.
     pub fn with_tape<T>(&mut self, f: impl FnOnce(&Tape) -> T) -> T {
         let result = f(&self.tape);
         self.tape.clear();
         result
+    }
+
+    /// Calls `f` with room for the parts of `gates` gates and with the rest of the memory.
+    pub(crate) fn with_parts(&mut self, gates: usize, f: impl FnOnce(&mut [PartsBuf], &mut Self)) {
+        let mut parts = std::mem::take(&mut self.parts);
+        parts.resize_with(parts.len().max(gates), PartsBuf::default);
+        f(&mut parts[..gates], self);
+        self.parts = parts;
     }
 }
 
@@ -53,12 +61,12 @@ mod tests {
     use moe_core::Tensor;
 
     #[test]
-    fn a_tape_is_empty_again_after_use() {
+    fn a_tape_is_empty_again_afterwards() {
         let mut scratch = Scratch::default();
         let mut rows = Tensor::zeros([1, 4]);
         let address = rows.as_slice().as_ptr();
         scratch.with_tape(|tape| tape.constant(rows.clone()).value());
-        // Nobody else holds the buffer, so that writing to it does not copy.
+        // Nothing else holds the buffer, so that writing to it does not copy.
         rows.as_mut_slice()[0] = 1.0;
         assert_eq!(rows.as_slice().as_ptr(), address);
     }

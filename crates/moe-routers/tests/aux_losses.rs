@@ -43,7 +43,7 @@ fn values_by_hand() {
     // Sums 0.6, 0.45, 0.425, 0.525: mean 0.5, squared deviations 0.01, 0.0025, 0.005625, 0.000625.
     let spread = 0.01875 / 4.0 / 0.25;
     assert_abs_diff_eq!(of(&p, |p| importance(p, 2.0)), 2.0 * spread, epsilon = 1e-6);
-    // Each expert is once the likeliest of 2 rows, or never: 4 (0.5 * 0.3 + 0.5 * 0.2625).
+    // Each expert is the most probable one of 2 rows, or of none: 4 (0.5 * 0.3 + 0.5 * 0.2625).
     assert_abs_diff_eq!(of(&p, |p| load_balance_top1(p, 1.0)), 1.125, epsilon = 1e-6);
 
     // Logits ln 1, ln 2, ln 5: logsumexp ln 8. Rows of equal logits: ln 3 each.

@@ -8,7 +8,7 @@ use moe_core::tape::Tape;
 use moe_core::{Mode, Real, Tensor, random};
 use moe_routers::{
     Comet, CometOptions, CometVariant, GateSet, GateSpec, Gates, RouteContext, Router, SmoothStep,
-    TreeWalk,
+    SumOfParts,
 };
 use proptest::prelude::*;
 
@@ -120,7 +120,7 @@ proptest! {
 }
 
 #[test]
-fn trees_can_be_had_one_by_one() {
+fn the_weights_of_each_tree_add_up_to_the_routing() {
     let spec = GateSpec { inputs: 4, experts: 5, k: 3, seed: 1, gate: 0 };
     let gate = Comet::new(&spec, CometOptions::default());
     let (ids, x) = ([0, 1, 2], rows(3, 4, 1.0, 1));
@@ -134,7 +134,7 @@ fn trees_can_be_had_one_by_one() {
         experts: None,
     };
     let tape = Tape::inference();
-    let parts = gate.parts(&RouteContext { pass, gate: 0 }, tape.constant(x));
+    let parts = gate.route_parts(&RouteContext { pass, gate: 0 }, tape.constant(x));
     let weights = parts.weights.value();
     assert_eq!((weights.shape()[..].to_vec(), parts.aux_losses.len()), (vec![3, 3, 5], 1));
     let routing = parts.into_routing();
@@ -179,7 +179,7 @@ fn a_walk_has_the_nodes_that_rows_reach() {
             keys: &ids,
             experts: None,
         };
-        let parts = gate.parts(&RouteContext { pass, gate: 0 }, tape.constant(x));
+        let parts = gate.route_parts(&RouteContext { pass, gate: 0 }, tape.constant(x));
         let weights = parts.weights.value();
         let trees = walk.nodes.as_slice().chunks_exact(2 * experts - 1);
         let mut saturated = 0;
@@ -189,7 +189,10 @@ fn a_walk_has_the_nodes_that_rows_reach() {
                 let below = nodes[2 * split + 1] + nodes[2 * split + 2];
                 assert_abs_diff_eq!(below, nodes[split], epsilon = 8.0 * Real::EPSILON);
             }
-            for (leaf, node) in TreeWalk::leaf_nodes(experts).enumerate() {
+            // The leaves from left to right, those on the deepest level first.
+            let deepest = (1 << (2 * experts - 1).ilog2()) - 1;
+            let leaves = (deepest..2 * experts - 1).chain(experts - 1..deepest);
+            for (leaf, node) in leaves.enumerate() {
                 assert_eq!(nodes[node] > 0.0, weights[leaf] > 0.0, "leaf {leaf}");
                 saturated += usize::from(nodes[node] == 0.0);
             }

@@ -12,7 +12,8 @@ use moe_core::{Mode, Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMu
 use moe_routers::conformance::{CHECKS, Options, Report, check_gates, check_router};
 use moe_routers::{
     AuxLoss, Cardinality, DSelectK, DSelectKOptions, GateLinear, GateSpec, GradientKind, Parts,
-    PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch, TotalWeight,
+    PartsBuf, Properties, RouteContext, Router, Routing, RoutingBuf, Scratch, SumOfParts,
+    TotalWeight,
 };
 
 /// What is wrong with a router; the name of the check that must find it.
@@ -62,7 +63,7 @@ const FAULTS: [(&str, Fault); 19] = [
     ("odd_experts", Fault::OddExperts),
 ];
 
-/// A softmax over all experts with noise in training and the mean of the squared inputs as a loss: correct but for its
+/// A softmax over all experts with noise in training and the mean of the squared inputs as a loss: correct except for its
 /// fault.
 struct Suspect {
     gate: GateLinear,
@@ -308,7 +309,8 @@ fn a_check_can_be_left_out_and_a_parameter_excused() {
 #[test]
 #[should_panic(expected = "there is no check total_wait")]
 fn only_checks_can_be_left_out() {
-    let _ = Options::default().without("total_wait", "a typing error");
+    let options = Options::default().without("total_wait", "a typing error");
+    let _ = check_router(|spec| Suspect::new(spec, Fault::None), &options);
 }
 
 #[test]
@@ -384,8 +386,15 @@ fn where_every_step_flips_the_selection_nothing_is_claimed() {
     assert!(report.skipped().contains(&"gradients_reach"), "{report}");
 }
 
-/// DSelect-k whose parts for use are a digit off.
-struct OffParts(DSelectK);
+/// DSelect-k whose parts at inference are off by a digit.
+struct OffParts(DSelectK, Off);
+
+/// The parts that are off: those without a tape, or both, so that their sum is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Off {
+    Infer,
+    Sum,
+}
 
 impl Router for OffParts {
     fn num_experts(&self) -> usize {
@@ -396,20 +405,12 @@ impl Router for OffParts {
         self.0.route(cx, x)
     }
 
-    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
-        self.0.route_parts(cx, x)
+    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
+        self.0.infer(x, keys, out, scratch);
     }
 
-    fn infer_parts(
-        &self,
-        x: &Tensor,
-        keys: &[u64],
-        out: &mut PartsBuf,
-        scratch: &mut Scratch,
-    ) -> bool {
-        let are_parts = self.0.infer_parts(x, keys, out, scratch);
-        out.weights_mut().iter_mut().for_each(|weight| *weight *= 1.0 + Real::EPSILON);
-        are_parts
+    fn as_parts(&self) -> Option<&dyn SumOfParts> {
+        Some(self)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {
@@ -421,12 +422,30 @@ impl Router for OffParts {
     }
 }
 
+impl SumOfParts for OffParts {
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
+        let mut parts = self.0.route_parts(cx, x);
+        if self.1 == Off::Sum {
+            parts.weights = parts.weights.scale(1.0 + 2.0 * Real::EPSILON);
+        }
+        parts
+    }
+
+    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
+        self.0.infer_parts(x, keys, out, scratch);
+        out.weights_mut().iter_mut().for_each(|weight| *weight *= 1.0 + 2.0 * Real::EPSILON);
+    }
+}
+
 #[test]
-fn parts_for_use_are_compared_to_the_bit() {
-    let build = |spec: &GateSpec| OffParts(DSelectK::new(spec, DSelectKOptions::default()));
-    let report = check_router(build, &Options::default());
-    assert_eq!(report.failed(), ["infer_equals_route"], "{report}");
-    assert!(report.to_string().contains("as of `route_parts`"), "{report}");
+fn parts_are_compared_to_the_bit() {
+    for (off, found) in [(Off::Infer, "as of `route_parts`"), (Off::Sum, "not that of `route`")] {
+        let build =
+            |spec: &GateSpec| OffParts(DSelectK::new(spec, DSelectKOptions::default()), off);
+        let report = check_router(build, &Options::default());
+        assert_eq!(report.failed(), ["infer_equals_route"], "{report}");
+        assert!(report.to_string().contains(found), "{report}");
+    }
 }
 
 #[test]

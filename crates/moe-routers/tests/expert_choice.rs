@@ -1,4 +1,4 @@
-//! Expert choice beyond its recorded numbers (`golden`): thresholds, and what its rows may rely on.
+//! Expert choice beyond its recorded numbers (`golden`): thresholds and promises.
 
 mod common;
 
@@ -49,7 +49,8 @@ fn experts_take_their_rows_by_hand() {
     for (weight, expected) in routing.to_dense().as_slice().iter().zip(expected) {
         assert_relative_eq!(f64::from(*weight), expected, max_relative = 1e-6);
     }
-    for (lowest, expected) in routing.observed.values.iter().zip([0.75, 0.5]) {
+    let lowest = routing.observed.values.unwrap();
+    for (lowest, expected) in lowest.as_slice().iter().zip([0.75, 0.5]) {
         assert_relative_eq!(f64::from(*lowest), expected, max_relative = 1e-6);
     }
     // Equal rows: the earlier are taken, by both experts.
@@ -74,16 +75,18 @@ fn thresholds_are_a_mean_of_the_lowest_probabilities_chosen() {
     let parameters = [("threshold-decay", Value::Real(0.75))];
     let mut set = build("expert-choice", &SPEC, 1, &parameters);
     assert_eq!(thresholds(&*set), [0.0; 4]);
-    let first = observe(&mut *set, rows(30, 3)).values;
-    let expected: Vec<f64> = first.iter().map(|&v| f64::from(v)).collect();
+    let first = observe(&mut *set, rows(30, 3)).values.unwrap();
+    let expected: Vec<f64> = first.as_slice().iter().map(|&v| f64::from(v)).collect();
     assert_eq!(thresholds(&*set), expected);
-    let second = observe(&mut *set, rows(30, 4)).values;
-    for (threshold, (a, b)) in thresholds(&*set).iter().zip(first.iter().zip(&second)) {
+    let second = observe(&mut *set, rows(30, 4)).values.unwrap();
+    for (threshold, (a, b)) in
+        thresholds(&*set).iter().zip(first.as_slice().iter().zip(second.as_slice()))
+    {
         let expected = 0.75 * f64::from(*a) + 0.25 * f64::from(*b);
         assert_relative_eq!(*threshold, expected, max_relative = 1e-6);
     }
     let before = thresholds(&*set);
-    observe(&mut *set, rows(0, 4));
+    assert_eq!(observe(&mut *set, rows(0, 4)).values, None);
     assert_eq!(thresholds(&*set), before, "nothing is learnt from no rows");
 }
 

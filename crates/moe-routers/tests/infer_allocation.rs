@@ -1,4 +1,4 @@
-//! Routing for use allocates nothing once its memory has grown: every router of the registry, one row and many, on all
+//! Routing at inference does not allocate once its memory has grown: every router of the registry, one row and many, on all
 //! threads.
 
 #[path = "common/counting.rs"]
@@ -56,7 +56,7 @@ fn variants(entry: &RouterEntry) -> Vec<BTreeMap<String, Value>> {
     variants
 }
 
-/// A router that has no `infer` of its own.
+/// A router with the default `infer`.
 struct ByDefault(TopK);
 
 impl Router for ByDefault {

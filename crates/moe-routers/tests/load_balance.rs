@@ -16,7 +16,7 @@ proptest! {
     #![proptest_config(cases(100))]
 
     #[test]
-    fn sending_all_rows_to_the_likeliest_expert_costs_more_than_sending_them_evenly(
+    fn sending_all_rows_to_the_most_probable_expert_costs_more_than_sending_them_evenly(
         experts in 2usize..8, per_expert in 1usize..4, logits in prop::collection::vec(-2.0f64..2.0, 8),
     ) {
         let tape = Tape::inference();
@@ -29,12 +29,12 @@ proptest! {
             f64::from(load_balance(probabilities, &assignments, 1.0).value.value().item())
         };
         let even = value((0..rows).map(|row| (row % experts) as u32).collect());
-        let likeliest = (0..experts).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
-        let collapsed = value(vec![likeliest as u32; rows]);
-        // Equal shares give 1 whatever the probabilities; the likeliest expert has more than 1/N of them.
+        let most_probable = (0..experts).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
+        let collapsed = value(vec![most_probable as u32; rows]);
+        // A balanced load gives 1 for any probabilities; the most probable expert has more than 1/N of them.
         assert_relative_eq!(even, 1.0, max_relative = 1e-5);
         prop_assert!(collapsed >= even - 1e-5, "{} and {}", collapsed, even);
-        let spread = logits[likeliest] - logits[..experts].iter().copied().fold(f64::INFINITY, f64::min);
+        let spread = logits[most_probable] - logits[..experts].iter().copied().fold(f64::INFINITY, f64::min);
         prop_assert!(spread < 0.1 || collapsed > 1.01, "{} with logits {:?}", collapsed, logits);
     }
 }

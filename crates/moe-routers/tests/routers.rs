@@ -14,9 +14,9 @@ use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, StateMut, StateRef, Tensor, random};
 use moe_routers::{
-    Capacity, Cardinality, ExpertChoice, GateSet, GateSpec, Gates, HashRouter, Moesart, NoisyTopK,
-    Properties, Registry, RouterInfo, Routing, Softmax, Switch, TopK, TotalWeight, VMoe, Value,
-    XMoe,
+    AuxOptions, Capacity, Cardinality, ExpertChoice, GateSet, GateSpec, Gates, HashRouter, Moesart,
+    NoisyTopK, Properties, Registry, RouterInfo, Routing, Softmax, Switch, TopK, TotalWeight, VMoe,
+    Value, XMoe,
 };
 use proptest::prelude::*;
 
@@ -25,7 +25,7 @@ const IDS: [&str; 2] = ["softmax", "top-k"];
 
 const SPEC: GateSpec = GateSpec { inputs: 5, experts: 6, k: 3, seed: 11, gate: 0 };
 
-/// All ids that can be built for `spec`, whose K is moved to where each allows it.
+/// All ids that can be built for `spec`, with K moved into the range that each allows.
 fn each(spec: &GateSpec, mut f: impl FnMut(&str, &GateSpec)) {
     for entry in Registry::standard().entries() {
         let info = entry.info();
@@ -67,7 +67,7 @@ fn learnt(id: &str, spec: &GateSpec, gates: usize) -> Box<dyn GateSet> {
     learnt_with(id, spec, gates, &[])
 }
 
-/// What every routing must be: ascending experts for each row, as many as promised, with weights of the sum promised.
+/// Checks a routing: ascending experts for each row, in the promised number, with the promised sum of weights.
 fn assert_sound(routing: &Routing<'_>, rows: usize, experts: usize, promised: &Properties) {
     let assignments = &routing.assignments;
     assert_eq!((assignments.rows(), assignments.num_experts()), (rows, experts));
@@ -111,7 +111,7 @@ proptest! {
             assert_eq!((set.num_gates(), set.num_experts()), (gates, experts));
             for mode in [Mode::Train, Mode::Infer] {
                 let tape = Tape::inference();
-                // A bound must be positive: all-zero rows are a case of their own.
+                // A bound must be positive: all-zero rows are a separate case.
                 let x = rows(count, width, 1.0, seed).map(|v| v * size as Real);
                 let routings = route(&*set, tape.constant(x), mode);
                 assert_eq!(routings.len(), gates);
@@ -372,7 +372,10 @@ fn both_visits_agree() {
 #[test]
 fn promises_are_those_of_the_routers() {
     use moe_routers::Router;
-    let (soft, top) = (Softmax::new(&SPEC).properties(), TopK::new(&SPEC, 0.0).properties());
+    let (soft, top) = (
+        Softmax::new(&SPEC, 1.0, AuxOptions::default()).properties(),
+        TopK::new(&SPEC, 0.0).properties(),
+    );
     assert_eq!(soft.cardinality, Cardinality::Exactly(6));
     assert_eq!(top.cardinality, Cardinality::Exactly(3));
     for properties in [soft, top] {

@@ -1,4 +1,4 @@
-//! What the gates that are sums of parts must hold: `comet` (trees) and `dselect-k` (selectors).
+//! Requirements of the gates that are sums of parts: `comet` (trees) and `dselect-k` (selectors).
 
 mod common;
 
@@ -140,7 +140,7 @@ proptest! {
     ) {
         let spec = GateSpec { inputs: 6, experts, k, seed, gate: 0 };
         for kind in KINDS {
-            // Logits of size one are far beyond γ/2, but for one in thousands.
+            // Logits of size one are far beyond γ/2, except for one in thousands.
             let set = kind.learnt(&spec, 1e-6);
             let tape = Tape::new();
             let x = tape.variable(rows(count, 6, 1.0, seed));

@@ -11,7 +11,7 @@ use moe_routers::{GateSpec, Router, Switch, SwitchOptions, Value};
 const SPEC: GateSpec = GateSpec { inputs: 4, experts: 5, k: 3, seed: 1, gate: 0 };
 
 #[test]
-fn a_row_goes_to_its_likeliest_expert_with_its_probability() {
+fn a_row_goes_to_its_most_probable_expert_with_its_probability() {
     // Logits ln 2, ln 5, ln 3 for a row of one 1: expert 1 has 5 parts of 10.
     let spec = GateSpec { inputs: 1, experts: 3, ..SPEC };
     let mut set = build("switch", &spec, 1, &[]);
@@ -79,7 +79,7 @@ fn jitter_is_drawn_by_row_id_step_and_gate() {
     let moved = routed(Mode::Train, 0, [9, 1, 2, 3, 4, 5, 6, 7]);
     assert_ne!(first[0][..5], moved[0][..5]);
     assert_eq!(first[0][5..], moved[0][5..]);
-    // Nothing is drawn in use.
+    // Nothing is drawn at inference.
     assert_eq!(routed(Mode::Infer, 0, ids), routed(Mode::Infer, 1, [7; 8]));
     let calm = build("switch", &SPEC, 2, &[("jitter", Value::Real(0.0))]);
     let tape = Tape::inference();

@@ -8,13 +8,13 @@ const EPSILON: Real = 1e-6;
 
 /// The entropy of soft permutations: the mean over the matrices P of Σ -P ln(P + 1e-6) plus the same of P with rows
 /// divided by their sums (the regulariser of COMET's code, without its coefficient). It drives entries to zero or one.
-/// Of a hard permutation it is -2 N ln(1 + 1e-6), a little below zero.
+/// For a hard permutation it is -2 N ln(1 + 1e-6), slightly below zero.
 ///
 /// # Shapes
 /// `[M, N, N]` → `[]`
 ///
 /// # Panics
-/// If the shape is another one.
+/// If the shape is not `[M, N, N]`.
 pub fn permutation_entropy(soft: Var<'_>) -> Var<'_> {
     let shape = soft.shape();
     assert!(shape.rank() == 3 && shape[1] == shape[2], "permutation_entropy of {shape:?}");
@@ -64,7 +64,7 @@ impl Operator for PermutationEntropy {
     }
 }
 
-/// Σ -p ln(p + ε), and its derivatives.
+/// Returns Σ -p ln(p + ε) and writes its derivatives.
 fn terms(p: &[Real], slopes: &mut [Real]) -> Real {
     slopes.iter_mut().zip(p).for_each(|(log, p)| *log = p + EPSILON);
     map(Ln, slopes);

@@ -1,12 +1,12 @@
 //! Permutation local search around the gates of mixtures of experts: the second contribution of COMET (Ibrahim and
 //! others, KDD 2023), for any [`GateSet`](moe_routers::GateSet).
 //!
-//! Tree and code gates choose among experts by their place; which expert stands where matters. [`Searched`] wraps gates
-//! and learns a permutation of their experts with them: soft at first, by the [`sinkhorn`] operator at a falling
-//! temperature ([`Schedule`]), then rounded ([`round_permutation`]) and fixed. [`with_search`] adds R+ for every router R
-//! of a registry. [`Searched::fold`] gives plain gates with the same outputs. [`swap_search`] looks for a permutation by
-//! trying swaps instead. Axis letters are those of [`moe_core`]; **M** is the number of permutations
-//! ([`Share`](moe_routers::Share)).
+//! Gates of trees and binary codes choose experts by their index, so the order of the experts matters. [`Searched`]
+//! wraps gates and learns a permutation of their experts with them: at first a soft one, by the [`sinkhorn`] operator
+//! at a falling temperature ([`Schedule`]), which is then rounded ([`round_permutation`]) and fixed. [`with_search`]
+//! adds R+ for every router R of a registry. [`Searched::fold`] returns plain gates with the same outputs.
+//! [`swap_search`] instead searches for a permutation by swaps. Axis letters are those of [`moe_core`]; **M** is the
+//! number of permutations ([`Share`](moe_routers::Share)).
 //!
 //! ```
 //! use moe_core::tape::Tape;
@@ -16,7 +16,7 @@
 //!
 //! let spec = GateSpec { inputs: 3, experts: 4, k: 1, seed: 1, gate: 0 };
 //! let gates = Gates::new(vec![Box::new(TopK::new(&spec, 0.0))]);
-//! // Learnt while the number of the step, from 1, is below 3.
+//! // Learnt while the index of the step, from 1, is below 3.
 //! let options = SearchOptions { learning: Learning::Steps(3), ..SearchOptions::default() };
 //! let mut searched = Searched::new(Box::new(gates), options, 1);
 //!
@@ -42,13 +42,13 @@
 //! assert_eq!(plain_gates.num_experts(), 4);
 //! ```
 //!
-//! # Where this departs from the authors' code
-//! * After the learning phase the weights are moved, not multiplied by zeros and ones, so their sum over a row is not
-//!   taken again: equal to the bit to the gates without a permutation, with other numbers for the experts.
-//! * The micro-batches of a step have one soft permutation; the counter counts steps, not calls.
+//! # Departures from the authors' code
+//! * After the learning phase the weights are moved, not multiplied by zeros and ones, and not divided by their sum
+//!   again: they are equal, bit by bit, to those of the gates without a permutation, with permuted expert indices.
+//! * The micro-batches of a step share one soft permutation; the counter counts steps, not calls.
 //! * A logsumexp is subtracted as its largest element and the rest, which is closer to the formula in single precision.
-//! * Options of our own, off by default: a floor under the temperature ([`Schedule::doubly_stochastic`]), a threshold
-//!   below which entries are dropped, one permutation per gate.
+//! * Additional options, off by default: a floor under the temperature ([`Schedule::doubly_stochastic`]), a threshold
+//!   below which entries are dropped, and one permutation per gate.
 
 mod entropy;
 mod normalise;

@@ -1,24 +1,24 @@
-//! The loops of the Sinkhorn operator over one square matrix, for the widest registers of the machine. Sums have an order
-//! that depends on N alone.
+//! The loops of the Sinkhorn operator over one square matrix, for the widest registers of the machine. The order of
+//! sums depends only on N.
 
 use moe_core::Real;
 use moe_core::kernel::vector_math::{Exp, Ln, map};
 use moe_core::kernel::{Loops, sum_in_chains, wide};
 
-/// Elements of a row that are compared side by side.
+/// Number of elements of a row that are summed in parallel.
 const LANES: usize = 16;
 
-/// Whether numbers are doubles in this build.
+/// Whether this build uses double precision.
 const DOUBLE: bool = size_of::<Real>() == 8;
 
-/// An element this far below the largest of its row or column has a share of zero: denormal numbers cost a hundred times
-/// as much, and at low temperatures most elements would be some.
+/// An element this far below the largest of its row or column has a softmax of zero: denormal numbers are a hundred
+/// times as expensive, and at low temperatures most elements would be denormal.
 const LEAST: Real = if DOUBLE { -690.0 } else { -80.0 };
 
-/// A little above e^LEAST.
+/// Slightly above e^LEAST.
 const NOTHING: Real = if DOUBLE { 1e-299 } else { 2e-35 };
 
-/// Subtracts from each row its logsumexp and writes its softmax. `sums` has room for N numbers.
+/// Subtracts the logsumexp of each row and writes its softmax. `sums` has room for N values.
 pub(crate) fn normalise_rows(
     logits: &mut [Real],
     softmax: &mut [Real],
@@ -32,7 +32,7 @@ pub(crate) fn normalise_rows(
     wide(LowerRows { logits, n, sums });
 }
 
-/// [`normalise_rows`] for columns. `scratch` has room for 2 N numbers.
+/// [`normalise_rows`] for columns. `scratch` has room for 2 N values.
 pub(crate) fn normalise_columns(
     logits: &mut [Real],
     softmax: &mut [Real],
@@ -47,8 +47,8 @@ pub(crate) fn normalise_columns(
     wide(LowerColumns { logits, n, sums });
 }
 
-/// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it. `sums` has
-/// room for N numbers.
+/// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it. `sums`
+/// has room for N values.
 pub(crate) fn project(
     slope: &mut [Real],
     rows: &[Real],
@@ -59,7 +59,7 @@ pub(crate) fn project(
     wide(Project { slope, rows, columns, n, sums });
 }
 
-/// Exact zeros for what is next to nothing.
+/// Replaces negligible values by exact zeros.
 #[inline(always)]
 fn clear_nothing(softmax: &mut [Real]) {
     for s in softmax {
@@ -72,7 +72,7 @@ fn larger(a: Real, b: Real) -> Real {
     if b > a { b } else { a }
 }
 
-/// The largest of a row; what is not a number does not count, and shows in the sum.
+/// The largest element of a row. NaNs are ignored here, and show in the sum.
 #[inline(always)]
 fn largest(row: &[Real]) -> Real {
     let (chunks, rest) = row.as_chunks::<LANES>();
@@ -141,7 +141,7 @@ impl Loops for ScaleRows<'_> {
     }
 }
 
-/// Subtracts a number from each row.
+/// Subtracts a value from each row.
 struct LowerRows<'a> {
     logits: &'a mut [Real],
     n: usize,
@@ -217,7 +217,7 @@ impl Loops for ScaleColumns<'_> {
     }
 }
 
-/// Subtracts a number from each column.
+/// Subtracts a value from each column.
 struct LowerColumns<'a> {
     logits: &'a mut [Real],
     n: usize,

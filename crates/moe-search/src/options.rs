@@ -1,23 +1,23 @@
 use moe_core::Real;
-use moe_routers::{ParameterSpec, Parameters, RouterInfo, Share};
+use moe_routers::{Choice, OptionReader, Share};
 
 use crate::schedule::{Learning, Schedule};
 
-/// How permutations are searched.
+/// Settings of a [`Searched`](crate::Searched).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SearchOptions {
-    /// Which gates have which permutation.
+    /// Which gates share a permutation.
     pub share: Share,
-    /// How long they are learnt.
+    /// Length of the learning phase.
     pub learning: Learning,
-    /// Temperature and iterations meanwhile.
+    /// Temperature and iterations in the learning phase.
     pub schedule: Schedule,
-    /// Coefficient of their entropy; 0: no such term.
+    /// Coefficient of the entropy of the permutations; 0 turns the term off.
     pub entropy: Real,
-    /// Factor of the Gumbel noise on their logits while they are learnt; 0: none.
+    /// Factor of the Gumbel noise on the logits of the permutations in the learning phase; 0 for none.
     pub noise: Real,
-    /// Entries of a soft permutation below so much of the largest of their row are dropped, which leaves fewer experts to
-    /// compute while it is learnt; 0: none. (Ours, not published.)
+    /// Entries of a soft permutation below this fraction of the largest of their row are dropped, which leaves fewer
+    /// experts to compute in the learning phase; 0 for none. (This option is not published.)
     pub threshold: Real,
 }
 
@@ -27,7 +27,7 @@ impl Default for SearchOptions {
     fn default() -> Self {
         SearchOptions {
             share: Share::All,
-            learning: Learning::Epochs(5.0),
+            learning: Learning::Epochs(EPOCHS),
             schedule: Schedule::default(),
             entropy: 1e-4,
             noise: 0.0,
@@ -36,119 +36,111 @@ impl Default for SearchOptions {
     }
 }
 
+/// Epochs of the learning phase, unless a configuration says otherwise.
+const EPOCHS: f64 = 5.0;
+
+/// [`Share`] in configurations, where the number of parts is K.
+#[derive(Clone, Copy, PartialEq)]
+enum ShareWord {
+    All,
+    Gate,
+    Part,
+}
+
+impl Choice for ShareWord {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("all", ShareWord::All), ("gate", ShareWord::Gate), ("part", ShareWord::Part)];
+}
+
 impl SearchOptions {
-    /// Adds these parameters to what is known of a router; the name of each begins with `search-`.
-    pub fn declare(info: RouterInfo) -> RouterInfo {
-        let Schedule {
-            first_temperature,
-            last_temperature,
-            temperature_floor,
-            first_iterations,
-            last_iterations,
-        } = Schedule::default();
-        let temperature = |name, default, doc| ParameterSpec::real(name, default, 1e-7..=1e3, doc);
-        let iterations =
-            |name, default, doc| ParameterSpec::int(name, default as i64, 1..=10_000, doc);
-        info.with(ParameterSpec::one_of(
+    /// Reads the parameters of a search, whose names begin with `search-`, for gates with K experts per row.
+    pub(crate) fn read(options: &mut OptionReader<'_>, k: usize) -> Self {
+        let SearchOptions { schedule, entropy, noise, threshold, .. } = SearchOptions::default();
+        let share = options.choice(
             "search-share",
-            "all",
-            &["all", "gate", "part"],
+            ShareWord::All,
             "one permutation for all gates, one per gate, or one per part of a gate (K of them)",
-        ))
-        .with(ParameterSpec::real(
+        );
+        let epochs = options.double(
             "search-epochs",
-            5.0,
+            EPOCHS,
             0.0..=1e6,
-            "epochs in which the permutation is learnt, before it is rounded",
-        ))
-        .with(ParameterSpec::real(
-            "search-fraction",
+            "epochs in which the permutation is learnt before it is rounded",
+        );
+        let fraction = options.double("search-fraction",
             0.0,
             0.0..=1.0,
-            "if above 0, it is learnt for so much of the longest possible run instead",
-        ))
-        .with(ParameterSpec::int(
+            "if above 0, the permutation is learnt for this fraction of the longest possible run instead",
+        );
+        let steps = options.count(
             "search-steps",
             0,
             0..=1 << 24,
-            "if above 0, it is learnt for so many training steps instead",
-        ))
-        .with(temperature(
-            "search-first-temperature",
-            first_temperature,
-            "temperature at the beginning of learning",
-        ))
-        .with(temperature(
-            "search-last-temperature",
-            last_temperature,
-            "temperature that is approached at its end, log-linearly",
-        ))
-        .with(ParameterSpec::real(
-            "search-temperature-floor",
-            temperature_floor,
-            0.0..=1e3,
-            "the temperature is never below this; 0: no floor",
-        ))
-        .with(iterations(
-            "search-first-iterations",
-            first_iterations,
-            "Sinkhorn iterations at the beginning of learning",
-        ))
-        .with(iterations(
-            "search-last-iterations",
-            last_iterations,
-            "Sinkhorn iterations that are approached at its end, linearly",
-        ))
-        .with(ParameterSpec::real(
-            "search-entropy",
-            1e-4,
-            0.0..=1e6,
-            "coefficient of the entropy of the permutation",
-        ))
-        .with(ParameterSpec::real(
-            "search-noise",
-            0.0,
-            0.0..=1e3,
-            "factor of the Gumbel noise on the permutation's logits while it is learnt",
-        ))
-        .with(ParameterSpec::real(
-            "search-threshold",
-            0.0,
-            0.0..=1.0,
-            "entries of the soft permutation below so much of the largest of their row are dropped",
-        ))
-    }
-
-    /// The values of the parameters of [`SearchOptions::declare`], for gates with K experts per row.
-    pub fn read(parameters: &Parameters, k: usize) -> Self {
-        let real = |name| parameters.real(name);
-        let count = |name| parameters.int(name) as usize;
-        let (steps, fraction) = (parameters.int("search-steps"), real("search-fraction"));
+            "if above 0, the permutation is learnt for this many training steps instead",
+        );
+        let temperatures = 1e-7..=1e3;
+        let iterations = 1..=10_000;
         SearchOptions {
-            share: match parameters.text("search-share") {
-                "all" => Share::All,
-                "gate" => Share::Gate,
-                _ => Share::Part(k.max(1)),
+            share: match share {
+                ShareWord::All => Share::All,
+                ShareWord::Gate => Share::Gate,
+                ShareWord::Part => Share::Part(k.max(1)),
             },
-            learning: match (steps, fraction) {
-                (1.., _) => Learning::Steps(steps as u64),
-                (_, share) if share > 0.0 => Learning::Fraction(share),
-                _ => Learning::Epochs(real("search-epochs")),
+            learning: if steps > 0 {
+                Learning::Steps(steps as u64)
+            } else if fraction > 0.0 {
+                Learning::Fraction(fraction)
+            } else {
+                Learning::Epochs(epochs)
             },
             schedule: Schedule {
-                first_temperature: real("search-first-temperature"),
-                last_temperature: real("search-last-temperature"),
-                temperature_floor: real("search-temperature-floor"),
-                first_iterations: count("search-first-iterations"),
-                last_iterations: count("search-last-iterations"),
+                first_temperature: options.double("search-first-temperature",
+                    schedule.first_temperature,
+                    temperatures.clone(),
+                    "temperature at the start of learning",
+                ),
+                last_temperature: options.double("search-last-temperature",
+                    schedule.last_temperature,
+                    temperatures,
+                    "temperature approached log-linearly at the end of learning",
+                ),
+                temperature_floor: options.double("search-temperature-floor",
+                    schedule.temperature_floor,
+                    0.0..=1e3,
+                    "lower bound of the temperature; 0: none",
+                ),
+                first_iterations: options.count(
+                    "search-first-iterations",
+                    schedule.first_iterations,
+                    iterations.clone(),
+                    "Sinkhorn iterations at the start of learning",
+                ),
+                last_iterations: options.count(
+                    "search-last-iterations",
+                    schedule.last_iterations,
+                    iterations,
+                    "Sinkhorn iterations approached linearly at the end of learning",
+                ),
             },
-            entropy: real("search-entropy") as Real,
-            noise: real("search-noise") as Real,
-            threshold: real("search-threshold") as Real,
+            entropy: options.coefficient(
+                "search-entropy",
+                entropy,
+                "coefficient of the entropy of the permutation",
+            ),
+            noise: options.real(
+                "search-noise", noise,
+                0.0..=1e3,
+                "factor of the Gumbel noise on the permutation's logits while it is learnt",
+            ),
+            threshold: options.real(
+                "search-threshold", threshold,
+                0.0..=1.0,
+                "entries of the soft permutation below this fraction of the largest of their row are dropped",
+            ),
         }
     }
 
-    /// Panics if a number is out of its range.
+    /// Panics if a value is out of range.
     pub(crate) fn check(&self) {
         let factors = [self.entropy, self.noise];
         let are_factors = factors.iter().all(|&v| v >= 0.0 && v.is_finite());

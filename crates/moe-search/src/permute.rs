@@ -1,13 +1,14 @@
-//! Gates under soft permutations: dense matrices that mix the experts.
+//! Gates under soft permutations, dense matrices that mix the experts.
 
 use moe_core::dispatch::Assignments;
 use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Buffer, Real, Tensor};
+use moe_core::{Real, Tensor};
 use moe_routers::{Parts, Routing};
 
-/// The routing of a gate that is a sum of parts, part t multiplied by matrix t: g = Σ_t w_t P_t, where w are rows. If
-/// the gate asks for it, a row is then divided by its sum. COMET's trees and DSelect-k's selectors are permuted so.
+/// The routing of a gate that is a sum of parts, with part t multiplied by matrix t: g = Σ_t w_t P_t for row vectors
+/// w_t. A row is then divided by its sum if [`Parts::renormalise`] is set. This permutes COMET's trees and DSelect-k's
+/// selectors.
 ///
 /// # Shapes
 /// parts `[B, K, N]`, `matrices` `[1, N, N]` (one for all parts) or `[K, N, N]`
@@ -15,9 +16,7 @@ use moe_routers::{Parts, Routing};
 /// # Panics
 /// If the shapes do not fit.
 pub fn permute_parts<'t>(parts: Parts<'t>, matrices: Var<'t>) -> Routing<'t> {
-    let [rows, count, n] = parts.weights.shape()[..] else {
-        panic!("parts have the shape [B, K, N], not {:?}", parts.weights.shape())
-    };
+    let [rows, count, n] = parts.shape();
     let shape = matrices.shape();
     assert!(
         shape[..] == [1, n, n] || shape[..] == [count, n, n],
@@ -32,9 +31,9 @@ pub fn permute_parts<'t>(parts: Parts<'t>, matrices: Var<'t>) -> Routing<'t> {
     routing
 }
 
-/// The routing of a gate with one weight per expert, multiplied by the mean of the matrices: g = w mean(P). If asked, a
-/// row is then divided by its sum. Top-k and hash gates are permuted so. Auxiliary losses, telemetry and what is observed
-/// (but for the load) stay those of the gate.
+/// The routing of a gate with one weight per expert, multiplied by the mean of the matrices: g = w mean(P). With
+/// `renormalise`, a row is then divided by its sum. This permutes top-k and hash gates. Auxiliary losses, telemetry and
+/// observations other than the load stay those of the gate.
 ///
 /// # Shapes
 /// `matrices` `[M, N, N]`
@@ -60,12 +59,11 @@ pub fn permute_routing<'t>(
     let dense = routing.weights.tape().apply(scatter, &[routing.weights]);
     let mixed = sparse(dense.matmul(mean), renormalise);
     let mut routing = routing;
-    routing.observed.load = mixed.observed.load;
-    (routing.assignments, routing.weights) = (mixed.assignments, mixed.weights);
+    routing.redirect(mixed);
     routing
 }
 
-/// The entries of the matrices that are at least `threshold` times the largest of their row; the others are exactly
+/// The entries of the matrices that are at least `threshold` times the largest of their row. The others become exactly
 /// zero, so that no expert is computed for them.
 pub(crate) fn drop_small(matrices: Var<'_>, threshold: Real) -> Var<'_> {
     let mut kept = matrices.value();
@@ -77,24 +75,11 @@ pub(crate) fn drop_small(matrices: Var<'_>, threshold: Real) -> Var<'_> {
     matrices * matrices.tape().constant(kept)
 }
 
-/// The routing with the weights of a matrix that are not zero.
+/// The routing with the nonzero entries of a matrix, optionally divided by their sum in each row.
 fn sparse<'t>(dense: Var<'t>, renormalise: bool) -> Routing<'t> {
     let values = dense.value();
-    let (rows, n) = (dense.shape()[0], dense.shape()[1]);
-    let mut offsets = Buffer::filled(rows + 1, 0);
-    let mut experts = Buffer::unspecified(rows * n);
-    let mut pairs = 0;
-    for row in 0..rows {
-        for (expert, &weight) in values.row(row).iter().enumerate() {
-            // Written in any case, kept by moving on.
-            experts[pairs] = expert as u32;
-            pairs += usize::from(weight != 0.0);
-        }
-        offsets[row + 1] = pairs as u32;
-    }
-    experts.truncate(pairs);
-    let assignments = Assignments::from_buffers(n, offsets, experts);
-    let assignments = assignments.expect("experts of a row are counted up");
+    let (rows, n, values) = (values.rows(), values.cols(), values.as_slice());
+    let assignments = Assignments::from_fn(rows, n, |row, expert| values[row * n + expert] != 0.0);
     let gather = Gather { assignments: assignments.clone(), renormalise };
     let weights = dense.tape().apply(gather, &[dense]);
     Routing::new(assignments, weights)
@@ -127,7 +112,7 @@ impl Operator for Scatter {
     }
 }
 
-/// The entries of a dense matrix at pairs; if asked, divided by their sum in each row: `[B, N]` → `[pairs]`.
+/// The entries of a dense matrix at pairs, optionally divided by their sum in each row: `[B, N]` → `[pairs]`.
 struct Gather {
     assignments: Assignments,
     renormalise: bool,

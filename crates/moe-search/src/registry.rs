@@ -3,10 +3,10 @@ use moe_routers::{Folded, Registry, RouterEntry};
 use crate::options::SearchOptions;
 use crate::searched::Searched;
 
-/// The registry with one more router R+ for each of its routers R: R with a permutation search around its gates. R+ has
-/// R's parameters and those of [`SearchOptions::declare`]. Where a limit to an expert's rows is on, it counts the rows of
-/// the gates' experts before a soft permutation mixes them. An id that is taken is left as it is. R+ folds to R
-/// ([`RouterEntry::fold`]).
+/// Adds a router R+ for each router R of the registry: R with a permutation search around its gates. R+ has the
+/// parameters of R and those of a search, which begin with `search-`. A limit to the rows of an expert counts rows
+/// before a soft permutation mixes the experts; for gates that are sums of parts, afterwards. An id that is taken is
+/// left as it is. R+ folds into R ([`RouterEntry::fold`]).
 ///
 /// ```
 /// use moe_routers::Registry;
@@ -32,8 +32,10 @@ fn searched(entry: RouterEntry, id: String) -> RouterEntry {
     info.summary = format!("{} with a permutation of its experts that is learnt first", info.id);
     info.citation = "Ibrahim and others: COMET, KDD 2023, permutation-based local search".into();
     info.id = id;
-    let searched = entry.wrapped(SearchOptions::declare(info), |gates, spec, parameters| {
-        Box::new(Searched::new(gates, SearchOptions::read(parameters, spec.k), spec.seed))
+    let info = info.with_options(|options| SearchOptions::read(options, 1));
+    let searched = entry.wrapped(info, |gates, spec, parameters| {
+        let options = parameters.options(|options| SearchOptions::read(options, spec.k));
+        Box::new(Searched::new(gates, options, spec.seed))
     });
     searched.folded_by(move |k, given, parameters| {
         let is_plain = |name: &str| plain.parameters.iter().any(|spec| spec.name == name);
@@ -41,7 +43,7 @@ fn searched(entry: RouterEntry, id: String) -> RouterEntry {
         Folded {
             router: plain.id.clone(),
             parameters: of_plain.map(|(name, value)| (name.clone(), value.clone())).collect(),
-            share: SearchOptions::read(parameters, k).share,
+            share: parameters.options(|options| SearchOptions::read(options, k)).share,
             dropped: &Searched::DROPPED,
         }
     })

@@ -7,30 +7,30 @@ use pathfinding::prelude::{Weights, kuhn_munkres};
     "row {row}, column {column} is {value}; only finite numbers can be rounded to a permutation"
 )]
 pub struct NotFinite {
-    /// The row.
+    /// Index of the row.
     pub row: usize,
-    /// The column.
+    /// Index of the column.
     pub column: usize,
-    /// What stands there.
+    /// Value of the element.
     pub value: Real,
 }
 
-/// The permutation nearest to a soft one: of all that give each row i a column of its own, one with the largest
-/// Σ weights\[i, column\[i\]\] (Kuhn and Munkres, through the crate `pathfinding`, in O(N³)). Which one, where several
-/// are as good, follows from the numbers alone; equal numbers everywhere give the identity.
+/// The permutation nearest to a soft one: among those that assign each row i a distinct column, one with the largest Σ
+/// weights\[i, column\[i\]\] (Kuhn and Munkres, through the crate `pathfinding`, in O(N³)). Ties are broken in a way
+/// that depends only on the weights; if all weights are equal, the result is the identity.
 ///
-/// Numbers are compared after rounding to 2^-52 of the largest one, so the sum is within N times that of the largest.
+/// Weights are compared after rounding to 2^-52 of the largest one, so the sum is within N times that of the optimum.
 ///
 /// # Shapes
 /// `weights` `[N, N]`, row-major → N columns
 ///
 /// # Errors
-/// If a number is not finite.
+/// If a weight is not finite.
 ///
 /// # Panics
-/// If there are not N² numbers.
+/// If there are not N² weights.
 pub fn round_permutation(weights: &[Real], n: usize) -> Result<Vec<u32>, NotFinite> {
-    assert_eq!(weights.len(), n * n, "{} numbers for {n} rows and columns", weights.len());
+    assert_eq!(weights.len(), n * n, "{} weights for {n} rows and columns", weights.len());
     if let Some(place) = weights.iter().position(|weight| !weight.is_finite()) {
         return Err(NotFinite { row: place / n, column: place % n, value: weights[place] });
     }
@@ -41,8 +41,8 @@ pub fn round_permutation(weights: &[Real], n: usize) -> Result<Vec<u32>, NotFini
     Ok(columns.into_iter().map(|column| column as u32).collect())
 }
 
-/// Weights as whole numbers, in which sums and differences are exact. The solver adds up as many as there are rows, so
-/// they are far from the end of their range.
+/// Weights as integers, whose sums and differences are exact. The solver adds up N of them, which is far from the end
+/// of their range.
 #[derive(Clone)]
 struct Scaled {
     n: usize,
@@ -53,10 +53,9 @@ impl Scaled {
     fn new(weights: &[Real], n: usize) -> Self {
         const SCALE: f64 = (1u64 << 52) as f64;
         let largest = weights.iter().fold(0.0, |most: f64, &w| most.max(f64::from(w).abs()));
-        // Divided first: the largest number may be near the end of the range, or below the normal ones.
-        let scale = |weight: Real| match largest > 0.0 {
-            true => (f64::from(weight) / largest * SCALE).round() as i128,
-            false => 0,
+        // Divided first: the largest weight may be near the end of the range, or denormal.
+        let scale = |weight: Real| {
+            if largest > 0.0 { (f64::from(weight) / largest * SCALE).round() as i128 } else { 0 }
         };
         Scaled { n, weights: weights.iter().map(|&weight| scale(weight)).collect() }
     }
@@ -85,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_finite_is_named() {
+    fn elements_that_are_not_finite_are_named() {
         let error = round_permutation(&[0.0, 1.0, Real::NAN, 1.0], 2).unwrap_err();
         assert_eq!((error.row, error.column), (1, 0));
         assert!(error.to_string().starts_with("row 1, column 0 is NaN"), "{error}");

@@ -1,19 +1,19 @@
-/// How temperature and iterations change while a permutation is learnt. `Default` is the published one.
+/// The schedule of temperature and iterations while a permutation is learnt. `Default` is the published one.
 ///
-/// The c-th of T learning calls (c from 1, the counter is incremented before use) has the progress p = c / T. Its
-/// temperature falls from the first to the last one log-linearly in p, its number of iterations is the whole part of the
-/// number that changes from the first to the last one linearly in p (COMET's code: 1e-3 to 1e-7, 20 to 150). With
-/// c = T the permutation is rounded, so the last temperature is approached and not reached.
+/// The c-th of T learning calls (c from 1, since the counter is incremented before use) has the progress p = c / T. Its
+/// temperature falls log-linearly in p from the first to the last one. Its number of iterations changes linearly in p
+/// from the first to the last one and is rounded down (COMET's code: 1e-3 to 1e-7, 20 to 150). With c = T the
+/// permutation is rounded, so the last temperature is approached but not reached.
 ///
-/// At these temperatures the matrix is far from doubly stochastic: from initial weights of ±0.05, sums of rows are
-/// between about 0.5 and 2 towards the end. [`Schedule::doubly_stochastic`] keeps them close to one.
+/// At these temperatures the matrix is far from doubly stochastic: with initial logits of ±0.05, row sums are between
+/// about 0.5 and 2 towards the end. [`Schedule::doubly_stochastic`] keeps them close to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Schedule {
     /// Temperature at progress 0.
     pub first_temperature: f64,
     /// Temperature at progress 1.
     pub last_temperature: f64,
-    /// The temperature is never below this; 0: no floor.
+    /// Lower bound of the temperature; 0 for none.
     pub temperature_floor: f64,
     /// Sinkhorn iterations at progress 0.
     pub first_iterations: usize,
@@ -33,18 +33,18 @@ impl Default for Schedule {
     }
 }
 
-/// A learning call.
+/// The parameters of a learning call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftCall {
-    /// What the logits are divided by.
+    /// Divisor of the logits.
     pub temperature: f64,
-    /// Sinkhorn iterations.
+    /// Number of Sinkhorn iterations.
     pub iterations: usize,
 }
 
 impl Schedule {
-    /// A floor under the temperature and more iterations, so that rows sum to one but for a per cent while initial
-    /// weights are ±0.05. Ours, not published.
+    /// A floor under the temperature and more iterations, so that row sums are within one per cent of one with initial
+    /// logits of ±0.05. This schedule is not published.
     pub fn doubly_stochastic() -> Self {
         Schedule {
             first_temperature: 1e-1,
@@ -55,8 +55,8 @@ impl Schedule {
         }
     }
 
-    /// The learning call after `done` of `all` (calls, or any other measure of progress); `None` once they are done,
-    /// when the permutation is rounded.
+    /// The learning call after `done` of `all` calls (or any other measure of progress); `None` when they are done and
+    /// the permutation is rounded.
     pub fn at(&self, done: f64, all: f64) -> Option<SoftCall> {
         if done >= all {
             return None;
@@ -65,7 +65,7 @@ impl Schedule {
         let (first, last) = (self.first_temperature.log10(), self.last_temperature.log10());
         let temperature = 10f64.powf(first + (last - first) * progress);
         let (least, most) = (self.first_iterations as f64, self.last_iterations as f64);
-        // The product first: it is exact, so that whole numbers come out whole.
+        // The product first: it is exact, so that integers stay integers.
         let iterations = (least + (most - least) * done / all).floor();
         Some(SoftCall {
             temperature: temperature.max(self.temperature_floor),
@@ -73,7 +73,7 @@ impl Schedule {
         })
     }
 
-    /// Whether numbers are positive and finite where they must be.
+    /// Returns whether all values are finite, and positive where they must be.
     pub(crate) fn is_valid(&self) -> bool {
         let positive = |v: f64| v > 0.0 && v.is_finite();
         positive(self.first_temperature)
@@ -85,23 +85,23 @@ impl Schedule {
     }
 }
 
-/// How long a permutation is learnt.
+/// The length of the learning phase of a permutation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Learning {
-    /// Until so many training steps have been begun.
+    /// Until this many training steps have begun.
     Steps(u64),
-    /// So many epochs of the run, 1 to 10 in the paper. How many steps that is the gates are told by
-    /// [`GateSet::begin_training`](moe_routers::GateSet::begin_training); until then the schedule moves from epoch to
-    /// epoch.
+    /// This many epochs of the run, 1 to 10 in the paper.
+    /// [`GateSet::begin_training`](moe_routers::GateSet::begin_training) tells the gates the number of steps; before it
+    /// is called, the schedule advances once per epoch.
     Epochs(f64),
-    /// So much of the longest possible run, 0.01 to 0.1 in the authors' configurations. As long as the gates have not
-    /// been told how long that is, the schedule stays at its beginning.
+    /// This fraction of the longest possible run, 0.01 to 0.1 in the authors' configurations. Before
+    /// [`GateSet::begin_training`](moe_routers::GateSet::begin_training) is called, the schedule stays at its start.
     Fraction(f64),
 }
 
 impl Learning {
-    /// T, for a run of this many epochs of so many steps.
-    pub fn steps(self, steps_per_epoch: u64, epochs: u64) -> u64 {
+    /// Number of learning calls (T) in a run of `epochs` epochs.
+    pub(crate) fn steps(self, steps_per_epoch: u64, epochs: u64) -> u64 {
         let whole = |steps: f64| steps.round().max(0.0) as u64;
         match self {
             Learning::Steps(steps) => steps,
@@ -110,6 +110,7 @@ impl Learning {
         }
     }
 
+    /// Returns whether the length is finite and not negative, or a fraction.
     pub(crate) fn is_valid(self) -> bool {
         match self {
             Learning::Steps(_) => true,
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn iterations_that_are_whole_stay_whole() {
+    fn numbers_of_iterations_are_exact() {
         let schedule = Schedule::default();
         for steps in [1u64, 10, 26, 13, 130, 65, 1_000_000] {
             for call in 1..steps.min(200) {

@@ -1,4 +1,4 @@
-//! The Sinkhorn operator: matrices whose rows and columns sum to one.
+//! The Sinkhorn operator, which makes the rows and columns of matrices sum to one.
 
 use moe_core::kernel::vector_math::{Ln, map};
 use moe_core::kernel::{dot, for_pieces};
@@ -11,19 +11,19 @@ use crate::normalise::{normalise_columns, normalise_rows, project};
 /// ICLR 2018; in COMET, KDD 2023, the relaxation of a permutation).
 ///
 /// From L = (`log_alpha` + noise) / temperature, `iterations` times: the logsumexp of each row is subtracted from it,
-/// then that of each column. The result is exp(L). Columns end with a sum of one up to rounding, rows only as far as
-/// the iterations have converged; the lower the temperature, the more of them that takes.
+/// then that of each column. The result is exp(L). Its columns sum to one up to rounding; its rows sum to one only if
+/// the iterations have converged, which takes more of them the lower the temperature is.
 ///
 /// The gradient goes through all iterations to `log_alpha` and to the temperatures. Forward and backward are one
-/// operator of the tape; it keeps two matrices per iteration. Temperatures down to 1e-7 are safe in both precisions: a
-/// row or column is shifted by its largest element before anything is raised or subtracted. A share below e^-80 (e^-690 in
-/// double precision) is an exact zero.
+/// operator of the tape; it keeps two matrices per iteration. Temperatures down to 1e-7 are safe in both precisions,
+/// since each row or column is shifted by its largest element first. A softmax below e^-80 (e^-690 in double precision)
+/// is an exact zero.
 ///
 /// # Shapes
 /// `log_alpha` `[M, N, N]`, `temperature` `[]` or `[M]`, `noise` `[M, N, N]` → `[M, N, N]`
 ///
 /// # Panics
-/// If the shapes do not fit, there is no iteration, or a temperature is not positive.
+/// If the shapes do not fit, there are no iterations, or a temperature is not positive.
 pub fn sinkhorn<'t>(
     log_alpha: Var<'t>,
     temperature: Var<'t>,
@@ -48,7 +48,7 @@ pub fn sinkhorn<'t>(
     log_alpha.tape().apply(Sinkhorn { iterations, noise, softmaxes }, &[log_alpha, temperature])
 }
 
-/// Gumbel noise from uniform numbers in [0, 1): -ln(-ln(u + 1e-20) + 1e-20), as in the authors' code.
+/// Gumbel noise from uniform numbers u in [0, 1): -ln(-ln(u + 1e-20) + 1e-20), as in the authors' code.
 pub fn gumbel(uniform: &Tensor) -> Tensor {
     const EPSILON: Real = 1e-20;
     let mut noise = uniform.map(|u| u + EPSILON);
@@ -66,7 +66,7 @@ struct Sinkhorn {
 }
 
 impl Sinkhorn {
-    /// (`log_alpha` + noise) / temperature of matrix `m`.
+    /// The logits before the first iteration: (`log_alpha` + noise) / temperature of matrix `m`.
     fn start(&self, inputs: &[&Tensor], m: usize) -> Buffer<Real> {
         let size = square(inputs[0].shape());
         let temperature = temperature(inputs[1], m);
@@ -79,13 +79,13 @@ impl Sinkhorn {
         logits
     }
 
-    /// Elementary operations of a pass over all matrices, counting an exponential as a few.
+    /// Number of elementary operations of a pass over all matrices, with an exponential counted as a few.
     fn work(&self, shape: &Shape) -> usize {
         8 * self.iterations * shape.size()
     }
 }
 
-/// N².
+/// Number of elements of one matrix (N²).
 fn square(shape: &Shape) -> usize {
     shape[1] * shape[2]
 }

@@ -1,24 +1,24 @@
-/// What [`swap_search`] found.
+/// The result of [`swap_search`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct SwapResult {
-    /// Expert e gets the `e`-th number.
+    /// The permutation: expert e becomes expert `permutation[e]`.
     pub permutation: Vec<u32>,
-    /// Its loss.
+    /// Loss of the permutation.
     pub loss: f64,
-    /// How often the loss was computed.
+    /// Number of times that the loss was computed.
     pub losses: usize,
-    /// Whether no single swap makes the loss smaller. Otherwise the budget came first.
+    /// Whether no single swap reduces the loss. If not, the budget was exhausted.
     pub is_optimum: bool,
 }
 
-/// Local search over permutations by swapping pairs (2-opt), for comparison with learnt ones: every pair in turn, a swap
-/// is kept if it makes the loss smaller, until none does or the loss has been computed `budget` times. A loss that is
-/// not a number is never smaller.
+/// Local search over permutations by swapping pairs (2-opt), for comparison with learnt ones. Every pair is tried in
+/// turn, and a swap is kept if it reduces the loss, until no swap does or the loss has been computed `budget` times.
+/// NaN is never a smaller loss.
 ///
 /// ```
 /// use moe_search::swap_search;
 ///
-/// // How many experts are out of place.
+/// // Number of misplaced experts.
 /// let wrong = |labels: &[u32]| labels.iter().zip([2, 0, 1, 3]).filter(|(a, b)| **a != *b).count() as f64;
 /// let found = swap_search(vec![0, 1, 2, 3], 100, wrong);
 /// assert_eq!((found.permutation, found.loss), (vec![2, 0, 1, 3], 0.0));
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn it_stops_at_an_optimum_or_at_the_budget() {
-        // A matching of rows to columns: the sum is smallest at the reverse order.
+        // A matching of rows to columns, whose sum is smallest for the reverse order.
         let calls = std::cell::Cell::new(0);
         let sum = |labels: &[u32]| {
             calls.set(calls.get() + 1);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_number_is_left_and_not_entered() {
+    fn a_loss_of_nan_is_left_and_not_entered() {
         let first_is = |wanted: u32| {
             move |labels: &[u32]| if labels[0] == wanted { f64::NAN } else { f64::from(labels[1]) }
         };

@@ -1,4 +1,4 @@
-//! Routing for use allocates nothing once its memory has grown: every router with a search, rounded and folded.
+//! Routing at inference does not allocate once its memory has grown: every router with a search, rounded and folded.
 
 #[path = "../../moe-routers/tests/common/counting.rs"]
 mod counting;
@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use counting::allocations;
 use moe_core::random::permutation;
 use moe_core::tape::Var;
-use moe_core::{Pass, Visit, VisitMut};
+use moe_core::{Pass, Tensor, Visit, VisitMut};
 use moe_routers::{
-    GateSet, GateSpec, Observed, Properties, Registry, Relabelled, Routing, Share, Value,
+    GateSet, GateSpec, GatesOfParts, Observed, Properties, Registry, Relabelled, Routing, Share,
+    TrainingLength, TreeWalk, Value,
 };
 use moe_search::with_search;
 
@@ -19,7 +20,7 @@ const D: usize = 24;
 const N: usize = 9;
 const K: usize = 2;
 
-/// Gates that have no `infer` of their own.
+/// Gates with the default `infer`.
 struct ByDefault(Box<dyn GateSet>);
 
 impl GateSet for ByDefault {
@@ -35,6 +36,14 @@ impl GateSet for ByDefault {
         self.0.route(pass, x)
     }
 
+    fn as_parts(&self) -> Option<&dyn GatesOfParts> {
+        None
+    }
+
+    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
+        self.0.walk_trees(x)
+    }
+
     fn properties(&self) -> Vec<Properties> {
         self.0.properties()
     }
@@ -45,6 +54,10 @@ impl GateSet for ByDefault {
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         self.0.visit_mut(f);
+    }
+
+    fn begin_training(&mut self, length: TrainingLength) {
+        self.0.begin_training(length);
     }
 
     fn after_step(&mut self, observed: &[Observed]) {

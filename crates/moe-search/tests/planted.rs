@@ -1,4 +1,4 @@
-//! Experts that stand in an order which is wrong for the gate: the swap search finds the right one.
+//! Experts in an order that is wrong for the gate: the swap search finds the right one.
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use moe_core::random::{chacha, permutation, uniform};
 use moe_search::round_permutation;
 use proptest::prelude::*;
 
-/// Weights from U(-1, 1); with `levels`, only so many different ones, so that several permutations are best.
+/// Weights from U(-1, 1); with `levels`, that many distinct ones, so that several permutations are optimal.
 fn weights(n: usize, seed: u64, levels: Option<u32>) -> Vec<Real> {
     let weights = uniform([n, n], 1.0, &mut chacha(seed, "tests", 0));
     let coarse = |w: Real| levels.map_or(w, |levels| (w * levels as Real).round());

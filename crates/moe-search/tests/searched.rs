@@ -155,7 +155,7 @@ fn folded_equals_unfolded_to_the_bit() {
 }
 
 #[test]
-fn the_experts_at_the_leaves_have_their_other_numbers() {
+fn the_experts_at_the_leaves_are_permuted() {
     let x = rows(ROWS, D, 1.0, 1000);
     assert!(learnt("top-k", 6, Share::All).walk_trees(&x).is_none());
     for share in SHARES {
@@ -309,7 +309,8 @@ impl Router for ToFirst {
     fn route<'t>(&self, _: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let rows = x.shape()[0];
         let weights = x.tape().constant(Tensor::full([rows], 1.0));
-        Routing::new(Assignments::fixed(self.0, 1, vec![0; rows]), weights).with_observed(vec![4.5])
+        Routing::new(Assignments::fixed(self.0, 1, vec![0; rows]), weights)
+            .with_observed(Tensor::full([1], 4.5))
     }
     fn after_step(&mut self, observed: &Observed) {
         self.1.lock().unwrap().push(observed.clone());
@@ -333,12 +334,13 @@ fn a_router_observes_its_own_experts() {
         permutations,
     );
     step(&mut folded, 7);
-    let own = Observed { rows: ROWS, load: vec![ROWS as u32, 0, 0], values: vec![4.5] };
+    let mut own = Observed::of_load(ROWS, vec![ROWS as u32, 0, 0]);
+    own.values = Some(Tensor::full([1], 4.5));
     assert_eq!(*seen.lock().unwrap(), vec![own; 7]);
 }
 
 #[test]
-fn a_loaded_buffer_that_is_no_permutation_counts_as_the_identity() {
+fn a_loaded_buffer_that_is_not_a_permutation_counts_as_the_identity() {
     let plain = decided(&*gates("top-k", 4), Mode::Infer);
     for bad in [[0.0, 0.0, 1.0, 2.0], [0.5, 1.0, 2.0, 3.0], [-1.0, 1.0, 2.0, 9e9], [Real::NAN; 4]] {
         let mut searched = learnt("top-k", 4, Share::All);
@@ -370,7 +372,7 @@ fn saturated_parts_keep_one_expert_each() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// The mixture Σ_e g_e f_e does not change if experts and gates get the same other numbers.
+    /// The mixture Σ_e g_e f_e does not change if experts and gates are permuted alike.
     #[test]
     fn relabelling_experts_and_gates_together_changes_nothing(n in 1usize..9, seed: u64, id in 0usize..5) {
         let labels = moe_core::random::permutation(n, seed, "tests", 0);
@@ -419,8 +421,8 @@ proptest! {
 }
 
 #[test]
-#[should_panic(expected = "[0, 0, 1] for 3 experts")]
-fn labels_that_are_no_permutation_are_refused() {
+#[should_panic(expected = "[0, 0, 1] is not a permutation of 3 experts")]
+fn labels_that_are_not_a_permutation_are_refused() {
     Relabelled::new(gates("top-k", 3), Share::All, vec![vec![0, 0, 1]]);
 }
 

@@ -1,5 +1,5 @@
-//! A router of one's own, outside the crates of the workspace: [`TopP`] in `router.rs`. The program beside it
-//! (`main.rs`) is the whole `moe` command with this router registered. `docs/write-your-own-router.md` goes through both.
+//! Your own router, outside the crates of the workspace: [`TopP`] in `router.rs`. The program beside it (`main.rs`) is
+//! the whole `moe` command with this router registered. `docs/write-your-own-router.md` explains both.
 
 mod router;
 

@@ -1,11 +1,11 @@
 use moe_core::{Real, Visit, VisitMut, dispatch::Assignments, tape::Var};
 use moe_routers::{
-    AuxOptions, GateLinear, ParameterSpec, Properties, RouteContext, Router, RouterEntry,
+    AuxOptions, GateLinear, OptionReader, Properties, RouteContext, Router, RouterEntry,
     RouterInfo, Routing, TotalWeight, top_k_indices,
 };
 
 /// Top-p: the fewest experts whose probabilities, the softmax of the gate's logits, add up to `p` (Huang and others,
-/// arXiv 2403.07652). Departures: the weights of the chosen are divided by their sum, and the gate has a bias.
+/// arXiv 2403.07652). Departures: the weights of the chosen experts are divided by their sum, and the gate has a bias.
 #[derive(Debug)]
 pub struct TopP {
     gate: GateLinear,
@@ -14,13 +14,15 @@ pub struct TopP {
 }
 
 impl TopP {
-    /// What a registry needs to know.
+    /// The entry of a registry: id, summary, source and options.
     pub fn entry() -> RouterEntry {
         let (id, summary) = ("top-p", "the fewest experts whose probabilities add up to p");
-        let info = RouterInfo::new(id, summary, "Huang and others, 2024, arXiv 2403.07652")
-            .with(ParameterSpec::real("p", 0.5, 0.01..=0.99, "probability that the experts reach"));
-        RouterEntry::per_gate(AuxOptions::declare(info, &["entropy"]), |spec, given| {
-            let (p, aux) = (given.real("p") as Real, AuxOptions::read(given));
+        let info = RouterInfo::new(id, summary, "Huang and others, 2024, arXiv 2403.07652");
+        let read = |options: &mut OptionReader<'_>| {
+            let p = options.real("p", 0.5, 0.01..=0.99, "probability that the experts reach");
+            (p, AuxOptions::default().read(options, &["entropy"]))
+        };
+        RouterEntry::with_options(info, read, |spec, (p, aux)| {
             Box::new(TopP { gate: GateLinear::new(spec), p, aux })
         })
     }

@@ -33,7 +33,7 @@ fn the_program_knows_the_router() {
     let output = Command::new(program).arg("routers").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success());
-    for expected in ["top-k\n", "top-p\n", "p = 0.5", "a number from 0.01 to 0.99"] {
+    for expected in ["top-k\n", "top-p\n", "top-p+\n", "p = 0.5", "a number from 0.01 to 0.99"] {
         assert!(text.contains(expected), "no {expected:?} in:\n{text}");
     }
 }

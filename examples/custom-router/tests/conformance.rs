@@ -1,4 +1,4 @@
-//! The router against everything that a router must hold.
+//! Runs the conformance kit on the router.
 
 use std::collections::BTreeMap;
 

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use crate::buffer::Buffer;
 use crate::tensor::Tensor;
 
-/// The experts that each of B rows goes to: any number of them, ascending, each once.
+/// The experts of each of B rows: any number per row, ascending, each once.
 ///
-/// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A
-/// position in `experts()` is a *pair* (row, expert); weights of a routing are aligned with the pairs.
+/// Stored as compressed sparse rows: the experts of row b are `experts()[offsets()[b]..offsets()[b + 1]]`. A position
+/// in `experts()` is a *pair* (row, expert); the weights of a routing are aligned with the pairs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignments {
     num_experts: usize,
@@ -15,7 +15,7 @@ pub struct Assignments {
     experts: Arc<Buffer<u32>>,
 }
 
-/// Errors in lists of experts.
+/// Lists of experts that are not valid assignments.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AssignmentError {
@@ -25,20 +25,20 @@ pub enum AssignmentError {
         /// Length of the expert list.
         pairs: usize,
     },
-    /// An expert does not exist.
-    #[error("row {row} goes to expert {expert}, but there are only {num_experts}")]
+    /// An expert index that is out of range.
+    #[error("row {row} goes to expert {expert}, but there are only {num_experts} experts")]
     NoSuchExpert {
-        /// The row.
+        /// Index of the row.
         row: usize,
-        /// The expert.
+        /// Index of the expert.
         expert: u32,
         /// Number of experts (N).
         num_experts: usize,
     },
-    /// The experts of a row are not strictly ascending.
+    /// Experts of a row that repeat or are out of order.
     #[error("the experts of row {row} are not strictly ascending: {experts:?}")]
     NotAscending {
-        /// The row.
+        /// Index of the row.
         row: usize,
         /// Its experts.
         experts: Vec<u32>,
@@ -88,14 +88,13 @@ impl Assignments {
         Ok(assignments)
     }
 
-    /// Assignments with the same number of experts for every row. The experts of each row are sorted.
+    /// Assignments with the same number of experts for every row; the experts of each row are sorted.
     ///
     /// # Shapes
-    /// `experts` holds B * `per_row` numbers, row by row.
+    /// `experts` `[B · per_row]`, row by row
     ///
     /// # Panics
-    /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names an
-    /// expert twice.
+    /// If the list is not a whole number of rows, an expert is not below `num_experts`, or a row names an expert twice.
     pub fn fixed(num_experts: usize, per_row: usize, experts: Vec<u32>) -> Self {
         Self::fixed_from_buffer(num_experts, per_row, experts.into())
     }
@@ -117,7 +116,7 @@ impl Assignments {
         Self::from_buffers(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Assignments with any number of experts per row. The experts of each row are sorted.
+    /// Assignments with any number of experts per row; the experts of each row are sorted.
     ///
     /// ```
     /// use moe_core::dispatch::Assignments;
@@ -143,7 +142,37 @@ impl Assignments {
         Self::new(num_experts, offsets, experts).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Assignments of every row to every expert.
+    /// Every pair (row, expert) for which `is_chosen(row, expert)` holds; called once for each, row by row.
+    ///
+    /// ```
+    /// use moe_core::dispatch::Assignments;
+    ///
+    /// let assignments = Assignments::from_fn(2, 3, |row, expert| row == 0 || expert == 1);
+    /// assert_eq!(assignments.offsets(), [0, 3, 4]);
+    /// assert_eq!(assignments.experts(), [0, 1, 2, 1]);
+    /// ```
+    pub fn from_fn(
+        rows: usize,
+        num_experts: usize,
+        mut is_chosen: impl FnMut(usize, usize) -> bool,
+    ) -> Self {
+        let mut experts = Buffer::unspecified(rows * num_experts);
+        let mut offsets = Buffer::unspecified(rows + 1);
+        offsets[0] = 0;
+        let mut pairs = 0;
+        for row in 0..rows {
+            for expert in 0..num_experts {
+                // Written in any case and kept by advancing: there is nothing to branch on.
+                experts[pairs] = expert as u32;
+                pairs += usize::from(is_chosen(row, expert));
+            }
+            offsets[row + 1] = pairs as u32;
+        }
+        experts.truncate(pairs);
+        Assignments { num_experts, offsets: Arc::new(offsets), experts: Arc::new(experts) }
+    }
+
+    /// Sends every row to every expert.
     pub fn dense(rows: usize, num_experts: usize) -> Self {
         let mut experts = Buffer::unspecified(rows * num_experts);
         for row in experts.chunks_exact_mut(num_experts.max(1)) {
@@ -176,7 +205,10 @@ impl Assignments {
         &self.experts
     }
 
-    /// Position of each row in [`Assignments::experts`], and their end: B + 1 numbers.
+    /// Start of each row in [`Assignments::experts`], and their end.
+    ///
+    /// # Shapes
+    /// → `[B + 1]`
     pub fn offsets(&self) -> &[u32] {
         &self.offsets
     }
@@ -196,7 +228,10 @@ impl Assignments {
         &self.experts[self.pairs_of(row)]
     }
 
-    /// Number of rows that go to each expert.
+    /// Load: the number of rows of each expert.
+    ///
+    /// # Shapes
+    /// → `[N]`
     pub fn load(&self) -> Vec<u32> {
         let mut load = vec![0; self.num_experts];
         for &expert in self.experts.iter() {
@@ -245,7 +280,15 @@ mod tests {
         assert!(bad(&[0, 2], &[1]).contains("number of pairs (1)"));
         assert!(bad(&[], &[]).contains("start at 0"));
         assert!(bad(&[0, 1, 3], &[0, 2, 2]).contains("row 1"));
-        assert!(bad(&[0, 2], &[3, 4]).contains("expert 4, but there are only 4"));
+        assert!(bad(&[0, 2], &[3, 4]).contains("expert 4, but there are only 4 experts"));
+    }
+
+    #[test]
+    fn chosen_pairs_are_compressed() {
+        let found = Assignments::from_fn(3, 4, |row, expert| row != 1 && expert % 2 == row / 2);
+        assert_eq!(found, Assignments::from_rows(4, [vec![0, 2], vec![], vec![1, 3]]));
+        assert_eq!(Assignments::from_fn(0, 4, |_, _| true), Assignments::dense(0, 4));
+        assert_eq!(Assignments::from_fn(2, 0, |_, _| true), Assignments::dense(2, 0));
     }
 
     #[test]

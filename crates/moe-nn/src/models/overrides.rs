@@ -60,9 +60,7 @@ fn set_k(
         return Err(OverrideError::NoK { router });
     }
     let parameters = info.parameters(&model.router_parameters)?;
-    let has_thresholds = router.trim_end_matches('+') == "expert-choice"
-        && parameters.text("inference") == "threshold";
-    if has_thresholds && k != own {
+    if info.fits_k(&parameters) && k != own {
         return Err(OverrideError::Learnt { router, k: own });
     }
     let spec = GateSpec { inputs: 1, experts: model.experts, k, seed: 0, gate: 0 };

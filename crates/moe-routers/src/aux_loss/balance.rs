@@ -2,20 +2,20 @@ use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-use super::AuxLoss;
-use crate::gate::select::top_k_assignments;
+use crate::aux_loss::aux_loss::AuxLoss;
+use crate::gate::top_k::top_k_assignments;
 
 /// The load-balancing loss of the Switch Transformer (Fedus and others, 2022, eq. 4), for any number of experts
-/// per row: `coefficient · N · Σ_j f_j P_j`, with f_j the share of rows that go to expert j and P_j the mean of its
-/// probability. With K experts per row the balanced value is K times the coefficient. No rows: 0.
+/// per row: `coefficient · N · Σ_j f_j P_j`, with f_j the fraction of rows that go to expert j and P_j its mean
+/// probability. With K experts per row the balanced value is K times the coefficient; without rows it is 0.
 ///
-/// The gradient flows through P alone, as published.
+/// The gradient flows only through P, as published.
 ///
 /// # Shapes
 /// `probabilities` `[B, N]` → `[]`
 ///
 /// # Panics
-/// If the matrix is not B by N.
+/// If `probabilities` is not `[B, N]`.
 pub fn load_balance<'t>(
     probabilities: Var<'t>,
     assignments: &Assignments,
@@ -31,8 +31,8 @@ pub fn load_balance<'t>(
     AuxLoss { name: "load-balance", value: weighted.sum() }
 }
 
-/// [`load_balance`] where only the likeliest expert of a row counts, whatever the row is sent to
-/// (Lepikhin and others, GShard, 2021, algorithm 1).
+/// [`load_balance`] that counts only the most probable expert of each row, whatever its assignments (Lepikhin and
+/// others, GShard, 2021, algorithm 1).
 ///
 /// # Shapes
 /// `probabilities` `[B, N]` → `[]`
@@ -43,7 +43,7 @@ pub fn load_balance_top1<'t>(probabilities: Var<'t>, coefficient: Real) -> AuxLo
 
 /// The importance loss: `coefficient · CV(Σ_b p_b)²`, the squared coefficient of variation over experts of their total
 /// probability (Riquelme and others, V-MoE, 2021, eq. 6-7; after Shazeer and others, 2017, eq. 6-7, where the
-/// sum is that of the sparse weights, [`importance_of_weights`]). Balanced or without rows: 0.
+/// sum is over the sparse weights, [`importance_of_weights`]). It is 0 if balanced or without rows.
 ///
 /// # Shapes
 /// `probabilities` `[B, N]` → `[]`
@@ -51,8 +51,7 @@ pub fn importance<'t>(probabilities: Var<'t>, coefficient: Real) -> AuxLoss<'t> 
     AuxLoss { name: "importance", value: spread_of_columns(probabilities).scale(coefficient) }
 }
 
-/// The importance loss of Shazeer and others, 2017 (eq. 6-7): [`importance`] of the weights that the experts are
-/// given.
+/// The importance loss of Shazeer and others, 2017 (eq. 6-7): [`importance`] of the weights of the experts.
 ///
 /// # Shapes
 /// `weights` `[pairs]` → `[]`
@@ -70,7 +69,7 @@ pub fn importance_of_weights<'t>(
     AuxLoss { name: "importance", value: spread.scale(coefficient) }
 }
 
-/// The squared coefficient of variation of the sums of a matrix's columns; 0 without rows.
+/// The squared coefficient of variation of the column sums of a matrix; 0 without rows.
 ///
 /// # Shapes
 /// `[B, N]` → `[]`

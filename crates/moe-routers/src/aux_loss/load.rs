@@ -1,15 +1,15 @@
-//! The load losses of gates with noise.
+//! Load losses for gates with noise.
 
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Real, Tensor};
 
-use super::AuxLoss;
-use super::balance::spread_of_columns;
-use crate::gate::select::top_k_indices;
+use crate::aux_loss::aux_loss::AuxLoss;
+use crate::aux_loss::balance::spread_of_columns;
+use crate::gate::top_k::top_k_indices;
 
 /// The load loss of V-MoE (Riquelme and others, 2021, eq. 8-10): `coefficient · CV(load)²`, with load_j the sum over
 /// rows of the probability that expert j would be among the K largest if its noise were drawn again:
-/// `Φ((logit_j - t) / noise_std)`, t the K-th largest of the row's `noisy` logits. No rows: 0.
+/// `Φ((logit_j - t) / noise_std)`, with t the K-th largest of the row's `noisy` logits. It is 0 without rows.
 ///
 /// The gradient flows through the threshold, as in the authors' code.
 ///
@@ -34,9 +34,9 @@ pub fn load<'t>(
     of_margins((logits - threshold) / std, coefficient)
 }
 
-/// The load loss of Shazeer and others, 2017 (eq. 8-11): as [`load`], with a deviation of the noise for each logit, and
-/// with the K-th largest of the *other* noisy logits as the threshold of expert j. With K = N every expert is
-/// certain: 0. Deviations below 1e-6 count as 1e-6.
+/// The load loss of Shazeer and others, 2017 (eq. 8-11): as [`load`], with a standard deviation of the noise for each
+/// logit, and with the K-th largest of the *other* noisy logits as the threshold of expert j. With K = N every expert
+/// is certain and the loss is 0. Deviations below 1e-6 are replaced by 1e-6.
 ///
 /// # Shapes
 /// `logits`, `noisy`, `noise_std` `[B, N]` → `[]`
@@ -70,7 +70,7 @@ fn of_margins(margins: Var<'_>, coefficient: Real) -> AuxLoss<'_> {
     AuxLoss { name: "load", value: spread_of_columns(probabilities).scale(coefficient) }
 }
 
-/// For each row, `per_row` of its elements: `choose(row, N places to work in, columns)` names them.
+/// `per_row` elements of each row: `choose(row, working memory for N indices, columns)` writes their columns.
 ///
 /// # Shapes
 /// `[B, N]` → `[B, per_row]`
@@ -90,7 +90,7 @@ fn thresholds(
     x.tape().apply(Pick { positions, per_row }, &[x])
 }
 
-/// The elements at some positions, which may repeat.
+/// The elements at the given positions, which may repeat.
 struct Pick {
     positions: Buffer<u32>,
     per_row: usize,
@@ -116,7 +116,7 @@ impl Operator for Pick {
     }
 }
 
-/// The distribution function of the standard normal law.
+/// The cumulative distribution function of the standard normal distribution.
 struct NormalCdf;
 
 impl Operator for NormalCdf {

@@ -1,70 +1,72 @@
 use moe_core::Real;
 use moe_core::tape::Var;
 
-use super::{entropy, importance, load_balance, router_z, trimmed_lasso};
-use crate::registry::parameters::{ParameterSpec, Parameters};
-use crate::registry::registry::RouterInfo;
+use crate::aux_loss::balance::{importance, load_balance};
+use crate::aux_loss::rows::{entropy, router_z, trimmed_lasso};
+use crate::registry::option_reader::OptionReader;
 use crate::routing::Routing;
 
-/// Coefficients of the auxiliary losses that a router with logits may have; 0 is none.
+/// Coefficients of the auxiliary losses that a router with logits may have; 0 turns a loss off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct AuxOptions {
-    /// Of [`load_balance`].
+    /// Coefficient of [`load_balance`].
     pub load_balance: Real,
-    /// Of [`importance`].
+    /// Coefficient of [`importance`].
     pub importance: Real,
-    /// Of [`trimmed_lasso`].
+    /// Coefficient of [`trimmed_lasso`].
     pub trimmed_lasso: Real,
-    /// Of [`router_z`].
+    /// Coefficient of [`router_z`].
     pub router_z: Real,
-    /// Of [`entropy`].
+    /// Coefficient of [`entropy`].
     pub entropy: Real,
 }
 
-impl AuxOptions {
-    /// Names and meanings of the parameters.
-    const ALL: [(&str, &str); 5] = [
-        ("load-balance", "coefficient of the load-balancing loss of the Switch Transformer"),
-        ("importance", "coefficient of the squared variation of the experts' total probability"),
-        ("trimmed-lasso", "coefficient of the mean probability outside the K largest"),
-        ("router-z", "coefficient of the mean squared logsumexp of the logits"),
-        ("entropy", "coefficient of the mean entropy of the probabilities"),
-    ];
+/// Name, meaning and field of each coefficient.
+type Row = (&'static str, &'static str, fn(&mut AuxOptions) -> &mut Real);
 
-    /// Adds these parameters to what is known of a router.
+const ROWS: [Row; 5] = [
+    (
+        "load-balance",
+        "coefficient of the load-balancing loss of the Switch Transformer",
+        |options| &mut options.load_balance,
+    ),
+    (
+        "importance",
+        "coefficient of the squared coefficient of variation of the experts' total probability",
+        |options| &mut options.importance,
+    ),
+    ("trimmed-lasso", "coefficient of the mean probability outside the K largest", |options| {
+        &mut options.trimmed_lasso
+    }),
+    ("router-z", "coefficient of the mean squared logsumexp of the logits", |options| {
+        &mut options.router_z
+    }),
+    ("entropy", "coefficient of the mean entropy of the probabilities", |options| {
+        &mut options.entropy
+    }),
+];
+
+impl AuxOptions {
+    /// Names of all coefficients.
+    pub(crate) const ALL: [&str; 5] = [ROWS[0].0, ROWS[1].0, ROWS[2].0, ROWS[3].0, ROWS[4].0];
+
+    /// Reads the coefficients with these names; the others, and the defaults, are those of `self`.
     ///
     /// # Panics
-    /// If there is no such parameter.
-    pub fn declare(info: RouterInfo, names: &[&'static str]) -> RouterInfo {
-        names.iter().fold(info, |info, &name| {
-            let known = Self::ALL.iter().find(|(known, _)| *known == name);
-            let &(name, doc) = known.unwrap_or_else(|| panic!("no auxiliary loss \"{name}\""));
-            info.with(ParameterSpec::real(name, 0.0, 0.0..=1e6, doc))
-        })
-    }
-
-    /// [`AuxOptions::declare`] for all of them.
-    pub fn declare_all(info: RouterInfo) -> RouterInfo {
-        Self::declare(info, &Self::ALL.map(|(name, _)| name))
-    }
-
-    /// The coefficients that a router has declared; 0 for the others.
-    pub fn read(parameters: &Parameters) -> Self {
-        let coefficient = |name: &str| match parameters.values().any(|(known, _)| known == name) {
-            true => parameters.real(name) as Real,
-            false => 0.0,
-        };
-        AuxOptions {
-            load_balance: coefficient("load-balance"),
-            importance: coefficient("importance"),
-            trimmed_lasso: coefficient("trimmed-lasso"),
-            router_z: coefficient("router-z"),
-            entropy: coefficient("entropy"),
+    /// If there is no coefficient with such a name.
+    pub fn read(mut self, options: &mut OptionReader<'_>, names: &[&str]) -> Self {
+        for wanted in names {
+            let row = ROWS.iter().find(|(name, ..)| name == wanted);
+            let &(name, doc, field) =
+                row.unwrap_or_else(|| panic!("there is no auxiliary loss \"{wanted}\""));
+            let coefficient = field(&mut self);
+            *coefficient = options.coefficient(name, *coefficient, doc);
         }
+        self
     }
 
-    /// `routing` with these losses, for routers to call in training. The softmax of `logits` is computed where it is
-    /// needed and not given; K is that of the trimmed lasso.
+    /// Adds these losses to a routing, in training. The softmax of `logits` is computed if it is needed and not given;
+    /// K is that of the trimmed lasso.
     ///
     /// # Shapes
     /// `logits`, `probabilities` `[B, N]`

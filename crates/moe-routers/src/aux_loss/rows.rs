@@ -1,14 +1,14 @@
-//! Losses that are means over rows.
+//! Auxiliary losses that are means over rows.
 
 use moe_core::kernel::for_row_blocks2;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-use super::AuxLoss;
-use crate::gate::select::top_k_assignments;
+use crate::aux_loss::aux_loss::AuxLoss;
+use crate::gate::top_k::top_k_assignments;
 
 /// The trimmed lasso of MOESART: `coefficient` times the mean over rows of the probability outside the row's K
-/// largest. It is 0 where every row has its whole mass on K experts. No rows: 0.
+/// largest. It is 0 if every row has all its probability on K experts, or without rows.
 ///
 /// # Shapes
 /// `probabilities` `[B, N]` → `[]`
@@ -17,7 +17,7 @@ use crate::gate::select::top_k_assignments;
 /// If K is above N.
 pub fn trimmed_lasso<'t>(probabilities: Var<'t>, k: usize, coefficient: Real) -> AuxLoss<'t> {
     let largest = top_k_assignments(&probabilities.value(), k);
-    // The tail is added up by itself: 1 minus the K largest would lose a small one.
+    // The tail is summed directly: 1 minus the K largest would lose a small tail to rounding.
     mean_of_rows(probabilities, "trimmed-lasso", coefficient, move |row, p| {
         let largest = largest.of_row(row);
         largest.iter().for_each(|&j| p[j as usize] = 0.0);
@@ -29,7 +29,7 @@ pub fn trimmed_lasso<'t>(probabilities: Var<'t>, k: usize, coefficient: Real) ->
 }
 
 /// The router z-loss: `coefficient` times the mean over rows of (logsumexp of the logits)²
-/// (Zoph and others, ST-MoE, 2022, eq. 5). No rows: 0.
+/// (Zoph and others, ST-MoE, 2022, eq. 5). It is 0 without rows.
 ///
 /// # Shapes
 /// `logits` `[B, N]` → `[]`
@@ -43,7 +43,7 @@ pub fn router_z(logits: Var<'_>, coefficient: Real) -> AuxLoss<'_> {
 }
 
 /// The entropy of the softmax: `coefficient` times the mean over rows of `Σ_j -p_j ln p_j`. With a positive
-/// coefficient rows are driven towards few experts. No rows: 0.
+/// coefficient rows are driven towards few experts. It is 0 without rows.
 ///
 /// # Shapes
 /// `logits` `[B, N]` → `[]`
@@ -70,7 +70,7 @@ fn exp_shifted(row: &mut [Real]) -> (Real, Real) {
     (max, sum)
 }
 
-/// `coefficient` times the mean over rows of `f(row number, row)`, which returns its value and replaces the row by its
+/// `coefficient` times the mean over rows of `f(row index, row)`, which returns the value and replaces the row by the
 /// gradient.
 fn mean_of_rows<'t>(
     x: Var<'t>,
@@ -85,10 +85,10 @@ fn mean_of_rows<'t>(
 
 struct MeanOfRows<F> {
     name: &'static str,
-    /// What the sum over rows is multiplied by.
+    /// Factor of the sum over rows.
     scale: Real,
     f: F,
-    /// Of the sum.
+    /// Gradient of the sum.
     gradient: Tensor,
 }
 

@@ -1,13 +1,13 @@
-//! What a routing may depend on.
+//! The inputs that a routing may depend on.
 
 use moe_core::Mode;
 
-use super::gradients::slopes;
-use super::subject::{Call, Decision, Rows, Setting, decide, difference};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::gradients::slopes;
+use crate::conformance::subject::{Call, Decision, Rows, Setting, Subject, decide, difference};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 
-/// Equal arguments give equal bits: for a call that is repeated, and for gates that are built again.
-pub fn repeatable(subject: &Subject<'_>) -> Verdict {
+/// Equal arguments give equal bits, for a repeated call and for gates that are built again.
+pub(super) fn repeatable(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings().into_iter().chain(wide(subject)) {
         let rows = at.rows();
         let gates = subject.gates(at)?;
@@ -23,8 +23,8 @@ pub fn repeatable(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// The number of threads changes no bit of decisions, losses and gradients.
-pub fn threads(subject: &Subject<'_>) -> Verdict {
+/// The number of threads does not change a bit of decisions, losses and gradients.
+pub(super) fn threads(subject: &Subject<'_>) -> Verdict {
     for at in wide(subject) {
         let rows = at.rows();
         let gates = subject.gates(at)?;
@@ -43,8 +43,7 @@ pub fn threads(subject: &Subject<'_>) -> Verdict {
             }
             for (a, b) in first_slopes.iter().zip(slopes) {
                 if a.x != b.x || a.parameters != b.parameters {
-                    let found =
-                        format!("the gradient of {} is another on {threads} threads", a.term);
+                    let found = format!("the gradient of {} differs on {threads} threads", a.term);
                     return Err(Failure::new(at, found));
                 }
             }
@@ -53,8 +52,8 @@ pub fn threads(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A row is routed to the same bits in any batch and at any place, if the router declares to be row-wise.
-pub fn row_wise(subject: &Subject<'_>) -> Verdict {
+/// A row is routed with the same bits in any batch and at any position, if the router declares to be row-wise.
+pub(super) fn row_wise(subject: &Subject<'_>) -> Verdict {
     for at in wide(subject) {
         let gates = subject.gates(at)?;
         if gates.properties().iter().any(|properties| !properties.row_wise) {
@@ -70,7 +69,7 @@ pub fn row_wise(subject: &Subject<'_>) -> Verdict {
                         return Err(Failure::new(
                             at,
                             format!(
-                                "gate {gate}, row {row}: (expert, weight) {:?} among all rows, {:?} at place {place} \
+                                "gate {gate}, row {row}: (expert, weight) {:?} among all rows, {:?} at position {place} \
                                  of {}",
                                 whole.row(row),
                                 part.row(place),
@@ -83,7 +82,7 @@ pub fn row_wise(subject: &Subject<'_>) -> Verdict {
             Ok(())
         };
         let order: Vec<usize> = (0..at.size.rows).collect();
-        // Block and vector sizes of kernels, and what lies beside them.
+        // Block and vector sizes of kernels, and their neighbours.
         for size in [1, 2, 7, 63, 64, 65] {
             let first = &order[..order.len().min(2 * size + 1)];
             first.chunks(size).try_for_each(&compare)?;
@@ -93,11 +92,11 @@ pub fn row_wise(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// If the router draws random numbers in training, they differ from step to step and from row id to row id.
+/// If the router draws random numbers in training, they differ between steps and between row ids.
 ///
-/// Whether it draws is seen from a batch of equal rows under several seeds. That draws do not depend on a row's place
-/// is part of [`row_wise`].
-pub fn draws(subject: &Subject<'_>) -> Verdict {
+/// A batch of equal rows under several seeds shows whether it draws. `row_wise` checks that draws do not depend on the
+/// position of a row.
+pub(super) fn draws(subject: &Subject<'_>) -> Verdict {
     const COPIES: usize = 64;
     const TIMES: u64 = 16;
     let mut drawn = false;
@@ -128,14 +127,15 @@ pub fn draws(subject: &Subject<'_>) -> Verdict {
             return Err(Failure::new(at, found));
         }
     }
-    Ok(match drawn {
-        true => Outcome::passed(),
-        false => Outcome::skipped("the router draws no random numbers"),
+    Ok(if drawn {
+        Outcome::passed()
+    } else {
+        Outcome::skipped("the router draws no random numbers")
     })
 }
 
-/// Outside training a routing depends on the rows and their keys alone: not on seed, step, epoch and row ids.
-pub fn infer_draws_nothing(subject: &Subject<'_>) -> Verdict {
+/// Outside training a routing depends only on the rows and their keys: not on seed, step, epoch and row ids.
+pub(super) fn infer_draws_nothing(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings().into_iter().filter(|at| at.mode == Mode::Infer) {
         let gates = subject.gates(at)?;
         let rows = at.rows();

@@ -1,15 +1,15 @@
-//! Sizes and numbers at the edge.
+//! Extreme sizes and values.
 
 use moe_core::{Mode, Real, Tensor};
 
-use super::gradients::slopes;
-use super::promises::{Scale, sound};
-use super::subject::{Rows, Setting, Size, decide, observe};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::gradients::slopes;
+use crate::conformance::promises::{Scale, sound};
+use crate::conformance::subject::{Rows, Setting, Size, Subject, decide, observe};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
 
-/// Inputs or parameters times 1e4, and inputs of zero, leave weights, losses, telemetry and gradients finite.
-pub fn large_logits(subject: &Subject<'_>) -> Verdict {
+/// With inputs or parameters times 1e4, and with inputs of zero, weights, losses, telemetry and gradients are finite.
+pub(super) fn large_logits(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         for scale in Scale::ALL {
@@ -22,9 +22,9 @@ pub fn large_logits(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A batch without rows has a routing without rows, losses that are numbers, and a backward pass; what is observed of
-/// it leaves the router's state finite.
-pub fn empty_batch(subject: &Subject<'_>) -> Verdict {
+/// A batch without rows has a routing without rows, finite losses and a backward pass, and its observation leaves the
+/// router's state finite.
+pub(super) fn empty_batch(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let at = Setting { size: Size { rows: 0, ..at.size }, ..at };
         let gates = subject.moved(at.size, at.seed);
@@ -33,13 +33,13 @@ pub fn empty_batch(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A layer with a single expert, if the router allows it, keeps every promise.
-pub fn one_expert(subject: &Subject<'_>) -> Verdict {
+/// A layer with a single expert keeps every promise, if the router allows it.
+pub(super) fn one_expert(subject: &Subject<'_>) -> Verdict {
     at_experts(subject, &[1])
 }
 
-/// Numbers of experts that are no power of two, if the router allows them, keep every promise.
-pub fn odd_experts(subject: &Subject<'_>) -> Verdict {
+/// Numbers of experts that are not powers of two keep every promise, if the router allows them.
+pub(super) fn odd_experts(subject: &Subject<'_>) -> Verdict {
     at_experts(subject, &subject.options.odd_experts)
 }
 
@@ -64,7 +64,7 @@ fn at_experts(subject: &Subject<'_>, experts: &[usize]) -> Verdict {
     })
 }
 
-/// Whether a router of an unusual size does what others do.
+/// Checks a router of an unusual size.
 fn holds(mut gates: Box<dyn GateSet>, at: Setting) -> Result<(), Failure> {
     let rows = at.rows();
     let decisions = decide(&*gates, &rows, at.call());
@@ -83,7 +83,7 @@ fn holds(mut gates: Box<dyn GateSet>, at: Setting) -> Result<(), Failure> {
     problem
 }
 
-/// Whether weights, losses and telemetry are numbers, and in training all gradients.
+/// Checks that weights, losses and telemetry are finite, and in training all gradients.
 fn finite(gates: &dyn GateSet, rows: &Rows, at: Setting) -> Result<(), String> {
     for (gate, decision) in decide(gates, rows, at.call()).iter().enumerate() {
         for row in 0..decision.assignments.rows() {

@@ -7,13 +7,13 @@ use moe_core::random::{Philox, unit};
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Real, StateMut, StateRef, Tensor};
 
-use super::subject::{Rows, Setting, route};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::subject::{Rows, Setting, Subject, route};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
-use crate::router::GradientKind;
+use crate::properties::GradientKind;
 use crate::routing::Routing;
 
-/// Half the distance of a central difference.
+/// Half the width of a central difference.
 const STEP: Real = 1e-5;
 /// Allowed |difference| per unit of the largest gradient of the same tensor, for curvature.
 const RELATIVE: f64 = 1e-6;
@@ -21,29 +21,33 @@ const RELATIVE: f64 = 1e-6;
 const ABSOLUTE: f64 = 1e-8;
 /// A gradient no larger than this is rounding: rows and parameters are of size one.
 const ROUNDING: Real = 16.0 * Real::EPSILON;
-/// At most so many elements of a tensor are moved, evenly spread.
+/// Largest number of elements of a tensor that are moved, evenly spread.
 const ELEMENTS: usize = 24;
 
-/// Stands for the rows where tensors are named.
+/// Name of the rows among the names of tensors.
 const INPUT: &str = "input x";
 
-/// The gradient of the weights with respect to the rows and every parameter is that of finite differences, wherever a
+/// The gradient of the weights with respect to the rows and every parameter agrees with finite differences wherever a
 /// step does not change the assignments.
-pub fn weight_gradients(subject: &Subject<'_>) -> Verdict {
+pub(super) fn weight_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term == 0, "")
 }
 
-/// The gradient of each auxiliary loss is that of finite differences.
-pub fn loss_gradients(subject: &Subject<'_>) -> Verdict {
+/// The gradient of each auxiliary loss agrees with finite differences.
+pub(super) fn loss_gradients(subject: &Subject<'_>) -> Verdict {
     compare(subject, |term| term > 0, "there are no auxiliary losses")
 }
 
-/// Every parameter gets a gradient that is more than rounding, from the weights or from a loss, in some setting; unless it is
-/// frozen or named in [`Options::without_gradient`](super::Options::without_gradient).
-pub fn gradients_reach(subject: &Subject<'_>) -> Verdict {
+/// Every parameter gets a gradient larger than rounding, from the weights or from a loss, in some setting, unless it is
+/// frozen or named in [`Options::without_gradient`](super::Options::without_gradient). Gates that declare
+/// [`GradientKind::None`] are skipped.
+pub(super) fn gradients_reach(subject: &Subject<'_>) -> Verdict {
     let mut reached: BTreeMap<String, bool> = BTreeMap::new();
     for at in subject.training() {
         let gates = subject.gates(at)?;
+        if gates.properties().iter().any(|p| p.gradient == GradientKind::None) {
+            return Ok(Outcome::skipped("the weights are declared to have no gradient"));
+        }
         for slopes in slopes(&*gates, &at.rows(), at) {
             for (name, gradient) in slopes.parameters {
                 let is_reached = gradient.as_slice().iter().any(|g| g.abs() > ROUNDING);
@@ -67,10 +71,10 @@ pub fn gradients_reach(subject: &Subject<'_>) -> Verdict {
 
 /// The gradient of one term.
 pub(super) struct Slopes {
-    /// "weights", or the gate and name of the loss.
+    /// "weights", or the gate and the name of the loss.
     pub(super) term: String,
     pub(super) x: Tensor,
-    /// Of each parameter that is not frozen.
+    /// Gradient of each parameter that is not frozen.
     pub(super) parameters: BTreeMap<String, Tensor>,
 }
 
@@ -103,7 +107,7 @@ fn terms<'t>(routings: &[Routing<'t>], rows: &Rows, tape: &'t Tape) -> Vec<(Stri
     losses
 }
 
-/// A number in [-1, 1) for each pair that depends on gate, row and expert alone.
+/// A number in [-1, 1) for each pair, which depends only on gate, row and expert.
 fn cotangent(assignments: &Assignments, rows: &Rows, gate: usize) -> Tensor {
     let philox = Philox::new(0, "conformance.cotangent", gate as u64);
     let mut values = Vec::with_capacity(assignments.pairs());
@@ -127,7 +131,7 @@ fn gradients_by_name(gates: &dyn GateSet, gradients: &Gradients) -> BTreeMap<Str
     found
 }
 
-/// Coordinates that were compared and that were not.
+/// Numbers of elements compared, and left out because the assignments changed.
 #[derive(Default)]
 struct Count {
     compared: usize,
@@ -219,13 +223,13 @@ fn compare_at(
 
 /// The terms at a point.
 struct Values {
-    /// The element that was moved.
+    /// Value of the moved element.
     element: Real,
     assignments: Vec<Assignments>,
     terms: Vec<f64>,
 }
 
-/// The terms with one element moved; afterwards it is where it was.
+/// The terms with one element moved; the element is restored afterwards.
 fn values_at(
     gates: &mut dyn GateSet,
     rows: &mut Rows,
@@ -272,7 +276,7 @@ fn with_tensor(
     });
 }
 
-/// The indices of an element, row-major.
+/// The indices of an element in row-major order.
 fn position(shape: &[usize], mut element: usize) -> String {
     let mut indices: Vec<usize> = Vec::new();
     for &dim in shape.iter().rev() {

@@ -1,19 +1,23 @@
-//! Use without a tape.
+//! Inference without a tape.
 
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass};
 
-use super::subject::{Call, Decision, Rows, Setting, Size, decide, same_bits};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::subject::{
+    Call, Decision, Rows, Setting, Size, Subject, decide, same_bits,
+};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
-use crate::parts::PartsBuf;
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// [`GateSet::infer`](crate::GateSet::infer) gives the numbers of `route` outside training, to the bit, and
-/// [`GateSet::infer_parts`](crate::GateSet::infer_parts) those of `route_parts`: for whole batches, for seven rows, for
-/// row after row and for no rows; also, if the router allows them, for a single expert, for numbers of experts that are
-/// no power of two, and where kernels run in parallel; with buffers that are used again.
+/// [`GateSet::infer`](crate::GateSet::infer) equals `route` outside training, bit by bit, and
+/// [`GatesOfParts::infer_parts`](crate::GatesOfParts::infer_parts) equals `route_parts`, whose sums are those of
+/// `route`. Checked for whole batches, for seven rows, row by row and without rows; also, if the router allows them,
+/// for a single expert, for numbers of experts that are not powers of two, and where kernels run in parallel; with
+/// reused buffers.
 pub fn infer_equals_route(subject: &Subject<'_>) -> Verdict {
     let mut memory = Memory::default();
     for at in subject.settings().into_iter().filter(|at| at.mode == Mode::Infer) {
@@ -33,7 +37,7 @@ pub fn infer_equals_route(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// Used again from gates to gates.
+/// Buffers that are reused for all gates.
 #[derive(Default)]
 struct Memory {
     out: Vec<RoutingBuf>,
@@ -42,7 +46,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Gates that the router may refuse.
+    /// Checks gates that the router may refuse.
     fn check_allowed(&mut self, subject: &Subject<'_>, at: Setting) -> Result<(), Failure> {
         match subject.moved(at.size, at.seed) {
             Ok(gates) => self.check(&*gates, at, &at.rows()),
@@ -54,23 +58,23 @@ impl Memory {
         let named = Rows { ids: rows.keys.clone(), ..rows.clone() };
         let call = Call { mode: Mode::Infer, seed: 0, step: 0, epoch: 0 };
         gates.infer(&rows.x, &rows.keys, &mut self.out, &mut self.scratch);
-        compare(&decide(gates, &named, call), &self.out)
-            .and_then(|()| self.compare_parts(gates, rows))
+        let decisions = decide(gates, &named, call);
+        compare(&decisions, &self.out)
+            .and_then(|()| self.compare_parts(gates, rows, &decisions))
             .map_err(|found| Failure::new(format!("{at}, {} at a time", rows.ids.len()), found))
     }
 
-    fn compare_parts(&mut self, gates: &dyn GateSet, rows: &Rows) -> Result<(), String> {
-        let tape = Tape::inference();
-        let expected = gates.route_parts(&Pass::of_keys(&rows.keys), tape.constant(rows.x.clone()));
-        let found = gates.infer_parts(&rows.x, &rows.keys, &mut self.parts, &mut self.scratch);
-        let expected = match (expected, found) {
-            (Some(expected), true) => expected,
-            (None, false) => return Ok(()),
-            (expected, _) => {
-                let is = if expected.is_some() { "are" } else { "are not" };
-                return Err(format!("there {is} parts, `infer_parts` says otherwise"));
-            }
-        };
+    fn compare_parts(
+        &mut self,
+        gates: &dyn GateSet,
+        rows: &Rows,
+        decisions: &[Decision],
+    ) -> Result<(), String> {
+        let Some(sums) = gates.as_parts() else { return Ok(()) };
+        let (tape, pass) = (Tape::inference(), Pass::of_keys(&rows.keys));
+        let expected = sums.route_parts(&pass, tape.constant(rows.x.clone()));
+        self.parts.resize_with(gates.num_gates(), PartsBuf::default);
+        sums.infer_parts(&rows.x, &rows.keys, &mut self.parts, &mut self.scratch);
         for (gate, (expected, found)) in expected.iter().zip(&self.parts).enumerate() {
             let mut copy = PartsBuf::default();
             copy.copy_from(expected);
@@ -78,6 +82,13 @@ impl Memory {
                 return Err(format!(
                     "gate {gate}: expected {copy:?} as of `route_parts`, found {found:?}"
                 ));
+            }
+        }
+        let routings = expected.into_iter().map(Parts::into_routing).collect();
+        for (gate, sum) in sums.finish(&pass, routings).iter().enumerate() {
+            let (weights, expected) = (sum.weights.value(), &decisions[gate].weights);
+            if sum.assignments != decisions[gate].assignments || weights != *expected {
+                return Err(format!("gate {gate}: the sum of the parts is not that of `route`"));
             }
         }
         Ok(())

@@ -1,24 +1,24 @@
-//! What a routing is, and what the router says of it.
+//! The form of a routing, and the promises of the router.
 
 use moe_core::{Real, Tensor};
 
-use super::subject::{Decision, Setting, change_parameters, decide};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::subject::{Decision, Setting, Subject, change_parameters, decide};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
-use crate::router::{Cardinality, Properties, TotalWeight};
+use crate::properties::{Cardinality, Properties, TotalWeight};
 
 /// A sum of weights may be off by rounding: of a few tens of terms, each by a few units in the last place.
 const SUM_SLACK: f64 = 64.0 * Real::EPSILON as f64;
 
-/// The routing is for B rows and N experts, with one weight per pair, experts ascending and below N, one routing and
-/// one set of properties per gate, losses that are numbers, and `observed` of the same rows.
-pub fn shape(subject: &Subject<'_>) -> Verdict {
+/// There is one routing and one set of properties per gate. A routing is for B rows and N experts, with one weight per
+/// pair and experts ascending and below N, and `observed` is for the same rows and load.
+pub(super) fn shape(subject: &Subject<'_>) -> Verdict {
     everywhere(subject, &Scale::ALL, |gates, rows, decision, _| shape_of(gates, rows, decision))?;
     Ok(Outcome::passed())
 }
 
-/// Rows have as many experts as [`Properties::cardinality`] says.
-pub fn cardinality(subject: &Subject<'_>) -> Verdict {
+/// The number of experts of a row agrees with [`Properties::cardinality`].
+pub(super) fn cardinality(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| properties.cardinality != Cardinality::Any)? {
         return Ok(Outcome::skipped("any number of experts per row is declared"));
     }
@@ -28,8 +28,8 @@ pub fn cardinality(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// The weights of a row sum to what [`Properties::total_weight`] says.
-pub fn total_weight(subject: &Subject<'_>) -> Verdict {
+/// The sum of the weights of a row agrees with [`Properties::total_weight`].
+pub(super) fn total_weight(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| properties.total_weight != TotalWeight::Any)? {
         return Ok(Outcome::skipped("any total weight is declared"));
     }
@@ -39,9 +39,9 @@ pub fn total_weight(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row. Logits
-/// so large that weights underflow are left out.
-pub fn no_zeros(subject: &Subject<'_>) -> Verdict {
+/// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row.
+/// Logits so large that weights underflow are not used.
+pub(super) fn no_zeros(subject: &Subject<'_>) -> Verdict {
     if !any_promise(subject, |properties| !is_fixed(properties))? {
         return Ok(Outcome::skipped("a fixed number of experts per row keeps its pairs"));
     }
@@ -51,7 +51,7 @@ pub fn no_zeros(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// Everything that one routing must be.
+/// All of these checks for one routing.
 pub(super) fn sound(
     gates: &dyn GateSet,
     rows: usize,
@@ -66,7 +66,7 @@ pub(super) fn sound(
     })
 }
 
-/// Whether a gate of the first size has this property.
+/// Returns whether a gate of some size has this property.
 fn any_promise(
     subject: &Subject<'_>,
     promise: impl Fn(&Properties) -> bool,
@@ -78,7 +78,7 @@ fn any_promise(
     Ok(found)
 }
 
-/// Holds `f(gates, B, decision, properties)` against every gate and setting, at these sizes of logits.
+/// Calls `f(gates, B, decision, properties)` for every gate and setting, at these sizes of logits.
 fn everywhere(
     subject: &Subject<'_>,
     scales: &[Scale],
@@ -99,7 +99,7 @@ fn everywhere(
     Ok(())
 }
 
-/// How large logits are made. Parameters grow last, since they stay so.
+/// Factor by which logits are enlarged. Parameters come last, since they stay enlarged.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scale {
     Plain,

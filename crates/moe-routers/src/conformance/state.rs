@@ -1,15 +1,15 @@
-//! What a router owns.
+//! The state of a router.
 
 use std::collections::BTreeMap;
 
 use moe_core::{Mode, StateMut, StateRef, Tensor};
 
-use super::subject::{Call, Setting, decide, difference, observe};
-use super::{Failure, Outcome, Subject, Verdict};
+use crate::conformance::subject::{Call, Setting, Subject, decide, difference, observe};
+use crate::conformance::verdict::{Failure, Outcome, Verdict};
 use crate::gate_set::GateSet;
 
 /// `visit` and `visit_mut` report the same parameters and buffers under the same names, each once, in the same order.
-pub fn visits_agree(subject: &Subject<'_>) -> Verdict {
+pub(super) fn visits_agree(subject: &Subject<'_>) -> Verdict {
     for at in subject.training() {
         let mut gates = subject.gates(at)?;
         let (mut read, mut written) = (Vec::new(), Vec::new());
@@ -49,9 +49,9 @@ pub fn visits_agree(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
-/// What `visit` reports is all that decides: copied by name into gates of another seed, after a few steps of training,
-/// it makes them decide alike, now and after one more step.
-pub fn state_is_whole(subject: &Subject<'_>) -> Verdict {
+/// The state that `visit` reports is complete: copied by name, after a few steps of training, into gates of another
+/// seed, it makes them decide alike, now and after one more step.
+pub(super) fn state_is_whole(subject: &Subject<'_>) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         let rows = at.rows();
@@ -96,7 +96,7 @@ fn load(gates: &mut dyn GateSet, saved: &BTreeMap<String, Tensor>) -> Result<(),
                 problem =
                     Some(format!("{name} has shape {here:?}, and {there:?} with another seed"));
             }
-            None => problem = Some(format!("{name} is there with another seed alone")),
+            None => problem = Some(format!("{name} exists only with another seed")),
         }
     });
     problem.map_or(Ok(()), Err)

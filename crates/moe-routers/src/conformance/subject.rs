@@ -1,4 +1,4 @@
-//! The router under test, what it is given, and what it did, without a tape.
+//! The router under test, its inputs, and its decisions without a tape.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,46 +8,47 @@ use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, Tensor};
 
-use super::Failure;
+use crate::conformance::verdict::Failure;
 use crate::gate_set::GateSet;
-use crate::registry::registry::GateSpec;
-use crate::routing::{Observed, Routing};
+use crate::observed::Observed;
+use crate::registry::info::GateSpec;
+use crate::routing::Routing;
 
-/// Sizes of a batch and a gate.
+/// Size of a batch and of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// B.
+    /// Number of rows (B).
     pub rows: usize,
-    /// D.
+    /// Width of the input (D).
     pub inputs: usize,
-    /// N.
+    /// Number of experts (N).
     pub experts: usize,
 }
 
-/// How much is checked, and what the router need not hold.
+/// The extent of the checks, and those that the router is excused from.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Options {
-    /// Sizes that most checks use.
+    /// Sizes used by most checks.
     pub sizes: Vec<Size>,
-    /// A size at which kernels run in parallel, for the checks of threads and batches.
+    /// A size at which kernels run in parallel, for checks of threads and batches.
     pub wide: Size,
-    /// Numbers of experts for [`odd_experts`](super::odd_experts).
+    /// Numbers of experts for `odd_experts`.
     pub odd_experts: Vec<usize>,
-    /// K of the specification, where N is not smaller.
+    /// Number of experts per row (K); N if that is smaller.
     pub k: usize,
-    /// Seeds of weights, rows and draws; one or more.
+    /// Seeds of weights, rows and draws; at least one.
     pub seeds: Vec<u64>,
-    /// Numbers of threads that must not matter.
+    /// Numbers of threads among which results must not differ.
     pub threads: Vec<usize>,
-    /// Parameters that may be without a gradient, by the end of their name; see [`Options::without_gradient`].
+    /// Parameters that need no gradient, by the end of their name; see [`Options::without_gradient`].
     pub without_gradient: Vec<String>,
-    /// Checks that are left out, and why; see [`Options::without`].
+    /// Checks that are left out, with the reason; see [`Options::without`].
     pub left_out: BTreeMap<String, String>,
 }
 
 impl Default for Options {
-    /// Quick: less than a second for a router of a few hundred parameters.
+    /// Options for a quick run: less than a second for a router with a few hundred parameters.
     fn default() -> Self {
         Options {
             sizes: vec![
@@ -67,17 +68,13 @@ impl Default for Options {
 
 impl Options {
     /// Leaves a check out; the report gives the reason.
-    ///
-    /// # Panics
-    /// If there is no such check.
     pub fn without(mut self, check: &str, why: &str) -> Self {
-        assert!(super::CHECKS.iter().any(|known| known.name == check), "there is no check {check}");
         self.left_out.insert(check.into(), why.into());
         self
     }
 
-    /// A parameter may be without a gradient, like the gate of a top-1 softmax: `weight` stands for `weight` and for
-    /// every name that ends with `.weight`. (One that is frozen need not be named.)
+    /// Excuses a parameter from having a gradient, such as the gate of a top-1 softmax. `weight` stands for `weight`
+    /// and for every name that ends with `.weight`. (Frozen parameters need not be named.)
     pub fn without_gradient(mut self, parameter: &str) -> Self {
         self.without_gradient.push(parameter.into());
         self
@@ -90,15 +87,15 @@ impl Options {
     }
 }
 
-/// Makes a gate set, or says why not.
+/// Builds a gate set, or says why it cannot.
 pub type Build<'a> = dyn Fn(&GateSpec) -> Result<Box<dyn GateSet>, String> + 'a;
 
 /// The router under test.
 #[derive(Clone, Copy)]
 pub struct Subject<'a> {
-    /// Makes its gates.
+    /// Builds the gates of the router.
     pub build: &'a Build<'a>,
-    /// How much is checked.
+    /// Extent of the checks.
     pub options: &'a Options,
 }
 
@@ -109,8 +106,8 @@ impl fmt::Debug for Subject<'_> {
 }
 
 impl Subject<'_> {
-    /// Gates, if the router allows this size, that have moved away from where they begin: there biases are zeros and
-    /// logits may be equal.
+    /// Gates with parameters moved away from their initial values, where biases are zero and logits may be equal; an
+    /// error if the router refuses this size.
     pub(super) fn moved(&self, size: Size, seed: u64) -> Result<Box<dyn GateSet>, String> {
         let Size { inputs, experts, .. } = size;
         let spec = GateSpec { inputs, experts, k: self.options.k.min(experts), seed, gate: 0 };
@@ -122,13 +119,13 @@ impl Subject<'_> {
         Ok(gates)
     }
 
-    /// [`Subject::moved`], where a refusal is a failure.
+    /// [`Subject::moved`], with a refusal as a failure.
     pub(super) fn gates(&self, at: Setting) -> Result<Box<dyn GateSet>, Failure> {
         self.moved(at.size, at.seed)
             .map_err(|why| Failure::new(at, format!("it is refused: {why}")))
     }
 
-    /// Every size and seed, in both modes.
+    /// All sizes and seeds in both modes.
     pub(super) fn settings(&self) -> Vec<Setting> {
         let mut settings = Vec::new();
         for &size in &self.options.sizes {
@@ -141,7 +138,7 @@ impl Subject<'_> {
         settings
     }
 
-    /// Every size and seed in training.
+    /// All sizes and seeds in training.
     pub(super) fn training(&self) -> impl Iterator<Item = Setting> {
         self.settings().into_iter().filter(|at| at.mode == Mode::Train)
     }
@@ -156,7 +153,7 @@ pub(super) fn change_parameters(gates: &mut dyn GateSet, mut f: impl FnMut(&mut 
     });
 }
 
-/// Where a check stands.
+/// The size, seed and mode of a check.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Setting {
     pub(super) size: Size,
@@ -187,7 +184,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// B rows with their names.
+/// B rows with their ids and keys.
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
     pub(super) x: Tensor,
@@ -196,7 +193,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Rows from U(-1, 1); ids are not places in the batch.
+    /// Rows from U(-1, 1), whose ids are not their positions in the batch.
     fn new(size: Size, seed: u64) -> Self {
         let Size { rows, inputs, .. } = size;
         let x = uniform([rows, inputs], 1.0, &mut chacha(seed, "conformance.rows", 0));
@@ -216,7 +213,7 @@ impl Rows {
     }
 }
 
-/// Mode, seed and time of a call.
+/// Mode, seed, step and epoch of a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) mode: Mode,
@@ -237,7 +234,7 @@ pub(super) fn route<'t>(
     gates.route(&Pass { mode, seed, step, epoch, row_ids, ..Pass::of_keys(&rows.keys) }, x)
 }
 
-/// What a gate decided, without its tape.
+/// The decision of a gate, without its tape.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
     pub(super) assignments: Assignments,
@@ -265,13 +262,13 @@ pub(super) fn decide(gates: &dyn GateSet, rows: &Rows, call: Call) -> Vec<Decisi
     routings.into_iter().map(decision).collect()
 }
 
-/// A step, of which the gates are told what they observed.
+/// Runs a step and passes what the gates observed back to them.
 pub(super) fn observe(gates: &mut dyn GateSet, rows: &Rows, call: Call) {
     let observed: Vec<_> = decide(gates, rows, call).into_iter().map(|d| d.observed).collect();
     gates.after_step(&observed);
 }
 
-/// Whether these are the same experts with the same bits of weight.
+/// Returns whether these are the same experts with the same bits of weight.
 pub(super) fn same_bits(one: &[(u32, Real)], other: &[(u32, Real)]) -> bool {
     let bits = |&(expert, weight): &(u32, Real)| (expert, weight.to_bits());
     one.iter().map(bits).eq(other.iter().map(bits))
@@ -285,12 +282,12 @@ impl Decision {
         self.assignments.of_row(row).iter().copied().zip(weights).collect()
     }
 
-    /// Whether both route a row to the same experts with the same bits of weight.
+    /// Returns whether both decisions route a row to the same experts with the same bits of weight.
     pub(super) fn same_row(&self, row: usize, other: &Decision, other_row: usize) -> bool {
         same_bits(&self.row(row), &other.row(other_row))
     }
 
-    /// Says where two decisions differ in a bit, if they do.
+    /// Describes the first difference between two decisions, bit by bit.
     fn difference(&self, other: &Decision) -> Option<String> {
         if self.assignments.rows() != other.assignments.rows() {
             return Some("the number of rows differs".into());
@@ -314,7 +311,7 @@ impl Decision {
     }
 }
 
-/// Says where the decisions of two sets of gates differ in a bit, if they do.
+/// Describes the first difference between the decisions of two gate sets, bit by bit.
 pub(super) fn difference(one: &[Decision], other: &[Decision]) -> Option<String> {
     if one.len() != other.len() {
         return Some(format!("there are {} and {} routings", one.len(), other.len()));

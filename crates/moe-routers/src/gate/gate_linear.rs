@@ -5,14 +5,14 @@ use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
 use crate::gate::row_sparse_linear::row_sparse_linear;
-use crate::registry::registry::GateSpec;
+use crate::registry::info::GateSpec;
 
 /// The affine map from a row to its gate logits that most routers begin with.
 #[derive(Debug)]
 pub struct GateLinear {
     /// `[D, N]`
     weight: Parameter,
-    /// `[N]`; some gates have none.
+    /// `[N]`, if the gate has a bias.
     bias: Option<Parameter>,
     temperature: Real,
 }
@@ -24,8 +24,8 @@ impl GateLinear {
         Self::with_weight(glorot_uniform([inputs, experts], inputs, experts, &mut rng(spec)))
     }
 
-    /// Weights from U(±1/√D), PyTorch's law for linear layers, and zero biases.
-    pub fn torch(spec: &GateSpec) -> Self {
+    /// Weights from U(±1/√D), as PyTorch initialises linear layers, and zero biases.
+    pub(crate) fn torch(spec: &GateSpec) -> Self {
         let bound = 1.0 / (spec.inputs as f64).sqrt();
         Self::with_weight(uniform([spec.inputs, spec.experts], bound, &mut rng(spec)))
     }
@@ -35,16 +35,16 @@ impl GateLinear {
         GateLinear { weight: Parameter::new(weight), bias, temperature: 1.0 }
     }
 
-    /// The same gate with its logits divided by `temperature` from now on.
-    pub fn with_temperature(self, temperature: Real) -> Self {
+    /// The same gate with its logits divided by `temperature`.
+    pub(crate) fn with_temperature(self, temperature: Real) -> Self {
         GateLinear { temperature, ..self }
     }
 
-    /// Weights, and biases too, from U(-`bound`, `bound`); `outputs` takes the place of N.
+    /// Weights and biases from U(-`bound`, `bound`), with `outputs` columns instead of N.
     ///
     /// # Panics
     /// If `bound` is not positive and finite.
-    pub fn uniform(inputs: usize, outputs: usize, bound: f64, rng: &mut ChaCha8Rng) -> Self {
+    pub(crate) fn uniform(inputs: usize, outputs: usize, bound: f64, rng: &mut ChaCha8Rng) -> Self {
         GateLinear {
             weight: Parameter::new(uniform([inputs, outputs], bound, rng)),
             bias: Some(Parameter::new(uniform([outputs], bound, rng))),
@@ -52,17 +52,17 @@ impl GateLinear {
         }
     }
 
-    /// The same without a bias.
-    pub fn without_bias(self) -> Self {
+    /// The same gate without a bias.
+    pub(crate) fn without_bias(self) -> Self {
         GateLinear { bias: None, ..self }
     }
 
-    /// N.
+    /// Number of experts (N).
     pub fn num_experts(&self) -> usize {
         self.weight.value().cols()
     }
 
-    /// (x W + b) / temperature.
+    /// The gate logits: (x W + b) / temperature.
     ///
     /// # Shapes
     /// `[B, D]` → `[B, N]`
@@ -76,7 +76,7 @@ impl GateLinear {
         if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
     }
 
-    /// The numbers of [`GateLinear::logits`] without a tape, into memory that is used again.
+    /// [`GateLinear::logits`] without a tape, into a reusable buffer.
     ///
     /// # Shapes
     /// `x` `[B, D]`; `out` becomes `[B, N]`
@@ -93,14 +93,14 @@ impl GateLinear {
         }
     }
 
-    /// [`GateLinear::logits`] of a gate that gives most rows no gradient: the backward pass costs what the others cost.
+    /// [`GateLinear::logits`] for a gate most of whose rows have no gradient: the backward pass skips them.
     pub(crate) fn row_sparse_logits<'t>(&self, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
         let bias = self.bias.as_ref().map(|bias| tape.parameter(bias));
         row_sparse_linear(x, tape.parameter(&self.weight), bias)
     }
 
-    /// Reports `weight` and, if there is one, `bias`.
+    /// Reports `weight` and, if the gate has one, `bias`.
     pub fn visit(&self, f: &mut Visit<'_>) {
         f("weight", StateRef::Parameter(&self.weight));
         if let Some(bias) = &self.bias {
@@ -117,7 +117,7 @@ impl GateLinear {
     }
 }
 
-/// Draws for the initial weights of a gate.
+/// The random stream of the initial weights of a gate.
 fn rng(spec: &GateSpec) -> ChaCha8Rng {
     chacha(spec.seed, "init.gate", spec.gate as u64)
 }

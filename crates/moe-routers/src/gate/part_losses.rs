@@ -2,12 +2,12 @@ use moe_core::kernel::for_row_blocks2;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-use crate::aux_loss::AuxLoss;
+use crate::aux_loss::aux_loss::AuxLoss;
 
 /// Added to a probability before its logarithm or its reciprocal is taken.
 const EPSILON: Real = 1e-6;
 
-/// How the entropy of a list of probabilities is kept finite.
+/// The form in which the entropy of probabilities is kept finite.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum EntropyForm {
     /// Σ -p ln(p + 1e-6)
@@ -35,10 +35,10 @@ impl EntropyForm {
     }
 }
 
-/// A sum of losses of parts, with its gradient computed in the forward pass.
+/// The sum of the losses of all parts, whose gradient is computed in the forward pass.
 struct PartLoss<F> {
     name: &'static str,
-    /// Fills in the gradient of the loss of one part and returns the loss.
+    /// Writes the gradient of the loss of one part and returns the loss.
     rule: F,
     factor: Real,
     gradient: Option<Tensor>,
@@ -86,8 +86,8 @@ fn part_loss<'t>(
     AuxLoss { name, value: p.tape().apply(PartLoss { name, rule, factor, gradient: None }, &[p]) }
 }
 
-/// The entropy of the parts of a gate: `coefficient` times the mean over rows of the sum over parts and experts.
-/// No rows: 0.
+/// The entropy of the parts of a gate: `coefficient` times the mean over rows of the sum over parts and experts, 0
+/// without rows.
 ///
 /// # Shapes
 /// `p` `[B, K, N]` → `[]`
@@ -103,8 +103,8 @@ pub(crate) fn entropy<'t>(p: Var<'t>, form: EntropyForm, coefficient: Real) -> A
     })
 }
 
-/// What keeps the parts of a gate from giving their weight to experts that do not exist: `coefficient` times the sum
-/// over rows and parts of 1 / (1e-6 + the part's weight on existing experts). A sum over the batch, not a mean.
+/// A penalty for parts that give their weight to experts that do not exist: `coefficient` times the sum over rows and
+/// parts of 1 / (1e-6 + the part's weight on existing experts). It is a sum over the batch, not a mean.
 ///
 /// # Shapes
 /// `p` `[B, K, N]` → `[]`

@@ -3,10 +3,10 @@ use moe_core::ops::{affine, product};
 use moe_core::tape::{Backward, InputGradients, Operator, RowGradient, Var};
 use moe_core::{Buffer, Tensor};
 
-/// x W + b, whose backward rule leaves out the rows without a gradient: those whose splits are all saturated.
+/// x W + b, whose backward rule skips the rows without a gradient: those whose splits are all saturated.
 struct RowSparseLinear;
 
-/// These rows of a matrix.
+/// The given rows of a matrix.
 fn pick(matrix: &Tensor, rows: &[u32]) -> Tensor {
     let cols = matrix.cols();
     let mut out = Tensor::unspecified([rows.len(), cols]);
@@ -57,7 +57,7 @@ impl Operator for RowSparseLinear {
     }
 }
 
-/// x W, plus b if there is one.
+/// x W, plus b if one is given.
 ///
 /// # Shapes
 /// `x` `[B, D]`, `weight` `[D, O]`, `bias` `[O]` → `[B, O]`
@@ -89,7 +89,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_the_linear_map_at_the_cost_of_the_other_rows(
+        fn it_is_the_linear_map_at_the_cost_of_the_rows_with_a_gradient(
             rows in 0usize..9, cols in 1usize..6, seed in any::<u64>(),
             is_idle in prop::collection::vec(any::<bool>(), 9),
         ) {

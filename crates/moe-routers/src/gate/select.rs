@@ -1,62 +1,52 @@
-use moe_core::dispatch::Assignments;
+//! The K largest gate logits of every row and their weights, on a tape and without one.
+
+use moe_core::Real;
 use moe_core::ops::softmax;
-use moe_core::{Buffer, Real, Tensor};
+use moe_core::tape::Var;
 
+use crate::gate::top_k::top_k_assignments;
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
-
-/// The K largest values of every row; of equal values the earlier.
-///
-/// # Shapes
-/// `[B, N]` → K of N experts for each of B rows
-///
-/// # Panics
-/// If K is 0 or above N.
-pub fn top_k_assignments(values: &Tensor, k: usize) -> Assignments {
-    let mut experts = Buffer::unspecified(values.rows() * k);
-    for (row, chosen) in experts.chunks_exact_mut(k).enumerate() {
-        top_k_indices(values.row(row), chosen);
-    }
-    Assignments::fixed_from_buffer(values.cols(), k, experts)
-}
-
-/// Fills `chosen` with the positions of the largest values of `row`, largest first; of equal values the earlier.
-///
-/// # Panics
-/// If `chosen` is longer than the row.
-pub fn top_k_indices(row: &[Real], chosen: &mut [u32]) {
-    let k = chosen.len();
-    assert!(k <= row.len(), "the {k} largest of {} values", row.len());
-    let mut found = 0;
-    for (i, value) in row.iter().enumerate() {
-        let is_below = |&j: &u32| row[j as usize].total_cmp(value).is_lt();
-        // Most values are not among the largest so far.
-        if found == k && !chosen.last().is_some_and(is_below) {
-            continue;
-        }
-        let mut rank = found.min(k - 1);
-        found = (found + 1).min(k);
-        while rank > 0 && is_below(&chosen[rank - 1]) {
-            chosen[rank] = chosen[rank - 1];
-            rank -= 1;
-        }
-        chosen[rank] = i as u32;
-    }
-}
 
 /// The K largest logits of every row, weighted by their softmax.
 ///
 /// # Shapes
 /// `logits` `[B, N]`
-pub(crate) fn largest_softmax(logits: &[Real], experts: usize, k: usize, out: &mut RoutingBuf) {
+pub(crate) fn largest_softmax(logits: Var<'_>, k: usize) -> Routing<'_> {
+    let assignments = top_k_assignments(&logits.value(), k);
+    let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
+    Routing::new(assignments, weights)
+}
+
+/// The K largest logits of every row, weighted by their probabilities `p`, the softmax of the whole row.
+///
+/// # Shapes
+/// `logits`, `p` `[B, N]`
+pub(crate) fn largest_of_softmax<'t>(logits: Var<'t>, p: Var<'t>, k: usize) -> Routing<'t> {
+    let assignments = top_k_assignments(&logits.value(), k);
+    let weights = p.gather_assigned(&assignments);
+    Routing::new(assignments, weights)
+}
+
+/// [`largest_softmax`] without a tape.
+///
+/// # Shapes
+/// `logits` `[B, N]`
+pub(crate) fn infer_largest_softmax(
+    logits: &[Real],
+    experts: usize,
+    k: usize,
+    out: &mut RoutingBuf,
+) {
     out.set_largest(logits, experts, k);
     softmax(out.weights_mut(), k);
 }
 
-/// The K largest logits of every row, weighted by the softmax of the whole row, which takes the logits' place.
+/// [`largest_of_softmax`] without a tape; the softmax replaces the logits.
 ///
 /// # Shapes
 /// `logits` `[B, N]`
-pub(crate) fn largest_of_softmax(
+pub(crate) fn infer_largest_of_softmax(
     logits: &mut [Real],
     experts: usize,
     k: usize,
@@ -65,30 +55,4 @@ pub(crate) fn largest_of_softmax(
     out.set_largest(logits, experts, k);
     softmax(logits, experts);
     out.gather(logits);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn ties_go_to_the_earlier_position() {
-        let mut chosen = [9; 3];
-        top_k_indices(&[1.0, 3.0, 3.0, 2.0, 3.0], &mut chosen);
-        assert_eq!(chosen, [1, 2, 4]);
-    }
-
-    proptest! {
-        #[test]
-        fn equals_a_stable_sort(values in prop::collection::vec(-3i32..3, 1..12), k in 0usize..12) {
-            let row: Vec<Real> = values.iter().map(|&v| v as Real).collect();
-            let k = k.min(row.len());
-            let mut sorted: Vec<u32> = (0..row.len() as u32).collect();
-            sorted.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
-            let mut chosen = vec![0; k];
-            top_k_indices(&row, &mut chosen);
-            prop_assert_eq!(&chosen, &sorted[..k]);
-        }
-    }
 }

@@ -3,8 +3,8 @@ use moe_core::Real;
 /// The smooth-step function: 0 up to -γ/2, 1 from γ/2 on, and between them the cubic
 /// -2t³/γ³ + 3t/(2γ) + 1/2 (Hazimeh and others: The tree ensemble layer, ICML 2020).
 ///
-/// Outside the two bounds value and derivative are exact, so that what a zero is multiplied with can be left out. It is
-/// computed as v²(3 - 2v) of v = t/γ + 1/2, which is the same polynomial without its cancellation near 0.
+/// Beyond the two bounds value and derivative are exact, so that factors of a zero need not be computed. The function
+/// is evaluated as v²(3 - 2v) with v = t/γ + 1/2, the same polynomial without its cancellation near 0.
 ///
 /// ```
 /// use moe_routers::SmoothStep;
@@ -24,7 +24,7 @@ pub struct SmoothStep {
 pub struct Step {
     /// S(t), in 0..=1.
     pub value: Real,
-    /// 1 - S(t) = S(-t), to its own precision.
+    /// 1 - S(t) = S(-t), without the rounding of a subtraction from 1.
     pub complement: Real,
     /// S'(t).
     pub slope: Real,
@@ -40,7 +40,7 @@ impl SmoothStep {
         SmoothStep { gamma }
     }
 
-    /// Its value, the complement of that to 1, and its derivative.
+    /// The value at `t`, its complement to 1, and the derivative.
     #[inline]
     pub fn at(self, t: Real) -> Step {
         // A division, not a product with 1/γ: it gives exactly ∓1/2 at the bounds.

@@ -2,7 +2,7 @@ use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
-/// Norms below are taken for this.
+/// Smaller norms are replaced by this.
 const SMALLEST_NORM: Real = 1e-12;
 
 /// Rows divided by their Euclidean norm.
@@ -13,7 +13,7 @@ pub(crate) fn norm(row: &[Real]) -> Real {
     row.iter().map(|v| v * v).sum::<Real>().sqrt()
 }
 
-/// Divides rows by their norm, or by 1e-12 if that is larger: what [`unit_rows`] computes, without a tape.
+/// [`unit_rows`] without a tape, in place.
 pub(crate) fn scale_to_unit(rows: &mut [Real], cols: usize) {
     for_row_blocks(rows, cols, |_, block| {
         for row in block.chunks_exact_mut(cols) {
@@ -42,9 +42,10 @@ impl Operator for UnitRows {
             for (r, d) in block.chunks_exact_mut(cols).enumerate() {
                 let (x, y) = (at.inputs[0].row(first + r), at.output.row(first + r));
                 let norm = norm(x);
-                let along = match norm >= SMALLEST_NORM {
-                    true => y.iter().zip(d.iter()).map(|(y, d)| y * d).sum(),
-                    false => 0.0,
+                let along = if norm >= SMALLEST_NORM {
+                    y.iter().zip(d.iter()).map(|(y, d)| y * d).sum()
+                } else {
+                    0.0
                 };
                 let norm = norm.max(SMALLEST_NORM);
                 d.iter_mut().zip(y).for_each(|(d, y)| *d = (*d - along * y) / norm);

@@ -5,9 +5,7 @@ use std::ops::RangeInclusive;
 use moe_core::Real;
 use serde::{Deserialize, Serialize};
 
-use crate::registry::registry::RegistryError;
-
-/// The value of a router's parameter, as configurations spell it.
+/// The value of a router's parameter, as in configurations.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
@@ -32,6 +30,12 @@ impl fmt::Display for Value {
     }
 }
 
+/// An option that is a choice among words.
+pub trait Choice: Copy + PartialEq + 'static {
+    /// Each value, with the word for it in configurations.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
 /// The values that a parameter may take.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Range {
@@ -42,7 +46,7 @@ pub enum Range {
     /// Numbers between two bounds, both allowed.
     Real(RangeInclusive<f64>),
     /// One of these words.
-    OneOf(&'static [&'static str]),
+    OneOf(Vec<&'static str>),
 }
 
 impl Range {
@@ -73,16 +77,16 @@ impl fmt::Display for Range {
     }
 }
 
-/// A parameter of a router: what `moe routers` lists and configurations are checked against.
+/// The description of a router's parameter, which `moe routers` lists and configurations are checked against.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ParameterSpec {
-    /// Its key.
+    /// Key of the parameter.
     pub name: &'static str,
-    /// Its value where none is given.
+    /// Value used if none is given.
     pub default: Value,
-    /// What it may be.
+    /// Allowed values.
     pub range: Range,
-    /// What it does, in one line.
+    /// Meaning, in one line.
     pub doc: &'static str,
 }
 
@@ -98,88 +102,23 @@ impl ParameterSpec {
         let default = (default as Real).to_string().parse().unwrap_or(default);
         ParameterSpec { name, default: Value::Real(default), range: Range::Real(range), doc }
     }
-
-    /// A whole number.
-    pub fn int(
-        name: &'static str,
-        default: i64,
-        range: RangeInclusive<i64>,
-        doc: &'static str,
-    ) -> Self {
-        ParameterSpec { name, default: Value::Int(default), range: Range::Int(range), doc }
-    }
-
-    /// A switch.
-    pub fn bool(name: &'static str, default: bool, doc: &'static str) -> Self {
-        ParameterSpec { name, default: Value::Bool(default), range: Range::Bool, doc }
-    }
-
-    /// A choice of words.
-    pub fn one_of(
-        name: &'static str,
-        default: &'static str,
-        words: &'static [&'static str],
-        doc: &'static str,
-    ) -> Self {
-        ParameterSpec {
-            name,
-            default: Value::Text(default.into()),
-            range: Range::OneOf(words),
-            doc,
-        }
-    }
-}
-
-impl ParameterSpec {
-    /// The parameter `temperature`, 1 by default.
-    pub(crate) fn temperature() -> Self {
-        Self::real("temperature", 1.0, 1e-3..=1e3, "what the gate logits are divided by")
-    }
 }
 
 /// The parameters of a router, checked and complete.
 ///
-/// The accessors panic if the router has not declared the parameter with that type: that is a fault of the
-/// router's code, not of a configuration.
+/// Reading a parameter panics if the router did not declare it with that type, which is a fault of the router's code,
+/// not of a configuration.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     values: BTreeMap<&'static str, Value>,
 }
 
 impl Parameters {
-    /// The given values checked against `specs`, with defaults for the others.
-    pub(crate) fn resolve(
-        router: &str,
-        specs: &[ParameterSpec],
-        given: &BTreeMap<String, Value>,
-    ) -> Result<Self, RegistryError> {
-        let known = || specs.iter().map(|spec| spec.name);
-        if let Some(key) = given.keys().find(|key| !known().any(|name| name == **key)) {
-            return Err(RegistryError::UnknownParameter {
-                router: router.into(),
-                key: key.clone(),
-                nearest: moe_core::nearest_name(key, known()).map(Into::into),
-                known: known().map(Into::into).collect(),
-            });
-        }
-        let values = specs.iter().map(|spec| {
-            let value = match given.get(spec.name) {
-                None => spec.default.clone(),
-                Some(value) => {
-                    spec.range.admit(value).ok_or_else(|| RegistryError::BadParameter {
-                        router: router.into(),
-                        key: spec.name.into(),
-                        value: value.clone(),
-                        allowed: spec.range.to_string(),
-                    })?
-                }
-            };
-            Ok((spec.name, value))
-        });
-        Ok(Parameters { values: values.collect::<Result<_, _>>()? })
+    pub(crate) fn new(values: BTreeMap<&'static str, Value>) -> Self {
+        Parameters { values }
     }
 
-    /// A number.
+    /// The value of a number.
     pub fn real(&self, name: &str) -> f64 {
         match self.get(name) {
             Value::Real(v) => *v,
@@ -187,36 +126,12 @@ impl Parameters {
         }
     }
 
-    /// A whole number.
-    pub fn int(&self, name: &str) -> i64 {
-        match self.get(name) {
-            Value::Int(v) => *v,
-            other => panic!("parameter {name} is {other}, not a whole number"),
-        }
-    }
-
-    /// A switch.
-    pub fn bool(&self, name: &str) -> bool {
-        match self.get(name) {
-            Value::Bool(v) => *v,
-            other => panic!("parameter {name} is {other}, not a switch"),
-        }
-    }
-
-    /// A word.
-    pub fn text(&self, name: &str) -> &str {
-        match self.get(name) {
-            Value::Text(v) => v,
-            other => panic!("parameter {name} is {other}, not a word"),
-        }
-    }
-
-    /// All values by name: what a run's configuration records.
+    /// All values by name, as the configuration of a run records them.
     pub fn values(&self) -> impl Iterator<Item = (&'static str, &Value)> {
         self.values.iter().map(|(name, value)| (*name, value))
     }
 
-    fn get(&self, name: &str) -> &Value {
+    pub(crate) fn get(&self, name: &str) -> &Value {
         self.values.get(name).unwrap_or_else(|| panic!("parameter {name} is not declared"))
     }
 }

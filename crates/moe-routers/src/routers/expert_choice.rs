@@ -3,12 +3,17 @@ use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Properties, RouteContext, Router, TotalWeight};
-use crate::routing::{Observed, Routing};
+use crate::observed::Observed;
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::registry::parameters::{Choice, Value};
+use crate::route_context::RouteContext;
+use crate::router::Router;
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 use crate::wrap::capacity::expert_capacity;
@@ -16,12 +21,20 @@ use crate::wrap::capacity::expert_capacity;
 /// How an [`ExpertChoice`] gate routes outside training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChoiceInference {
-    /// A row goes to every expert for which its probability reaches the expert's threshold, so that it is routed by
-    /// itself.
+    /// A row goes to every expert whose threshold its probability reaches, independently of other rows.
     Threshold,
-    /// As in training: by the batch.
+    /// As in training: experts choose from the batch.
     Batch,
 }
+
+impl Choice for ChoiceInference {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[(THRESHOLD, ChoiceInference::Threshold), ("batch", ChoiceInference::Batch)];
+}
+
+/// The parameter that chooses how to route outside training, and its word for thresholds.
+const INFERENCE: &str = "inference";
+const THRESHOLD: &str = "threshold";
 
 /// Settings of an [`ExpertChoice`] gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,15 +43,15 @@ pub struct ExpertChoiceOptions {
     pub capacity_factor: f64,
     /// Standard deviation of the noise of the logits in training, times N.
     pub noise_std: Real,
-    /// Outside training.
+    /// Routing outside training.
     pub inference: ChoiceInference,
-    /// How much of a threshold a training step leaves.
+    /// Factor of the old threshold in its update after a training step.
     pub threshold_decay: Real,
     /// Auxiliary losses; the paper needs none.
     pub aux: AuxOptions,
 }
 
-/// As published in training; thresholds, which follow the last ten steps or so, outside.
+/// Training as published; outside training, thresholds that average over about the last ten steps.
 impl Default for ExpertChoiceOptions {
     fn default() -> Self {
         ExpertChoiceOptions {
@@ -51,28 +64,57 @@ impl Default for ExpertChoiceOptions {
     }
 }
 
+impl ExpertChoiceOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = ExpertChoiceOptions::default();
+        ExpertChoiceOptions {
+            capacity_factor: options.double("capacity-factor",
+                defaults.capacity_factor,
+                1e-6..=1e6,
+                "rows of an expert as a multiple of K B / N",
+            ),
+            noise_std: options.coefficient(
+                "noise-std",
+                defaults.noise_std,
+                "standard deviation of the noise of the logits in training, times N",
+            ),
+            inference: options.choice(
+                INFERENCE,
+                defaults.inference,
+                "outside training, rows go to the experts whose threshold they reach, or experts choose from the batch",
+            ),
+            threshold_decay: options.real(
+                "threshold-decay", defaults.threshold_decay,
+                0.0..=1.0,
+                "factor of the old threshold in its update after a training step",
+            ),
+            aux: defaults.aux.read(options, &["trimmed-lasso", "router-z", "entropy"]),
+        }
+    }
+}
+
 /// Experts choose rows: of `p = softmax(x W)`, each expert takes the C = ⌈factor · K B / N⌉ rows with its largest p, of
 /// equal ones the earlier, with p as weights (Zhou and others, Mixture-of-experts with expert choice routing, NeurIPS
-/// 2022, section 3). A row has K experts in the mean, but may have any number or none. A weight of 0 is no choice.
+/// 2022, section 3). A row has K experts on average, but may have any number or none. A weight of 0 is not a choice.
 ///
-/// In training a row's experts depend on its batch. To route a row by itself in use, each expert has a threshold, kept
-/// with the model as the buffer `threshold`: an exponential mean over training steps of the smallest p that the
-/// expert chose, which begins with that of the first step. Before, it is 0 and lets every row in. The rule is ours; the
-/// paper evaluates by batch, which [`ChoiceInference::Batch`] does.
+/// In training the experts of a row depend on its batch. To route a row independently at inference, each expert has a
+/// threshold, saved with the model as the buffer `threshold`: an exponential moving average over training steps of the
+/// smallest p that the expert chose, which starts with that of the first step. Before the first step it is 0 and admits
+/// every row. This rule is not from the paper, which evaluates by batch, as [`ChoiceInference::Batch`] does.
 ///
-/// Noise is there as in V-MoE's code, but none by default; it is a function of the seed, the step, the row's id, the
-/// gate and the expert. W begins Glorot-uniform.
+/// Noise is added as in V-MoE's code, by default none; it is a function of the seed, the step, the row's id, the gate
+/// and the expert. W starts Glorot-uniform.
 #[derive(Debug)]
 pub struct ExpertChoice {
     gate: GateLinear,
     k: usize,
     options: ExpertChoiceOptions,
-    /// `[N]`
+    /// `[N]`: smallest probability with which a row is admitted at inference.
     thresholds: Tensor,
 }
 
 impl ExpertChoice {
-    /// A gate with fresh weights, whose thresholds are 0.
+    /// A gate with initial weights, whose thresholds are 0.
     ///
     /// # Panics
     /// If K is not in 1..=N.
@@ -86,51 +128,17 @@ impl ExpertChoice {
     pub(crate) fn entry() -> RouterEntry {
         let info = RouterInfo::new(
             "expert-choice",
-            "each expert takes the rows with its largest softmax probability, K experts a row in the mean",
+            "each expert takes the rows with its largest softmax probability, on average K experts per row",
             "Zhou and others: Mixture-of-experts with expert choice routing, NeurIPS 2022, section 3",
         )
         .uses_k()
-        .with(ParameterSpec::real(
-            "capacity-factor",
-            1.0,
-            1e-6..=1e6,
-            "rows of an expert as a multiple of K B / N",
-        ))
-        .with(ParameterSpec::real(
-            "noise-std",
-            0.0,
-            0.0..=1e6,
-            "standard deviation of the noise of the logits in training, times N",
-        ))
-        .with(ParameterSpec::one_of(
-            "inference",
-            "threshold",
-            &["threshold", "batch"],
-            "in use, rows go where they reach an expert's threshold, or experts choose from the batch",
-        ))
-        .with(ParameterSpec::real(
-            "threshold-decay",
-            0.9,
-            0.0..=1.0,
-            "how much of a threshold a training step leaves",
-        ));
-        let losses = ["trimmed-lasso", "router-z", "entropy"];
-        RouterEntry::per_gate(AuxOptions::declare(info, &losses), |spec, parameters| {
-            let options = ExpertChoiceOptions {
-                capacity_factor: parameters.real("capacity-factor"),
-                noise_std: parameters.real("noise-std") as Real,
-                inference: match parameters.text("inference") {
-                    "threshold" => ChoiceInference::Threshold,
-                    _ => ChoiceInference::Batch,
-                },
-                threshold_decay: parameters.real("threshold-decay") as Real,
-                aux: AuxOptions::read(parameters),
-            };
+        .fits_k_with(INFERENCE, Value::Text(THRESHOLD.into()));
+        RouterEntry::with_options(info, ExpertChoiceOptions::read, |spec, options| {
             Box::new(ExpertChoice::new(spec, options))
         })
     }
 
-    /// The routing of training, for this noise.
+    /// The routing in training for the given noise.
     ///
     /// # Shapes
     /// `x` `[B, D]`, `noise` `[B, N]`
@@ -142,12 +150,15 @@ impl ExpertChoice {
     fn train<'t>(&self, logits: Var<'t>) -> Routing<'t> {
         let p = logits.softmax();
         let last = self.last_chosen(&p.value());
-        let lowest = last.iter().map(|&(p, _)| p).collect();
-        let routing = choose(p, &last).with_observed(lowest);
+        let mut routing = choose(p, &last);
+        if !last.is_empty() {
+            let lowest = last.iter().map(|&(p, _)| p).collect();
+            routing = routing.with_observed(Tensor::new([last.len()], lowest));
+        }
         self.options.aux.add(routing, logits, Some(p), self.k)
     }
 
-    /// For each expert, the probability and the number of the row that it takes last; nothing without rows.
+    /// For each expert, the probability and the index of the last row that it takes; empty without rows.
     fn last_chosen(&self, p: &Tensor) -> Vec<(Real, usize)> {
         let (rows, n) = (p.rows(), p.cols());
         if rows == 0 {
@@ -158,7 +169,7 @@ impl ExpertChoice {
         (0..n).map(last).collect()
     }
 
-    /// [`ExpertChoice::last_chosen`] of one expert, with working memory for a number of each row.
+    /// [`ExpertChoice::last_chosen`] of one expert, with working memory for a value and an index of each row.
     fn last_of_column(
         &self,
         p: &[Real],
@@ -169,8 +180,8 @@ impl ExpertChoice {
     ) -> (Real, usize) {
         let rows = column.len();
         let capacity = expert_capacity(self.options.capacity_factor, rows * self.k, n).min(rows);
-        for (row, (value, number)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
-            (*value, *number) = (p[row * n + expert], row as u32);
+        for (row, (value, index)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
+            (*value, *index) = (p[row * n + expert], row as u32);
         }
         let by_probability = |a: &u32, b: &u32| {
             let by_value = column[*b as usize].total_cmp(&column[*a as usize]);
@@ -181,34 +192,24 @@ impl ExpertChoice {
     }
 }
 
-/// Whether a row with probability p is among those that an expert takes, up to its last one.
+/// Returns whether an expert takes a row with probability p, given the last row that it takes.
 fn is_taken(row: usize, p: Real, (lowest, last_row): (Real, usize)) -> bool {
     p > lowest || p == lowest && row <= last_row
 }
 
-/// Each expert takes the rows up to its last one.
+/// The routing in which each expert takes the rows up to its last one.
 fn choose<'t>(p: Var<'t>, last: &[(Real, usize)]) -> Routing<'t> {
     route_where(p, |row, expert, p| is_taken(row, p, last[expert]))
 }
 
-/// The pairs of which `is_chosen(row, expert, probability)` holds, with their probability as weight, if that is not 0.
+/// The pairs with a probability above 0 for which `is_chosen(row, expert, probability)` holds, weighted by it.
 fn route_where<'t>(p: Var<'t>, is_chosen: impl Fn(usize, usize, Real) -> bool) -> Routing<'t> {
     let values = p.value();
-    let (rows, n) = (values.rows(), values.cols());
-    let mut offsets = Buffer::filled(rows + 1, 0);
-    let mut experts = Buffer::unspecified(rows * n);
-    let mut count = 0;
-    for row in 0..rows {
-        for (expert, &p) in values.row(row).iter().enumerate() {
-            if p > 0.0 && is_chosen(row, expert, p) {
-                experts[count] = expert as u32;
-                count += 1;
-            }
-        }
-        offsets[row + 1] = count as u32;
-    }
-    experts.truncate(count);
-    let assignments = Assignments::from_buffers(n, offsets, experts).expect("rows in order");
+    let (rows, n, values) = (values.rows(), values.cols(), values.as_slice());
+    let assignments = Assignments::from_fn(rows, n, |row, expert| {
+        let p = values[row * n + expert];
+        p > 0.0 && is_chosen(row, expert, p)
+    });
     let weights = p.gather_assigned(&assignments);
     Routing::new(assignments, weights)
 }
@@ -265,11 +266,7 @@ impl Router for ExpertChoice {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            row_wise: false,
-            total_weight: TotalWeight::AtMostOne,
-            ..Properties::default()
-        }
+        Properties { row_wise: false, ..Properties::new(Cardinality::Any, TotalWeight::AtMostOne) }
     }
 
     fn visit(&self, f: &mut Visit<'_>) {
@@ -284,7 +281,8 @@ impl Router for ExpertChoice {
 
     fn after_step(&mut self, observed: &Observed) {
         let decay = self.options.threshold_decay;
-        for (threshold, &lowest) in self.thresholds.as_mut_slice().iter_mut().zip(&observed.values)
+        let Some(lowest) = &observed.values else { return };
+        for (threshold, &lowest) in self.thresholds.as_mut_slice().iter_mut().zip(lowest.as_slice())
         {
             let is_first = *threshold == 0.0;
             *threshold =

@@ -4,38 +4,46 @@ use moe_core::random::{chacha, permutation};
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::parameters::Choice;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// How a [`HashRouter`] allots its buckets to experts before training.
+/// How a [`HashRouter`] assigns its buckets to experts before training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashTable {
-    /// Each bucket to an expert drawn by itself: "Hash-r" of COMET's experiments.
+    /// Each bucket to an expert drawn independently: "Hash-r" of COMET's experiments.
     Random,
-    /// In random order, as many buckets to each expert as to any other, or one more.
+    /// Buckets in random order, to each expert the same number of them or one more.
     Balanced,
 }
 
+impl Choice for HashTable {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("random", HashTable::Random), ("balanced", HashTable::Balanced)];
+}
+
 /// A fixed gate: one expert with weight 1 for every row, by the row's key alone
-/// (Roller and others, Hash layers, 2021; users allotted to experts at random, as in COMET's experiments).
+/// (Roller and others, Hash layers, 2021; users assigned to experts at random, as in COMET's experiments).
 ///
-/// A table gives each of its buckets an expert. It is drawn from the seed of the run, the same for all gates of a
-/// layer, and kept with the model as the buffer `table`. A key beyond the table takes bucket `key mod buckets`, so keys
-/// that are small numbers (users, say) share nothing as long as the table is as long as there are keys. There is
-/// always one expert a row, whatever K is; nothing is learnt, and the rows themselves do not matter.
+/// A table gives each of its buckets an expert. It is drawn from the seed of the run, is the same for all gates of a
+/// layer, and is saved with the model as the buffer `table`. A key takes bucket `key mod buckets`, so small keys (user
+/// ids, for example) do not share buckets if the table is at least as long as there are keys. Every row has one expert,
+/// whatever K is; nothing is learnt, and the rows themselves do not matter.
 #[derive(Debug)]
 pub struct HashRouter {
     experts: usize,
-    /// `[buckets]`: the number of an expert.
+    /// `[buckets]`: index of an expert.
     table: Tensor,
 }
 
 impl HashRouter {
-    /// A gate with a fresh table.
+    /// A gate with an initial table.
     ///
     /// # Panics
     /// If there are no experts or no buckets.
@@ -61,29 +69,23 @@ impl HashRouter {
             "hash",
             "one expert with weight 1, by a fixed table over the rows' keys",
             "Roller and others: Hash layers for large sparse models, NeurIPS 2021",
+        );
+        RouterEntry::with_options(
+            info,
+            |options| {
+                let kind = options.choice(
+                    "table",
+                    HashTable::Random,
+                    "assignment of buckets to experts: each drawn independently, or equally many per expert",
+                );
+                let doc = "length of the table; larger keys are taken modulo this";
+                (kind, options.count("buckets", 16_384, 1..=1 << 24, doc))
+            },
+            |spec, (kind, buckets)| Box::new(HashRouter::new(spec, kind, buckets)),
         )
-        .with(ParameterSpec::one_of(
-            "table",
-            "random",
-            &["random", "balanced"],
-            "buckets to experts: each drawn by itself, or as many to each expert",
-        ))
-        .with(ParameterSpec::int(
-            "buckets",
-            16_384,
-            1..=1 << 24,
-            "length of the table; a key beyond it counts modulo this",
-        ));
-        RouterEntry::per_gate(info, |spec, parameters| {
-            let kind = match parameters.text("table") {
-                "random" => HashTable::Random,
-                _ => HashTable::Balanced,
-            };
-            Box::new(HashRouter::new(spec, kind, parameters.int("buckets") as usize))
-        })
     }
 
-    /// The expert of a key. An entry of the table that names no expert counts as the last one.
+    /// The expert of a key. A table entry beyond the last expert counts as the last one.
     pub fn expert_of(&self, key: u64) -> u32 {
         let table = self.table.as_slice();
         let entry = table[(key % table.len() as u64) as usize];
@@ -112,11 +114,7 @@ impl Router for HashRouter {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::Exactly(1),
-            total_weight: TotalWeight::One,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::Exactly(1), TotalWeight::One)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

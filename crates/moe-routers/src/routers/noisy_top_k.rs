@@ -2,34 +2,58 @@ use moe_core::random::{chacha, glorot_uniform};
 use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::aux_loss::{importance_of_weights, load_with_noise};
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::largest_softmax;
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
-use crate::routers::top_k::chosen_softmax;
+use crate::gate::select::{infer_largest_softmax, largest_softmax};
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// Coefficients of a [`NoisyTopK`]'s losses; 0 is none.
+/// Coefficients of the losses of a [`NoisyTopK`] gate; 0 turns a loss off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NoisyTopKOptions {
-    /// Of [`importance_of_weights`].
+    /// Coefficient of [`importance_of_weights`].
     pub importance: Real,
-    /// Of [`load_with_noise`].
+    /// Coefficient of [`load_with_noise`].
     pub load: Real,
-    /// Of losses of the logits without noise.
+    /// Losses of the logits without noise.
     pub aux: AuxOptions,
+}
+
+impl NoisyTopKOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = NoisyTopKOptions::default();
+        NoisyTopKOptions {
+            importance: options.coefficient(
+                "importance",
+                defaults.importance,
+                "coefficient of the squared coefficient of variation of the experts' total weight",
+            ),
+            load: options.coefficient(
+                "load",
+                defaults.load,
+                "coefficient of the squared coefficient of variation of the experts' expected load",
+            ),
+            aux: defaults
+                .aux
+                .read(options, &["load-balance", "trimmed-lasso", "router-z", "entropy"]),
+        }
+    }
 }
 
 /// The sparse gate with learnt noise: the K largest of `x W + b + n ⊙ softplus(x V)`, weighted by their softmax, with
 /// standard normal n; no noise outside training (Shazeer and others, 2017, eq. 3-5, with the bias of COMET's code).
 ///
 /// The noise is a function of the seed, the step, the row's id, the gate and the expert. The gradient flows through the
-/// logits and through the size of the noise. W and V begin Glorot-uniform as in COMET's code; the paper has zeros.
+/// logits and through the size of the noise. W and V start Glorot-uniform as in COMET's code; in the paper they start
+/// at zero.
 #[derive(Debug)]
 pub struct NoisyTopK {
     gate: GateLinear,
@@ -40,7 +64,7 @@ pub struct NoisyTopK {
 }
 
 impl NoisyTopK {
-    /// A gate with fresh weights.
+    /// A gate with initial weights.
     ///
     /// # Panics
     /// If K is not in 1..=N.
@@ -63,31 +87,14 @@ impl NoisyTopK {
             "the K largest gate logits after learnt noise, weighted by their softmax",
             "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-11",
         )
-        .uses_k()
-        .with(ParameterSpec::real(
-            "importance",
-            0.0,
-            0.0..=1e6,
-            "coefficient of the squared variation of the experts' total weight",
-        ))
-        .with(ParameterSpec::real(
-            "load",
-            0.0,
-            0.0..=1e6,
-            "coefficient of the squared variation of the experts' expected number of rows",
-        ));
-        let others = ["load-balance", "trimmed-lasso", "router-z", "entropy"];
-        RouterEntry::per_gate(AuxOptions::declare(info, &others), |spec, parameters| {
-            let options = NoisyTopKOptions {
-                importance: parameters.real("importance") as Real,
-                load: parameters.real("load") as Real,
-                aux: AuxOptions { importance: 0.0, ..AuxOptions::read(parameters) },
-            };
+        .uses_k();
+        let entry = RouterEntry::with_options(info, NoisyTopKOptions::read, |spec, options| {
             Box::new(NoisyTopK::new(spec, options))
-        })
+        });
+        entry.with_capacity()
     }
 
-    /// The routing of training, for this noise.
+    /// The routing in training for the given noise.
     ///
     /// # Shapes
     /// `x` `[B, D]`, `noise` `[B, N]`
@@ -96,7 +103,7 @@ impl NoisyTopK {
         let logits = self.gate.logits(x);
         let noise_std = x.matmul(tape.parameter(&self.noise_weight)).softplus();
         let noisy = logits + tape.constant(noise) * noise_std;
-        let mut routing = chosen_softmax(noisy, self.k);
+        let mut routing = largest_softmax(noisy, self.k);
         if options.importance > 0.0 {
             let (weights, assignments) = (routing.weights, &routing.assignments);
             let loss = importance_of_weights(weights, assignments, options.importance);
@@ -117,7 +124,7 @@ impl Router for NoisyTopK {
 
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         if !cx.pass.is_training() {
-            return chosen_softmax(self.gate.logits(x), self.k);
+            return largest_softmax(self.gate.logits(x), self.k);
         }
         let shape = [x.shape()[0], self.num_experts()];
         self.route_with_noise(x, cx.standard_normals("noise", shape))
@@ -125,15 +132,11 @@ impl Router for NoisyTopK {
 
     fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
         self.gate.logits_into(x, &mut scratch.logits);
-        largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
+        infer_largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::Exactly(self.k),
-            total_weight: TotalWeight::One,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::Exactly(self.k), TotalWeight::One)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -3,41 +3,33 @@ use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Real, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// The dense gate: every row goes to every expert, with the softmax of the gate logits,
-/// divided by a temperature, as weights (Jacobs, Jordan, Nowlan and Hinton, 1991, with temperature 1).
+/// The dense gate: every row goes to every expert, weighted by the softmax of the gate logits divided by a temperature
+/// (Jacobs, Jordan, Nowlan and Hinton, 1991, with temperature 1).
 #[derive(Debug)]
 pub struct Softmax {
     gate: GateLinear,
-    /// Of the trimmed lasso.
+    /// K of the trimmed lasso.
     k: usize,
     aux: AuxOptions,
 }
 
 impl Softmax {
-    /// A gate with fresh weights.
-    pub fn new(spec: &GateSpec) -> Self {
+    /// A gate with initial weights. Its logits are divided by `temperature`. K only matters for the trimmed lasso; if
+    /// it is not in 1..=N, the nearest K that is counts.
+    pub fn new(spec: &GateSpec, temperature: Real, aux: AuxOptions) -> Self {
         let k = spec.k.min(spec.experts).max(1);
-        Softmax { gate: GateLinear::new(spec), k, aux: AuxOptions::default() }
-    }
-
-    /// The same gate with its logits divided by `temperature`.
-    pub fn with_temperature(self, temperature: Real) -> Self {
-        Softmax { gate: self.gate.with_temperature(temperature), ..self }
-    }
-
-    /// The same gate with these auxiliary losses. K matters to the trimmed lasso alone; one out of 1..=N
-    /// counts as the nearest in it.
-    pub fn with_aux(self, aux: AuxOptions) -> Self {
-        Softmax { aux, ..self }
+        Softmax { gate: GateLinear::new(spec).with_temperature(temperature), k, aux }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -45,14 +37,15 @@ impl Softmax {
             "softmax",
             "every expert, weighted by the softmax of the gate logits",
             "Jacobs, Jordan, Nowlan, Hinton: Adaptive mixtures of local experts, 1991",
+        );
+        RouterEntry::with_options(
+            info,
+            |options| {
+                let losses = ["importance", "trimmed-lasso", "router-z", "entropy"];
+                (options.temperature(1.0), AuxOptions::default().read(options, &losses))
+            },
+            |spec, (temperature, aux)| Box::new(Softmax::new(spec, temperature, aux)),
         )
-        .with(ParameterSpec::temperature());
-        let info =
-            AuxOptions::declare(info, &["importance", "trimmed-lasso", "router-z", "entropy"]);
-        RouterEntry::per_gate(info, |spec, parameters| {
-            let gate = Softmax::new(spec).with_temperature(parameters.real("temperature") as Real);
-            Box::new(gate.with_aux(AuxOptions::read(parameters)))
-        })
     }
 }
 
@@ -81,11 +74,7 @@ impl Router for Softmax {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::Exactly(self.num_experts()),
-            total_weight: TotalWeight::One,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::Exactly(self.num_experts()), TotalWeight::One)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -1,13 +1,15 @@
 use moe_core::tape::Var;
 use moe_core::{Real, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::largest_of_softmax;
-use crate::gate::select::top_k_assignments;
-use crate::registry::parameters::{ParameterSpec, Value};
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::gate::select::{infer_largest_of_softmax, largest_of_softmax};
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
@@ -15,7 +17,7 @@ use crate::scratch::Scratch;
 /// Settings of a [`Switch`] gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SwitchOptions {
-    /// In training the gate sees each element of its input times a number from U(1 - jitter, 1 + jitter).
+    /// In training, each element of the gate's input is multiplied by a number from U(1 - jitter, 1 + jitter).
     pub jitter: Real,
     /// Auxiliary losses, of which the load-balancing loss is that of the Switch Transformer.
     pub aux: AuxOptions,
@@ -29,13 +31,27 @@ impl Default for SwitchOptions {
     }
 }
 
-/// The gate of the Switch Transformer: the likeliest expert of `softmax(x W)`, weighted by its probability
+impl SwitchOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = SwitchOptions::default();
+        let jitter = options.real(
+            "jitter",
+            defaults.jitter,
+            0.0..=1.0,
+            "in training the gate's input is multiplied by numbers from U(1 - jitter, 1 + jitter)",
+        );
+        let aux = defaults.aux.read(options, &AuxOptions::ALL);
+        SwitchOptions { jitter, aux }
+    }
+}
+
+/// The gate of the Switch Transformer: the most probable expert of `softmax(x W)`, weighted by its probability
 /// (Fedus, Zoph and Shazeer, Switch Transformers, JMLR 2022, eq. 1-2 and 4-6).
 ///
-/// There is always one expert a row, whatever K is. The probability as weight is what gives the gate a gradient from the
-/// task. The experts see the input without jitter, which is a function of the seed, the step, the row's id, the gate
-/// and the column. W begins Glorot-uniform; the paper has a truncated normal law. The capacity of the paper is
-/// that of [`Capacity`](crate::Capacity).
+/// Every row has one expert, whatever K is. Through the probability as weight the gate gets a gradient from the task.
+/// The experts see the input without jitter, which is a function of the seed, the step, the row's id, the gate and the
+/// column. W starts Glorot-uniform; in the paper it starts from a truncated normal distribution. The capacity of the
+/// paper is that of [`Capacity`](crate::Capacity).
 #[derive(Debug)]
 pub struct Switch {
     gate: GateLinear,
@@ -43,7 +59,7 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// A gate with fresh weights.
+    /// A gate with initial weights.
     ///
     /// # Panics
     /// If there are no experts.
@@ -55,26 +71,16 @@ impl Switch {
     pub(crate) fn entry() -> RouterEntry {
         let info = RouterInfo::new(
             "switch",
-            "the likeliest expert, weighted by its softmax probability",
+            "the most probable expert, weighted by its softmax probability",
             "Fedus, Zoph, Shazeer: Switch Transformers, JMLR 2022, eq. 1-6",
-        )
-        .with(ParameterSpec::real(
-            "jitter",
-            0.01,
-            0.0..=1.0,
-            "in training the gate's input is multiplied by numbers from U(1 - jitter, 1 + jitter)",
-        ));
-        let info = AuxOptions::declare_all(info).with_default("load-balance", Value::Real(0.01));
-        RouterEntry::per_gate(info, |spec, parameters| {
-            let options = SwitchOptions {
-                jitter: parameters.real("jitter") as Real,
-                aux: AuxOptions::read(parameters),
-            };
+        );
+        let entry = RouterEntry::with_options(info, SwitchOptions::read, |spec, options| {
             Box::new(Switch::new(spec, options))
-        })
+        });
+        entry.with_capacity()
     }
 
-    /// The routing of training, for these uniform numbers in [0, 1).
+    /// The routing in training for the given uniform numbers in [0, 1).
     ///
     /// # Shapes
     /// `x`, `uniforms` `[B, D]`
@@ -87,14 +93,8 @@ impl Switch {
     fn train<'t>(&self, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
         let p = logits.softmax();
-        self.options.aux.add(choose(logits, p), logits, Some(p), 1)
+        self.options.aux.add(largest_of_softmax(logits, p, 1), logits, Some(p), 1)
     }
-}
-
-fn choose<'t>(logits: Var<'t>, p: Var<'t>) -> Routing<'t> {
-    let assignments = top_k_assignments(&logits.value(), 1);
-    let weights = p.gather_assigned(&assignments);
-    Routing::new(assignments, weights)
 }
 
 impl Router for Switch {
@@ -105,7 +105,7 @@ impl Router for Switch {
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         if !cx.pass.is_training() {
             let logits = self.gate.logits(x);
-            return choose(logits, logits.softmax());
+            return largest_of_softmax(logits, logits.softmax(), 1);
         }
         if self.options.jitter == 0.0 {
             return self.train(x);
@@ -116,15 +116,11 @@ impl Router for Switch {
 
     fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
         self.gate.logits_into(x, &mut scratch.logits);
-        largest_of_softmax(&mut scratch.logits, self.num_experts(), 1, out);
+        infer_largest_of_softmax(&mut scratch.logits, self.num_experts(), 1, out);
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::Exactly(1),
-            total_weight: TotalWeight::AtMostOne,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::Exactly(1), TotalWeight::AtMostOne)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -1,21 +1,23 @@
 use moe_core::tape::Var;
 use moe_core::{Real, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::largest_softmax;
-use crate::gate::select::top_k_assignments;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::gate::select::{infer_largest_softmax, largest_softmax};
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
 /// The sparse gate: the K largest logits of a row, weighted by their softmax (Shazeer and others, 2017, eq. 3-5,
-/// without noise, as COMET's experiments run it).
+/// without noise, as in COMET's experiments).
 ///
-/// The mask is by index, so a kept logit that is exactly zero stays; with K = 1 the weight is 1 and the gate gets
-/// no gradient from the task.
+/// Logits are selected by index, so a selected logit that is exactly zero stays. With K = 1 the weight is 1 and the
+/// gate gets no gradient from the task.
 #[derive(Debug)]
 pub struct TopK {
     gate: GateLinear,
@@ -24,7 +26,7 @@ pub struct TopK {
 }
 
 impl TopK {
-    /// A gate with fresh weights and `load_balance` as coefficient of the load-balancing loss (0: none).
+    /// A gate with initial weights and `load_balance` as coefficient of the load-balancing loss (0: none).
     ///
     /// # Panics
     /// If K is not in 1..=N.
@@ -35,11 +37,6 @@ impl TopK {
         TopK { gate: GateLinear::new(spec), k, aux }
     }
 
-    /// The same gate with these auxiliary losses.
-    pub fn with_aux(self, aux: AuxOptions) -> Self {
-        TopK { aux, ..self }
-    }
-
     pub(crate) fn entry() -> RouterEntry {
         let info = RouterInfo::new(
             "top-k",
@@ -47,18 +44,13 @@ impl TopK {
             "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-5",
         )
         .uses_k();
-        let info = AuxOptions::declare_all(info);
-        RouterEntry::per_gate(info, |spec, parameters| {
-            Box::new(TopK::new(spec, 0.0).with_aux(AuxOptions::read(parameters)))
-        })
+        let entry = RouterEntry::with_options(
+            info,
+            |options| AuxOptions::default().read(options, &AuxOptions::ALL),
+            |spec, aux| Box::new(TopK { aux, ..TopK::new(spec, 0.0) }),
+        );
+        entry.with_capacity()
     }
-}
-
-/// The K largest logits of each row, weighted by their softmax.
-pub(crate) fn chosen_softmax(logits: Var<'_>, k: usize) -> Routing<'_> {
-    let assignments = top_k_assignments(&logits.value(), k);
-    let weights = logits.gather_assigned(&assignments).csr_softmax(&assignments);
-    Routing::new(assignments, weights)
 }
 
 impl Router for TopK {
@@ -68,7 +60,7 @@ impl Router for TopK {
 
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
-        let routing = chosen_softmax(logits, self.k);
+        let routing = largest_softmax(logits, self.k);
         if !cx.pass.is_training() {
             return routing;
         }
@@ -77,15 +69,11 @@ impl Router for TopK {
 
     fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
         self.gate.logits_into(x, &mut scratch.logits);
-        largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
+        infer_largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::Exactly(self.k),
-            total_weight: TotalWeight::One,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::Exactly(self.k), TotalWeight::One)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

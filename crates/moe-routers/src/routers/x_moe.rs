@@ -6,28 +6,39 @@ use moe_core::random::{chacha, uniform};
 use moe_core::tape::Var;
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
 
-use crate::aux_loss::AuxOptions;
 use crate::aux_loss::load_balance_top1;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::top_k_assignments;
-use crate::gate::select::{largest_of_softmax, largest_softmax};
+use crate::gate::select::{
+    infer_largest_of_softmax, infer_largest_softmax, largest_of_softmax, largest_softmax,
+};
 use crate::gate::unit_rows::{norm, scale_to_unit, unit_rows};
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
-use crate::routing::{Observed, Routing};
+use crate::observed::Observed;
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::registry::parameters::Choice;
+use crate::route_context::RouteContext;
+use crate::router::Router;
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// The logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
+/// Formula of the logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XMoeLogits {
     /// `s cos(h, e_j)`, h = x W + b, with a learnt s of at most 100 (Chi and others, 2022, where 1/s is the
     /// temperature; as in Tutel).
     Cosine,
-    /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature. After
-    /// each training step the embeddings are scaled to length 1.5, which matters to the size of their steps alone.
+    /// `h · e_j / |e_j|`, h = x W, as in the authors' torchscale: h keeps its length, and there is no temperature.
+    /// After each training step the embeddings are scaled to length 1.5, which only affects the size of their steps.
     UnitEmbedding,
+}
+
+impl Choice for XMoeLogits {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("cosine", XMoeLogits::Cosine), ("unit-embedding", XMoeLogits::UnitEmbedding)];
 }
 
 /// The experts of an [`XMoe`] gate and their weights, with p the softmax of the logits.
@@ -41,6 +52,14 @@ pub enum Combine {
     TopKNormalised,
 }
 
+impl Choice for Combine {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("dense", Combine::Dense),
+        ("top-k", Combine::TopK),
+        ("top-k-normalised", Combine::TopKNormalised),
+    ];
+}
+
 /// Settings of an [`XMoe`] gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct XMoeOptions {
@@ -48,11 +67,11 @@ pub struct XMoeOptions {
     pub logits: XMoeLogits,
     /// Experts and weights.
     pub combine: Combine,
-    /// P, the width that rows are projected to.
+    /// Width of the projected rows (P).
     pub projection: usize,
-    /// What cosines are divided by at first; at least 0.01.
+    /// Initial divisor of the cosines; at least 0.01.
     pub temperature: Real,
-    /// Coefficient of [`load_balance_top1`]; 0 is none.
+    /// Coefficient of [`load_balance_top1`]; 0 turns the loss off.
     pub gshard: Real,
     /// Other losses.
     pub aux: AuxOptions,
@@ -72,19 +91,54 @@ impl Default for XMoeOptions {
     }
 }
 
-/// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each expert
-/// (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
+impl XMoeOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = XMoeOptions::default();
+        XMoeOptions {
+            logits: options.choice(
+                "logits",
+                defaults.logits,
+                "cosines over a learnt temperature, or products of rows with embeddings of length 1",
+            ),
+            combine: options.choice(
+                "combine",
+                defaults.combine,
+                "weights: all probabilities, the K largest, or the K largest over their sum",
+            ),
+            projection: options.count(
+                "projection",
+                defaults.projection,
+                1..=65536,
+                "width of the projected rows",
+            ),
+            temperature: options.real(
+                "temperature", defaults.temperature,
+                0.01..=1e3,
+                "initial divisor of the cosines",
+            ),
+            gshard: options.coefficient(
+                "gshard",
+                defaults.gshard,
+                "coefficient of the load-balancing loss of the most probable experts (GShard)",
+            ),
+            aux: defaults.aux.read(options, &AuxOptions::ALL),
+        }
+    }
+}
+
+/// The gate of X-MoE: the softmax of cosines between the row, projected to P dimensions, and an embedding of each
+/// expert (Chi and others, On the representation collapse of sparse mixture of experts, NeurIPS 2022).
 ///
-/// W begins as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings begin uniform, of length about 1. The capacity
-/// of torchscale is that of [`Capacity`](crate::Capacity); its option to normalise weights after rows are dropped is
-/// [`Combine::TopK`] with `renormalise`, before it [`Combine::TopKNormalised`].
+/// W starts as PyTorch's linear layers, U(±1/√D), with b = 0; embeddings start uniform, of length about 1. The capacity
+/// of torchscale is that of [`Capacity`](crate::Capacity). Its option to normalise weights after rows are dropped is
+/// [`Combine::TopK`] with `renormalise`; to normalise them before, use [`Combine::TopKNormalised`].
 #[derive(Debug)]
 pub struct XMoe {
     /// `[D, P]`
     projection: GateLinear,
     /// `[N, P]`
     embedding: Parameter,
-    /// `[1]`: ln s.
+    /// `[1]`: ln s, with cosine logits.
     log_scale: Option<Parameter>,
     k: usize,
     options: XMoeOptions,
@@ -93,11 +147,11 @@ pub struct XMoe {
 /// ln 100 in single precision, as in Tutel.
 const MAX_LOG_SCALE: Real = 4.605_170_2_f32 as Real;
 
-/// Of the embeddings in torchscale.
+/// Length of the embeddings in torchscale.
 const EMBEDDING_LENGTH: Real = 1.5;
 
 impl XMoe {
-    /// A gate with fresh weights.
+    /// A gate with initial weights.
     ///
     /// # Panics
     /// If K is not in 1..=N, P is 0, or the temperature is below 0.01.
@@ -127,53 +181,14 @@ impl XMoe {
     pub(crate) fn entry() -> RouterEntry {
         let info = RouterInfo::new(
             "x-moe",
-            "the K largest softmax probabilities of cosines between projected rows and embeddings of experts",
+            "the K largest softmax probabilities of cosines between projected rows and expert embeddings",
             "Chi and others: On the representation collapse of sparse mixture of experts, NeurIPS 2022",
         )
-        .uses_k()
-        .with(ParameterSpec::one_of(
-            "logits",
-            "cosine",
-            &["cosine", "unit-embedding"],
-            "cosines over a learnt temperature, or products of rows with embeddings of length 1",
-        ))
-        .with(ParameterSpec::one_of(
-            "combine",
-            "top-k",
-            &["dense", "top-k", "top-k-normalised"],
-            "weights: all probabilities, the K largest, or those over their sum",
-        ))
-        .with(ParameterSpec::int("projection", 16, 1..=65536, "width that rows are projected to"))
-        .with(ParameterSpec::real(
-            "temperature",
-            0.5,
-            0.01..=1e3,
-            "what cosines are divided by at first",
-        ))
-        .with(ParameterSpec::real(
-            "gshard",
-            0.01,
-            0.0..=1e6,
-            "coefficient of the load-balancing loss of the likeliest experts",
-        ));
-        RouterEntry::per_gate(AuxOptions::declare_all(info), |spec, parameters| {
-            let options = XMoeOptions {
-                logits: match parameters.text("logits") {
-                    "cosine" => XMoeLogits::Cosine,
-                    _ => XMoeLogits::UnitEmbedding,
-                },
-                combine: match parameters.text("combine") {
-                    "dense" => Combine::Dense,
-                    "top-k" => Combine::TopK,
-                    _ => Combine::TopKNormalised,
-                },
-                projection: parameters.int("projection") as usize,
-                temperature: parameters.real("temperature") as Real,
-                gshard: parameters.real("gshard") as Real,
-                aux: AuxOptions::read(parameters),
-            };
+        .uses_k();
+        let entry = RouterEntry::with_options(info, XMoeOptions::read, |spec, options| {
             Box::new(XMoe::new(spec, options))
-        })
+        });
+        entry.with_capacity()
     }
 
     /// The gate logits.
@@ -193,7 +208,7 @@ impl XMoe {
         }
     }
 
-    /// [`XMoe::logits`] without a tape, into the scratch's.
+    /// [`XMoe::logits`] without a tape, into `scratch.logits`.
     fn infer_logits(&self, x: &Tensor, scratch: &mut Scratch) {
         let Scratch { logits, hidden: h, line: embedding, .. } = scratch;
         self.projection.logits_into(x, h);
@@ -214,7 +229,7 @@ impl XMoe {
         }
     }
 
-    /// Gives every embedding the length that it has in torchscale.
+    /// Scales every embedding to its length in torchscale.
     fn scale_embedding(&mut self) {
         let embedding = self.embedding.value_mut();
         let width = embedding.cols();
@@ -236,18 +251,16 @@ impl Router for XMoe {
         let options = &self.options;
         let logits = self.logits(x);
         let p = logits.softmax();
-        let assignments = match options.combine {
-            Combine::Dense => Assignments::dense(p.shape()[0], self.num_experts()),
-            _ => top_k_assignments(&logits.value(), self.k),
-        };
-        let weights = match options.combine {
-            // The softmax over the chosen logits is p over its sum.
-            Combine::TopKNormalised => {
-                logits.gather_assigned(&assignments).csr_softmax(&assignments)
+        let mut routing = match options.combine {
+            Combine::Dense => {
+                let assignments = Assignments::dense(p.shape()[0], self.num_experts());
+                let weights = p.gather_assigned(&assignments);
+                Routing::new(assignments, weights)
             }
-            _ => p.gather_assigned(&assignments),
+            Combine::TopK => largest_of_softmax(logits, p, self.k),
+            // The softmax over the chosen logits is p over its sum.
+            Combine::TopKNormalised => largest_softmax(logits, self.k),
         };
-        let mut routing = Routing::new(assignments, weights);
         if cx.pass.is_training() {
             routing = options.aux.add(routing, logits, Some(p), self.k);
             if options.gshard > 0.0 {
@@ -266,8 +279,8 @@ impl Router for XMoe {
                 weights.extend_from_slice(logits);
                 softmax(weights, n);
             }),
-            Combine::TopK => largest_of_softmax(logits, n, self.k, out),
-            Combine::TopKNormalised => largest_softmax(logits, n, self.k, out),
+            Combine::TopK => infer_largest_of_softmax(logits, n, self.k, out),
+            Combine::TopKNormalised => infer_largest_softmax(logits, n, self.k, out),
         }
     }
 
@@ -275,11 +288,8 @@ impl Router for XMoe {
         let n = self.num_experts();
         let experts = if self.options.combine == Combine::Dense { n } else { self.k };
         let is_whole = experts == n || self.options.combine == Combine::TopKNormalised;
-        Properties {
-            cardinality: Cardinality::Exactly(experts),
-            total_weight: if is_whole { TotalWeight::One } else { TotalWeight::AtMostOne },
-            ..Properties::default()
-        }
+        let total = if is_whole { TotalWeight::One } else { TotalWeight::AtMostOne };
+        Properties::new(Cardinality::Exactly(experts), total)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -1,21 +1,21 @@
 use std::fmt;
 
-use super::GateSummary;
+use crate::telemetry::gate_stats::GateSummary;
 
-/// Where [`GateSummary::alarms`] raises an alarm.
+/// Thresholds at which [`GateSummary::alarms`] raises an alarm.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Thresholds {
-    /// With fewer rows than this only [`Alarm::NotFinite`] is raised. Default 64.
+    /// Smallest number of rows for alarms other than [`Alarm::NotFinite`]. Default 64.
     pub least_rows: u64,
-    /// Share of the weight of all rows that one expert has at most. Default 0.9.
+    /// Largest fraction of the weight of all rows that one expert may have. Default 0.9.
     pub collapse: f64,
-    /// Share of the experts that may be without a row. Default 0.1.
+    /// Largest fraction of experts that may be without a row. Default 0.1.
     pub dead_experts: f64,
-    /// Share of rows that go to the same experts at most. Default 0.95.
+    /// Largest fraction of rows that may go to the same experts. Default 0.95.
     pub static_routing: f64,
-    /// Mutual information of row and expert at least. Default 0.01.
+    /// Smallest mutual information of row and expert. Default 0.01.
     pub information: f64,
-    /// Share of pairs that may be dropped. Default 0.2.
+    /// Largest fraction of pairs that may be dropped. Default 0.2.
     pub dropping: f64,
 }
 
@@ -32,29 +32,29 @@ impl Default for Thresholds {
     }
 }
 
-/// A gate that does not do what a gate is for. Its text says what that means and what to try.
+/// A diagnosed routing pathology. Its text explains it and suggests remedies.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Alarm {
     /// One expert has nearly all the weight.
     Collapse {
-        /// Which.
+        /// Index of the expert.
         expert: usize,
-        /// Its share of the weight of all rows.
+        /// Fraction of the weight of all rows.
         share: f64,
     },
-    /// Experts that no row goes to.
+    /// Experts without a row.
     DeadExperts {
-        /// How many.
+        /// Number of experts without a row.
         dead: usize,
-        /// N.
+        /// Number of experts (N).
         experts: usize,
     },
     /// Nearly all rows go to the same experts, which are not all experts.
     StaticRouting {
-        /// These.
+        /// These experts.
         experts: Vec<u32>,
-        /// The share of rows.
+        /// Fraction of rows.
         share: f64,
     },
     /// Nearly the same weights for all rows.
@@ -64,18 +64,18 @@ pub enum Alarm {
     },
     /// Weights that are not finite numbers.
     NotFinite {
-        /// Rows with such a weight.
+        /// Number of rows with such a weight.
         rows: u64,
     },
-    /// Many pairs are dropped for want of room.
+    /// Many pairs are dropped because their expert is full.
     Dropping {
-        /// The share of pairs.
+        /// Fraction of pairs.
         share: f64,
     },
 }
 
 impl Alarm {
-    /// The name that its text begins with.
+    /// The name at the start of the text.
     pub fn name(&self) -> &'static str {
         match self {
             Alarm::Collapse { .. } => "collapse",
@@ -112,17 +112,17 @@ impl fmt::Display for Alarm {
             ),
             Alarm::SameWeights { information } => write!(
                 f,
-                "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly one fixed sum \
-                 of experts; try a larger learning rate for the gate, or inputs of unit scale"
+                "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly \
+                 one fixed sum of experts; try a larger learning rate for the gate, or inputs of unit scale"
             ),
             Alarm::NotFinite { rows } => write!(
                 f,
-                "{rows} rows have a weight that is no finite number; try a smaller learning rate, and look \
-                 for such numbers in the inputs"
+                "{rows} rows have a weight that is not finite; try a smaller learning rate, and look for \
+                 values that are not finite in the inputs"
             ),
             Alarm::Dropping { share } => write!(
                 f,
-                "{} of the (row, expert) pairs find no room in their expert and are lost; try a larger \
+                "{} of the (row, expert) pairs are dropped because their expert is full; try a larger \
                  capacity factor or a load-balancing loss",
                 percent(share)
             ),
@@ -131,7 +131,7 @@ impl fmt::Display for Alarm {
 }
 
 impl GateSummary {
-    /// What looks wrong, for the statistics of an epoch (those of a single step are noise).
+    /// Routing pathologies in the statistics of an epoch (those of a single step are too noisy).
     pub fn alarms(&self, thresholds: &Thresholds) -> Vec<Alarm> {
         let mut alarms = Vec::new();
         if self.not_finite > 0 {
@@ -155,7 +155,7 @@ impl GateSummary {
             let (experts, share) = (self.top_set.clone(), self.top_set_share);
             alarms.push(Alarm::StaticRouting { experts, share });
         }
-        // Collapse and static routing say it better.
+        // Collapse and static routing are more specific.
         let is_told =
             |alarm: &Alarm| matches!(alarm, Alarm::Collapse { .. } | Alarm::StaticRouting { .. });
         if self.mutual_information < thresholds.information && !alarms.iter().any(is_told) {

@@ -1,31 +1,31 @@
 use moe_core::dispatch::Assignments;
 use serde::{Deserialize, Serialize};
 
-use super::set_hash;
+use crate::telemetry::set_hash::set_hash;
 
-/// Rows that are remembered at a time, a power of two.
+/// Number of rows that can be remembered, a power of two.
 const PLACES: u64 = 1 << 20;
 
-/// Routing consistency: how many rows go to other experts than when they were last seen (the change of a sample's mask
-/// that MOESART's code reports, counted in rows).
+/// Routing consistency: the number of rows that go to different experts than when they were last seen (the change of a
+/// sample's mask that MOESART's code reports, counted in rows).
 ///
-/// Of each row 4 bytes are kept, at the place of its id modulo 2²⁰, so at most 4 MiB: 16 bits of the rest of the id and
-/// a hash of 16 bits of its experts. Of two rows with one place the later is remembered and the other counts as not
-/// seen; of 65 536 rows that changed about one is taken for unchanged.
+/// Each row takes 4 bytes, at the position of its id modulo 2²⁰, so at most 4 MiB: 16 bits of the rest of the id and a
+/// 16-bit hash of its experts. Of two rows at the same position, the later one is remembered and the other counts as
+/// not seen. About one in 65 536 changed rows is taken for unchanged.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Kept", into = "Kept")]
 pub struct Consistency {
-    /// Grows up to [`PLACES`]. 0: no row yet.
+    /// Grows up to [`PLACES`]; 0 where there is no row yet.
     places: Vec<u32>,
     seen_again: u64,
     changed: u64,
 }
 
-/// What is kept of it: the places that are taken, as ids may be far apart.
+/// The saved form of [`Consistency`]: the occupied positions, since ids may be far apart.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     length: u32,
-    /// Which, and what stands there.
+    /// Occupied positions and their contents.
     taken: Vec<(u32, u32)>,
     seen_again: u64,
     changed: u64,
@@ -54,12 +54,12 @@ impl From<Kept> for Consistency {
 }
 
 impl Consistency {
-    /// For ids below `rows`: no batch makes it grow.
+    /// Memory for ids below `rows`, which does not grow.
     pub fn for_rows(rows: usize) -> Self {
         Consistency { places: vec![0; rows.min(PLACES as usize)], ..Consistency::default() }
     }
 
-    /// Adds a batch of one gate.
+    /// Adds a batch of a gate.
     ///
     /// # Panics
     /// If there is not one id per row.
@@ -80,8 +80,8 @@ impl Consistency {
         }
     }
 
-    /// The share of rows whose experts changed since they were last seen, among those added since the last call that
-    /// had been seen; `None` if there are none. What each row did stays known.
+    /// The fraction of rows whose experts changed since they were last seen, among the rows added since the last call
+    /// that had been seen before; `None` if there are none. The experts of each row stay remembered.
     pub fn take_changed(&mut self) -> Option<f64> {
         let seen_again = std::mem::take(&mut self.seen_again);
         let changed = std::mem::take(&mut self.changed);
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_is_all_and_small() {
+    fn the_saved_form_is_complete_and_small() {
         let mut memory = Consistency::default();
         memory.add(&[7, PLACES - 1], &Assignments::from_rows(4, [[0], [1]]));
         let text = serde_json::to_string(&memory).unwrap();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_share_a_place_are_not_confused() {
+    fn rows_at_the_same_position_are_not_confused() {
         let mut memory = Consistency::default();
         let to = |expert| Assignments::from_rows(4, [[expert]]);
         memory.add(&[5], &to(0));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_comes_back() {
+    fn a_saved_memory_is_restored() {
         let mut memory = Consistency::default();
         memory.add(&[1, 2], &Assignments::from_rows(4, [[0], [1]]));
         let text = serde_json::to_string(&memory).unwrap();

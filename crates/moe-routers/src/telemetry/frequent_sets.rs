@@ -1,14 +1,15 @@
-use super::set_hash;
+use crate::telemetry::set_hash::set_hash;
 
-/// Places for counters.
+/// Number of counters.
 const PLACES: usize = 256;
 
 /// The most frequent sets of experts, in bounded memory and constant time.
 ///
-/// A set has its place by its hash. Of the sets with one place the most frequent one is counted by majority vote (Boyer
-/// and Moore, "MJRTY: a fast majority vote algorithm", 1981): a row of it counts up, one of another set counts down, and
-/// at zero the other takes the place. So a count is never too large, and too small by at most the rows of the other sets
-/// at its place, on average 1/256 of them. Sets are told apart by 64 bits of hash.
+/// The hash of a set selects its counter. Among the sets of one counter, a majority vote finds the most frequent one
+/// (Boyer and Moore, "MJRTY: a fast majority vote algorithm", 1981): a row of the counted set counts up, one of another
+/// set counts down, and at zero the other set takes over the counter. So a count is never too large, and too small by
+/// at most the number of rows of the other sets at its counter, on average 1/256 of them. Sets are distinguished by a
+/// 64-bit hash.
 #[derive(Clone, Debug)]
 pub(super) struct FrequentSets {
     places: Vec<Place>,
@@ -43,7 +44,7 @@ impl FrequentSets {
         }
     }
 
-    /// The set with the largest count; of equal ones the first. No experts and 0 before the first row.
+    /// The set with the largest count, of equal ones the first; no experts and 0 before the first row.
     pub(super) fn top(&self) -> (&[u32], u64) {
         let mut top = &self.places[0];
         for place in &self.places {
@@ -63,7 +64,7 @@ mod tests {
     fn a_frequent_set_survives_any_number_of_others() {
         let mut sets = FrequentSets::default();
         for i in 0..10_000u32 {
-            // Two thirds of the rows go to sets of their own, the frequent one last.
+            // Two thirds of the rows go to distinct sets, the frequent one comes last.
             sets.add(&[i, i + 1]);
             if i >= 5_000 {
                 sets.add(&[3, 5, 8]);
@@ -71,7 +72,7 @@ mod tests {
         }
         let (top, count) = sets.top();
         assert_eq!(top, [3, 5, 8]);
-        // A place is shared with about 39 of the others.
+        // About 39 of the others have the same counter.
         assert!((4_900..=5_000).contains(&count), "{count}");
     }
 

@@ -2,77 +2,78 @@ use moe_core::dispatch::Assignments;
 use moe_core::{Real, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::RoutingStats;
-use super::frequent_sets::FrequentSets;
 use crate::routing::Routing;
+use crate::telemetry::frequent_sets::FrequentSets;
+use crate::telemetry::load::RoutingStats;
 
-/// The name under which a router reports, in [`Routing::telemetry`](crate::Routing), the share of its (row, expert)
-/// pairs that it dropped for want of room.
+/// The name in [`Routing::telemetry`](crate::Routing) of the fraction of (row, expert) pairs that were dropped because
+/// their expert is full.
 pub const DROPPED: &str = "dropped";
 
-/// How one gate routes, added up over batches. In steady state nothing is allocated; the memory is a few numbers per
+/// Statistics of one gate, accumulated over batches. In steady state it does not allocate; it holds a few values per
 /// expert and one per pair of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct GateStats {
     load: RoutingStats,
     /// `[N + 1]`: rows with no expert, one, two, ...
     rows_by_count: Vec<u64>,
-    /// `[N]`: sum over rows of the expert's share of the row's weight.
+    /// `[N]`: sum over rows of the expert's fraction of the row's weight.
     weight: Vec<f64>,
-    /// Rows in `weight`: those with weights that are finite and not all zero.
+    /// Number of rows in `weight`: those whose weights are finite and not all zero.
     weighted_rows: u64,
-    /// Over these rows, entropies of their weights.
+    /// Sum over these rows of the entropy of their weights.
     row_entropy: f64,
     largest_weight: f64,
     not_finite: u64,
     sets: FrequentSets,
-    /// Batches that report what was dropped, and the sum of the shares.
+    /// Number of batches that report dropped pairs, and the sum of their fractions.
     dropped: (u64, f64),
-    /// Working memory: the share of its row's weight that each pair of the last batch has.
+    /// Working memory: each pair's fraction of its row's weight in the last batch.
     shares: Vec<f32>,
 }
 
-/// The numbers of [`GateStats`].
+/// Summary of [`GateStats`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GateSummary {
-    /// Rows that were added.
+    /// Number of rows.
     pub rows: u64,
     /// Mean number of experts of a row.
     pub experts_per_row: f64,
-    /// `[N + 1]`: share of the rows with no expert, with one, two, ...
+    /// `[N + 1]`: fraction of the rows with no expert, with one, two, ...
     pub share_by_count: Vec<f64>,
-    /// `[N]`: share of the (row, expert) pairs that each expert has.
+    /// `[N]`: fraction of the (row, expert) pairs of each expert.
     pub load_share: Vec<f64>,
-    /// Entropy of these shares over ln N: 1 balanced, 0 collapsed onto one expert.
+    /// Entropy of these fractions over ln N: 1 if balanced, 0 if collapsed onto one expert.
     pub load_entropy: f64,
-    /// The largest of these shares.
+    /// The largest of these fractions.
     pub max_load: f64,
-    /// Experts without a row.
+    /// Number of experts without a row.
     pub dead_experts: usize,
-    /// `[N]`: mean over rows of the share of a row's weight that each expert has.
+    /// `[N]`: mean over rows of each expert's fraction of the row's weight.
     pub weight_share: Vec<f64>,
-    /// Mean over rows of the largest weight: how sure the router is.
+    /// Mean over rows of the largest weight: the confidence of the router.
     pub confidence: f64,
-    /// What the experts say of the row: (H(mean of the rows' weights) - mean of H(weights of a row)) / ln N. 0 if all
-    /// rows have the same weights, 1 if each goes to one expert and all experts have equally many.
+    /// Mutual information of row and expert: (H(mean of the rows' weights) - mean of H(weights of a row)) / ln N. It is
+    /// 0 if all rows have the same weights, and 1 if each row goes to one expert and the load is balanced.
     pub mutual_information: f64,
-    /// The experts that the most rows go to together.
+    /// The set of experts that the most rows go to.
     pub top_set: Vec<u32>,
-    /// The share of rows that go to exactly these. It may be too small, by about 1/256 of the other rows.
+    /// Fraction of rows that go to exactly this set. It may be too small by about 1/256 of the other rows.
     pub top_set_share: f64,
-    /// Mean over batches of the share of pairs that were dropped for want of room; 0 for a router that drops none.
+    /// Mean over batches of the fraction of pairs that were dropped because their expert is full; 0 for a router that
+    /// drops none.
     pub dropped: f64,
-    /// Rows with a weight that is not a finite number.
+    /// Number of rows with a weight that is not finite.
     pub not_finite: u64,
-    /// Share of rows whose experts changed since they were last seen; see [`Consistency`](super::Consistency), from which
-    /// the caller sets it.
+    /// Fraction of rows whose experts changed since they were last seen, which the caller sets from
+    /// [`Consistency`](super::Consistency).
     pub changed: Option<f64>,
-    /// How far the weights of training are from those of use; see [`weight_difference`], from which the caller sets it.
+    /// Difference between the weights of training and of inference, which the caller sets from [`weight_difference`].
     pub weight_difference: Option<f64>,
 }
 
 impl GateSummary {
-    /// Share of the rows with at most `k` experts.
+    /// Fraction of the rows with at most `k` experts.
     pub fn share_up_to(&self, k: usize) -> f64 {
         self.share_by_count.iter().take(k + 1).sum()
     }
@@ -115,14 +116,14 @@ impl GateStats {
         }
     }
 
-    /// [`GateStats::add`] for a routing whose tape is still there.
+    /// [`GateStats::add`] for a routing on its tape.
     pub fn add_routing(&mut self, routing: &Routing<'_>) {
         self.add(&routing.assignments, &routing.weights.value(), &routing.telemetry);
     }
 
-    /// Adds a row; writes the share of its weight that each pair has, zeros for a row without weight.
+    /// Adds a row and writes each pair's fraction of its weight, zeros for a row without weight.
     fn add_row(&mut self, weights: &[Real], shares: &mut [f32]) {
-        // The total finds weights that are no numbers; of the sum, negative ones have no share.
+        // The total detects weights that are not finite; the sum leaves out negative weights.
         let (mut total, mut sum, mut largest): (Real, Real, Real) = (0.0, 0.0, 0.0);
         for &weight in weights {
             total += weight;
@@ -141,12 +142,12 @@ impl GateStats {
         }
     }
 
-    /// Rows of each expert, and what follows from them.
+    /// Statistics of the load.
     pub fn load(&self) -> &RoutingStats {
         &self.load
     }
 
-    /// All numbers.
+    /// The summary.
     pub fn summary(&self) -> GateSummary {
         let shares = |values: &mut dyn Iterator<Item = f64>, sum: f64| -> Vec<f64> {
             values.map(|value| value / sum.max(f64::MIN_POSITIVE)).collect()
@@ -173,7 +174,7 @@ impl GateStats {
             max_load: self.load.max_load(),
             dead_experts: self.load.dead_experts(),
             confidence: self.largest_weight / weighted.max(1.0),
-            // Rounding may lead outside.
+            // Rounding may leave the interval.
             mutual_information: match load.len() {
                 0 | 1 => 0.0,
                 n => (information / (n as f64).ln()).clamp(0.0, 1.0),
@@ -204,7 +205,7 @@ fn entropy_of_pairs(shares: &[f32]) -> f64 {
     sums.into_iter().chain(rest).sum()
 }
 
-/// The natural logarithm of a positive number to about 1e-7, without branches. Something finite for 0.
+/// The natural logarithm of a positive number to about 1e-7, without branches; some finite value for 0.
 #[inline(always)]
 fn ln(x: f32) -> f32 {
     // x = 2^exponent · m with m from √½ to √2, and ln m = 2 artanh((m - 1) / (m + 1)).
@@ -222,8 +223,8 @@ fn entropy(shares: &[f64]) -> f64 {
     shares.iter().filter(|&&p| p > 0.0).map(|&p| -p * p.ln()).sum()
 }
 
-/// The mean over rows of Σ_j |a_j - b_j| between the weights of two routings of the same rows: how far the rule of
-/// training is from that of inference. 0 alike, 2 if no row keeps an expert.
+/// The mean over rows of Σ_j |a_j - b_j| between the weights of two routings of the same rows: the difference between
+/// training and inference. It is 0 if they agree and 2 if no row keeps an expert.
 ///
 /// # Panics
 /// If they differ in the number of rows.

@@ -1,11 +1,11 @@
 use moe_core::dispatch::Assignments;
 use serde::{Deserialize, Serialize};
 
-/// How rows spread over experts, added up over batches and gates.
+/// Statistics of the load, accumulated over batches and gates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoutingStats {
     rows: u64,
-    /// `[N]`: rows of each expert.
+    /// `[N]`: number of rows of each expert.
     load: Vec<u64>,
 }
 
@@ -25,23 +25,23 @@ impl RoutingStats {
         }
     }
 
-    /// Rows and gates that were added.
+    /// Number of (row, gate) pairs that were added.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// `[N]`: rows of each expert; empty before the first batch.
+    /// `[N]`: number of rows of each expert; empty before the first batch.
     pub fn load(&self) -> &[u64] {
         &self.load
     }
 
-    /// Mean number of experts of a row and gate; 0 before the first row.
+    /// Mean number of experts per row and gate; 0 before the first row.
     pub fn experts_per_row(&self) -> f64 {
         self.pairs() as f64 / self.rows.max(1) as f64
     }
 
-    /// Entropy of the load as a share of its largest possible value: 1 balanced, 0 collapsed onto one expert.
-    /// With one expert, or none used, 1.
+    /// Entropy of the load over its largest possible value: 1 if balanced, 0 if collapsed onto one expert. It is 1 with
+    /// a single expert, or before the first pair.
     pub fn load_entropy(&self) -> f64 {
         let pairs = self.pairs() as f64;
         if self.load.len() < 2 || pairs == 0.0 {
@@ -52,13 +52,13 @@ impl RoutingStats {
         entropy / (self.load.len() as f64).ln()
     }
 
-    /// Largest share of all (row, expert) pairs that one expert has.
+    /// Largest fraction of all (row, expert) pairs that one expert has.
     pub fn max_load(&self) -> f64 {
         let largest = self.load.iter().copied().max().unwrap_or(0);
         largest as f64 / self.pairs().max(1) as f64
     }
 
-    /// Experts without any row.
+    /// Number of experts without a row.
     pub fn dead_experts(&self) -> usize {
         self.load.iter().filter(|&&load| load == 0).count()
     }

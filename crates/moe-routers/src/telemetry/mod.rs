@@ -1,8 +1,8 @@
-//! How a gate does: numbers of each gate, alarms drawn from them, and matrices for a closer look.
+//! How gates route: statistics of each gate, and alarms raised from them.
 //!
-//! [`GateStats`] adds up the routings of one gate, a step or an epoch of them, in bounded memory; its [`GateSummary`] is what a history keeps, and [`GateSummary::alarms`] says what looks wrong.
-//! [`Consistency`] remembers where each row went, [`weight_difference`] compares training with inference, and
-//! [`CoOccurrence`] counts pairs of experts. The dense gate matrix is
+//! [`GateStats`] accumulates the routings of one gate, over a step or an epoch, in bounded memory. A history keeps its
+//! [`GateSummary`], whose [`GateSummary::alarms`] name routing pathologies. [`Consistency`] remembers where each row
+//! went, and [`weight_difference`] compares training with inference. The dense gate matrix is
 //! [`Routing::to_dense`](crate::Routing::to_dense).
 //!
 //! ```
@@ -22,27 +22,15 @@
 //! ```
 
 mod alarm;
-mod co_occurrence;
 mod consistency;
 mod frequent_sets;
 mod gate_stats;
-mod load;
+pub(crate) mod load;
+mod set_hash;
 mod tree_stats;
 
 pub use alarm::{Alarm, Thresholds};
-pub use co_occurrence::CoOccurrence;
 pub use consistency::Consistency;
 pub use gate_stats::{DROPPED, GateStats, GateSummary, weight_difference};
 pub use load::RoutingStats;
 pub use tree_stats::{LeafSummary, SplitSummary, TreeStats, TreeSummary};
-
-/// The hash of a set of ascending experts; never 0.
-fn set_hash(experts: &[u32]) -> u64 {
-    const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mixed = experts.iter().fold(ODD, |hash, &expert| {
-        (hash ^ u64::from(expert)).wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(29)
-    });
-    let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(ODD);
-    // The low bits choose a place among counters, and need the high ones.
-    (mixed ^ (mixed >> 29)).max(1)
-}

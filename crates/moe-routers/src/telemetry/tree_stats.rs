@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::routers::comet::tree_walk::TreeWalk;
 
-/// What the splits of a gate's trees do with rows, added up over batches.
+/// Statistics of the splits of a gate's trees, accumulated over batches.
 #[derive(Clone, Debug, Default)]
 pub struct TreeStats {
     rows: u64,
@@ -15,51 +15,51 @@ pub struct TreeStats {
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    /// Rows that come here with a probability that is not zero.
+    /// Number of rows that reach the node with nonzero probability.
     reached: u64,
-    /// Sum of these probabilities.
+    /// Sum of their probabilities.
     probability: f64,
-    /// Of a split: sum over its rows of the share of each that goes right.
+    /// For a split: sum over its rows of the fraction that goes right.
     right: f64,
-    /// Of a split: rows that go one way only.
+    /// For a split: number of rows that go one way only.
     decided: u64,
 }
 
-/// A tree of [`TreeStats`].
+/// Summary of a tree of [`TreeStats`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TreeSummary {
-    /// Its splits, in heap order: level by level, each from left to right.
+    /// Splits in heap order: level by level, each from left to right.
     pub splits: Vec<SplitSummary>,
-    /// Its leaves, from left to right.
+    /// Leaves from left to right.
     pub leaves: Vec<LeafSummary>,
 }
 
-/// A split of a tree.
+/// Summary of a split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SplitSummary {
-    /// The root has 0.
+    /// Level in the tree; 0 for the root.
     pub level: u32,
-    /// Share of the rows that reach it.
+    /// Fraction of the rows that reach it.
     pub reached: f64,
-    /// Mean over these of the probability of going right; `None` if there are none.
+    /// Mean over these rows of the probability of going right; `None` if there are none.
     pub right: Option<f64>,
-    /// Share of these that go one way only; `None` if there are none.
+    /// Fraction of these rows that go one way only; `None` if there are none.
     pub decided: Option<f64>,
 }
 
-/// A leaf of a tree.
+/// Summary of a leaf.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LeafSummary {
-    /// The expert that stands here.
+    /// Index of the expert at the leaf.
     pub expert: u32,
-    /// Share of the rows that reach it.
+    /// Fraction of the rows that reach it.
     pub reached: f64,
-    /// Mean over all rows of the probability of reaching it. The shares of a tree add up to 1.
+    /// Mean over all rows of the probability of reaching it. These means sum to 1 over the leaves of a tree.
     pub share: f64,
 }
 
 impl TreeStats {
-    /// Adds a batch of one gate.
+    /// Adds a batch of a gate.
     ///
     /// # Panics
     /// If the number of trees or leaves differs from that of earlier batches.
@@ -79,7 +79,7 @@ impl TreeStats {
         }
     }
 
-    /// Each tree; none before the first batch.
+    /// Summary of each tree; empty before the first batch.
     pub fn summary(&self) -> Vec<TreeSummary> {
         let leaves = self.experts.first().map_or(1, Vec::len);
         let trees = self.nodes.chunks_exact(2 * leaves - 1).zip(&self.experts);
@@ -118,7 +118,7 @@ fn add_row(sums: &mut [Node], probabilities: &[Real]) {
         node.probability += f64::from(p);
         if i < splits {
             let [left, right] = [1, 2].map(|side| f64::from(probabilities[2 * i + side]));
-            // Both are zero where they underflow.
+            // Both are zero if they underflow.
             node.right += right / (left + right).max(f64::MIN_POSITIVE);
             node.decided += u64::from(left == 0.0 || right == 0.0);
         }
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_split_that_nobody_reaches_has_no_shares() {
+    fn a_split_that_no_row_reaches_has_no_means() {
         let mut stats = TreeStats::default();
         assert!(stats.summary().is_empty());
         let nodes = Tensor::new([1, 1, 5], vec![1.0, 0.0, 1.0, 0.0, 0.0]);

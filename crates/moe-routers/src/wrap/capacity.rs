@@ -1,31 +1,31 @@
-//! A limit to the number of rows of an expert.
+//! Limits the number of rows of an expert.
 
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
 
-use crate::gate_set::{GateSet, TrainingLength};
-use crate::registry::parameters::{ParameterSpec, Parameters};
-use crate::registry::registry::RouterInfo;
-use crate::router::{Cardinality, Properties, TotalWeight};
+use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
+use crate::observed::Observed;
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::option_reader::OptionReader;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::{Observed, Routing};
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
-use crate::wrap::serve::Offers;
-use crate::wrap::serve::ServeOrder;
+use crate::wrap::serve::{Offers, ServeOrder};
 
-/// How many rows an expert takes, and which.
+/// Settings of a [`Capacity`]: how many rows an expert takes, and which.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct CapacityOptions {
-    /// In training, as a multiple of what each expert would have if all had as many; 0 is no limit.
-    /// See [`expert_capacity`].
+    /// Capacity in training as a multiple of a balanced load; 0 for no limit. See [`expert_capacity`].
     pub factor: f64,
-    /// The same outside training. With 0, a row is then routed by itself.
+    /// Capacity outside training, likewise. With 0, rows are routed independently of each other.
     pub inference_factor: f64,
-    /// Who is served first.
+    /// Order in which rows are served.
     pub order: ServeOrder,
-    /// Whether the weights that a row is left with are divided by their sum.
+    /// Whether the remaining weights of a row are divided by their sum.
     pub renormalise: bool,
 }
 
@@ -38,59 +38,46 @@ impl Default for CapacityOptions {
 }
 
 impl CapacityOptions {
-    /// Adds these parameters to what is known of a router: `capacity-factor`, `inference-capacity-factor`, `drop` and
-    /// `renormalise`.
-    pub fn declare(info: RouterInfo) -> RouterInfo {
+    /// Reads the parameters `capacity-factor`, `inference-capacity-factor`, `drop` and `renormalise`.
+    pub(crate) fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = CapacityOptions::default();
         let factors = 0.0..=1e6;
-        info.with(ParameterSpec::real(
-            "capacity-factor",
-            0.0,
-            factors.clone(),
-            "most rows of an expert in training, as a multiple of a balanced load; 0: no limit",
-        ))
-        .with(ParameterSpec::real(
-            "inference-capacity-factor",
-            0.0,
-            factors,
-            "most rows of an expert in use, as a multiple of a balanced load; 0: no limit",
-        ))
-        .with(ParameterSpec::one_of(
-            "drop",
-            "position",
-            &["position", "priority"],
-            "rows beyond the capacity: the last of the batch, or those with the smallest largest weight",
-        ))
-        .with(ParameterSpec::bool(
-            "renormalise",
-            false,
-            "with a capacity, a row's weights are divided by their sum over the experts that took it",
-        ))
-    }
-
-    /// The values of the parameters of [`CapacityOptions::declare`].
-    pub fn read(parameters: &Parameters) -> Self {
         CapacityOptions {
-            factor: parameters.real("capacity-factor"),
-            inference_factor: parameters.real("inference-capacity-factor"),
-            order: match parameters.text("drop") {
-                "position" => ServeOrder::Position,
-                _ => ServeOrder::Priority,
-            },
-            renormalise: parameters.bool("renormalise"),
+            factor: options.double("capacity-factor",
+                defaults.factor,
+                factors.clone(),
+                "largest load of an expert in training, as a multiple of a balanced load; 0: no limit",
+            ),
+            inference_factor: options.double("inference-capacity-factor",
+                defaults.inference_factor,
+                factors,
+                "largest load of an expert outside training, as a multiple of a balanced load; 0: no limit",
+            ),
+            order: options.choice(
+                "drop",
+                defaults.order,
+                "rows dropped beyond the capacity: the last of the batch, or those whose largest weight is smallest",
+            ),
+            renormalise: options.bool(
+                "renormalise",
+                defaults.renormalise,
+                "with a capacity, divide a row's weights by their sum over the experts that took it",
+            ),
         }
     }
 
-    /// The gates with these limits; the gates themselves where there are none.
+    /// Wraps the gates in a [`Capacity`] with these options, or returns them as they are if there is no limit.
     pub fn limit(self, gates: Box<dyn GateSet>) -> Box<dyn GateSet> {
-        match self.factor > 0.0 || self.inference_factor > 0.0 {
-            true => Box::new(Capacity { gates, options: self }),
-            false => gates,
+        if self.factor > 0.0 || self.inference_factor > 0.0 {
+            Box::new(Capacity { gates, options: self })
+        } else {
+            gates
         }
     }
 }
 
-/// C = ⌈factor · pairs / N⌉, but at least 1: the rows that each of N experts takes of a batch. With K experts for each
-/// of B rows there are B K pairs.
+/// C = ⌈factor · pairs / N⌉, but at least 1: the number of rows of a batch that each of N experts takes. With K experts
+/// for each of B rows there are B K pairs.
 pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
     ((factor * pairs as f64 / experts as f64).ceil() as usize).max(1)
 }
@@ -99,23 +86,18 @@ pub fn expert_capacity(factor: f64, pairs: usize, experts: usize) -> usize {
 ///
 /// Experts are filled with the first choices of all rows, then with all second choices, and so on (Lepikhin and others,
 /// GShard, 2021, algorithm 1; Riquelme and others, V-MoE, 2021, algorithm 1). The first choice of a row is the expert
-/// with the largest weight; of equal weights, the expert with the smaller number. A pair for which its expert has no
-/// room is no longer in the routing: its expert is not computed for that row, and a row may be left without
-/// experts, so that the mixture is 0 for it. The share of pairs left out is reported as `dropped`.
+/// with the largest weight; of equal weights, the expert with the smaller index. A pair whose expert is full is removed
+/// from the routing: the expert is not computed for that row. A row may lose all its experts, and its mixture is then
+/// 0. The fraction of pairs removed is reported as `dropped`.
 ///
-/// Auxiliary losses are those of the routing before the limit, as in both papers; [`Observed`] is that of what is left.
-/// What a row keeps depends on the other rows of its batch. Outside training there is no limit unless
+/// Auxiliary losses are those of the routing before the limit, as in both papers; [`Observed`] is that of the remaining
+/// pairs. Which experts a row keeps depends on the other rows of its batch. Outside training there is no limit unless
 /// [`CapacityOptions::inference_factor`] sets one; the papers keep one.
+///
+/// Of gates that are sums of parts, the sums are limited: a permutation of the parts comes before the limit.
 pub struct Capacity {
     gates: Box<dyn GateSet>,
     options: CapacityOptions,
-}
-
-impl Capacity {
-    /// The gates and their limits.
-    pub fn new(gates: Box<dyn GateSet>, options: CapacityOptions) -> Self {
-        Capacity { gates, options }
-    }
 }
 
 impl GateSet for Capacity {
@@ -128,30 +110,17 @@ impl GateSet for Capacity {
     }
 
     fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
-        let CapacityOptions { factor, inference_factor, order, renormalise } = self.options;
-        let factor = if pass.is_training() { factor } else { inference_factor };
-        let mut routings = self.gates.route(pass, x);
-        if factor > 0.0 {
-            let limit = |routing: Routing<'t>| {
-                let capacity =
-                    expert_capacity(factor, routing.assignments.pairs(), self.num_experts());
-                limit_rows(routing, capacity, order, renormalise)
-            };
-            routings = routings.into_iter().map(limit).collect();
-        }
-        routings
+        self.limited(pass, self.gates.route(pass, x))
     }
 
     fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
         self.gates.infer(x, keys, out, scratch);
-        if inference_factor > 0.0 {
-            for out in out {
-                let capacity =
-                    expert_capacity(inference_factor, out.experts().len(), self.num_experts());
-                limit_buf(out, capacity, order, renormalise, &mut scratch.order);
-            }
-        }
+        self.infer_limited(out, scratch);
+    }
+
+    fn as_parts(&self) -> Option<&dyn GatesOfParts> {
+        self.gates.as_parts()?;
+        Some(self)
     }
 
     fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
@@ -191,14 +160,63 @@ impl GateSet for Capacity {
     }
 }
 
+impl Capacity {
+    fn limited<'t>(&self, pass: &Pass<'_>, routings: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+        let CapacityOptions { factor, inference_factor, order, renormalise } = self.options;
+        let factor = if pass.is_training() { factor } else { inference_factor };
+        if factor <= 0.0 {
+            return routings;
+        }
+        let limit = |routing: Routing<'t>| {
+            let capacity = expert_capacity(factor, routing.assignments.pairs(), self.num_experts());
+            limit_rows(routing, capacity, order, renormalise)
+        };
+        routings.into_iter().map(limit).collect()
+    }
+
+    fn infer_limited(&self, routings: &mut [RoutingBuf], scratch: &mut Scratch) {
+        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
+        if inference_factor > 0.0 {
+            for routing in routings {
+                let capacity =
+                    expert_capacity(inference_factor, routing.experts().len(), self.num_experts());
+                limit_buf(routing, capacity, order, renormalise, &mut scratch.order);
+            }
+        }
+    }
+
+    fn parts(&self) -> &dyn GatesOfParts {
+        self.gates.as_parts().expect("the limited gates are sums of parts")
+    }
+}
+
+impl GatesOfParts for Capacity {
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>> {
+        self.parts().route_parts(pass, x)
+    }
+
+    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch) {
+        self.parts().infer_parts(x, keys, out, scratch);
+    }
+
+    fn finish<'t>(&self, pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+        self.limited(pass, self.parts().finish(pass, sums))
+    }
+
+    fn infer_finish(&self, sums: &mut [RoutingBuf], scratch: &mut Scratch) {
+        self.parts().infer_finish(sums, scratch);
+        self.infer_limited(sums, scratch);
+    }
+}
+
 impl std::fmt::Debug for Capacity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} gates with {:?}", self.num_gates(), self.options)
     }
 }
 
-/// The routing without the pairs for which their expert, with `capacity` rows, has no room; see [`Capacity`]. A row
-/// whose weights add up to less than 1e-30 is not renormalised.
+/// Removes the pairs whose expert already has `capacity` rows; see [`Capacity`]. A row whose weights sum to less than
+/// 1e-30 is not renormalised.
 pub fn limit_rows<'t>(
     routing: Routing<'t>,
     capacity: usize,
@@ -219,7 +237,7 @@ pub fn limit_rows<'t>(
     routing.with_telemetry("dropped", dropped)
 }
 
-/// [`limit_rows`] in place, without a tape; `memory` grows to what it needs.
+/// [`limit_rows`] in place, without a tape; `memory` grows to the size needed.
 fn limit_buf(
     out: &mut RoutingBuf,
     capacity: usize,
@@ -243,7 +261,7 @@ fn limit_buf(
     }
 }
 
-/// The pairs for which their expert has room, ascending.
+/// The pairs whose expert has room, ascending.
 fn served(
     assignments: &Assignments,
     weights: &Tensor,
@@ -263,7 +281,7 @@ fn served(
     pairs
 }
 
-/// The assignments with these pairs alone.
+/// The assignments reduced to the given pairs.
 fn kept(assignments: &Assignments, pairs: &[u32]) -> Assignments {
     let mut experts = Buffer::unspecified(pairs.len());
     for (expert, &pair) in experts.iter_mut().zip(pairs) {
@@ -280,16 +298,16 @@ fn kept(assignments: &Assignments, pairs: &[u32]) -> Assignments {
     kept.expect("pairs of assignments are in order")
 }
 
-/// The weights of some pairs; if asked, divided by their sum in each row.
+/// The weights of the given pairs, optionally divided by their sum in each row.
 struct KeptWeights {
-    /// Ascending.
+    /// The pairs, ascending.
     pairs: Buffer<u32>,
-    /// Of these pairs.
+    /// The assignments reduced to these pairs.
     assignments: Assignments,
     renormalise: bool,
 }
 
-/// Weights that add up to less are not renormalised.
+/// Weights with a smaller sum are not renormalised.
 const SMALLEST_SUM: Real = 1e-30;
 
 /// Divides the weights of a row by their sum.

@@ -1,4 +1,4 @@
-//! Wrappers around any router or gate set: a capacity per expert, and permuted expert indices.
+//! Wrappers around gates: a capacity per expert, and permuted expert indices.
 
 pub(crate) mod capacity;
 pub(crate) mod relabelled;

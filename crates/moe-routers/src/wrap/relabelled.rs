@@ -1,15 +1,16 @@
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut};
 
-use crate::gate_set::{GateSet, TrainingLength};
-use crate::router::Properties;
+use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
+use crate::observed::Observed;
+use crate::properties::Properties;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::{Observed, Routing};
+use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 use crate::wrap::relabelling::{Relabelling, Share};
 
-/// Gates whose experts have other numbers, as a search for a permutation leaves them. Weights are exactly those of the
+/// Gates with permuted expert indices, as a search for a permutation leaves them. The weights are exactly those of the
 /// gates.
 pub struct Relabelled {
     gates: Box<dyn GateSet>,
@@ -17,26 +18,21 @@ pub struct Relabelled {
 }
 
 impl Relabelled {
-    /// The gates; expert e of a gate becomes the `e`-th number of its permutation. There are
-    /// [`share.count`](Share::count) permutations.
+    /// The gates with these permutations, [`share.count`](Share::count) of them: expert e of a gate becomes expert
+    /// `permutation[e]`.
     ///
     /// # Panics
-    /// If there are not so many, or one is not a permutation of the N experts.
+    /// If there is another number of permutations, or one is not a permutation of the N experts.
     pub fn new(gates: Box<dyn GateSet>, share: Share, permutations: Vec<Vec<u32>>) -> Self {
         let mut relabelled = Self::identity(gates, share);
         relabelled.relabelling.set(permutations);
         relabelled
     }
 
-    /// The gates with the numbers that they have, until others are loaded.
+    /// The gates with identity permutations, until others are loaded.
     pub fn identity(gates: Box<dyn GateSet>, share: Share) -> Self {
         let relabelling = Relabelling::identity(share, gates.num_gates(), gates.num_experts());
         Relabelled { gates, relabelling }
-    }
-
-    /// The permutations. A loaded one that was none counts as the identity.
-    pub fn permutations(&self) -> &[Vec<u32>] {
-        self.relabelling.permutations()
     }
 }
 
@@ -57,6 +53,11 @@ impl GateSet for Relabelled {
         self.relabelling.infer(&*self.gates, (x, keys), out, scratch);
     }
 
+    /// None: the parts are permuted already, and another permutation acts on their sums.
+    fn as_parts(&self) -> Option<&dyn GatesOfParts> {
+        None
+    }
+
     fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
         self.relabelling.walk_trees(&*self.gates, x)
     }
@@ -67,12 +68,12 @@ impl GateSet for Relabelled {
 
     fn visit(&self, f: &mut Visit<'_>) {
         self.gates.visit(f);
-        self.relabelling.visit("permutation.rounded", f);
+        self.relabelling.visit(f);
     }
 
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         self.gates.visit_mut(f);
-        self.relabelling.visit_mut("permutation.rounded", f);
+        self.relabelling.visit_mut(f);
     }
 
     fn begin_training(&mut self, length: TrainingLength) {
@@ -80,15 +81,13 @@ impl GateSet for Relabelled {
     }
 
     fn after_step(&mut self, observed: &[Observed]) {
-        let n = self.gates.num_experts();
-        let own: Vec<_> = observed.iter().map(|observed| observed.own(n, 0)).collect();
-        self.gates.after_step(&own);
+        self.gates.after_step(&Observed::inner_of(observed));
     }
 }
 
 impl std::fmt::Debug for Relabelled {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (gates, rows) = (self.gates.num_gates(), self.permutations());
-        write!(f, "{gates} gates with experts relabelled by {rows:?}")
+        let (gates, rows) = (self.gates.num_gates(), self.relabelling.permutations());
+        write!(f, "{gates} gates with experts permuted by {rows:?}")
     }
 }

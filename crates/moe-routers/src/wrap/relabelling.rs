@@ -1,33 +1,35 @@
-//! Other numbers for the experts of gates: an index map on their routings, nothing is computed.
+//! Permutes the expert indices of gates: weights are moved, nothing is computed.
 
 use moe_core::dispatch::Assignments;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use serde::{Deserialize, Serialize};
 
-use crate::gate_set::GateSet;
-use crate::parts::{Parts, PartsBuf};
-use crate::router::{Cardinality, Properties};
+use crate::gate_set::{GateSet, GatesOfParts};
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
+use crate::properties::{Cardinality, Properties};
 use crate::routers::comet::tree_walk::TreeWalk;
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
 
-/// Which permutations the gates of a layer have.
+/// Which gates of a layer share a permutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Share {
-    /// One for all gates, as published.
+    /// One permutation for all gates, as published.
     All,
-    /// One per gate.
+    /// One permutation per gate.
     Gate,
-    /// So many per gate. Where gates are sums of that many parts (COMET's trees, DSelect-k's selectors), part t has the
-    /// t-th; a gate that is no such sum has the mean of its permutations, so that each of its experts becomes several.
+    /// This many permutations per gate. If gates are sums of that many parts (COMET's trees, DSelect-k's selectors),
+    /// part t has the t-th; a gate that is not a sum of parts has the mean of its permutations, so that each of its
+    /// experts becomes several.
     Part(usize),
 }
 
 impl Share {
-    /// M: the permutations of so many gates.
+    /// Number of permutations (M) for this many gates.
     pub fn count(self, gates: usize) -> usize {
         match self {
             Share::All => 1,
@@ -36,7 +38,7 @@ impl Share {
         }
     }
 
-    /// Which of them a gate has.
+    /// Indices of the permutations of a gate.
     pub fn of_gate(self, gate: usize) -> std::ops::Range<usize> {
         match self {
             Share::All => 0..1,
@@ -46,58 +48,56 @@ impl Share {
     }
 }
 
-/// M permutations of the N experts of a layer's gates, as state that is saved and loaded: expert e of a gate becomes the
-/// `e`-th number of the gate's permutation.
+/// M permutations of the N experts of a layer's gates, as state that is saved and loaded: expert e of a gate becomes
+/// expert `permutation[e]`.
 #[derive(Clone, Debug)]
 pub struct Relabelling {
     share: Share,
-    /// `[M, N]`: the number that each expert gets.
+    /// `[M, N]`: the permuted index of each expert.
     buffer: Tensor,
-    /// The same as whole numbers; where the buffer holds no permutation, the identity.
+    /// The same as integers; the identity if the buffer does not hold a permutation.
     rows: Vec<Vec<u32>>,
 }
 
 impl Relabelling {
-    /// Every expert keeps its number.
+    /// Identity permutations.
     pub fn identity(share: Share, gates: usize, experts: usize) -> Self {
         let count = share.count(gates);
         let buffer = Tensor::from_fn([count, experts], |i| (i % experts) as Real);
         Relabelling { share, rows: vec![(0..experts as u32).collect(); count], buffer }
     }
 
-    /// These permutations instead: as many, of as many experts.
+    /// Replaces the permutations.
     ///
     /// # Panics
-    /// If they are not, or one is not a permutation.
+    /// If there are not M, or one is not a permutation of the N experts.
     pub fn set(&mut self, rows: Vec<Vec<u32>>) {
         let n = self.buffer.cols();
         assert_eq!(rows.len(), self.rows.len(), "another number of permutations");
-        for labels in &rows {
-            assert!(labels.len() == n && is_permutation(labels), "{labels:?} for {n} experts");
-        }
+        rows.iter().for_each(|labels| assert_permutes(labels, n));
         let values = self.buffer.as_mut_slice();
         values.iter_mut().zip(rows.iter().flatten()).for_each(|(v, &label)| *v = label as Real);
         self.rows = rows;
     }
 
-    /// Whether every expert keeps its number.
+    /// Returns whether every permutation is the identity.
     pub fn is_identity(&self) -> bool {
         self.rows.iter().all(|row| row.is_sorted())
     }
 
-    /// The permutations. A loaded one that was none counts as the identity.
+    /// The permutations. A loaded row that is not a permutation counts as the identity.
     pub fn permutations(&self) -> &[Vec<u32>] {
         &self.rows
     }
 
-    /// Reports the permutations as the buffer `name` `[M, N]`.
-    pub fn visit(&self, name: &str, f: &mut Visit<'_>) {
-        f(name, StateRef::Buffer(&self.buffer));
+    /// Reports the permutations as the buffer `permutation.rounded` `[M, N]`.
+    pub fn visit(&self, f: &mut Visit<'_>) {
+        f(BUFFER, StateRef::Buffer(&self.buffer));
     }
 
     /// [`Relabelling::visit`], writable.
-    pub fn visit_mut(&mut self, name: &str, f: &mut VisitMut<'_>) {
-        f(name, StateMut::Buffer(&mut self.buffer));
+    pub fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
+        f(BUFFER, StateMut::Buffer(&mut self.buffer));
         let same = |row: &[u32], values: &[Real]| {
             row.iter().zip(values).all(|(&label, &value)| label as Real == value)
         };
@@ -116,33 +116,41 @@ impl Relabelling {
         &self.rows[self.share.of_gate(gate)]
     }
 
-    /// [`GateSet::route`] of `gates` with the other numbers. What is observed ends with the load of the gates' own
-    /// experts ([`Observed::push_own`](crate::Observed::push_own)).
-    pub fn route<'t>(&self, gates: &dyn GateSet, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
-        if let Share::Part(_) = self.share
-            && let Some(parts) = gates.route_parts(pass, x)
-        {
-            let routings = parts.into_iter().enumerate().map(|(gate, parts)| {
-                let load = parts.load();
-                let mut routing = relabel_parts(parts, self.of_gate(gate)).into_routing();
-                routing.observed.push_own(&load);
-                routing
-            });
-            return routings.collect();
+    /// The parts of `gates`, if each part has a permutation of its own.
+    fn per_part<'a>(&self, gates: &'a dyn GateSet) -> Option<&'a dyn GatesOfParts> {
+        match self.share {
+            Share::Part(_) => gates.as_parts(),
+            Share::All | Share::Gate => None,
         }
-        let routings = gates.route(pass, x).into_iter().enumerate().map(|(gate, routing)| {
-            let load = routing.observed.load.clone();
-            let mut routing = match self.of_gate(gate) {
-                [labels] => relabel_routing(routing, labels),
-                several => spread(routing, several),
-            };
-            routing.observed.push_own(&load);
-            routing
-        });
-        routings.collect()
     }
 
-    /// [`GateSet::infer`] of `gates` with the other numbers.
+    /// [`GateSet::route`] of `gates` with permuted expert indices. What the gates observed of their own experts is
+    /// nested ([`Observed::inner`](crate::Observed::inner)).
+    pub fn route<'t>(&self, gates: &dyn GateSet, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+        let Some(gates) = self.per_part(gates) else {
+            let mut routings = gates.route(pass, x);
+            for (gate, routing) in routings.iter_mut().enumerate() {
+                let own = routing.observed.clone();
+                match self.of_gate(gate) {
+                    [labels] => permute(routing, labels),
+                    several => spread(routing, several),
+                }
+                routing.observed.wrap(own);
+            }
+            return routings;
+        };
+        let parts = gates.route_parts(pass, x);
+        let own: Vec<_> = parts.iter().map(Parts::observed).collect();
+        let sums = parts
+            .into_iter()
+            .enumerate()
+            .map(|(gate, parts)| permute_parts(parts, self.of_gate(gate)).into_routing());
+        let mut routings = gates.finish(pass, sums.collect());
+        routings.iter_mut().zip(own).for_each(|(routing, own)| routing.observed.wrap(own));
+        routings
+    }
+
+    /// [`GateSet::infer`] of `gates` with permuted expert indices.
     pub fn infer(
         &self,
         gates: &dyn GateSet,
@@ -150,28 +158,28 @@ impl Relabelling {
         out: &mut Vec<RoutingBuf>,
         scratch: &mut Scratch,
     ) {
-        let are_many = matches!(self.share, Share::Part(_));
-        let mut parts = std::mem::take(&mut scratch.parts);
-        if are_many && gates.infer_parts(x, keys, &mut parts, scratch) {
-            out.resize_with(gates.num_gates(), RoutingBuf::default);
-            for (gate, (out, parts)) in out.iter_mut().zip(&mut parts).enumerate() {
-                relabel_parts_buf(parts, self.of_gate(gate), &mut scratch.line);
+        let Some(parts) = self.per_part(gates) else {
+            gates.infer(x, keys, out, scratch);
+            for (gate, out) in out.iter_mut().enumerate() {
+                match self.of_gate(gate) {
+                    [labels] => out.relabel(labels),
+                    several => infer_spread(out, several, scratch),
+                }
+            }
+            return;
+        };
+        out.resize_with(gates.num_gates(), RoutingBuf::default);
+        scratch.with_parts(gates.num_gates(), |bufs, scratch| {
+            parts.infer_parts(x, keys, bufs, scratch);
+            for (gate, (out, parts)) in out.iter_mut().zip(bufs).enumerate() {
+                infer_permute_parts(parts, self.of_gate(gate), &mut scratch.line);
                 out.sum_parts(parts);
             }
-            scratch.parts = parts;
-            return;
-        }
-        scratch.parts = parts;
-        gates.infer(x, keys, out, scratch);
-        for (gate, out) in out.iter_mut().enumerate() {
-            match self.of_gate(gate) {
-                [labels] => out.relabel(labels),
-                several => spread_buf(out, several, scratch),
-            }
-        }
+            parts.infer_finish(out, scratch);
+        });
     }
 
-    /// [`GateSet::walk_trees`] of `gates` with the other numbers.
+    /// [`GateSet::walk_trees`] of `gates` with permuted expert indices.
     pub fn walk_trees(&self, gates: &dyn GateSet, x: &Tensor) -> Option<Vec<TreeWalk>> {
         let mut walks = gates.walk_trees(x)?;
         for (gate, walk) in walks.iter_mut().enumerate() {
@@ -180,13 +188,13 @@ impl Relabelling {
         Some(walks)
     }
 
-    /// What `gates` promise with the other numbers.
+    /// The promises of `gates` with permuted expert indices.
     pub fn properties(&self, gates: &dyn GateSet) -> Vec<Properties> {
         let n = gates.num_experts();
         let mut properties = gates.properties();
         if let Share::Part(parts) = self.share {
             for properties in &mut properties {
-                // Several experts are made of one, and parts that met in one may come apart.
+                // One expert becomes several, and parts that agreed on an expert may separate.
                 properties.cardinality = match properties.cardinality {
                     Cardinality::Exactly(k) | Cardinality::AtMost(k) => {
                         Cardinality::AtMost((k * parts).min(n))
@@ -199,7 +207,10 @@ impl Relabelling {
     }
 }
 
-/// Whether these are the numbers below their count, each once.
+/// Name of the permutations in the state of gates.
+const BUFFER: &str = "permutation.rounded";
+
+/// Returns whether these are the integers below their number, each once.
 fn is_permutation(labels: &[u32]) -> bool {
     let mut seen = vec![false; labels.len()];
     labels.iter().all(|&label| {
@@ -207,17 +218,28 @@ fn is_permutation(labels: &[u32]) -> bool {
     })
 }
 
-/// The routing with other numbers for the experts: expert e becomes `labels[e]`. Weights are moved, not computed.
+fn assert_permutes(labels: &[u32], n: usize) {
+    let permutes = labels.len() == n && is_permutation(labels);
+    assert!(permutes, "{labels:?} is not a permutation of {n} experts");
+}
+
+/// The routing with permuted expert indices: expert e becomes `labels[e]`. Weights are moved, not computed.
 ///
 /// # Panics
 /// If `labels` is not a permutation of the N experts.
 pub fn relabel_routing<'t>(routing: Routing<'t>, labels: &[u32]) -> Routing<'t> {
-    let assignments = &routing.assignments;
-    let n = assignments.num_experts();
-    assert!(labels.len() == n && is_permutation(labels), "{labels:?} for {n} experts");
+    assert_permutes(labels, routing.assignments.num_experts());
+    let mut routing = routing;
+    permute(&mut routing, labels);
+    routing
+}
+
+/// [`relabel_routing`] in place, by labels that are known to be a permutation.
+fn permute(routing: &mut Routing<'_>, labels: &[u32]) {
     if labels.is_sorted() {
-        return routing;
+        return;
     }
+    let assignments = &routing.assignments;
     let mut order = Buffer::unspecified(assignments.pairs());
     order.iter_mut().enumerate().for_each(|(pair, at)| *at = pair as u32);
     let label = |pair: u32| labels[assignments.experts()[pair as usize] as usize];
@@ -227,19 +249,15 @@ pub fn relabel_routing<'t>(routing: Routing<'t>, labels: &[u32]) -> Routing<'t> 
     let mut experts = Buffer::unspecified(order.len());
     experts.iter_mut().zip(order.iter()).for_each(|(expert, &pair)| *expert = label(pair));
     let offsets = Buffer::copy_of(assignments.offsets());
-    let relabelled = Assignments::from_buffers(n, offsets, experts);
-    let mut routing = routing;
-    routing.assignments = relabelled.expect("a permutation keeps experts apart");
+    let permuted = Assignments::from_buffers(labels.len(), offsets, experts);
+    routing.assignments = permuted.expect("a permutation keeps experts distinct");
     routing.observed.load = routing.assignments.load();
     routing.weights = routing.weights.index_select(0, &order);
-    routing
 }
 
-/// Each part with the numbers of its own permutation.
-fn relabel_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
-    let [rows, count, n] = parts.weights.shape()[..] else {
-        panic!("parts have the shape [B, K, N], not {:?}", parts.weights.shape())
-    };
+/// The parts with permuted expert indices, by one permutation per part.
+fn permute_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
+    let [rows, count, n] = parts.shape();
     assert_eq!(count, labels.len(), "permutations for another number of parts");
     let mut from = vec![0; count * n];
     for (part, labels) in labels.iter().enumerate() {
@@ -251,8 +269,8 @@ fn relabel_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
     Parts { weights: weights.reshape([rows, count, n]), ..parts }
 }
 
-/// [`relabel_parts`] in place; `line` is working memory.
-fn relabel_parts_buf(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<Real>) {
+/// [`permute_parts`] in place; `line` is working memory.
+fn infer_permute_parts(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<Real>) {
     assert_eq!(parts.parts(), labels.len(), "permutations for another number of parts");
     let n = parts.experts();
     for (i, part) in parts.weights_mut().chunks_exact_mut(n).enumerate() {
@@ -264,12 +282,12 @@ fn relabel_parts_buf(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<R
     }
 }
 
-/// The routing of a gate that is no sum of parts under the mean of M permutations: each weight is divided among the M
-/// numbers of its expert.
-fn spread<'t>(routing: Routing<'t>, labels: &[Vec<u32>]) -> Routing<'t> {
+/// The routing of a gate that is not a sum of parts under the mean of M permutations: each weight is divided among the
+/// M permuted indices of its expert.
+fn spread<'t>(routing: &mut Routing<'t>, labels: &[Vec<u32>]) {
     let assignments = &routing.assignments;
     let (rows, n, count) = (assignments.rows(), assignments.num_experts(), labels.len());
-    // Where a part has no weight, the zero behind the weights of all pairs.
+    // A part without a weight takes the zero that follows the weights of all pairs.
     let pairs = assignments.pairs();
     let mut from = Buffer::filled(rows * count * n, pairs as u32);
     for row in 0..rows {
@@ -285,27 +303,23 @@ fn spread<'t>(routing: Routing<'t>, labels: &[Vec<u32>]) -> Routing<'t> {
     let weights = padded.reshape([pairs + 1]).index_select(0, &from);
     let weights = weights.scale(1.0 / count as Real).reshape([rows, count, n]);
     let spread = Parts { weights, aux_losses: Vec::new(), renormalise: false }.into_routing();
-    let mut routing = routing;
-    routing.observed.load = spread.observed.load;
-    (routing.assignments, routing.weights) = (spread.assignments, spread.weights);
-    routing
+    routing.redirect(spread);
 }
 
-/// [`spread`] in place.
-fn spread_buf(out: &mut RoutingBuf, labels: &[Vec<u32>], scratch: &mut Scratch) {
+/// [`spread`] without a tape.
+fn infer_spread(out: &mut RoutingBuf, labels: &[Vec<u32>], scratch: &mut Scratch) {
     let (n, count) = (out.num_experts(), labels.len());
-    let mut parts = std::mem::take(&mut scratch.parts);
-    parts.resize_with(parts.len().max(1), PartsBuf::default);
-    let weights = parts[0].resize(out.rows(), count, n);
-    weights.fill(0.0);
-    let share = 1.0 / count as Real;
-    for (row, weights) in weights.chunks_exact_mut(count * n).enumerate() {
-        for (expert, weight) in out.row(row) {
-            for (part, labels) in weights.chunks_exact_mut(n).zip(labels) {
-                part[labels[expert as usize] as usize] = weight * share;
+    scratch.with_parts(1, |parts, _| {
+        let weights = parts[0].resize(out.rows(), count, n);
+        weights.fill(0.0);
+        let share = 1.0 / count as Real;
+        for (row, weights) in weights.chunks_exact_mut(count * n).enumerate() {
+            for (expert, weight) in out.row(row) {
+                for (part, labels) in weights.chunks_exact_mut(n).zip(labels) {
+                    part[labels[expert as usize] as usize] = weight * share;
+                }
             }
         }
-    }
-    out.sum_parts(&parts[0]);
-    scratch.parts = parts;
+        out.sum_parts(&parts[0]);
+    });
 }

@@ -1,21 +1,28 @@
-//! Which pairs an expert has room for.
+//! Decides which pairs an expert has room for.
 
 use std::ops::Range;
 
 use moe_core::Real;
 
-/// Which rows are served first where an expert cannot take all that chose it.
+use crate::registry::parameters::Choice;
+
+/// The order in which rows are served if an expert cannot take all rows that chose it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServeOrder {
     /// By position in the batch, as in GShard and the Switch Transformer.
     Position,
     /// By a row's largest weight, largest first, of equal ones the earlier: the batch prioritized routing of V-MoE
-    /// (Riquelme and others, 2021, section 4.1). Gates whose rows all have the same largest weight, as `top-k` with
-    /// K = 1, are served by position.
+    /// (Riquelme and others, 2021, section 4.1). If all rows have the same largest weight, as with `top-k` and K = 1,
+    /// they are served by position.
     Priority,
 }
 
-/// What rows ask for: compressed sparse rows.
+impl Choice for ServeOrder {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("position", ServeOrder::Position), ("priority", ServeOrder::Priority)];
+}
+
+/// The pairs that rows ask for, as compressed sparse rows.
 #[derive(Clone, Copy)]
 pub(crate) struct Offers<'a> {
     pub(crate) offsets: &'a [u32],
@@ -25,7 +32,7 @@ pub(crate) struct Offers<'a> {
 }
 
 impl Offers<'_> {
-    /// Numbers of working memory that [`Offers::serve`] needs.
+    /// Size of the working memory that [`Offers::serve`] needs.
     pub(crate) fn memory(self) -> usize {
         self.experts.len() + self.rows() + self.num_experts
     }
@@ -38,7 +45,7 @@ impl Offers<'_> {
         self.offsets[row as usize] as usize..self.offsets[row as usize + 1] as usize
     }
 
-    /// Writes the pairs for which their expert has room to the front of `pairs`, ascending, and returns how many.
+    /// Writes the pairs whose expert has room to the front of `pairs`, ascending, and returns their number.
     pub(crate) fn serve(
         self,
         capacity: usize,
@@ -56,7 +63,7 @@ impl Offers<'_> {
         }
         let by_weight =
             |a: u32, b: u32| self.weights[b as usize].total_cmp(&self.weights[a as usize]);
-        // Pairs of each row in the order of its choices.
+        // The pairs of each row, in the order of its choices.
         count_up(choices);
         count_up(rows);
         let mut most = 0;
@@ -70,7 +77,7 @@ impl Offers<'_> {
             rows.sort_unstable_by(|&a, &b| {
                 let by_first = match (first(a), first(b)) {
                     (Some(&a), Some(&b)) => by_weight(a, b),
-                    // A row without choices: whenever.
+                    // Rows without choices come last.
                     (a, b) => b.is_some().cmp(&a.is_some()),
                 };
                 by_first.then(a.cmp(&b))
@@ -96,7 +103,7 @@ impl Offers<'_> {
     }
 }
 
-/// 0, 1, 2 and so on.
-fn count_up(numbers: &mut [u32]) {
-    numbers.iter_mut().enumerate().for_each(|(i, number)| *number = i as u32);
+/// Writes 0, 1, 2 and so on.
+fn count_up(indices: &mut [u32]) {
+    indices.iter_mut().enumerate().for_each(|(i, index)| *index = i as u32);
 }

@@ -1,4 +1,4 @@
-//! An allocator that counts on all threads, and what routing for use allocates.
+//! An allocator that counts on all threads, and the allocations of routing at inference.
 #![allow(unsafe_code)]
 #![allow(dead_code)] // each suite uses its part
 
@@ -47,7 +47,7 @@ pub(crate) fn so_far() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
 }
 
-/// Allocations of ten calls of `infer` with so many rows of so many inputs, after one.
+/// Allocations of ten calls of `infer` with `rows` rows of width `inputs`, after a first one.
 pub(crate) fn allocations(gates: &dyn GateSet, inputs: usize, rows: usize) -> u64 {
     let (mut out, mut scratch) = (Vec::new(), Scratch::default());
     let mut x = uniform([rows, inputs], 1.0, &mut chacha(1, "rows", 0));

@@ -11,6 +11,9 @@ type Object = Map<String, Json>;
 
 /// A case of known form. Messages name the key that is wrong.
 pub(crate) struct Case<'a> {
+    /// The whole file, for outputs that are not tensors.
+    #[allow(dead_code)] // only searches have some
+    pub(crate) file: &'a Json,
     config: &'a Object,
     inputs: &'a Object,
     outputs: &'a Object,
@@ -108,6 +111,7 @@ impl<'a> Case<'a> {
             return Err(format!("not in {}", family.dtypes.join(" or ")));
         }
         let case = Case {
+            file: case,
             config: object(file, "config")?,
             inputs: object(file, "inputs")?,
             outputs: object(file, "outputs")?,
@@ -232,7 +236,7 @@ impl<'a> Case<'a> {
         self.compare_sets_where(key, found, |_, _| true)
     }
 
-    /// [`Case::compare_sets`], but for the (row, expert) pairs alone that `counts` admits.
+    /// [`Case::compare_sets`], only for the (row, expert) pairs that `counts` admits.
     pub(crate) fn compare_sets_where(
         &self,
         key: &str,
@@ -246,7 +250,8 @@ impl<'a> Case<'a> {
             let wanted: Option<Vec<usize>> = wanted
                 .as_array()
                 .and_then(|set| set.iter().map(|e| Some(e.as_u64()? as usize)).collect());
-            let mut wanted = wanted.ok_or_else(|| format!("row {row} of \"{key}\" is no set"))?;
+            let mut wanted =
+                wanted.ok_or_else(|| format!("row {row} of \"{key}\" is not a set"))?;
             let mut chosen: Vec<usize> = found.of_row(row).iter().map(|&e| e as usize).collect();
             wanted.sort_unstable();
             wanted.retain(|&expert| counts(row, expert));

@@ -16,7 +16,7 @@ const FAMILY: Family = Family {
     check,
 };
 
-/// Every case has so many points.
+/// Number of points of every case.
 const POINTS: usize = 46;
 
 fn check(case: &Case<'_>) -> Result<Outcome, String> {

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use crate::common::{self, build};
 use crate::gate::Parameter;
 use crate::schema::{Case, doubles, real};
-use crate::{Family, assert_changes_are_noticed, compare};
+use crate::{Family, Outcome, assert_changes_are_noticed, compare};
 
 const FAMILY: Family = Family {
     folder: "permuted",
@@ -88,7 +88,7 @@ const FAMILY: Family = Family {
         "w",
         "b",
     ],
-    check,
+    check: |case| check(case).map(|()| Outcome::Agrees),
 };
 
 /// Sizes of a case.
@@ -100,7 +100,8 @@ struct Sizes {
     k: usize,
 }
 
-fn check(case: &Case<'_>, file: &Json) -> Result<(), String> {
+fn check(case: &Case<'_>) -> Result<(), String> {
+    let file = case.file;
     let d = if case.has_input("x") { case.count("D")? } else { 1 };
     let (rows, n, k) = (case.count("B")?, case.count("n_experts")?, case.count("k")?);
     let sizes = Sizes { rows, d, n, k };
@@ -203,8 +204,8 @@ fn check_given(
     let (x, matrices) = (inputs(case, sizes, &tape)?, tape.variable(real(&p, &shape)));
     let ids: Vec<u64> = (0..rows as u64).collect();
     let pass = pass(if case.has_output("aux_loss") { case.mode()? } else { Mode::Train }, &ids);
-    let routing = match gates.route_parts(&pass, x) {
-        Some(mut parts) => permute_parts(parts.remove(0), matrices),
+    let routing = match gates.as_parts() {
+        Some(sums) => permute_parts(sums.route_parts(&pass, x).remove(0), matrices),
         None => {
             let routing = gates.route(&pass, x).remove(0);
             if case.has_output("selected_before_permutation") {

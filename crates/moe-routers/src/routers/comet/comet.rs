@@ -5,19 +5,23 @@ use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
 use crate::gate::gate_linear::GateLinear;
 use crate::gate::part_losses::{EntropyForm, entropy};
 use crate::gate::smooth_step::SmoothStep;
-use crate::parts::infer_sum;
-use crate::parts::{Parts, PartsBuf};
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::registry::parameters::Choice;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routers::comet::leaf_softmax::{LeafRule, leaf_softmax};
 use crate::routers::comet::soft_trees::SoftTrees;
 use crate::routers::comet::tree_walk::TreeWalk;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
+use crate::sum_of_parts::SumOfParts;
 
-/// The constants of COMET differ between the authors' two code bases.
+/// Constants of a [`Comet`] gate, which differ between the authors' two code bases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CometVariant {
     /// The gate of COMET's own experiments: a leaf counts while its probability p is not zero, with ln(p + 1e-8); the
@@ -28,36 +32,66 @@ pub enum CometVariant {
     Bert,
 }
 
-/// What a COMET gate can be told.
+impl Choice for CometVariant {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("comet", CometVariant::Comet), ("bert", CometVariant::Bert)];
+}
+
+/// Settings of a [`Comet`] gate.
 #[derive(Clone, Copy, Debug)]
 pub struct CometOptions {
-    /// γ: the width over which a split is soft. The smaller, the sooner a split sends a row one way only.
+    /// Width over which a split is soft (γ). The smaller it is, the sooner a split sends a row one way only.
     pub gamma: Real,
     /// Coefficient of the entropy of the leaf probabilities, which drives splits to decide.
     pub entropy: Real,
-    /// Which constants.
+    /// Constants of the authors' code.
     pub variant: CometVariant,
 }
 
 impl Default for CometOptions {
-    /// γ = 1 and an entropy coefficient of 0.1, which stand in the grids of all the paper's data sets but one.
+    /// γ = 1 and an entropy coefficient of 0.1, which are in the grids of all the paper's data sets but one.
     fn default() -> Self {
         CometOptions { gamma: 1.0, entropy: 0.1, variant: CometVariant::Comet }
     }
 }
 
+impl CometOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = CometOptions::default();
+        CometOptions {
+            gamma: options.real(
+                "gamma",
+                defaults.gamma,
+                1e-6..=1e6,
+                "width over which a split is soft",
+            ),
+            entropy: options.coefficient(
+                "entropy",
+                defaults.entropy,
+                "coefficient of the entropy of the leaf probabilities",
+            ),
+            variant: options.choice(
+                "variant",
+                defaults.variant,
+                "constants of the authors' gate for COMET or for COMET-BERT",
+            ),
+        }
+    }
+}
+
 /// The differentiable sparse gate of soft decision trees (COMET: Ibrahim and others, KDD 2023).
 ///
-/// K trees have one leaf per expert each. A row reaches a leaf of a tree with the product of the smooth-steps on the
-/// way, which is exactly zero once a split on the way is saturated. One softmax over the reached leaves of all trees, of
-/// leaf logit plus logarithm of that probability, gives the weights; an expert gets the sum over the trees.
+/// Each of K trees has one leaf per expert. The probability with which a row reaches a leaf is the product of the
+/// smooth-steps along its path, and exactly zero if a saturated split on the path sends the row the other way. The
+/// weights are one softmax over the reached leaves of all trees, of leaf logit plus logarithm of that probability; an
+/// expert gets the sum over the trees.
 ///
-/// A row goes to any number of experts, at most N. Once every split on its ways is saturated each tree has one leaf
-/// left, and the row goes to at most K. Training and inference differ in the entropy term alone.
+/// A row goes to any number of experts up to N. Once every split on its paths is saturated, it reaches one leaf of each
+/// tree and goes to at most K experts. Training and inference differ only in the entropy term.
 ///
-/// The weights jump where a leaf probability leaves zero, from nothing to about 1e-8 of the others, as in the authors'
-/// code. Their division by the row sum is left out: a softmax sums to one. (They need it for permutations that are not
-/// doubly stochastic.)
+/// A weight jumps from zero to about 1e-8 of the others where its leaf probability becomes positive, as in the authors'
+/// code. Their division by the row sum is omitted, since a softmax sums to one. (They need it for permutations that are
+/// not doubly stochastic.)
 #[derive(Debug)]
 pub struct Comet {
     /// `[D, K(N-1)]`, tree by tree, splits in heap order.
@@ -69,10 +103,10 @@ pub struct Comet {
 }
 
 impl Comet {
-    /// A gate with fresh weights: splits from U(±γ/100), so that they start undecided, leaves from U(±0.05).
+    /// A gate with initial weights: splits from U(±γ/100), so that they start undecided, and leaves from U(±0.05).
     ///
     /// # Panics
-    /// If there is no tree or expert, γ is not positive and finite, or the entropy coefficient is negative.
+    /// If there are no trees or no experts, γ is not positive and finite, or the entropy coefficient is negative.
     pub fn new(spec: &GateSpec, options: CometOptions) -> Self {
         let GateSpec { inputs, experts, k, .. } = *spec;
         assert!(k > 0 && experts > 0, "{k} trees over {experts} experts");
@@ -90,19 +124,6 @@ impl Comet {
         Comet { split, leaf, trees: SoftTrees { trees: k, leaves: experts, step }, options }
     }
 
-    /// The weights that each tree gives, and the entropy term in training.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`; the parts are `[B, K, N]`.
-    pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
-        let (rule, form) = self.constants();
-        let probabilities = self.trees.leaf_probabilities(self.split.row_sparse_logits(x));
-        let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
-        let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
-        let loss = regularised.then(|| entropy(probabilities, form, self.options.entropy));
-        Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
-    }
-
     fn constants(&self) -> (LeafRule, EntropyForm) {
         match self.options.variant {
             CometVariant::Comet => (LeafRule { least: 0.0, epsilon: 1e-8 }, EntropyForm::Shifted),
@@ -111,70 +132,31 @@ impl Comet {
     }
 
     pub(crate) fn entry() -> RouterEntry {
-        let defaults = CometOptions::default();
         let info = RouterInfo::new(
             "comet",
             "soft decision trees that learn to decide: the leaves that K trees still reach",
             "Ibrahim and others: COMET, learning cardinality constrained mixture of experts with trees and \
              local search, KDD 2023",
         )
-        .uses_k()
-        .with(ParameterSpec::real(
-            "gamma",
-            f64::from(defaults.gamma),
-            1e-6..=1e6,
-            "width over which a split is soft",
-        ))
-        .with(ParameterSpec::real(
-            "entropy",
-            f64::from(defaults.entropy),
-            0.0..=1e6,
-            "coefficient of the entropy of the leaf probabilities",
-        ))
-        .with(ParameterSpec::one_of(
-            "variant",
-            "comet",
-            &["comet", "bert"],
-            "constants of the authors' gate for COMET or for COMET-BERT",
-        ));
-        RouterEntry::per_gate(info, |spec, parameters| {
-            let options = CometOptions {
-                gamma: parameters.real("gamma") as Real,
-                entropy: parameters.real("entropy") as Real,
-                variant: match parameters.text("variant") {
-                    "bert" => CometVariant::Bert,
-                    _ => CometVariant::Comet,
-                },
-            };
+        .uses_k();
+        RouterEntry::with_options(info, CometOptions::read, |spec, options| {
             Box::new(Comet::new(spec, options))
         })
     }
 }
 
-impl Router for Comet {
-    fn num_experts(&self) -> usize {
-        self.trees.leaves
+impl SumOfParts for Comet {
+    /// The weights that each tree gives, and in training the entropy term.
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
+        let (rule, form) = self.constants();
+        let probabilities = self.trees.leaf_probabilities(self.split.row_sparse_logits(x));
+        let weights = leaf_softmax(self.leaf.logits(x), probabilities, rule);
+        let regularised = cx.pass.is_training() && self.options.entropy > 0.0;
+        let loss = regularised.then(|| entropy(probabilities, form, self.options.entropy));
+        Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
     }
 
-    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
-        self.parts(cx, x).into_routing()
-    }
-
-    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
-        Some(self.parts(cx, x))
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        infer_sum(self, x, keys, out, scratch);
-    }
-
-    fn infer_parts(
-        &self,
-        x: &Tensor,
-        _: &[u64],
-        out: &mut PartsBuf,
-        scratch: &mut Scratch,
-    ) -> bool {
+    fn infer_parts(&self, x: &Tensor, _: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
         let SoftTrees { trees, leaves, .. } = self.trees;
         let (splits, cols) = (trees * (leaves - 1), trees * leaves);
         let (rule, _) = self.constants();
@@ -192,7 +174,6 @@ impl Router for Comet {
             }
             rule.weigh(&logits[row * cols..(row + 1) * cols], weights, live, line);
         }
-        true
     }
 
     fn walk_trees(&self, x: &Tensor) -> Option<TreeWalk> {
@@ -206,13 +187,23 @@ impl Router for Comet {
         }
         Some(TreeWalk { nodes, experts: vec![(0..leaves as u32).collect(); trees] })
     }
+}
+
+impl Router for Comet {
+    fn num_experts(&self) -> usize {
+        self.trees.leaves
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        self.route_parts(cx, x).into_routing()
+    }
+
+    fn as_parts(&self) -> Option<&dyn SumOfParts> {
+        Some(self)
+    }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::AtMost(self.num_experts()),
-            total_weight: TotalWeight::One,
-            ..Properties::default()
-        }
+        Properties::new(Cardinality::AtMost(self.num_experts()), TotalWeight::One)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -2,7 +2,7 @@ use moe_core::kernel::{for_row_blocks, for_row_blocks2};
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Buffer, Real, Tensor};
 
-/// Which leaves count, and how far their probability is kept from zero inside the logarithm.
+/// The rule by which leaves count, and by which their probability is kept from zero inside the logarithm.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LeafRule {
     /// A leaf whose probability is zero or below this has no weight.
@@ -16,17 +16,17 @@ impl LeafRule {
         p > 0.0 && p >= self.least
     }
 
-    /// Replaces the probabilities of a row's leaves by their weights; `live` and `numbers` are working memory for one
-    /// and two numbers of each leaf.
+    /// Replaces the probabilities of a row's leaves by their weights; `live` and `memory` are working memory for one
+    /// index and two values per leaf.
     pub(crate) fn weigh(
         self,
         logits: &[Real],
         row: &mut [Real],
         live: &mut [u32],
-        numbers: &mut [Real],
+        memory: &mut [Real],
     ) {
-        // Of each live leaf: where it is, its probability, and the exponential of its logit.
-        let (shares, powers) = numbers.split_at_mut(row.len());
+        // Of each live leaf: its index, its probability, and the exponential of its logit.
+        let (shares, powers) = memory.split_at_mut(row.len());
         let mut count = 0;
         for (i, p) in row.iter().enumerate() {
             (live[count], shares[count]) = (i as u32, *p);
@@ -50,9 +50,8 @@ impl LeafRule {
     }
 }
 
-/// The softmax of a + ln(p + ε) over the live leaves of all trees of a row, zero at the others.
-///
-/// Computed as (p + ε) exp(a) over its sum, without a logarithm.
+/// The softmax of a + ln(p + ε) over the live leaves of all trees of a row, zero at the others. It is computed without
+/// a logarithm, as (p + ε) exp(a) over its sum.
 struct LeafSoftmax(LeafRule);
 
 impl Operator for LeafSoftmax {
@@ -62,14 +61,14 @@ impl Operator for LeafSoftmax {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (logits, rule) = (inputs[0], self.0);
-        // The probabilities first: they are replaced by the weights.
+        // The probabilities at first, which are replaced by the weights.
         let mut weights = inputs[1].clone();
         let cols = logits.cols();
         for_row_blocks(weights.as_mut_slice(), cols, |first, block| {
             let mut live = Buffer::unspecified(cols);
-            let mut numbers = Buffer::unspecified(2 * cols);
+            let mut memory = Buffer::unspecified(2 * cols);
             for (r, row) in block.chunks_exact_mut(cols).enumerate() {
-                rule.weigh(logits.row(first + r), row, &mut live, &mut numbers);
+                rule.weigh(logits.row(first + r), row, &mut live, &mut memory);
             }
         });
         weights
@@ -101,7 +100,7 @@ impl Operator for LeafSoftmax {
     }
 }
 
-/// One softmax over the leaves of all trees of a row, not one for each tree.
+/// One softmax over the leaves of all trees of a row, not one per tree.
 ///
 /// # Shapes
 /// `logits` `[B, KN]`, `probabilities` `[B, K, N]` → `[B, K, N]`

@@ -7,7 +7,7 @@ use crate::gate::smooth_step::SmoothStep;
 /// K soft decision trees over N leaves each: at every split a row goes left with the smooth-step of the split's logit
 /// and right with the rest (Hazimeh and others: The tree ensemble layer, ICML 2020; the gate of COMET, KDD 2023).
 ///
-/// The N - 1 splits stand in heap order: the children of node i are 2i + 1 and 2i + 2, nodes from N - 1 on are leaves.
+/// The N - 1 splits are in heap order: the children of node i are 2i + 1 and 2i + 2, nodes from N - 1 on are leaves.
 /// Leaves are numbered from left to right, so those on the deepest level come first. N need not be a power of two.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SoftTrees {
@@ -25,29 +25,21 @@ impl SoftTrees {
         logits.tape().apply(LeafProbabilities(self), &[logits])
     }
 
-    /// Fills in the leaf probabilities of one tree on one row; `nodes` is working memory for 2N - 1 numbers. A subtree
-    /// that the row does not reach is not walked.
+    /// Writes the leaf probabilities of one tree for one row; `nodes` is working memory for 2N - 1 values.
     pub(crate) fn reach(self, logits: &[Real], nodes: &mut [Real], leaves: &mut [Real]) {
         self.walk(logits, nodes);
         self.copy_leaves(nodes, leaves);
     }
 
-    /// Fills in the probabilities of all 2N - 1 nodes of one tree on one row.
+    /// Writes the probabilities of all 2N - 1 nodes of one tree for one row.
     pub(crate) fn walk(self, logits: &[Real], nodes: &mut [Real]) {
-        nodes[0] = 1.0;
-        for (i, &logit) in logits.iter().enumerate() {
-            let p = nodes[i];
-            let children = &mut nodes[2 * i + 1..2 * i + 3];
-            if p == 0.0 {
-                children.fill(0.0);
-            } else {
-                let at = self.step.at(logit);
-                children.copy_from_slice(&[p * at.value, p * at.complement]);
-            }
-        }
+        walk(nodes, |split| {
+            let at = self.step.at(logits[split]);
+            (at.value, at.complement)
+        });
     }
 
-    /// The leaves among the nodes, from left to right.
+    /// Copies the leaves among the nodes, from left to right.
     fn copy_leaves(self, nodes: &[Real], leaves: &mut [Real]) {
         let (first, splits) = (self.first_leaf(), self.leaves - 1);
         let (deepest, others) = leaves.split_at_mut(nodes.len() - first);
@@ -61,27 +53,35 @@ impl SoftTrees {
     }
 }
 
-/// One tree on one row.
-struct Walk {
-    /// Of each split, the share that goes left.
-    left: Buffer<Real>,
-    /// The share that goes right.
-    right: Buffer<Real>,
-    /// The derivative of the left share.
-    slope: Buffer<Real>,
-    /// Probabilities of all nodes.
-    nodes: Buffer<Real>,
+/// Writes the probability of every node of a tree, where `shares(split)` gives the fractions of its rows that go left
+/// and right. Nodes below one that the row does not reach have zeros, and their shares are not computed.
+fn walk(nodes: &mut [Real], shares: impl Fn(usize) -> (Real, Real)) {
+    nodes[0] = 1.0;
+    for split in 0..nodes.len() / 2 {
+        let p = nodes[split];
+        let (left, right) = if p == 0.0 { (0.0, 0.0) } else { shares(split) };
+        nodes[2 * split + 1] = p * left;
+        nodes[2 * split + 2] = p * right;
+    }
 }
 
-impl Walk {
-    fn new(leaves: usize) -> Self {
-        let splits = || Buffer::unspecified(leaves - 1);
-        let nodes = Buffer::unspecified(2 * leaves - 1);
-        Walk { left: splits(), right: splits(), slope: splits(), nodes }
+/// The smooth-steps of all splits of one tree for one row.
+struct Steps {
+    /// Fraction that goes left.
+    left: Buffer<Real>,
+    /// Fraction that goes right.
+    right: Buffer<Real>,
+    /// Derivative of the left fraction.
+    slope: Buffer<Real>,
+}
+
+impl Steps {
+    fn new(splits: usize) -> Self {
+        let splits = || Buffer::unspecified(splits);
+        Steps { left: splits(), right: splits(), slope: splits() }
     }
 
-    /// Fills in the steps of all splits.
-    fn step(&mut self, step: SmoothStep, logits: &[Real]) {
+    fn fill(&mut self, step: SmoothStep, logits: &[Real]) {
         let shares = self.left.iter_mut().zip(self.right.iter_mut());
         for (((left, right), slope), &logit) in shares.zip(self.slope.iter_mut()).zip(logits) {
             let at = step.at(logit);
@@ -89,18 +89,7 @@ impl Walk {
         }
     }
 
-    /// Fills in the probability of every node: zero once a split above sends all of the row elsewhere.
-    fn reach(&mut self) {
-        self.nodes[0] = 1.0;
-        for (i, (left, right)) in self.left.iter().zip(self.right.iter()).enumerate() {
-            let p = self.nodes[i];
-            let children = &mut self.nodes[2 * i + 1..2 * i + 3];
-            children[0] = p * left;
-            children[1] = p * right;
-        }
-    }
-
-    /// Whether every split is saturated.
+    /// Returns whether every split is saturated.
     fn is_flat(&self) -> bool {
         self.slope.iter().all(|&slope| slope == 0.0)
     }
@@ -134,18 +123,19 @@ impl Operator for LeafProbabilities {
         let cotangent = at.cotangent.as_slice();
         let mut out = Tensor::unspecified(*logits.shape());
         for_row_blocks(out.as_mut_slice(), trees * splits, |row, block| {
-            let mut walk = Walk::new(leaves);
-            // For each node, the mean of the cotangents of the leaves below it.
+            let mut steps = Steps::new(splits);
+            let mut nodes = Buffer::unspecified(2 * leaves - 1);
+            // For each node, the mean cotangent of the leaves below it.
             let mut below = Buffer::<Real>::unspecified(2 * leaves - 1);
             for (tree, out) in block.chunks_exact_mut(splits).enumerate() {
                 let tree = row * trees + tree;
-                walk.step(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
-                if walk.is_flat() {
+                steps.fill(step, &logits.as_slice()[tree * splits..(tree + 1) * splits]);
+                if steps.is_flat() {
                     out.fill(0.0);
                     continue;
                 }
-                walk.reach();
-                let Walk { left, right, slope, nodes } = &walk;
+                let Steps { left, right, slope } = &steps;
+                walk(&mut nodes, |split| (left[split], right[split]));
                 let cotangent = &cotangent[tree * leaves..(tree + 1) * leaves];
                 let (deepest, others) = cotangent.split_at(nodes.len() - first);
                 below[first..].copy_from_slice(deepest);

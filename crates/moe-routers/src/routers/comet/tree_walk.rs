@@ -1,8 +1,8 @@
 use moe_core::Tensor;
 
-/// How far rows come in the soft trees of a gate.
+/// The probabilities with which rows reach the nodes of a gate's soft trees.
 ///
-/// The 2N - 1 nodes of a tree stand in heap order: 0 is the root, the children of node i are 2i + 1 on the left and
+/// The 2N - 1 nodes of a tree are in heap order: 0 is the root, the children of node i are 2i + 1 on the left and
 /// 2i + 2 on the right, nodes from N - 1 on are leaves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TreeWalk {
@@ -14,19 +14,19 @@ pub struct TreeWalk {
 }
 
 impl TreeWalk {
-    /// The nodes that are the leaves of a tree of so many, from left to right: those on the deepest level come first.
-    pub fn leaf_nodes(leaves: usize) -> impl Iterator<Item = usize> + Clone {
+    /// The nodes that are leaves, in a tree with this many, from left to right: those on the deepest level come first.
+    pub(crate) fn leaf_nodes(leaves: usize) -> impl Iterator<Item = usize> + Clone {
         let nodes = 2 * leaves - 1;
         let deepest = (1 << nodes.ilog2()) - 1;
         (deepest..nodes).chain(leaves - 1..deepest)
     }
 
-    /// The walk with other numbers for the experts: expert e of tree t becomes `labels[t][e]`; with one vector of labels
-    /// it is that of all trees.
+    /// Permutes the expert indices: expert e of tree t becomes `labels[t][e]`. A single vector of labels applies to all
+    /// trees.
     ///
     /// # Panics
-    /// If there is neither one vector nor one per tree, or a vector has no number for an expert.
-    pub fn relabel(&mut self, labels: &[Vec<u32>]) {
+    /// If there is neither one vector nor one per tree, or a vector has no label for an expert.
+    pub(crate) fn relabel(&mut self, labels: &[Vec<u32>]) {
         let trees = self.experts.len();
         let fits = labels.len() == 1 || labels.len() == trees;
         assert!(fits, "{} vectors of labels for {trees} trees", labels.len());
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn experts_get_other_numbers() {
+    fn expert_indices_are_permuted() {
         let mut walk =
             TreeWalk { nodes: Tensor::zeros([0, 2, 5]), experts: vec![vec![0, 1, 2]; 2] };
         walk.relabel(&[vec![2, 0, 1]]);

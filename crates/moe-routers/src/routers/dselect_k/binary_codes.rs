@@ -5,7 +5,8 @@ use moe_core::{Buffer, Real, Tensor};
 use crate::gate::smooth_step::SmoothStep;
 
 /// K selectors that spell the binary code of an expert, most significant bit first: each bit is 1 with the smooth-step
-/// of its logit (Hazimeh and others: DSelect-k, NeurIPS 2021). Codes from N on belong to no expert; their weight is lost.
+/// of its logit (Hazimeh and others: DSelect-k, NeurIPS 2021). Codes from N on belong to no expert, and their weight is
+/// lost.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BinaryCodes {
     pub(crate) selectors: usize,
@@ -14,17 +15,17 @@ pub(crate) struct BinaryCodes {
 }
 
 impl BinaryCodes {
-    /// Digits of a code: the smallest number whose codes suffice.
+    /// Bits of a code: the smallest number that gives every expert a code.
     pub(crate) fn bits(self) -> usize {
         self.experts.next_power_of_two().trailing_zeros() as usize
     }
 
-    /// Numbers of the prefixes of codes, in heap order: the empty one, then 0 and 1, then 00, 01, 10, 11, …
+    /// Number of prefixes of codes. They are in heap order: the empty one, then 0 and 1, then 00, 01, 10, 11, …
     pub(crate) fn prefixes(self) -> usize {
         2 * self.experts.next_power_of_two() - 1
     }
 
-    /// Fills in the probability of every prefix.
+    /// Writes the probability of every prefix.
     fn spell(self, logits: &[Real], prefixes: &mut [Real]) {
         prefixes[0] = 1.0;
         for (bit, &logit) in logits.iter().enumerate() {
@@ -36,8 +37,8 @@ impl BinaryCodes {
         }
     }
 
-    /// Fills in the weights that every selector gives every expert, for one row; `prefixes` is working memory for
-    /// [`BinaryCodes::prefixes`].
+    /// Writes the weights that every selector gives every expert, for one row; `prefixes` is working memory for
+    /// [`BinaryCodes::prefixes`] values.
     ///
     /// # Shapes
     /// `logits` `[K bits]`, `weights` `[K, N]`
@@ -90,7 +91,7 @@ impl Operator for Spell {
         for_row_blocks(out.as_mut_slice(), selectors * bits, |row, block| {
             let mut steps = vec![step.at(0.0); bits];
             let mut prefixes = Buffer::unspecified(count);
-            // For each prefix, the mean of the cotangents of the codes that it begins.
+            // For each prefix, the mean cotangent of the codes that start with it.
             let mut below = Buffer::filled(count, 0.0);
             for (s, out) in block.chunks_exact_mut(bits).enumerate() {
                 let s = row * selectors + s;

@@ -7,26 +7,29 @@ use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, nam
 use crate::gate::gate_linear::GateLinear;
 use crate::gate::part_losses::{EntropyForm, entropy, reachability};
 use crate::gate::smooth_step::SmoothStep;
-use crate::parts::infer_sum;
-use crate::parts::{Parts, PartsBuf};
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
+use crate::parts::Parts;
+use crate::parts_buf::PartsBuf;
+use crate::properties::{Cardinality, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::route_context::RouteContext;
+use crate::router::Router;
 use crate::routers::dselect_k::binary_codes::BinaryCodes;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
+use crate::sum_of_parts::SumOfParts;
 
-/// What a DSelect-k gate can be told.
+/// Settings of a [`DSelectK`] gate.
 #[derive(Clone, Copy, Debug)]
 pub struct DSelectKOptions {
-    /// γ: the width over which a bit of a code is soft.
+    /// Width over which a bit of a code is soft (γ).
     pub gamma: Real,
     /// Coefficient of the entropy of the selectors, which drives their bits to decide.
     pub entropy: Real,
-    /// Coefficient ζ of the term that keeps selectors away from codes without an expert.
+    /// Coefficient (ζ) of the term that keeps selectors away from codes without an expert.
     pub reachability: Real,
-    /// One selection for all rows, learnt by itself, instead of one computed from each row.
+    /// Whether one selection, learnt directly, serves all rows, instead of one computed from each row.
     pub is_static: bool,
 }
 
@@ -37,15 +40,44 @@ impl Default for DSelectKOptions {
     }
 }
 
+impl DSelectKOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = DSelectKOptions::default();
+        DSelectKOptions {
+            gamma: options.real(
+                "gamma", defaults.gamma,
+                1e-6..=1e6,
+                "width over which a bit of a code is soft",
+            ),
+            entropy: options.coefficient(
+                "entropy",
+                defaults.entropy,
+                "coefficient of the entropy of the selectors",
+            ),
+            reachability: options.coefficient(
+                "reachability",
+                defaults.reachability,
+                "coefficient of the term against codes without an expert, where N is not a power of two",
+            ),
+            is_static: options.bool(
+                "static",
+                defaults.is_static,
+                "learn one selection for all rows",
+            ),
+        }
+    }
+}
+
 /// The differentiable gate that selects K experts by their binary codes (Hazimeh and others: DSelect-k, NeurIPS 2021),
 /// with the terms of the code that COMET was compared with.
 ///
-/// Each of K selectors gives expert j the product over the bits of j of the bit's smooth-step; a softmax weighs the
-/// selectors. A saturated selector has one expert left, so a row goes to any number of experts, at most N, and once
-/// all selectors are saturated to at most K.
+/// Each of K selectors gives expert j the product of the smooth-steps of the bits of j; a softmax weighs the selectors.
+/// A row goes to any number of experts up to N. A saturated selector has one expert left, so once all selectors are
+/// saturated the row goes to at most K experts.
 ///
-/// Where N is not a power of two some codes belong to no expert. Weight on them is lost, as published: the weights of a
-/// row sum to one or less, and a row may even have no expert. A term of the loss in training keeps selectors away.
+/// If N is not a power of two, some codes belong to no expert. Weight on them is lost, as published: the weights of a
+/// row sum to at most one, and a row may even have no expert. In training, a term of the loss keeps selectors away from
+/// them.
 #[derive(Debug)]
 pub struct DSelectK {
     gate: Gate,
@@ -55,17 +87,17 @@ pub struct DSelectK {
 
 #[derive(Debug)]
 enum Gate {
-    /// Logits of the bits `[D, K bits]` and of the selectors `[D, K]` from each row.
+    /// The logits of the bits `[D, K bits]` and of the selectors `[D, K]` are computed from each row.
     PerRow { code: GateLinear, selector: GateLinear },
-    /// The same for all rows: `[1, K bits]` and `[1, K]`.
+    /// The logits are the same for all rows: `[1, K bits]` and `[1, K]`.
     Static { code: Parameter, selector: Parameter },
 }
 
 impl DSelectK {
-    /// A gate with fresh weights: codes from U(±γ/100), so that they start undecided, selectors from U(±0.05).
+    /// A gate with initial weights: codes from U(±γ/100), so that they start undecided, and selectors from U(±0.05).
     ///
     /// # Panics
-    /// If there is no selector or expert, γ is not positive and finite, or a coefficient is negative.
+    /// If there are no selectors or no experts, γ is not positive and finite, or a coefficient is negative.
     pub fn new(spec: &GateSpec, options: DSelectKOptions) -> Self {
         let GateSpec { inputs, experts, k, .. } = *spec;
         assert!(k > 0 && experts > 0, "{k} selectors over {experts} experts");
@@ -92,12 +124,24 @@ impl DSelectK {
         DSelectK { gate, codes, options }
     }
 
-    /// The weights that each selector gives, and the terms of the loss in training. These take a static selection for
-    /// a batch of one row.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`; the parts are `[B, K, N]`.
-    pub fn parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
+    pub(crate) fn entry() -> RouterEntry {
+        let info = RouterInfo::new(
+            "dselect-k",
+            "K selectors that learn the binary codes of experts",
+            "Hazimeh and others: DSelect-k, differentiable selection in the mixture of experts with applications \
+             to multi-task learning, NeurIPS 2021",
+        )
+        .uses_k();
+        RouterEntry::with_options(info, DSelectKOptions::read, |spec, options| {
+            Box::new(DSelectK::new(spec, options))
+        })
+    }
+}
+
+impl SumOfParts for DSelectK {
+    /// The weights that each selector gives, and in training the terms of the loss, which treat a static selection as a
+    /// batch of one row.
+    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t> {
         let tape = x.tape();
         let (code, selector) = match &self.gate {
             Gate::PerRow { code, selector } => (code.row_sparse_logits(x), selector.logits(x)),
@@ -119,71 +163,7 @@ impl DSelectK {
         Parts { weights, aux_losses, renormalise: false }
     }
 
-    pub(crate) fn entry() -> RouterEntry {
-        let defaults = DSelectKOptions::default();
-        let coefficient = |name, default: Real, doc| {
-            ParameterSpec::real(name, f64::from(default), 0.0..=1e6, doc)
-        };
-        let info = RouterInfo::new(
-            "dselect-k",
-            "K selectors that learn the binary codes of experts",
-            "Hazimeh and others: DSelect-k, differentiable selection in the mixture of experts with applications \
-             to multi-task learning, NeurIPS 2021",
-        )
-        .uses_k()
-        .with(ParameterSpec::real(
-            "gamma",
-            f64::from(defaults.gamma),
-            1e-6..=1e6,
-            "width over which a bit of a code is soft",
-        ))
-        .with(coefficient(
-            "entropy",
-            defaults.entropy,
-            "coefficient of the entropy of the selectors",
-        ))
-        .with(coefficient(
-            "reachability",
-            defaults.reachability,
-            "coefficient of the term against codes without an expert, where N is not a power of two",
-        ))
-        .with(ParameterSpec::bool("static", false, "one learnt selection for all rows"));
-        RouterEntry::per_gate(info, |spec, parameters| {
-            let options = DSelectKOptions {
-                gamma: parameters.real("gamma") as Real,
-                entropy: parameters.real("entropy") as Real,
-                reachability: parameters.real("reachability") as Real,
-                is_static: parameters.bool("static"),
-            };
-            Box::new(DSelectK::new(spec, options))
-        })
-    }
-}
-
-impl Router for DSelectK {
-    fn num_experts(&self) -> usize {
-        self.codes.experts
-    }
-
-    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
-        self.parts(cx, x).into_routing()
-    }
-
-    fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Option<Parts<'t>> {
-        Some(self.parts(cx, x))
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        infer_sum(self, x, keys, out, scratch);
-    }
-
-    fn infer_parts(
-        &self,
-        x: &Tensor,
-        _: &[u64],
-        out: &mut PartsBuf,
-        scratch: &mut Scratch,
-    ) -> bool {
+    fn infer_parts(&self, x: &Tensor, _: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
         let BinaryCodes { selectors, experts, .. } = self.codes;
         let Scratch { logits: factors, hidden: code_logits, line: prefixes, .. } = scratch;
         // A static selection is computed once.
@@ -211,18 +191,26 @@ impl Router for DSelectK {
         for row in rows..x.rows() {
             weights.copy_within(..cols, row * cols);
         }
-        true
+    }
+}
+
+impl Router for DSelectK {
+    fn num_experts(&self) -> usize {
+        self.codes.experts
+    }
+
+    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
+        self.route_parts(cx, x).into_routing()
+    }
+
+    fn as_parts(&self) -> Option<&dyn SumOfParts> {
+        Some(self)
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: Cardinality::AtMost(self.num_experts()),
-            total_weight: match self.num_experts().is_power_of_two() {
-                true => TotalWeight::One,
-                false => TotalWeight::AtMostOne,
-            },
-            ..Properties::default()
-        }
+        let n = self.num_experts();
+        let total = if n.is_power_of_two() { TotalWeight::One } else { TotalWeight::AtMostOne };
+        Properties::new(Cardinality::AtMost(n), total)
     }
 
     fn visit(&self, f: &mut Visit<'_>) {
@@ -252,7 +240,7 @@ impl Router for DSelectK {
     }
 }
 
-/// Takes each part, of so many columns, times its factor.
+/// Multiplies each part, a row of `cols` columns, by its factor.
 fn scale_parts(parts: &mut [Real], cols: usize, factors: &[Real]) {
     for_row_blocks(parts, cols, |first, block| {
         for (part, factor) in block.chunks_exact_mut(cols).zip(&factors[first..]) {
@@ -261,7 +249,7 @@ fn scale_parts(parts: &mut [Real], cols: usize, factors: &[Real]) {
     });
 }
 
-/// The numbers of a parameter, into memory that is used again.
+/// Copies the values of a parameter into a reusable buffer.
 fn copy_of(parameter: &Parameter, out: &mut Vec<Real>) {
     out.clear();
     out.extend_from_slice(parameter.value().as_slice());
@@ -294,7 +282,7 @@ impl Operator for ScaleParts {
     }
 }
 
-/// The only row, so many times: `[1, K, N]` → `[B, K, N]`.
+/// The only row, repeated B times: `[1, K, N]` → `[B, K, N]`.
 struct RepeatRow(usize);
 
 impl Operator for RepeatRow {

@@ -2,17 +2,21 @@ use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, Tensor, Visit, VisitMut};
 
-use crate::aux_loss::AuxOptions;
+use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::top_k_assignments;
-use crate::gate::select::{largest_of_softmax, largest_softmax};
-use crate::registry::parameters::ParameterSpec;
-use crate::registry::registry::{GateSpec, RouterEntry, RouterInfo};
-use crate::router::{Cardinality, Properties, RouteContext, Router, TotalWeight};
-use crate::routers::moesart::sample::Drawn;
-use crate::routers::moesart::sample::{draw, uniforms};
-use crate::routers::moesart::sampled_weights::Adjustment;
-use crate::routers::moesart::sampled_weights::{adjusted, sampled_weights, weigh};
+use crate::gate::select::{
+    infer_largest_of_softmax, infer_largest_softmax, largest_of_softmax, largest_softmax,
+};
+use crate::gate::top_k::top_k_assignments;
+use crate::properties::{Cardinality, GradientKind, Properties, TotalWeight};
+use crate::registry::entry::RouterEntry;
+use crate::registry::info::{GateSpec, RouterInfo};
+use crate::registry::option_reader::OptionReader;
+use crate::registry::parameters::Choice;
+use crate::route_context::{RouteContext, uniforms};
+use crate::router::Router;
+use crate::routers::moesart::sample::{Drawn, draw};
+use crate::routers::moesart::sampled_weights::{Adjustment, adjusted, sampled_weights, weigh};
 use crate::routing::Routing;
 use crate::routing_buf::RoutingBuf;
 use crate::scratch::Scratch;
@@ -20,24 +24,29 @@ use crate::scratch::Scratch;
 /// Weights of a [`Moesart`] gate outside training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inference {
-    /// As published: the adjustment of [`Adjustment::Zero`] for all K, so 1/K each.
+    /// As published: the adjustment of [`Adjustment::Zero`] for all K experts, so 1/K each.
     Uniform,
     /// The softmax over the K logits.
     Softmax,
 }
 
+impl Choice for Inference {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("uniform", Inference::Uniform), ("softmax", Inference::Softmax)];
+}
+
 /// Settings of a [`Moesart`] gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MoesartOptions {
-    /// What the logits are divided by.
+    /// Divisor of the logits.
     pub temperature: Real,
-    /// Of the logits of drawn experts.
+    /// Adjustment of the logits of drawn experts.
     pub adjustment: Adjustment,
     /// Whether an expert may be drawn more than once.
     pub replace: bool,
     /// Weights outside training.
     pub inference: Inference,
-    /// With K = 1, whether the weight is the expert's probability.
+    /// Whether, with K = 1, the weight is the expert's probability.
     pub k1_fallback: bool,
     /// Auxiliary losses, of which the trimmed lasso is MOESART's own.
     pub aux: AuxOptions,
@@ -57,18 +66,52 @@ impl Default for MoesartOptions {
     }
 }
 
-/// The gate of MOESART: in training K experts are drawn from `p = softmax((x W + b) / temperature)`, without
-/// replacement, and their logits adjusted so that the mean weights are close to p; in use the K largest logits.
+const K1_FALLBACK: &str = "k1-fallback";
+
+impl MoesartOptions {
+    fn read(options: &mut OptionReader<'_>) -> Self {
+        let defaults = MoesartOptions::default();
+        MoesartOptions {
+            temperature: options.temperature(defaults.temperature),
+            adjustment: options.choice(
+                "adjustment",
+                defaults.adjustment,
+                "logits of drawn experts that are adjusted by their probability: all but one, all, or none",
+            ),
+            replace: options.bool(
+                "replace",
+                defaults.replace,
+                "draw with replacement, so that an expert may be drawn more than once",
+            ),
+            inference: options.choice(
+                "inference",
+                defaults.inference,
+                "weights outside training: 1/K each, or the softmax over the K largest logits",
+            ),
+            k1_fallback: options.bool(
+                K1_FALLBACK,
+                defaults.k1_fallback,
+                "allow K = 1, where the weight is the expert's probability",
+            ),
+            aux: defaults.aux.read(options, &AuxOptions::ALL),
+        }
+    }
+}
+
+/// The gate of MOESART: in training, K experts are drawn from `p = softmax((x W + b) / temperature)` without
+/// replacement, and their logits are adjusted so that the mean weights are close to p; at inference, the K largest
+/// logits are taken.
 ///
-/// Draws are functions of the seed, the step, the row's id and the gate. The gradient is that of the weights for the
-/// drawn experts held fixed; there is none through the draw. With `small-random`, the default, it flows through the one
+/// Draws are functions of the seed, the step, the row's id and the gate. The gradient is that of the weights with the
+/// drawn experts held fixed; none flows through the draw. With `small-random`, the default, it flows through the one
 /// kept expert.
 ///
-/// Where this departs from the authors' code: always K different experts are drawn without replacement, also where
-/// p is one-hot to the last digit; the remaining mass is renormalised exactly.
+/// Departures from the authors' code: without replacement, K different experts are always drawn, even if p is one-hot
+/// to the last digit; the remaining mass is renormalised exactly.
 ///
-/// K = 1 has no gradient in this form: the only weight is 1. The registry refuses it, unless `k1-fallback` is on: then
-/// the weight is the probability p of the drawn expert (the likeliest, in use), as in the Switch Transformer.
+/// K = 1 has no gradient in this form, since the only weight is 1. The registry refuses it unless `k1-fallback` is on:
+/// then the weight is the probability p of the drawn expert (of the most probable one at inference), as in the Switch
+/// Transformer.
 #[derive(Debug)]
 pub struct Moesart {
     gate: GateLinear,
@@ -77,7 +120,7 @@ pub struct Moesart {
 }
 
 impl Moesart {
-    /// A gate with fresh weights from U(±1/√D), as in the authors' PyTorch code.
+    /// A gate with initial weights from U(±1/√D), as in the authors' PyTorch code.
     ///
     /// # Panics
     /// If K is not in 1..=N.
@@ -91,52 +134,18 @@ impl Moesart {
     pub(crate) fn entry() -> RouterEntry {
         let info = RouterInfo::new(
             "moesart",
-            "K experts drawn from the softmax of the gate logits, with adjusted weights; the K largest in use",
+            "K experts drawn from the softmax of the gate logits, with adjusted weights; at inference the K largest",
             "MOESART: An effective sampling-based router for sparse mixture of experts, submitted to ICLR 2024",
         )
-        .uses_k_from(2, K1_FALLBACK)
-        .with(ParameterSpec::temperature())
-        .with(ParameterSpec::one_of(
-            "adjustment",
-            "small-random",
-            &["small-random", "zero", "large"],
-            "of the logits of drawn experts: all but one by their probability, all, or none",
-        ))
-        .with(ParameterSpec::bool("replace", false, "an expert may be drawn more than once"))
-        .with(ParameterSpec::one_of(
-            "inference",
-            "uniform",
-            &["uniform", "softmax"],
-            "weights outside training: 1/K each, or the softmax over the K largest logits",
-        ))
-        .with(ParameterSpec::bool(
-            K1_FALLBACK,
-            false,
-            "allows K = 1, where the weight is the expert's probability",
-        ));
-        RouterEntry::per_gate(AuxOptions::declare_all(info), |spec, parameters| {
-            let options = MoesartOptions {
-                temperature: parameters.real("temperature") as Real,
-                adjustment: match parameters.text("adjustment") {
-                    "small-random" => Adjustment::SmallRandom,
-                    "zero" => Adjustment::Zero,
-                    _ => Adjustment::Large,
-                },
-                replace: parameters.bool("replace"),
-                inference: match parameters.text("inference") {
-                    "uniform" => Inference::Uniform,
-                    _ => Inference::Softmax,
-                },
-                k1_fallback: parameters.bool(K1_FALLBACK),
-                aux: AuxOptions::read(parameters),
-            };
+        .uses_k_from(2, K1_FALLBACK);
+        RouterEntry::with_options(info, MoesartOptions::read, |spec, options| {
             Box::new(Moesart::new(spec, options))
         })
     }
 
-    /// The experts that uniform numbers lead to: `uniforms(row, out)` writes K + 1 numbers in [0, 1). Of a number u a
-    /// draw takes the first expert whose cumulative share of the remaining mass is above u; the last number
-    /// chooses the kept expert among those drawn, in ascending order.
+    /// Draws experts by uniform numbers: `uniforms(row, out)` writes K + 1 numbers in [0, 1). For a number u, the first
+    /// expert is drawn whose cumulative fraction of the remaining mass is above u; the last number chooses the kept
+    /// expert among those drawn, in ascending order.
     ///
     /// # Shapes
     /// `logits` and their softmax `probabilities` `[B, N]`
@@ -149,7 +158,7 @@ impl Moesart {
         draw(logits, probabilities.clone(), self.k, self.options.replace, uniforms)
     }
 
-    /// The routing of training, for the experts that `choose(logits, probabilities)` draws.
+    /// The routing in training for the experts that `choose(logits, probabilities)` draws.
     ///
     /// # Shapes
     /// `x` `[B, D]`; `choose` is given the logits and their softmax `[B, N]`
@@ -163,38 +172,36 @@ impl Moesart {
         let p = logits.softmax();
         let drawn = choose(&logits.value(), &p.value());
         let assignments = drawn.assignments.clone();
-        let weights = match self.is_fallback() {
-            true => p.gather_assigned(&assignments),
-            false => sampled_weights(logits, p.value(), drawn, options.adjustment, self.k),
+        let weights = if self.is_fallback() {
+            p.gather_assigned(&assignments)
+        } else {
+            sampled_weights(logits, p.value(), drawn, options.adjustment, self.k)
         };
         options.aux.add(Routing::new(assignments, weights), logits, Some(p), self.k)
     }
 
     fn route_largest<'t>(&self, x: Var<'t>) -> Routing<'t> {
         let logits = self.gate.logits(x);
-        let assignments = top_k_assignments(&logits.value(), self.k);
-        let weights = if self.is_fallback() {
-            logits.softmax().gather_assigned(&assignments)
-        } else if self.options.inference == Inference::Softmax {
-            logits.gather_assigned(&assignments).csr_softmax(&assignments)
-        } else {
-            let p = logits.softmax().value();
-            let drawn = Drawn {
-                assignments: assignments.clone(),
-                counts: None,
-                kept: Buffer::unspecified(0),
-            };
-            sampled_weights(logits, p, drawn, Adjustment::Zero, self.k)
-        };
-        Routing::new(assignments, weights)
+        if self.is_fallback() {
+            return largest_of_softmax(logits, logits.softmax(), self.k);
+        }
+        match self.options.inference {
+            Inference::Softmax => largest_softmax(logits, self.k),
+            Inference::Uniform => {
+                let assignments = top_k_assignments(&logits.value(), self.k);
+                let (counts, kept) = (None, Buffer::unspecified(0));
+                let drawn = Drawn { assignments: assignments.clone(), counts, kept };
+                let p = logits.softmax().value();
+                let weights = sampled_weights(logits, p, drawn, Adjustment::Zero, self.k);
+                Routing::new(assignments, weights)
+            }
+        }
     }
 
     fn is_fallback(&self) -> bool {
         self.k == 1 && self.options.k1_fallback
     }
 }
-
-const K1_FALLBACK: &str = "k1-fallback";
 
 impl Router for Moesart {
     fn num_experts(&self) -> usize {
@@ -217,9 +224,9 @@ impl Router for Moesart {
         let Scratch { logits, hidden: p, .. } = scratch;
         self.gate.logits_into(x, logits);
         if self.is_fallback() {
-            largest_of_softmax(logits, n, self.k, out);
+            infer_largest_of_softmax(logits, n, self.k, out);
         } else if self.options.inference == Inference::Softmax {
-            largest_softmax(logits, n, self.k, out);
+            infer_largest_softmax(logits, n, self.k, out);
         } else {
             out.set_largest(logits, n, self.k);
             p.clear();
@@ -236,17 +243,16 @@ impl Router for Moesart {
     }
 
     fn properties(&self) -> Properties {
-        Properties {
-            cardinality: match self.options.replace {
-                true => Cardinality::AtMost(self.k),
-                false => Cardinality::Exactly(self.k),
-            },
-            total_weight: match self.is_fallback() {
-                true => TotalWeight::AtMostOne,
-                false => TotalWeight::One,
-            },
-            ..Properties::default()
+        let (k, is_fallback) = (self.k, self.is_fallback());
+        let replace = self.options.replace;
+        let cardinality = if replace { Cardinality::AtMost(k) } else { Cardinality::Exactly(k) };
+        let total = if is_fallback { TotalWeight::AtMostOne } else { TotalWeight::One };
+        let mut properties = Properties::new(cardinality, total);
+        // All weights are 1/K, or a multiple of it for an expert that is drawn again.
+        if self.options.adjustment == Adjustment::Zero && !is_fallback {
+            properties.gradient = GradientKind::None;
         }
+        properties
     }
 
     fn visit(&self, f: &mut Visit<'_>) {

@@ -1,8 +1,7 @@
-//! Draws of experts from the softmax of a row.
+//! Draws experts from the softmax of a row.
 
 use moe_core::dispatch::Assignments;
 use moe_core::kernel::for_row_blocks2;
-use moe_core::random::{Philox, unit};
 use moe_core::{Buffer, Real, Tensor};
 
 /// The experts drawn for B rows.
@@ -10,25 +9,17 @@ use moe_core::{Buffer, Real, Tensor};
 pub struct Drawn {
     /// The experts of each row.
     pub assignments: Assignments,
-    /// `[pairs]`: how often each expert was drawn; `None` if each was drawn once.
+    /// `[pairs]`: number of times that each expert was drawn; `None` if each was drawn once.
     pub counts: Option<Tensor>,
-    /// `[B]`: one of the experts drawn for each row.
+    /// `[B]`: the kept expert of each row, one of those drawn.
     pub kept: Buffer<u32>,
 }
 
-/// Uniform numbers for the draws of a row: the i-th is word `i % 4` of the block with counter (`row`, `i / 4`, 0).
-pub(crate) fn uniforms(philox: Philox, row: u64, out: &mut [Real]) {
-    for (block, out) in (0..).zip(out.chunks_mut(4)) {
-        let words = philox.row_block(row, block, 0);
-        out.iter_mut().zip(words).for_each(|(u, word)| *u = unit(word));
-    }
-}
-
-/// Draws `k` experts for every row from the softmax of its logits, one after the other, with or without putting each
-/// back, and one of the different experts drawn, with equal chances.
+/// Draws `k` experts for every row from the softmax of its logits, one after the other, with or without replacement,
+/// and one of the distinct experts drawn, with equal probabilities.
 ///
-/// `uniforms(row, out)` writes k + 1 numbers in [0, 1): of a number u the draw takes the first expert whose cumulative
-/// share of the remaining mass is above u; the last number chooses among the drawn experts in ascending order.
+/// `uniforms(row, out)` writes k + 1 numbers in [0, 1). For a number u, the first expert is drawn whose cumulative
+/// fraction of the remaining mass is above u; the last number chooses among the drawn experts in ascending order.
 ///
 /// # Shapes
 /// `logits` and their softmax `probabilities` `[B, N]`
@@ -41,26 +32,27 @@ pub(crate) fn draw(
 ) -> Drawn {
     let (rows, n) = (logits.rows(), logits.cols());
     let mut mass = probabilities;
-    // Uniform numbers, then the experts they lead to, as numbers.
+    // Uniform numbers, replaced by the indices of the experts drawn.
     let mut draws = Tensor::unspecified([rows, k + 1]);
     let (out, other) = ((mass.as_mut_slice(), n), (draws.as_mut_slice(), k + 1));
     for_row_blocks2(out, other, |first, mass, draws| {
         let rows = mass.chunks_exact_mut(n).zip(draws.chunks_exact_mut(k + 1));
         for (row, (mass, draws)) in (first..).zip(rows) {
             uniforms(row, draws);
-            match replace {
-                true => with_replacement(mass, &mut draws[..k]),
-                false => without_replacement(logits.row(row), mass, &mut draws[..k]),
+            if replace {
+                with_replacement(mass, &mut draws[..k]);
+            } else {
+                without_replacement(logits.row(row), mass, &mut draws[..k]);
             }
         }
     });
     if replace { counted(n, &draws) } else { distinct(n, &draws) }
 }
 
-/// Replaces uniform numbers by different positions, drawn with the law of the softmax of `logits` over what is left.
-/// `mass` is that softmax; it is used up.
+/// Replaces uniform numbers by distinct positions, drawn from the softmax of `logits` over the remaining positions.
+/// `mass` is that softmax, and is consumed.
 fn without_replacement(logits: &[Real], mass: &mut [Real], draws: &mut [Real]) {
-    /// Where less than this is left, what is left has lost digits.
+    /// A remaining mass below this has lost its precision and is computed again.
     const LITTLE: Real = 1e-20;
     for i in 0..draws.len() {
         let (before, rest) = draws.split_at_mut(i);
@@ -76,14 +68,14 @@ fn without_replacement(logits: &[Real], mass: &mut [Real], draws: &mut [Real]) {
             left = mass.iter().sum();
         }
         let found = position(mass, rest[0] * left);
-        // Logits that are not numbers leave no mass to go by.
+        // NaN logits leave no mass.
         let j = found.or_else(|| (0..mass.len()).find(|&j| !is_taken(j))).expect("k is at most n");
         mass[j] = 0.0;
         rest[0] = j as Real;
     }
 }
 
-/// Replaces uniform numbers by positions, drawn with the law of `mass`.
+/// Replaces uniform numbers by positions, drawn in proportion to `mass`.
 fn with_replacement(mass: &[Real], draws: &mut [Real]) {
     let total: Real = mass.iter().sum();
     for draw in draws {
@@ -91,7 +83,7 @@ fn with_replacement(mass: &[Real], draws: &mut [Real]) {
     }
 }
 
-/// The first position whose cumulative mass is above `target`; if rounding leaves none, the last one with any.
+/// The first position whose cumulative mass is above `target` or, if rounding leaves none, the last one with any mass.
 fn position(mass: &[Real], target: Real) -> Option<usize> {
     let mut sum = 0.0;
     let above = mass.iter().position(|m| {
@@ -101,12 +93,12 @@ fn position(mass: &[Real], target: Real) -> Option<usize> {
     above.or_else(|| mass.iter().rposition(|&m| m > 0.0))
 }
 
-/// One of `of`, by a number in [0, 1).
+/// The element of `of` that a uniform number in [0, 1) selects.
 fn chosen(of: &[u32], u: Real) -> u32 {
     of[((u * of.len() as Real) as usize).min(of.len() - 1)]
 }
 
-/// Draws without replacement: `[B, K + 1]`.
+/// The experts of draws `[B, K + 1]` without replacement.
 fn distinct(n: usize, draws: &Tensor) -> Drawn {
     let (rows, k) = (draws.rows(), draws.cols() - 1);
     let mut experts = Buffer::unspecified(rows * k);
@@ -121,7 +113,7 @@ fn distinct(n: usize, draws: &Tensor) -> Drawn {
     Drawn { assignments, counts: None, kept }
 }
 
-/// Draws with replacement: `[B, K + 1]`.
+/// The experts of draws `[B, K + 1]` with replacement.
 fn counted(n: usize, draws: &Tensor) -> Drawn {
     let (rows, k) = (draws.rows(), draws.cols() - 1);
     let mut offsets = Buffer::filled(rows + 1, 0);
@@ -131,7 +123,7 @@ fn counted(n: usize, draws: &Tensor) -> Drawn {
     let mut kept = Buffer::unspecified(rows);
     let mut pairs = 0;
     for row in 0..rows {
-        // The row's draws sorted where they will stay, then run by run.
+        // The row's draws are sorted in place, then merged run by run.
         let start = pairs;
         let all = &mut experts[start..start + k];
         all.iter_mut().zip(draws.row(row)).for_each(|(expert, &j)| *expert = j as u32);

@@ -2,17 +2,26 @@ use moe_core::kernel::for_row_blocks;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
+use crate::registry::parameters::Choice;
 use crate::routers::moesart::sample::Drawn;
 
-/// How MOESART adjusts the logits of drawn experts.
+/// The adjustment of the logits o of drawn experts in MOESART.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Adjustment {
-    /// o - ln((K-1) p) for all but one of them, which keeps o: `small-random`.
+    /// `small-random`: o - ln((K-1) p) for all but one of them, which keeps o.
     SmallRandom,
-    /// o - ln(K p) for all: `zero`. The weights are equal, and the task has no gradient for the gate.
+    /// `zero`: o - ln(K p) for all. The weights are equal, and the gate gets no gradient from the task.
     Zero,
-    /// None: `large`. The weights are the softmax over the drawn experts.
+    /// `large`: no adjustment. The weights are the softmax over the drawn experts.
     Large,
+}
+
+impl Choice for Adjustment {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("small-random", Adjustment::SmallRandom),
+        ("zero", Adjustment::Zero),
+        ("large", Adjustment::Large),
+    ];
 }
 
 /// The authors' guard of the logarithm.
@@ -21,14 +30,14 @@ const EPSILON: Real = 1e-10;
 /// Weights of drawn experts: the softmax over them of `o + ln(count) - adjustment`, with p + 1e-10 for p as in the
 /// authors' code.
 ///
-/// With v = e^o that is v / Σ v over the drawn experts of a row, where an adjusted one has v / ((K-1) (p + 1e-10)) in
-/// place of v: no logarithm of anything small. e^o is taken relative to the largest drawn logit. For
-/// p ≫ 1e-10 `small-random` is p_a / (1 + p_a) for the kept expert a and 1 / ((K-1) (1 + p_a)) for the others.
+/// With v = e^o this is v / Σ v over the drawn experts of a row, with v / ((K-1) (p + 1e-10)) instead of v for an
+/// adjusted one, so that no logarithm of a small number is taken. e^o is relative to the largest drawn logit. For p ≫
+/// 1e-10, `small-random` gives p_a / (1 + p_a) to the kept expert a and 1 / ((K-1) (1 + p_a)) to the others.
 struct SampledWeights {
     drawn: Drawn,
     adjustment: Adjustment,
     k: usize,
-    /// Softmax of the logits.
+    /// `[B, N]`: softmax of the logits.
     probabilities: Tensor,
 }
 
@@ -42,7 +51,7 @@ impl SampledWeights {
     }
 }
 
-/// The weights of the experts of a row: v over its sum, where `adjust(pair, e^o)` gives v of each.
+/// Writes the weights of the experts of a row: v over its sum, with v = `adjust(pair, e^o)`.
 pub(crate) fn weigh(
     logits: &[Real],
     experts: &[u32],
@@ -59,7 +68,7 @@ pub(crate) fn weigh(
     weights.iter_mut().for_each(|weight| *weight /= sum);
 }
 
-/// v of a drawn expert with probability p, adjusted; `share` is K-1 or, with [`Adjustment::Zero`], 1.
+/// The adjusted v of a drawn expert with probability p; `share` is K-1 or, with [`Adjustment::Zero`], 1.
 pub(crate) fn adjusted(v: Real, share: Real, p: Real) -> Real {
     v / (share * (p + EPSILON))
 }
@@ -74,7 +83,7 @@ impl Operator for SampledWeights {
         let counts = self.drawn.counts.as_ref().map(Tensor::as_slice);
         let share = match self.adjustment {
             Adjustment::SmallRandom => (self.k - 1) as Real,
-            _ => 1.0,
+            Adjustment::Zero | Adjustment::Large => 1.0,
         };
         let mut weights = Tensor::unspecified([assignments.pairs()]);
         let values = weights.as_mut_slice();
@@ -85,10 +94,7 @@ impl Operator for SampledWeights {
             weigh(logits, experts, &mut values[pairs], |pair, v| {
                 let (expert, v) =
                     (experts[pair] as usize, v * counts.map_or(1.0, |c| c[first + pair]));
-                match self.is_adjusted(row, expert) {
-                    true => adjusted(v, share, p[expert]),
-                    false => v,
-                }
+                if self.is_adjusted(row, expert) { adjusted(v, share, p[expert]) } else { v }
             });
         }
         weights
@@ -129,7 +135,7 @@ impl Operator for SampledWeights {
     }
 }
 
-/// The weights of drawn experts, for K draws a row.
+/// The weights of drawn experts, for K draws per row.
 ///
 /// # Shapes
 /// `logits` and their softmax `probabilities` `[B, N]` → `[pairs]`
