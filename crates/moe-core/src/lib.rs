@@ -12,7 +12,7 @@
 //! * [`dispatch`]: which experts a row goes to, and in which order experts are computed.
 //! * [`kernel`]: the GEMM door and parallel loops. [`random`]: the two generators.
 //! * [`batch`]: what data hands to models. [`testing`]: derivatives against finite differences.
-//! * [`envelope`] and [`files`]: binary files that are whole or not there.
+//! * [`envelope`] and [`files`]: binary files that are whole or not there; [`checksum`]: SHA-256.
 //!
 //! # Precision
 //! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate that tests
@@ -47,6 +47,7 @@
 
 pub mod batch;
 mod buffer;
+pub mod checksum;
 pub mod dispatch;
 pub mod envelope;
 pub mod files;
@@ -62,7 +63,7 @@ mod tensor;
 pub mod testing;
 
 pub use buffer::{Buffer, Pooled};
-pub use names::nearest_name;
+pub use names::{did_you_mean, nearest_name};
 pub use ndarray;
 pub use ndarray_rand::{rand, rand_distr};
 pub use parameter::{

@@ -56,7 +56,7 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
 
 fn data(text: &mut String, experiment: &Experiment<'_>, entry: &Entry) {
     let data = experiment.data();
-    let [train, val, test] = data.parts().map(|(_, part)| part.rows());
+    let [train, val, test] = data.splits().map(|(_, split)| split.rows());
     let _ = write!(
         text,
         "\n## Data\n\n- {}: {}\n- {train} training, {val} validation, {test} test rows; split with seed {}\n",

@@ -1,7 +1,8 @@
 //! What `manifest.json` of a run says, and the names of a run's files.
 
+use moe_core::checksum::{self, hex};
+use moe_core::files::whole_name;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Version of the manifest and of what it names.
 pub(crate) const FORMAT: u32 = 1;
@@ -113,7 +114,7 @@ impl FileEntry {
 
 /// Whether a run directory makes files of this name.
 pub(crate) fn is_own(name: &str) -> bool {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
+    let name = whole_name(name);
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
     let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
     match name {
@@ -131,7 +132,7 @@ fn is_checkpoint(suffix: &str) -> bool {
 }
 
 pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&checksum::sha256(content))
 }
 
 #[cfg(test)]

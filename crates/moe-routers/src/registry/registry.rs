@@ -2,6 +2,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use moe_core::did_you_mean;
+
 use crate::gate_set::{GateSet, Gates};
 use crate::registry::parameters::{ParameterSpec, Parameters, Value};
 use crate::router::Router;
@@ -312,7 +314,11 @@ impl Registry {
 #[non_exhaustive]
 pub enum RegistryError {
     /// No router has this id.
-    #[error("unknown router \"{id}\"{}; known routers: {}", did_you_mean(nearest), known.join(", "))]
+    #[error(
+        "unknown router \"{id}\"{}; known routers: {}",
+        did_you_mean(", ", nearest.as_deref(), ""),
+        known.join(", ")
+    )]
     UnknownRouter {
         /// What was asked for.
         id: String,
@@ -345,7 +351,11 @@ pub enum RegistryError {
         switch: Option<&'static str>,
     },
     /// A key that the router does not have.
-    #[error("router {router} has no parameter \"{key}\"{}; {}", did_you_mean(nearest), list(known))]
+    #[error(
+        "router {router} has no parameter \"{key}\"{}; {}",
+        did_you_mean(", ", nearest.as_deref(), ""),
+        list(known)
+    )]
     UnknownParameter {
         /// The router.
         router: String,
@@ -368,10 +378,6 @@ pub enum RegistryError {
         /// What is allowed.
         allowed: String,
     },
-}
-
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
 }
 
 fn list(known: &[String]) -> String {
