@@ -279,7 +279,7 @@ fn what_is_wrong_with_a_mat_file_is_said_with_its_byte() {
         (file(&[u32::MAX; 3], &labels, &[70, 1]), "at most 4294967296 values"),
         (file(&[70, 256], &half, &[70, 1]), "a value 2.5; allowed: a whole number from 0 to 255"),
         (file(&[70, 256], &eleven, &[70, 1]), "gnd(5) = 11; allowed: 1 to 10"),
-        (hdf5, "byte 128: no MAT file of version 5: it begins \"MATLAB 7.3 MAT-file\""),
+        (hdf5, "byte 128: not a MAT file of version 5: it begins \"MATLAB 7.3 MAT-file\""),
         (other, "no numeric variable \"fea\", but [\"x\"]; allowed: a variable fea"),
         (good[..60].to_vec(), "byte 60: the file ends here, 68 bytes too early"),
         (good[..good.len() - 40].to_vec(), "USPS.mat"),

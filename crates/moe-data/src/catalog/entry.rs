@@ -53,7 +53,7 @@ pub enum Origin {
 }
 
 impl Entry {
-    /// A generated set of which nothing is known and that takes no options, to be filled in with `..Entry::NEW`.
+    /// A base for entries, to be completed with `..Entry::NEW`: generated, without options, downloads or known figures.
     pub(crate) const NEW: Entry = Entry {
         id: "",
         summary: "",

@@ -155,7 +155,7 @@ impl Download<'_> {
         fs::create_dir_all(folder).map_err(io_at(folder))?;
         // An archive never gets its name: it is done with once the member is out.
         let received_path = match self.member {
-            Some(_) => folder.join(last_name(self.url)),
+            Some(_) => folder.join(format!("{}.zip", self.file)),
             None => path.clone(),
         };
         let received = self.receive(&received_path, most, progress)?;

@@ -77,7 +77,7 @@ impl Binary {
         Ok(())
     }
 
-    /// The next `count` bytes. Memory grows with what the file holds, whatever `count` claims.
+    /// The next `count` bytes. Memory grows with the content of the file, even if `count` is larger.
     pub(crate) fn bytes(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(count).read_to_end(&mut bytes);

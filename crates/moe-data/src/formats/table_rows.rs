@@ -6,7 +6,7 @@ use crate::error::{DataError, shown};
 use crate::formats::delimited::Delimited;
 use crate::formats::dialect::Dialect;
 
-/// A row's fields in the order of the columns that were asked for.
+/// A row's fields, in the order of the wanted columns.
 pub(crate) struct TableRow<'a> {
     pub(crate) fields: &'a [&'a str],
     file: &'a Path,
