@@ -63,7 +63,7 @@ pub struct RowReader {
 enum Format {
     /// With the place of each wanted column in the file.
     Csv(Box<Delimited>, Vec<usize>),
-    JsonLines(JsonRows),
+    JsonLines(Box<JsonRows>),
 }
 
 impl RowReader {
@@ -105,7 +105,7 @@ impl RowReader {
             }
             RowFormat::JsonLines => {
                 let lines = LineReader::new(from, name, Limits::ROWS);
-                Format::JsonLines(JsonRows::new(lines, &columns))
+                Format::JsonLines(Box::new(JsonRows::new(lines, &columns)))
             }
         };
         let fields = vec![RawField::default(); columns.len()];
