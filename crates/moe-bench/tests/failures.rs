@@ -53,8 +53,8 @@ fn files_of_data() {
         place.write(file, gzip(&format!("{}{line}\n{}", movielens(3), movielens(20))));
         refused(&[&["val.csv.gz, "], says].concat());
     }
-    // The tenth row would be the first of the test part.
-    for (rows, says) in [(0, "holds no rows"), (8, "the val part"), (9, "the test part")] {
+    // The tenth row would be the first of the test split.
+    for (rows, says) in [(0, "holds no rows"), (8, "the val split"), (9, "the test split")] {
         place.write(file, gzip(&movielens(rows)));
         refused(&[says]);
     }

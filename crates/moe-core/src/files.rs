@@ -1,7 +1,7 @@
 //! Files that are replaced as a whole or not at all.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `bytes` to `path` so that a reader, also after a crash, finds either the old file or all of the new one: the new file
@@ -15,8 +15,23 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-/// A file that is written piece by piece under its name with `.partial`, until [`PartialFile::commit`] gives it its name. Without
-/// a commit, the file that has the name stays as it is.
+/// The ending of the name of an unfinished file.
+const ENDING: &str = ".partial";
+
+/// The name of the unfinished file that will become `path`.
+pub fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(ENDING);
+    path.with_file_name(name)
+}
+
+/// The name that the unfinished file `name` will have once it is whole; other names stay as they are.
+pub fn whole_name(name: &str) -> &str {
+    name.strip_suffix(ENDING).unwrap_or(name)
+}
+
+/// A file that is written step by step under another name ([`partial_path`]) until [`PartialFile::commit`] puts it in the
+/// place of what is there. A file that is dropped without being committed stays unfinished.
 ///
 /// ```
 /// use std::io::Write;
@@ -24,8 +39,10 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
 ///
 /// # let path = std::env::temp_dir().join(format!("moe-core-doc-{}.csv", std::process::id()));
 /// let mut file = PartialFile::create(&path)?;
-/// file.write_all(b"1,2\n")?;
+/// file.write_all(b"1,2\n3,")?;
 /// assert!(!path.exists() && file.partial().exists());
+/// drop(file);
+/// let mut file = PartialFile::resume(&path, 4)?;
 /// file.write_all(b"3,4\n")?;
 /// file.commit()?;
 /// assert_eq!(std::fs::read(&path)?, b"1,2\n3,4\n");
@@ -45,10 +62,20 @@ impl PartialFile {
     /// # Errors
     /// If the file cannot be created.
     pub fn create(path: &Path) -> io::Result<Self> {
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(".partial");
-        let partial = path.with_file_name(name);
-        Ok(PartialFile { file: fs::File::create(&partial)?, partial, path: path.into() })
+        Self::resume(path, 0)
+    }
+
+    /// Continues what will be the file `path` after the first `length` bytes of what an earlier attempt has left.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn resume(path: &Path, length: u64) -> io::Result<Self> {
+        let partial = partial_path(path);
+        let mut file =
+            fs::File::options().create(true).write(true).truncate(false).open(&partial)?;
+        file.set_len(length)?;
+        file.seek(io::SeekFrom::Start(length))?;
+        Ok(PartialFile { file, partial, path: path.into() })
     }
 
     /// The name of the file until it is committed.
@@ -67,6 +94,14 @@ impl PartialFile {
         };
         rename().inspect_err(|_| self.remove())?;
         sync_folder(&self.path)
+    }
+
+    /// Removes what was written.
+    ///
+    /// # Errors
+    /// If the file cannot be removed.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_file(&self.partial)
     }
 
     /// Removes the partial file. Errors are ignored, as an earlier one is being reported.

@@ -12,7 +12,7 @@
 //! * [`dispatch`]: the experts that each row goes to, and the order in which experts are computed.
 //! * [`kernel`]: matrix products, sums and parallel loops. [`random`]: the two generators.
 //! * [`batch`]: the batches that data sources give to models. [`testing`]: derivatives against finite differences.
-//! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all.
+//! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all; [`checksum`]: SHA-256.
 //!
 //! # Precision
 //! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate tests its own operators in double
@@ -46,6 +46,7 @@
 
 pub mod batch;
 mod buffer;
+pub mod checksum;
 pub mod dispatch;
 pub mod envelope;
 pub mod files;
@@ -61,7 +62,7 @@ mod tensor;
 pub mod testing;
 
 pub use buffer::{Buffer, Pooled};
-pub use names::nearest_name;
+pub use names::{did_you_mean, nearest_name};
 pub use ndarray;
 pub use ndarray_rand::{rand, rand_distr};
 pub use parameter::{

@@ -1,6 +1,6 @@
 /// The candidate most similar to `name`, if one is similar enough to be meant.
 ///
-/// For errors about unknown names: "did you mean …?".
+/// [`did_you_mean`] makes the hint of an error message from it.
 pub fn nearest_name<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
@@ -13,6 +13,20 @@ pub fn nearest_name<'a>(
         .filter(|(likeness, _)| *likeness >= NEAR)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
+}
+
+/// The hint of an error about an unknown name, `did you mean "…"?`, between `before` and `after`; empty if no known name
+/// is near.
+///
+/// ```
+/// use moe_core::{did_you_mean, nearest_name};
+///
+/// let nearest = nearest_name("topk", ["softmax", "top-k"]);
+/// assert_eq!(did_you_mean(", ", nearest, ""), ", did you mean \"top-k\"?");
+/// assert_eq!(did_you_mean(" (", None, ")"), "");
+/// ```
+pub fn did_you_mean(before: &str, nearest: Option<&str>, after: &str) -> String {
+    nearest.map_or_else(String::new, |name| format!("{before}did you mean \"{name}\"?{after}"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 
 /// The folder that holds one folder per data set.
 ///
-/// That is `explicit` if given; else the variable `MOE_DATA_DIR`; else the folder `moe` in the user's
-/// cache folder, `XDG_CACHE_HOME` or `~/.cache`. Empty variables count as absent. `None` if nothing of
-/// this exists to go by. Whether the folder exists is not asked.
+/// That is `explicit` if given; else the variable `MOE_DATA_DIR`; else the folder `moe` in the user's cache folder,
+/// `XDG_CACHE_HOME` or `~/.cache`. Empty variables count as absent. `None` if none of these is set. The folder need not
+/// exist.
 pub fn data_dir(explicit: Option<&Path>) -> Option<PathBuf> {
     resolve(explicit, |name| std::env::var_os(name))
 }

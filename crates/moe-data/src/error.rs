@@ -1,28 +1,30 @@
 use std::path::PathBuf;
 
-/// What can be wrong with a data set's name, options or files.
+use moe_core::did_you_mean;
+
+/// A problem with a data set's name, options or files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this id.
-    #[error("unknown data set {id:?}{}; known are {known}", did_you_mean(.nearest))]
+    #[error("unknown data set {id:?}{}; known are {known}", did_you_mean(" (", *.nearest, ")"))]
     UnknownDataset {
-        /// The id that was asked for.
+        /// The id given.
         id: String,
-        /// The known id that is most like it, if any is close.
+        /// The known id most like it, if one is close.
         nearest: Option<&'static str>,
         /// All ids.
         known: String,
     },
 
-    /// The option means nothing for this data set.
+    /// The data set does not take this option.
     #[error("the option `{option}` does not apply to the data set {dataset}; it takes {allowed}")]
     OptionDoesNotApply {
         /// Id of the data set.
         dataset: &'static str,
         /// Name of the option.
         option: &'static str,
-        /// The options that do apply.
+        /// The options that it takes.
         allowed: String,
     },
 
@@ -35,44 +37,44 @@ pub enum DataError {
         option: &'static str,
         /// The value given.
         value: String,
-        /// Which values are good.
+        /// The allowed values.
         allowed: String,
     },
 
-    /// A file of the data set is not where it was looked for.
+    /// A file of the data set is missing.
     #[error(
         "the data set {dataset} needs {missing} in {}; expected there: {files}. Get it from: {get}. \
-         Another data directory can be given as data_dir or in the variable MOE_DATA_DIR",
+         Set another data directory with data_dir or the variable MOE_DATA_DIR",
         folder.display()
     )]
     Missing {
         /// Id of the data set.
         dataset: &'static str,
-        /// What was not found.
+        /// The missing file.
         missing: String,
-        /// The folder looked at.
+        /// The folder that was searched.
         folder: PathBuf,
         /// The files that the folder should hold.
         files: &'static str,
-        /// Where they come from.
+        /// Where to get them.
         get: &'static str,
     },
 
-    /// Several files could be the one.
+    /// Several files could hold the ratings.
     #[error(
-        "the data set {dataset} needs one file of ratings, and in {} there are {found}; choose with ratings_file",
+        "the data set {dataset} needs one file of ratings, but {} holds {found}; choose with ratings_file",
         folder.display()
     )]
     Ambiguous {
         /// Id of the data set.
         dataset: &'static str,
-        /// The folder looked at.
+        /// The folder that was searched.
         folder: PathBuf,
         /// Names of the files.
         found: String,
     },
 
-    /// What was prepared could not be kept where it should be.
+    /// The prepared ratings could not be written to the given folder.
     #[error(
         "{}: cannot be written: {problem}; give another cache_dir, or cache = false", file.display()
     )]
@@ -83,10 +85,10 @@ pub enum DataError {
         problem: String,
     },
 
-    /// The data set needs files and there is no directory to look for them.
+    /// The data set needs files, and there is no data directory to look in.
     #[error(
-        "no data directory for the data set {dataset}: give data_dir or set MOE_DATA_DIR, \
-         XDG_CACHE_HOME or HOME"
+        "no data directory for the data set {dataset}: set data_dir or one of the variables MOE_DATA_DIR, \
+         XDG_CACHE_HOME and HOME"
     )]
     NoDataDir {
         /// Id of the data set.
@@ -98,13 +100,13 @@ pub enum DataError {
     Unreadable {
         /// The file.
         file: PathBuf,
-        /// The line that was being read, from 1; `None` if it did not come so far.
+        /// The line being read, from 1; `None` if reading had not begun.
         line: Option<u64>,
         /// What went wrong.
         source: std::io::Error,
     },
 
-    /// A line does not say what it should.
+    /// A line is malformed.
     #[error("{}, line {line}{}: {problem}; allowed: {allowed}", file.display(), at(*column, name))]
     Malformed {
         /// The file.
@@ -117,7 +119,7 @@ pub enum DataError {
         name: String,
         /// What is wrong.
         problem: String,
-        /// What would be good.
+        /// What is allowed.
         allowed: String,
     },
 
@@ -130,48 +132,57 @@ pub enum DataError {
         column: String,
         /// What is wrong.
         problem: String,
-        /// What would be good.
+        /// What is allowed.
         allowed: String,
     },
 
-    /// A file of bytes does not hold what it should.
+    /// A binary file is malformed.
     #[error("{}, byte {offset}: {problem}; allowed: {allowed}", file.display())]
     Corrupt {
         /// The file.
         file: PathBuf,
-        /// The byte (of the unpacked content) up to which it was read.
+        /// The offset, in bytes of the unpacked content, up to which the file was read.
         offset: u64,
         /// What is wrong.
         problem: String,
-        /// What would be good.
+        /// What is allowed.
         allowed: String,
     },
 
-    /// A part has no rows.
+    /// A split has no rows.
     #[error(
-        "the {part} part of the data set {dataset} is empty ({rows} rows in all); each part needs a row"
+        "the {split} split of the data set {dataset} is empty ({rows} rows in all); each split needs a row"
     )]
     EmptySplit {
         /// Id of the data set.
         dataset: &'static str,
         /// `train`, `val` or `test`.
-        part: &'static str,
-        /// Number of rows read.
+        split: &'static str,
+        /// Number of rows of all splits.
         rows: usize,
     },
 }
 
 impl DataError {
-    /// Whether the request was wrong (an unknown set, an option that does not apply or is out of range) rather than
-    /// the data.
+    /// Returns whether the request is wrong (an unknown set, or an option that does not apply or is out of range) rather
+    /// than the data.
     pub fn is_configuration(&self) -> bool {
         use DataError::{BadOption, OptionDoesNotApply, UnknownDataset};
         matches!(self, UnknownDataset { .. } | OptionDoesNotApply { .. } | BadOption { .. })
     }
 }
 
-fn did_you_mean(nearest: &Option<&str>) -> String {
-    nearest.map_or_else(String::new, |id| format!(" (did you mean {id:?}?)"))
+/// The most characters of a value that a message repeats.
+const SHOWN: usize = 32;
+
+/// The beginning of a text, in quotes.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String = text.chars().take(SHOWN).collect();
+    if shown.len() < text.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
 }
 
 fn in_line(line: Option<u64>) -> String {

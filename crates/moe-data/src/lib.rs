@@ -1,12 +1,12 @@
-//! Data sets for mixtures of experts, as [`Batch`](moe_core::batch::Batch)es that any model can take.
+//! Data sets for mixtures of experts, as [`Batch`](moe_core::batch::Batch)es for any model.
 //!
-//! Some sets travel inside the crate or are generated, so that everything runs without a download;
-//! others are read from the files of their original distribution.
+//! Some sets are embedded in the crate or generated, so everything runs without a download; others are read from the files
+//! of their original distribution.
 //!
-//! | id | is | input | tasks |
+//! | id | source | input | tasks |
 //! | --- | --- | --- | --- |
 //! | `optdigits` | embedded | dense, 64 | `digit`: multiclass(10) |
-//! | `multi-optdigits` | made from `optdigits` | dense, 144 | `left`, `right`: multiclass(10) |
+//! | `multi-optdigits` | from `optdigits` | dense, 144 | `left`, `right`: multiclass(10) |
 //! | `restaurant` | embedded | ids user, place | `rating`, `food_rating`, `service_rating`: regression |
 //! | `synthetic` | generated | dense, any width | `y`: regression, with the planted expert of each row |
 //! | `movielens-1m-mtl` | files | ids user, movie | `watch`: binary; `rating`: regression, where watched |
@@ -16,12 +16,12 @@
 //! | `book-crossing` | files | ids user, book | the same; a book may be read without a rating |
 //! | `movietweetings` | embedded sample, or files | ids user, movie | the same |
 //! | `mnist`, `fashion-mnist` | files | dense, 784 | `digit` or `article`: multiclass(10) |
-//! | `multi-mnist`, `multi-fashion-mnist` | made from these | dense, 1,296 | `left`, `right`: multiclass(10) |
+//! | `multi-mnist`, `multi-fashion-mnist` | from these | dense, 1,296 | `left`, `right`: multiclass(10) |
 //! | `usps` | files | dense, 256 | `digit`: multiclass(10) |
 //! | `svhn` | files | dense, 3,072 | `digit`: multiclass(10) |
 //! | `celeba` (feature `celeba`) | files | dense, 3,072 | ten attributes: binary |
-//! | `table` | any CSV file, or Parquet (feature `parquet`) | ids, numbers, categories | as it says |
-//! | `digits` | made from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
+//! | `table` | any CSV file, or Parquet (feature `parquet`) | ids, numbers, categories | as described |
+//! | `digits` | from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
 //!
 //! ```
 //! use moe_core::batch::{BatchSource, Target};
@@ -39,36 +39,36 @@
 //! ```
 //!
 //! # Map
-//! * [`load`], [`find`], [`catalog`]: the sets as a table of values, and the way from an id to the data.
-//! * [`LoadOptions`]: the seed, where files are, and the sizes of sets that are made on the spot.
-//! * [`Dataset`] and [`Split`]: what comes out; a split is a
-//!   [`BatchSource`](moe_core::batch::BatchSource) over columns that the three parts share.
-//! * [`FeatureSchema`]: how raw rows become inputs, to be kept beside a model; [`RowEncoder`] does it, and [`RowReader`]
-//!   reads such rows from CSV or JSON lines.
-//! * [`TableOptions`]: what the columns of a table of one's own mean.
-//! * [`Stats`]: what a set is made of; [`Entry::facts`] and [`Entry::check_files`]: what the original has.
-//! * `Entry::fetch` (feature `download`): files from where they are published.
-//! * [`Vocabulary`]: the original names of ids, which [`Dataset::vocabulary`] gives.
-//! * [`DataError`]: what can be wrong, with file, line and column.
+//! * [`load`], [`find`], [`catalog`]: data sets by id.
+//! * [`LoadOptions`]: the seed, the location of files, and the sizes of generated sets.
+//! * [`Dataset`] and [`Split`]: the loaded data; a split is a [`BatchSource`](moe_core::batch::BatchSource) over columns
+//!   that the three splits share.
+//! * [`FeatureSchema`]: the encoding of raw rows as inputs, to be saved beside a model; [`RowEncoder`] applies it, and
+//!   [`RowReader`] reads raw rows from CSV or JSON lines.
+//! * [`TableOptions`]: the meaning of the columns of your own table.
+//! * [`Stats`]: statistics of a set; [`Entry::facts`] and [`Entry::check_files`]: comparison with the original.
+//! * `Entry::fetch` (feature `download`): downloads files from where they are published.
+//! * [`Vocabulary`]: the original names of ids, returned by [`Dataset::vocabulary`].
+//! * [`DataError`]: errors, with file, line and column.
 //!
-//! One file per data set holds its format and its making. This crate knows no model.
+//! Each file of `sets/` holds a data set with everything known of it: title, terms, addresses, sums, facts, format and
+//! preparation. This crate knows no model.
 //!
 //! # From ratings to tasks
-//! Sets of ratings become two tasks as in COMET: each pair of user and item that was rated is a row with `watch` 1 and
-//! its rating; for each of them one pair is drawn that the same user has not rated (option `negatives`), with `watch` 0
-//! and no rating. A user who has rated more than half of the items gets all the others. Users and items are numbered
-//! without gaps in the order of their first appearance. A tenth of the rows is cut off for testing (`test_share`),
-//! then an eighth of the rest for validation (`val_share`), both rounded up and in proportion to `watch`. A model of such
-//! a set knows all its users and items and no others; with `unknown = "shared"` it knows those that the train part has, and
-//! all others share the last id.
+//! Sets of ratings become two tasks as in COMET: each rated pair of user and item is a row with `watch` 1 and its rating;
+//! for each of them one pair is drawn that the same user has not rated (option `negatives`), with `watch` 0 and no rating.
+//! A user who has rated more than half of the items gets all the others. Users and items are numbered without gaps in the
+//! order of their first appearance. A tenth of the rows are drawn for testing (`test_share`), then an eighth of the rest
+//! for validation (`val_share`), both rounded up and in proportion to `watch`. A model of such a set knows all its users
+//! and items and no others; with `unknown = "shared"` it knows those of the train split, and all others share the last id.
 //!
-//! What was made so from files is kept in a checked file `ID.prepared`: in the folder `cache_dir`; without that option,
-//! beside the ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or
-//! `~/.cache`). It is made anew if the options or the files change: a file is the same if path, length and time of
-//! change are (and it had not changed in the two seconds before it was read), or else if length and SHA-256 are.
-//! `cache = false` neither reads nor writes it.
+//! Prepared ratings are cached in a checked file `ID.prepared`: in the folder `cache_dir`; without that option, beside the
+//! ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`).
+//! The cache is rebuilt if the options or the files change. A file is unchanged if its path, length and modification time
+//! are the same (and it had not been modified in the two seconds before it was read), or else if its length and SHA-256
+//! are. `cache = false` turns the cache off.
 //!
-//! # A table of one's own
+//! # Your own table
 //! ```
 //! use moe_core::batch::BatchSource;
 //! use moe_data::{LoadOptions, TableOptions};
@@ -91,23 +91,21 @@
 //! # std::fs::remove_dir_all(&dir)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! In a configuration of `moe` the same stands as `[dataset.table]`.
+//! In a configuration of `moe`, the same options are in `[dataset.table]`.
 //!
 //! # Same seed, same rows
-//! Splits and generated rows come from the ChaCha8 and Philox streams of [`moe_core::random`], each
-//! named after its use. They depend on the seed and the sizes asked for, never on threads; both
-//! precisions see the same numbers.
+//! Splits and generated rows come from the ChaCha8 and Philox streams of [`moe_core::random`], each named after its
+//! purpose. They depend on the seed and the sizes, never on threads; both precisions see the same numbers.
 //!
 //! # Credits
-//! Two embedded sets are licensed under CC BY 4.0 (<https://creativecommons.org/licenses/by/4.0/>) and
-//! come from the UCI Machine Learning Repository (<https://archive.ics.uci.edu>):
-//! * Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak; packed with gzip, otherwise
-//!   unchanged. `multi-optdigits` is derived from it.
-//! * Restaurant & Consumer Data, by R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin; the file
-//!   `rating_final.csv`.
+//! Two embedded sets are licensed under CC BY 4.0 (<https://creativecommons.org/licenses/by/4.0/>) and come from the UCI
+//! Machine Learning Repository (<https://archive.ics.uci.edu>):
+//! * Optical Recognition of Handwritten Digits, by E. Alpaydin and C. Kaynak; packed with gzip, otherwise unchanged.
+//!   `multi-optdigits` is derived from it.
+//! * Restaurant & Consumer Data, by R. Vargas-Govea, G. Gonzalez-Serna and R. Ponce-Medellin; the file `rating_final.csv`.
 //!
-//! The third is a sample of MovieTweetings, copyright 2013 Simon Dooms, Ghent University, under the MIT licence, which
-//! stands in the crate's `data/README.md`.
+//! The third is a sample of MovieTweetings, copyright 2013 Simon Dooms, Ghent University, under the MIT licence, whose text
+//! is in the crate's `data/README.md`.
 
 mod catalog;
 mod data_dir;
@@ -117,14 +115,15 @@ mod features;
 mod formats;
 mod options;
 mod pictures;
-mod place;
 mod ratings;
 mod sets;
+mod source_folder;
 
-pub use catalog::catalog::{Entry, Origin, catalog, find, load};
+pub use catalog::catalog::{catalog, find, load};
+pub use catalog::download::Download;
+pub use catalog::entry::{Entry, Origin};
 #[cfg(feature = "download")]
 pub use catalog::fetch::{FetchError, FetchOptions, FetchProgress};
-pub use catalog::provenance::Download;
 pub use data_dir::data_dir;
 pub use dataset::dataset::{Dataset, Split};
 pub use dataset::stats::{Stats, TaskStats};
@@ -133,5 +132,6 @@ pub use features::row_encoder::{EncodedRows, RowEncoder};
 pub use features::schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
 pub use features::table_options::{Scaling, Separator, TableOptions, TargetColumn, TargetKind};
 pub use features::vocabulary::Vocabulary;
-pub use formats::row_reader::{RawField, RowFormat, RowReader};
-pub use options::LoadOptions;
+pub use formats::raw_field::RawField;
+pub use formats::row_reader::{RowFormat, RowReader};
+pub use options::{LoadOptions, NamedOptions};

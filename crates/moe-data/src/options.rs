@@ -7,10 +7,66 @@ use crate::error::DataError;
 use crate::features::schema::Unknown;
 use crate::features::table_options::TableOptions;
 
-/// How to load a data set: the seed, where its files are, and sizes of sets that are made on the spot.
+/// Declares [`LoadOptions`] and [`NamedOptions`] from the one list of options: `seed`, and those that may be absent.
+macro_rules! load_options {
+    ($(#[$about:meta])* pub struct LoadOptions {
+        $(#[$seed_about:meta])* pub seed: u64,
+        $($(#[$option_about:meta])* pub $option:ident: Option<$type:ty>,)*
+    }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct LoadOptions {
+            $(#[$seed_about])* pub seed: u64,
+            $(
+                $(#[$option_about])*
+                #[serde(skip_serializing_if = "Option::is_none")]
+                pub $option: Option<$type>,
+            )*
+        }
+
+        /// [`LoadOptions`] and the id of the data set as one table of keys, as in a configuration file: an unknown key is an
+        /// error.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct NamedOptions {
+            name: Option<String>,
+            seed: u64,
+            $($option: Option<$type>,)*
+        }
+
+        impl NamedOptions {
+            /// The id, if one is given, and the options.
+            pub fn into_parts(self) -> (Option<String>, LoadOptions) {
+                (self.name, LoadOptions { seed: self.seed, $($option: self.$option,)* })
+            }
+        }
+
+        impl LoadOptions {
+            /// Names of all options, in order.
+            pub(crate) const NAMES: &[&str] = &["seed", $(stringify!($option)),*];
+
+            /// Whether each of [`LoadOptions::NAMES`] has a value.
+            fn given(&self) -> Vec<bool> {
+                vec![true, $(self.$option.is_some()),*]
+            }
+
+            /// These options, with gaps filled from `defaults`.
+            fn or(self, defaults: &LoadOptions) -> LoadOptions {
+                LoadOptions {
+                    seed: self.seed,
+                    $($option: self.$option.or_else(|| defaults.$option.clone()),)*
+                }
+            }
+        }
+    };
+}
+
+load_options! {
+/// Options for loading a data set: the seed, the location of its files, and the sizes of generated sets.
 ///
-/// An option that does not apply to the chosen set is an error; `seed` and `data_dir` are accepted by
-/// every set, also by those that draw nothing or read no file.
+/// An option that does not apply to the chosen set is an error. Every set accepts `seed` and `data_dir`, including those
+/// that draw nothing or read no file.
 ///
 /// ```
 /// use moe_data::LoadOptions;
@@ -23,132 +79,93 @@ use crate::features::table_options::TableOptions;
 /// assert!(error.to_string().contains("`experts` does not apply"));
 /// # Ok::<(), moe_data::DataError>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
 pub struct LoadOptions {
-    /// Seed of the split and of everything that is drawn.
+    /// Seed of the splits and of everything that is drawn.
     pub seed: u64,
 
-    /// Folder that holds one folder per data set; see [`data_dir`](crate::data_dir()) for what stands in
-    /// for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Folder that holds one folder per data set; [`data_dir`](crate::data_dir()) describes the default.
     pub data_dir: Option<PathBuf>,
 
-    /// A file that takes the place of the set's own test part (`movielens-1m-mtl`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// File with the rows of the test split, instead of the set's own (`movielens-1m-mtl`).
     pub test_file: Option<PathBuf>,
 
-    /// The file with the ratings, in place of the set's own (sets of ratings). It is looked for in the set's folder,
-    /// then from the working directory.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// File with the ratings, instead of the set's own (sets of ratings). It is looked up in the set's folder, then
+    /// relative to the working directory.
     pub ratings_file: Option<PathBuf>,
 
-    /// Name of the column with the user (`movielens-csv`; without it `userId`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the column of users (`movielens-csv`; default `userId`).
     pub user_column: Option<String>,
 
-    /// Name of the column with the item (`movielens-csv`; without it `movieId`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the column of items (`movielens-csv`; default `movieId`).
     pub item_column: Option<String>,
 
-    /// Name of the column with the rating (`movielens-csv`; without it `rating`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the column of ratings (`movielens-csv`; default `rating`).
     pub rating_column: Option<String>,
 
-    /// Ratings that a user and an item must have in the file to be used (sets of ratings).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Minimum number of ratings of a user or an item in the file; those with fewer are left out (sets of ratings).
     pub min_ratings: Option<usize>,
 
-    /// Pairs that were not rated, for each one that was (sets of ratings). A user who has not left so many gets
+    /// Number of unrated pairs that are drawn for each rated one (sets of ratings). A user with fewer unrated items gets
     /// all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub negatives: Option<usize>,
 
-    /// Share of the rows that is the test part (sets of ratings, `table`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Share of the rows that go to the test split (sets of ratings, `table`).
     pub test_share: Option<f64>,
 
-    /// Share of the other rows that is the validation part (sets of ratings, `table`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Share of the remaining rows that go to the validation split (sets of ratings, `table`).
     pub val_share: Option<f64>,
 
-    /// What becomes of names without a row in the train part: with `refuse`, as without the option, all names of the data
-    /// have ids and others are an error; with `shared` they have one in common, the last (sets of ratings, `restaurant`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// How to treat names without a row in the train split (sets of ratings, `restaurant`). With `refuse`, the default, all
+    /// names of the data have ids, and any other name is an error; with `shared`, they share the last id.
     pub unknown: Option<Unknown>,
 
-    /// Whether the set as it was prepared is kept in a file for the next time (sets of ratings).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Whether the prepared set is cached in a file (sets of ratings).
     pub cache: Option<bool>,
 
-    /// Folder for that file. Without it, the one of the ratings, or if nothing may be written there, `prepared` in
-    /// the folder `moe` of the user's cache folder.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Folder of that file. The default is the folder of the ratings or, if that is read-only, `moe/prepared` in the user's
+    /// cache folder (sets of ratings).
     pub cache_dir: Option<PathBuf>,
 
-    /// Rows of the train part (`multi-optdigits` and the like, `synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Number of rows of the train split (`multi-optdigits` and the like, `synthetic`).
     pub train_rows: Option<usize>,
 
-    /// Rows of the validation part (`multi-optdigits` and the like, `synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Number of rows of the validation split (`multi-optdigits` and the like, `synthetic`).
     pub val_rows: Option<usize>,
 
-    /// Rows of the test part (`multi-optdigits` and the like, `synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Number of rows of the test split (`multi-optdigits` and the like, `synthetic`).
     pub test_rows: Option<usize>,
 
-    /// Input width D (`synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Width of the input, D (`synthetic`).
     pub width: Option<usize>,
 
-    /// Number of planted experts N (`synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Number of planted experts, N (`synthetic`).
     pub experts: Option<usize>,
 
     /// Standard deviation of the noise added to the target (`synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub noise: Option<f64>,
 
-    /// Distance of the planted centroids from the origin, where rows have unit variance around their
-    /// centroid; 0 leaves no clusters to see, only the planted gate (`synthetic`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Distance of the planted centroids from the origin, while rows have unit variance around their centroid; with 0 the
+    /// inputs show no clusters, and only the planted gate is left (`synthetic`).
     pub separation: Option<f64>,
 
-    /// The file and what its columns mean (`table`).
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The file and the meaning of its columns (`table`).
     pub table: Option<TableOptions>,
+}
 }
 
 impl LoadOptions {
-    /// What [`Default`] gives, for tables of defaults.
-    pub(crate) const NONE: LoadOptions = LoadOptions {
-        seed: 0,
-        data_dir: None,
-        test_file: None,
-        ratings_file: None,
-        user_column: None,
-        item_column: None,
-        rating_column: None,
-        min_ratings: None,
-        negatives: None,
-        test_share: None,
-        val_share: None,
-        unknown: None,
-        cache: None,
-        cache_dir: None,
-        train_rows: None,
-        val_rows: None,
-        test_rows: None,
-        width: None,
-        experts: None,
-        noise: None,
-        separation: None,
-        table: None,
-    };
+    /// Names of the options that a set with these defaults takes: those with a default, those that it `takes` without one,
+    /// and the two that every set takes.
+    pub(crate) fn taken(defaults: &LoadOptions, takes: &[&str]) -> Vec<&'static str> {
+        let has_default = defaults.given().into_iter();
+        let names = Self::NAMES.iter().copied().zip(has_default);
+        let names = names.filter(|&(name, has_default)| {
+            has_default || name == "data_dir" || takes.contains(&name)
+        });
+        names.map(|(name, _)| name).collect()
+    }
 
-    /// These options with the gaps filled from `defaults`. The set takes the ones that these have, and those that it
-    /// `takes` without a default.
+    /// These options with the gaps filled from `defaults`, for a set that takes the options of [`LoadOptions::taken`].
     ///
     /// # Errors
     /// If another option is given.
@@ -158,72 +175,20 @@ impl LoadOptions {
         defaults: &LoadOptions,
         takes: &[&str],
     ) -> Result<LoadOptions, DataError> {
-        let rules = Rules { dataset, defaults, takes };
-        Ok(LoadOptions {
-            seed: self.seed,
-            data_dir: self.data_dir.clone(),
-            test_file: rules.fill("test_file", &self.test_file, &defaults.test_file)?,
-            ratings_file: rules.fill("ratings_file", &self.ratings_file, &defaults.ratings_file)?,
-            user_column: rules.fill("user_column", &self.user_column, &defaults.user_column)?,
-            item_column: rules.fill("item_column", &self.item_column, &defaults.item_column)?,
-            rating_column: rules.fill(
-                "rating_column",
-                &self.rating_column,
-                &defaults.rating_column,
-            )?,
-            min_ratings: rules.fill("min_ratings", &self.min_ratings, &defaults.min_ratings)?,
-            negatives: rules.fill("negatives", &self.negatives, &defaults.negatives)?,
-            test_share: rules.fill("test_share", &self.test_share, &defaults.test_share)?,
-            val_share: rules.fill("val_share", &self.val_share, &defaults.val_share)?,
-            unknown: rules.fill("unknown", &self.unknown, &defaults.unknown)?,
-            cache: rules.fill("cache", &self.cache, &defaults.cache)?,
-            cache_dir: rules.fill("cache_dir", &self.cache_dir, &defaults.cache_dir)?,
-            train_rows: rules.fill("train_rows", &self.train_rows, &defaults.train_rows)?,
-            val_rows: rules.fill("val_rows", &self.val_rows, &defaults.val_rows)?,
-            test_rows: rules.fill("test_rows", &self.test_rows, &defaults.test_rows)?,
-            width: rules.fill("width", &self.width, &defaults.width)?,
-            experts: rules.fill("experts", &self.experts, &defaults.experts)?,
-            noise: rules.fill("noise", &self.noise, &defaults.noise)?,
-            separation: rules.fill("separation", &self.separation, &defaults.separation)?,
-            table: rules.fill("table", &self.table, &defaults.table)?,
-        })
+        let taken = Self::taken(defaults, takes);
+        for (&option, is_given) in Self::NAMES.iter().zip(self.given()) {
+            if is_given && !taken.contains(&option) {
+                let allowed = taken.join(", ");
+                return Err(DataError::OptionDoesNotApply { dataset, option, allowed });
+            }
+        }
+        Ok(self.clone().or(defaults))
     }
 
-    /// Names of the options that a set with these defaults takes, with those that it `takes` without a default.
-    pub(crate) fn names(&self, takes: &[&str]) -> Vec<&'static str> {
-        [
-            ("seed", true),
-            ("data_dir", true),
-            ("test_file", self.test_file.is_some()),
-            ("ratings_file", self.ratings_file.is_some()),
-            ("user_column", self.user_column.is_some()),
-            ("item_column", self.item_column.is_some()),
-            ("rating_column", self.rating_column.is_some()),
-            ("min_ratings", self.min_ratings.is_some()),
-            ("negatives", self.negatives.is_some()),
-            ("test_share", self.test_share.is_some()),
-            ("val_share", self.val_share.is_some()),
-            ("unknown", self.unknown.is_some()),
-            ("cache", self.cache.is_some()),
-            ("cache_dir", self.cache_dir.is_some()),
-            ("train_rows", self.train_rows.is_some()),
-            ("val_rows", self.val_rows.is_some()),
-            ("test_rows", self.test_rows.is_some()),
-            ("width", self.width.is_some()),
-            ("experts", self.experts.is_some()),
-            ("noise", self.noise.is_some()),
-            ("separation", self.separation.is_some()),
-            ("table", self.table.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(name, has_default)| (has_default || takes.contains(&name)).then_some(name))
-        .collect()
-    }
-
-    /// Rows of the three parts, each at least 1 and at most `most`.
+    /// Number of rows of the three splits, each at least 1 and at most `most`.
     ///
     /// The set must have defaults for them: an absent number counts as zero and is refused.
-    pub(crate) fn part_rows(
+    pub(crate) fn split_rows(
         &self,
         dataset: &'static str,
         most: usize,
@@ -234,28 +199,13 @@ impl LoadOptions {
             in_range(dataset, "test_rows", self.test_rows, 1, most)?,
         ])
     }
-}
 
-/// Which options a set takes.
-struct Rules<'a> {
-    dataset: &'static str,
-    defaults: &'a LoadOptions,
-    takes: &'a [&'a str],
-}
-
-impl Rules<'_> {
-    /// What is given, else the default.
-    fn fill<T: Clone>(
-        &self,
-        option: &'static str,
-        given: &Option<T>,
-        default: &Option<T>,
-    ) -> Result<Option<T>, DataError> {
-        if given.is_some() && default.is_none() && !self.takes.contains(&option) {
-            let allowed = self.defaults.names(self.takes).join(", ");
-            return Err(DataError::OptionDoesNotApply { dataset: self.dataset, option, allowed });
-        }
-        Ok(given.clone().or_else(|| default.clone()))
+    /// The shares of the test split, and of the validation split in the rest.
+    pub(crate) fn shares(&self, dataset: &'static str) -> Result<[f64; 2], DataError> {
+        Ok([
+            in_range(dataset, "test_share", self.test_share, 0.0, 1.0)?,
+            in_range(dataset, "val_share", self.val_share, 0.0, 1.0)?,
+        ])
     }
 }
 
@@ -284,17 +234,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn none_is_the_default() {
-        assert_eq!(LoadOptions::NONE, LoadOptions::default());
-    }
-
-    #[test]
     fn gaps_are_filled_and_given_values_stay() {
-        let defaults = LoadOptions { train_rows: Some(10), noise: Some(0.5), ..LoadOptions::NONE };
-        let given = LoadOptions { seed: 3, noise: Some(0.0), ..LoadOptions::NONE };
+        let default = LoadOptions::default;
+        let defaults = LoadOptions { train_rows: Some(10), noise: Some(0.5), ..default() };
+        let given = LoadOptions { seed: 3, noise: Some(0.0), ..default() };
         let filled = given.filled("set", &defaults, &[]).unwrap();
         assert_eq!((filled.seed, filled.train_rows), (3, Some(10)));
         assert_eq!((filled.noise, filled.width), (Some(0.0), None));
+    }
+
+    #[test]
+    fn a_set_takes_what_has_a_default_and_what_it_names() {
+        let defaults = LoadOptions { noise: Some(0.5), ..LoadOptions::default() };
+        let names = ["seed", "data_dir", "negatives", "noise"];
+        assert_eq!(LoadOptions::taken(&defaults, &["negatives"]), names);
+        let given = LoadOptions { negatives: Some(1), width: Some(1), ..LoadOptions::default() };
+        let error = given.filled("set", &defaults, &["negatives"]).unwrap_err().to_string();
+        assert!(error.ends_with(
+            "`width` does not apply to the data set set; it takes seed, data_dir, negatives, noise"
+        ));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod common;
 
 use std::fs;
 
-use common::{all, check_parts, dense, folder, seeded};
+use common::{all, check_splits, dense, folder, seeded};
 use moe_core::batch::{BatchSource, Target, TaskKind};
 use moe_data::{Dataset, LoadOptions, load};
 use tempfile::TempDir;
@@ -28,13 +28,13 @@ const NAMES: [&str; 12] = [
 /// Picture i is one colour, red i * 10; attribute a is there if a divides i.
 fn place(pictures: usize) -> TempDir {
     let mut list = format!("{pictures}\n{} \n", NAMES.join(" "));
-    let mut parts = String::new();
+    let mut partition = String::new();
     for i in 1..=pictures {
         let marks = (1..=12).map(|a| if i.is_multiple_of(a) { " 1" } else { "-1" });
         list += &format!("{i:06}.jpg {}\n", marks.collect::<Vec<_>>().join(" "));
-        parts += &format!("{i:06}.jpg {}\n", i % 3);
+        partition += &format!("{i:06}.jpg {}\n", i % 3);
     }
-    let files = [("list_attr_celeba.txt", &list), ("list_eval_partition.txt", &parts)];
+    let files = [("list_attr_celeba.txt", &list), ("list_eval_partition.txt", &partition)];
     let dir = folder("celeba", &files.map(|(name, text)| (name, text.as_bytes())));
     let pictures_dir = dir.path().join("celeba/img_align_celeba");
     fs::create_dir(&pictures_dir).unwrap();
@@ -55,8 +55,8 @@ fn loaded(dir: &TempDir) -> Result<Dataset, String> {
 fn pictures_and_attributes() {
     let dir = place(20);
     let data = loaded(&dir).unwrap();
-    check_parts(&data);
-    assert_eq!(data.parts().map(|(_, split)| split.rows()), [6, 7, 7]);
+    check_splits(&data);
+    assert_eq!(data.splits().map(|(_, split)| split.rows()), [6, 7, 7]);
     assert_eq!(data.tasks.len(), 10);
     assert_eq!(
         (data.tasks[3].name.as_str(), data.tasks[3].kind),
@@ -74,9 +74,9 @@ fn pictures_and_attributes() {
             assert!((value - colour as moe_core::Real).abs() < 4.0, "{value} {colour}");
         }
     }
-    // Without the official parts.
+    // Without the official splits.
     fs::remove_file(dir.path().join("celeba/list_eval_partition.txt")).unwrap();
-    assert_eq!(loaded(&dir).unwrap().parts().map(|(_, split)| split.rows()), [16, 2, 2]);
+    assert_eq!(loaded(&dir).unwrap().splits().map(|(_, split)| split.rows()), [16, 2, 2]);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn what_is_wrong_is_said() {
     };
     let list = "list_attr_celeba.txt";
     with(list, "9\n", "99\n", "line 1: 9 pictures are listed; allowed: 99");
-    with(list, "9\n", "nine\n", "line 1: \"nine\" is no number of pictures");
+    with(list, "9\n", "nine\n", "line 1: \"nine\" is not a number of pictures");
     with(list, "Male", "Mail", "line 2: no attribute Male");
     with(
         list,

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Stored, check_parts, folder, gzip, idx, mat, seeded};
+use common::{Stored, check_splits, folder, gzip, idx, mat, seeded};
 use moe_data::{LoadOptions, load};
 use proptest::prelude::*;
 
@@ -75,7 +75,7 @@ proptest! {
         let dir = folder(id, &named);
         let options = LoadOptions { data_dir: Some(dir.path().into()), ..seeded(1) };
         match load(id, &options) {
-            Ok(data) => check_parts(&data),
+            Ok(data) => check_splits(&data),
             Err(error) => {
                 prop_assert!(!untouched, "{}", error);
                 prop_assert!(error.to_string().len() < 2000);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{check_parts, folder, gzip, uncached};
+use common::{check_splits, folder, gzip, uncached};
 use moe_data::load;
 use proptest::prelude::*;
 
@@ -97,7 +97,7 @@ proptest! {
         let mut options = uncached(dir.path());
         options.min_ratings = Some(1);
         match load(id, &options) {
-            Ok(data) => check_parts(&data),
+            Ok(data) => check_splits(&data),
             Err(error) => {
                 prop_assert!(!untouched, "{}", error);
                 prop_assert!(error.to_string().len() < 1000);

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashSet;
 
-use common::{all, check_parts, classes, dense, ids, marks, same_data, seeded};
+use common::{all, check_splits, classes, dense, ids, marks, same_data, seeded};
 use moe_core::Real;
 use moe_core::batch::{BatchSource, InputSpec, TaskKind, TaskSpec};
 use moe_data::{LoadOptions, load};
@@ -27,18 +27,18 @@ fn optdigits_has_its_rows_and_classes() {
     let data = load("optdigits", &seeded(1)).unwrap();
     assert_eq!(data.input, InputSpec::Dense { width: 64 });
     assert_eq!(data.tasks, [digit("digit")]);
-    let sizes = data.parts().map(|(_, split)| split.rows());
+    let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [3250, 573, 1797]);
 
-    let parts = [&data.train, &data.val, &data.test].map(all);
-    let of_tra = classes(&parts[0], 0).iter().chain(classes(&parts[1], 0));
+    let splits = [&data.train, &data.val, &data.test].map(all);
+    let of_tra = classes(&splits[0], 0).iter().chain(classes(&splits[1], 0));
     assert_eq!(counts(of_tra.copied()), [376, 389, 380, 389, 387, 376, 377, 387, 380, 382]);
     assert_eq!(
-        counts(classes(&parts[2], 0).iter().copied()),
+        counts(classes(&splits[2], 0).iter().copied()),
         [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
     );
     assert_eq!(data.test.row_ids()[0], 3823);
-    check_parts(&data);
+    check_splits(&data);
 }
 
 /// Histogram of all pixels, counted from the original files with a few lines of Python.
@@ -46,7 +46,7 @@ fn optdigits_has_its_rows_and_classes() {
 fn optdigits_has_its_pixels() {
     let data = load("optdigits", &seeded(1)).unwrap();
     let mut histogram = [0; 17];
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         for &pixel in dense(&all(split)).as_slice() {
             assert_eq!((pixel * 16.0).fract(), 0.0);
             histogram[(pixel * 16.0) as usize] += 1;
@@ -80,15 +80,15 @@ fn restaurant_has_its_rows_ids_and_marks() {
     let names = data.tasks.iter().map(|task| task.name.as_str());
     assert!(names.eq(["rating", "food_rating", "service_rating"]));
     assert!(data.tasks.iter().all(|t| t.kind == TaskKind::Regression));
-    let sizes = data.parts().map(|(_, split)| split.rows());
+    let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [929, 116, 116]);
 
-    let parts = [&data.train, &data.val, &data.test].map(all);
+    let splits = [&data.train, &data.val, &data.test].map(all);
     let expected = [[254, 421, 486], [266, 379, 516], [315, 426, 420]];
     for (task, expected) in expected.into_iter().enumerate() {
         let mut total = [0; 10];
-        for part in &parts {
-            for (total, count) in total.iter_mut().zip(marks(part, task)) {
+        for split in &splits {
+            for (total, count) in total.iter_mut().zip(marks(split, task)) {
                 *total += count;
             }
         }
@@ -96,10 +96,10 @@ fn restaurant_has_its_rows_ids_and_marks() {
     }
     for (column, vocabulary) in [(0, 138), (1, 130)] {
         let seen: HashSet<u32> =
-            parts.iter().flat_map(|part| ids(part)[column].iter().copied()).collect();
+            splits.iter().flat_map(|split| ids(split)[column].iter().copied()).collect();
         assert_eq!(seen, (0..vocabulary).collect());
     }
-    check_parts(&data);
+    check_splits(&data);
 }
 
 #[test]
@@ -109,17 +109,17 @@ fn multi_optdigits_has_two_tasks_and_the_sizes_asked_for() {
     let data = load("multi-optdigits", &options).unwrap();
     assert_eq!(data.input, InputSpec::Dense { width: 144 });
     assert_eq!(data.tasks, [digit("left"), digit("right")]);
-    let sizes = data.parts().map(|(_, split)| split.rows());
+    let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [300, 20, 30]);
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let batch = all(split);
         let pixels = dense(&batch).as_slice();
         assert!(pixels.iter().all(|p| (0.0..=1.0).contains(p)));
     }
-    check_parts(&data);
+    check_splits(&data);
 }
 
-/// Away from the overlap a canvas shows digits of its own part only: the left digit's first two lines
+/// Away from the overlap a canvas shows digits of its own split only: the left digit's first two lines
 /// and the right digit's last two.
 #[test]
 fn multi_optdigits_is_made_of_the_parts_of_optdigits() {
@@ -128,7 +128,7 @@ fn multi_optdigits_is_made_of_the_parts_of_optdigits() {
     let bytes = |pixels: &[Real]| -> Vec<u8> { pixels.iter().map(|p| (p * 16.0) as u8).collect() };
     // Canvas line and column of those two lines for each place that the digit can have.
     let corners = [[[0, 0], [0, 1], [1, 0], [1, 1]], [[10, 4], [10, 3], [9, 4], [9, 3]]];
-    for ((_, split), (_, sources)) in data.parts().into_iter().zip(digits.parts()) {
+    for ((_, split), (_, sources)) in data.splits().into_iter().zip(digits.splits()) {
         let sources = all(sources);
         let batch = split.batch(&(0..200).collect::<Vec<_>>());
         for (task, lines) in [0..16, 48..64].into_iter().enumerate() {

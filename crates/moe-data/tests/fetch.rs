@@ -19,7 +19,7 @@ enum Manner {
     Good,
     /// Gives the whole file, whatever range is asked for.
     WithoutRanges,
-    /// Breaks off after so many bytes.
+    /// Breaks off after this number of bytes.
     Breaking(usize),
     /// Does not say how long the file is.
     WithoutLength,
@@ -150,8 +150,8 @@ fn a_broken_download_is_continued_also_by_a_site_without_ranges() {
         let place = TempDir::new().unwrap();
         let sum = sum(&content());
         let error = fetch(&site.download(Some(&sum)), &place, MOST).unwrap_err().to_string();
-        assert!(error.contains("after 100000 bytes; what came is kept"), "{error}");
-        assert_eq!(names(&place), ["u.data.part"]);
+        assert!(error.contains("after 100000 bytes; they are kept"), "{error}");
+        assert_eq!(names(&place), ["u.data.partial"]);
         let path = fetch(&site.download(Some(&sum)), &place, MOST).unwrap();
         assert_eq!(fs::read(path).unwrap(), content());
         assert_eq!(site.ranges(), ["", "bytes=100000-"]);
@@ -164,7 +164,7 @@ fn what_is_begun_and_changed_is_begun_anew() {
     let site = Site::new(content(), vec![Manner::Status(416), Manner::WithoutLength]);
     let place = TempDir::new().unwrap();
     fs::create_dir(place.path().join("set")).unwrap();
-    fs::write(place.path().join("set/u.data.part"), [1; 400_000]).unwrap();
+    fs::write(place.path().join("set/u.data.partial"), [1; 400_000]).unwrap();
     let error = fetch(&site.download(None), &place, MOST).unwrap_err().to_string();
     assert!(error.contains("has changed since it was begun"), "{error}");
     let path = fetch(&site.download(None), &place, MOST).unwrap();
@@ -211,9 +211,9 @@ fn the_file_is_taken_out_of_an_archive() {
     let damaged = [&archive[..200], &[0; 5], &archive[205..]].concat();
     let place = TempDir::new().unwrap();
     for (archive, member, says) in [
-        (damaged, "ml/u.data", "the archive is not as it should be: ml/u.data"),
-        (archive.clone(), "ml/other", "not as it should be: ml/other"),
-        (content(), "ml/u.data", "the archive is not as it should be"),
+        (damaged, "ml/u.data", "the archive is damaged: ml/u.data"),
+        (archive.clone(), "ml/other", "is damaged: ml/other"),
+        (content(), "ml/u.data", "the archive is damaged"),
     ] {
         let place = TempDir::new().unwrap();
         let site = Site::new(archive, vec![Manner::Good]);

@@ -13,8 +13,8 @@ const USERS: u64 = 6040;
 const MOVIES: u64 = 3706;
 const RATINGS: u64 = 1_000_209;
 
-/// What all columns and parts of the two million rows need: two ids, the watch label, a rating, the row's place in its
-/// part.
+/// Bytes of all columns and splits of the two million rows: two ids, the watch label, a rating, the row's index in its
+/// split.
 const ARRAYS: usize = 2 * RATINGS as usize * (4 + 4 + 1 + 4 + 4);
 
 /// A `ratings.dat` of the size of MovieLens 1M, no pair twice.
@@ -56,7 +56,7 @@ fn shortest(load: impl Fn() -> Dataset) -> Duration {
         let (start, before) = (Instant::now(), busy());
         let data = load();
         let clock = start.elapsed();
-        assert_eq!(data.parts().map(|(_, split)| split.rows()).iter().sum::<usize>(), 2_000_418);
+        assert_eq!(data.splits().map(|(_, split)| split.rows()).iter().sum::<usize>(), 2_000_418);
         busy().zip(before).map_or(clock, |(after, before)| after - before)
     };
     (0..5).map(|_| time()).min().unwrap()

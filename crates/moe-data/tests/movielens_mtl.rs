@@ -1,11 +1,11 @@
-//! The reader of `movielens-1m-mtl`: which file is which part, and files that are wrong.
+//! The reader of `movielens-1m-mtl`: which file is which split, and malformed files.
 
 mod common;
 
 use std::fs;
 use std::path::Path;
 
-use common::{all, check_parts, gzip, ids};
+use common::{all, check_splits, gzip, ids};
 use moe_core::batch::{BatchSource, Target};
 use moe_data::{DataError, Dataset, LoadOptions, load};
 use proptest::prelude::*;
@@ -73,11 +73,11 @@ fn val_alone_is_split_by_index() {
         val.targets[1],
         Target::Regression { values: vec![0.0, 0.0], present: vec![false, false] }
     );
-    check_parts(&data);
+    check_splits(&data);
 }
 
 #[test]
-fn three_files_are_the_parts() {
+fn three_files_are_the_splits() {
     let data = read(&[
         ("train.csv", b"1,1,0,0\n2,2,1,5\n"),
         ("val.csv.gz", &gzip(b"3,3,0,0\n")),
@@ -88,11 +88,11 @@ fn three_files_are_the_parts() {
     assert_eq!(ids(&all(&data.val))[0], [3]);
     assert_eq!(ids(&all(&data.test))[0], [4, 5, 6039]);
     assert_eq!(data.test.row_ids(), [3, 4, 5]);
-    check_parts(&data);
+    check_splits(&data);
 }
 
 #[test]
-fn a_test_file_takes_the_place_of_the_test_part() {
+fn a_test_file_replaces_the_test_split() {
     let folder = dir(&[("val.csv", good().as_bytes())]);
     let file = folder.path().join("other.data");
     fs::write(&file, gzip(b"7,7,1,2\n")).unwrap();
@@ -102,7 +102,7 @@ fn a_test_file_takes_the_place_of_the_test_part() {
     assert_eq!(data.val.row_ids(), [8, 18]);
     assert_eq!(data.test.row_ids(), [20]);
     assert_eq!(ids(&all(&data.test))[0], [7]);
-    check_parts(&data);
+    check_splits(&data);
 
     // With it, the folder needs no test file and does not read one.
     let three =
@@ -187,9 +187,9 @@ fn too_few_rows_are_an_error() {
     let error = read(&[("val.csv.gz", &gzip(b"\n\n"))]).unwrap_err();
     assert!(error.to_string().contains("val.csv.gz, line 1: the file holds no rows"));
     let error = message("1,1,0,0\n2,2,1,4\n");
-    assert!(error.contains("the val part") && error.contains("2 rows"), "{error}");
+    assert!(error.contains("the val split") && error.contains("2 rows"), "{error}");
     let error = message(&with_line(1, "1,1,0,0").lines().take(9).collect::<Vec<_>>().join("\n"));
-    assert!(error.contains("the test part"), "{error}");
+    assert!(error.contains("the test split"), "{error}");
 }
 
 #[test]
@@ -197,8 +197,8 @@ fn a_missing_file_says_where_it_was_looked_for_and_whence_it_comes() {
     let empty = TempDir::new().unwrap();
     let error = load(ID, &options(empty.path())).unwrap_err().to_string();
     let folder = empty.path().join(ID).display().to_string();
-    for part in [&folder, "val.csv.gz", "train.csv.gz", "COMET", "data_dir", "MOE_DATA_DIR"] {
-        assert!(error.contains(part), "{part}: {error}");
+    for says in [&folder, "val.csv.gz", "train.csv.gz", "COMET", "data_dir", "MOE_DATA_DIR"] {
+        assert!(error.contains(says), "{says}: {error}");
     }
     let val = ("val.csv", &b"1,1,0,0\n"[..]);
     let error = read(&[val, ("test.csv", b"1,1,0,0\n")]).unwrap_err();
@@ -261,7 +261,7 @@ proptest! {
         }
         let name = if packed { "val.csv.gz" } else { "val.csv" };
         match read(&[(name, &bytes)]) {
-            Ok(data) => check_parts(&data),
+            Ok(data) => check_splits(&data),
             Err(error) => prop_assert!(!error.to_string().is_empty()),
         }
     }

@@ -66,7 +66,7 @@ fn options_are_read_strictly() {
 }
 
 #[test]
-fn an_empty_part_is_an_error() {
+fn an_empty_split_is_an_error() {
     for (id, options) in [
         ("multi-optdigits", LoadOptions { val_rows: Some(0), ..seeded(0) }),
         ("synthetic", LoadOptions { val_rows: Some(0), ..seeded(0) }),

@@ -4,7 +4,9 @@ mod common;
 
 use std::fs;
 
-use common::{Stored, all, check_parts, classes, dense, folder, gzip, idx, mat, same_data, seeded};
+use common::{
+    Stored, all, check_splits, classes, dense, folder, gzip, idx, mat, same_data, seeded,
+};
 use moe_core::batch::BatchSource;
 use moe_data::{Dataset, LoadOptions, load};
 use tempfile::TempDir;
@@ -48,7 +50,7 @@ fn byte(input: moe_core::Real) -> moe_core::Real {
 }
 
 fn sizes(data: &Dataset) -> [usize; 3] {
-    data.parts().map(|(_, split)| split.rows())
+    data.splits().map(|(_, split)| split.rows())
 }
 
 #[test]
@@ -57,7 +59,7 @@ fn idx_files_plain_and_packed() {
         let dir = mnist_folder(id);
         let data = load(id, &options(&dir)).unwrap();
         assert_eq!(sizes(&data), [50, 10, 20]);
-        check_parts(&data);
+        check_splits(&data);
         let test = all(&data.test);
         assert_eq!(test.row_ids, (60..80).collect::<Vec<u64>>());
         assert_eq!(classes(&test, 0), (0..20).map(|i| i % 10).collect::<Vec<_>>());
@@ -76,7 +78,7 @@ fn one_pair_of_files_is_cut_in_the_same_proportions() {
     let dir = folder("mnist", &[(TEST[0], &images), (TEST[1], &labels)]);
     let data = load("mnist", &options(&dir)).unwrap();
     assert_eq!(sizes(&data), [50, 10, 10]);
-    check_parts(&data);
+    check_splits(&data);
     assert!(!same_data(&data, &load("mnist", &LoadOptions { seed: 2, ..options(&dir) }).unwrap()));
 }
 
@@ -85,7 +87,7 @@ fn multi_mnist_takes_twice_as_many_rows_or_those_asked_for() {
     let dir = mnist_folder("mnist");
     let data = load("multi-mnist", &options(&dir)).unwrap();
     assert_eq!(sizes(&data), [100, 20, 40]);
-    check_parts(&data);
+    check_splits(&data);
     let test = all(&data.test);
     assert_eq!((dense(&test).cols(), data.tasks.len()), (36 * 36, 2));
     for row in 0..test.rows() {
@@ -130,7 +132,7 @@ fn svhn_from_mat_files() {
     let dir = folder("svhn", &[("train_32x32.mat", &train), ("test_32x32.mat", &test)]);
     let data = load("svhn", &options(&dir)).unwrap();
     assert_eq!(sizes(&data), [51, 9, 20]);
-    check_parts(&data);
+    check_splits(&data);
     let test = all(&data.test);
     // Stored 1 to 10, where 10 is the digit 0.
     assert_eq!(classes(&test, 0)[..11], [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
@@ -155,7 +157,7 @@ fn usps_is_stored_in_columns_with_the_digit_plus_one() {
     let dir = folder("usps", &[("USPS.mat", &usps_file(70))]);
     let data = load("usps", &options(&dir)).unwrap();
     assert_eq!(sizes(&data), [50, 10, 10]);
-    check_parts(&data);
+    check_splits(&data);
     let batch = all(&data.train);
     for row in 0..batch.rows() {
         let n = batch.row_ids[row] as usize;
@@ -178,7 +180,7 @@ fn digits_are_mnist_with_svhn_or_usps_at_one_size() {
     put("usps", "USPS.mat", usps_file(70));
     let by_id = |data: &Dataset| {
         let mut rows = Vec::new();
-        for (_, split) in data.parts() {
+        for (_, split) in data.splits() {
             let batch = all(split);
             for row in 0..batch.rows() {
                 rows.push((batch.row_ids[row], dense(&batch).row(row).to_vec()));
@@ -189,7 +191,7 @@ fn digits_are_mnist_with_svhn_or_usps_at_one_size() {
     };
     let with_usps = load("digits", &options(&dir)).unwrap();
     assert_eq!(sizes(&with_usps).iter().sum::<usize>(), 80 + 70);
-    check_parts(&with_usps);
+    check_splits(&with_usps);
     let rows = by_id(&with_usps);
     // The margin, then the first corner and the next pixel of picture 5.
     assert_eq!([31, 66, 67].map(|p| byte(rows[5][p])), [0.0, 200.0, 5.0]);
@@ -277,7 +279,7 @@ fn what_is_wrong_with_a_mat_file_is_said_with_its_byte() {
         (file(&[u32::MAX; 3], &labels, &[70, 1]), "at most 4294967296 values"),
         (file(&[70, 256], &half, &[70, 1]), "a value 2.5; allowed: a whole number from 0 to 255"),
         (file(&[70, 256], &eleven, &[70, 1]), "gnd(5) = 11; allowed: 1 to 10"),
-        (hdf5, "byte 128: no MAT file of version 5: it begins \"MATLAB 7.3 MAT-file\""),
+        (hdf5, "byte 128: not a MAT file of version 5: it begins \"MATLAB 7.3 MAT-file\""),
         (other, "no numeric variable \"fea\", but [\"x\"]; allowed: a variable fea"),
         (good[..60].to_vec(), "byte 60: the file ends here, 68 bytes too early"),
         (good[..good.len() - 40].to_vec(), "USPS.mat"),

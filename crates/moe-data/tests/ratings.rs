@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fs;
 
 use common::{
-    all, check_parts, folder, gzip, rating_rows, same_data, same_inputs, uncached, watched,
+    all, check_splits, folder, gzip, rating_rows, same_data, same_inputs, uncached, watched,
 };
 use moe_core::batch::{BatchSource, InputSpec, Inputs, TaskKind};
 use moe_data::{DataError, Dataset, LoadOptions, Unknown, load};
@@ -131,7 +131,7 @@ fn every_format_gives_its_ratings_with_their_names() {
             .map(|(user, item, rating)| (user.to_string(), item.to_string(), rating as f64 + half))
             .collect();
         assert_eq!(watched(&data), expected, "{}", format.id);
-        check_parts(&data);
+        check_splits(&data);
     }
 }
 
@@ -164,9 +164,9 @@ fn one_negative_a_rating_and_shares_in_proportion() {
             assert_eq!([rated(true), rated(false)], [6, 6]);
         }
         // ceil(288 / 10) for testing, ceil(259 / 8) of the rest for validation; half of each watched.
-        let sizes = data.parts().map(|(_, split)| split.rows());
+        let sizes = data.splits().map(|(_, split)| split.rows());
         assert_eq!(sizes, [226, 33, 29]);
-        for ((_, split), watched) in data.parts().into_iter().zip([113, 16, 15]) {
+        for ((_, split), watched) in data.splits().into_iter().zip([113, 16, 15]) {
             let found = split.row_ids().iter().filter(|&&row| row < 144).count();
             assert!(found.abs_diff(watched) <= 1, "{found} of {watched}");
         }
@@ -205,7 +205,7 @@ fn options_change_negatives_shares_and_filter() {
         change(&mut options);
         load(format.id, &options)
     };
-    let rows = |data: &Dataset| data.parts().map(|(_, split)| split.rows()).iter().sum::<usize>();
+    let rows = |data: &Dataset| data.splits().map(|(_, split)| split.rows()).iter().sum::<usize>();
     assert_eq!(rows(&with(|_| {}).unwrap()), 290);
     assert_eq!(rows(&with(|o| o.negatives = Some(0)).unwrap()), 145);
     // Everybody has 13 items in all.
@@ -214,12 +214,12 @@ fn options_change_negatives_shares_and_filter() {
     assert_eq!(filtered.vocabulary(0).unwrap().len(), 24);
     assert_eq!(filtered.vocabulary(1).unwrap().ids().get("13"), None);
     let shares = with(|o| (o.test_share, o.val_share) = (Some(0.5), Some(0.2))).unwrap();
-    assert_eq!(shares.parts().map(|(_, split)| split.rows()), [116, 29, 145]);
+    assert_eq!(shares.splits().map(|(_, split)| split.rows()), [116, 29, 145]);
     for (change, says) in [
         (with(|o| o.test_share = Some(1.5)), "test_share = 1.5"),
         (with(|o| o.val_share = Some(f64::NAN)), "val_share = NaN"),
-        (with(|o| o.min_ratings = Some(100)), "the train part"),
-        (with(|o| o.test_share = Some(0.0)), "the test part"),
+        (with(|o| o.min_ratings = Some(100)), "the train split"),
+        (with(|o| o.test_share = Some(0.0)), "the test split"),
         (with(|o| o.user_column = Some("u".into())), "`user_column` does not apply"),
     ] {
         let error = change.unwrap_err().to_string();
@@ -229,7 +229,7 @@ fn options_change_negatives_shares_and_filter() {
 
 /// As a schema that is told to encode new rows does it, and only these names change.
 #[test]
-fn names_outside_the_train_part_can_share_an_id() {
+fn names_outside_the_train_split_can_share_an_id() {
     let format = format("movielens-latest-small");
     let dir = folder(format.folder, &[(format.file, format.text().as_bytes())]);
     let mut options = uncached(dir.path());
@@ -246,7 +246,7 @@ fn names_outside_the_train_part_can_share_an_id() {
     let encoder = shared.schema().unwrap().encoder();
     let name = |column: usize, id: u32| refused.vocabulary(column).unwrap().name(id).unwrap();
     let mut unknown = 0;
-    for ((_, was), (part, is)) in refused.parts().into_iter().zip(shared.parts()) {
+    for ((_, was), (split, is)) in refused.splits().into_iter().zip(shared.splits()) {
         let (was, is) = (all(was), all(is));
         let old = common::ids(&was);
         let names = (0..was.rows()).map(|row| [0, 1].map(|column| name(column, old[column][row])));
@@ -256,11 +256,11 @@ fn names_outside_the_train_part_can_share_an_id() {
             let last = shared.vocabulary(column).unwrap().len() as u32;
             assert_eq!(shared.input.id_columns()[column].vocabulary, last as usize + 1);
             let count = ids.iter().filter(|id| **id == last).count();
-            assert!(part != "train" || count == 0);
+            assert!(split != "train" || count == 0);
             unknown += count;
         }
     }
-    assert!(unknown > 0, "a name is in the other parts only");
+    assert!(unknown > 0, "a name is in the other splits only");
     let new = encoder.encode(&[["nobody", "nothing"]]).unwrap();
     let vocabulary = |column| shared.vocabulary(column).unwrap().len() as u32;
     assert!(same_inputs(&new, &Inputs::Ids(vec![vec![vocabulary(0)], vec![vocabulary(1)]])));
@@ -332,7 +332,7 @@ fn empty_cut_short_and_foreign_files_are_refused() {
         let wide: Vec<u8> = format.text().encode_utf16().flat_map(u16::to_le_bytes).collect();
         format.refuses(&[&b"\xff\xfe"[..], &wide].concat(), &["line 1"]);
         format.refuses(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", &["line 1"]);
-        format.refuses(&vec![b'7'; 1 << 17], &["a line has more than 65536 bytes"]);
+        format.refuses(&vec![b'7'; 1 << 17], &["the line has more than 65536 bytes"]);
     }
 }
 
@@ -444,7 +444,7 @@ fn jester_has_a_line_a_user() {
     let drawn =
         |user| rating_rows(&data).iter().filter(|row| row.0 == user && row.2.is_none()).count();
     assert_eq!([0, 1, 2, 3, 4].map(drawn), [0, 10, 20, 30, 40]);
-    check_parts(&data);
+    check_splits(&data);
 
     let three = read(&[
         ("jester-data-3.csv.gz", &gzip(text.as_bytes())),

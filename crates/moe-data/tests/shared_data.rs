@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::HashSet;
 
-use common::{all, check_parts, ids, marks, rating_rows, shared_data, uncached, watched};
+use common::{all, check_splits, ids, marks, rating_rows, shared_data, uncached, watched};
 use moe_core::batch::{BatchSource, Target};
 use moe_data::{Dataset, LoadOptions, load};
 
@@ -15,13 +15,13 @@ fn movielens_1m_mtl() {
     };
     let options = LoadOptions { data_dir: Some(data_dir), ..LoadOptions::default() };
     let data = load("movielens-1m-mtl", &options).unwrap();
-    let sizes = data.parts().map(|(_, split)| split.rows());
+    let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [179_956, 22_494, 22_494]);
     assert_eq!(sizes.iter().sum::<usize>(), 224_944);
 
     let (mut watched, mut ratings) = (0, [0; 10]);
     let mut seen = [vec![false; 6040], vec![false; 3952]];
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let batch = all(split);
         let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
         watched += watch.iter().filter(|&&w| w == 1.0).count();
@@ -42,7 +42,7 @@ fn movielens_1m_mtl() {
     assert_eq!(ids(&first), [vec![3478, 4984], vec![913, 2923]]);
     assert_eq!(first.keys, [3478, 4984]);
     assert_eq!(first.targets[0], Target::Binary(vec![1.0, 0.0]));
-    check_parts(&data);
+    check_splits(&data);
 }
 
 /// A set of ratings with other options, or `None` after saying that `test` is skipped. Nothing is written there.
@@ -50,7 +50,7 @@ fn ratings(test: &str, id: &str, change: impl Fn(&mut LoadOptions)) -> Option<Da
     let mut options = uncached(&shared_data(test)?);
     change(&mut options);
     let data = load(id, &options).unwrap();
-    check_parts(&data);
+    check_splits(&data);
     Some(data)
 }
 
@@ -191,10 +191,10 @@ fn restaurant() {
     assert_eq!(original, include_bytes!("../data/restaurant-rating_final.csv"));
 }
 
-/// Pictures of all parts by class, and mean and standard deviation of the numbers.
+/// Pictures of all splits by class, and mean and standard deviation of the numbers.
 fn picture_facts(data: &Dataset) -> (Vec<usize>, [f64; 2]) {
     let (mut counts, mut sums, mut numbers) = (vec![0; 10], [0.0; 2], 0.0);
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let batch = all(split);
         common::classes(&batch, 0).iter().for_each(|&class| counts[class as usize] += 1);
         for &value in common::dense(&batch).as_slice() {
@@ -210,7 +210,7 @@ fn picture_facts(data: &Dataset) -> (Vec<usize>, [f64; 2]) {
 fn pictures(test: &str, id: &str) -> Option<Dataset> {
     let options = LoadOptions { data_dir: Some(shared_data(test)?), ..LoadOptions::default() };
     let data = load(id, &options).unwrap();
-    check_parts(&data);
+    check_splits(&data);
     Some(data)
 }
 
@@ -225,9 +225,9 @@ fn mnist() {
     let (counts, moments) = picture_facts(&data);
     assert_eq!(counts, [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]);
     check_moments(moments, [0.1325, 0.3105]);
-    assert_eq!(data.parts().map(|(_, split)| split.rows()), [7142, 1429, 1429]);
+    assert_eq!(data.splits().map(|(_, split)| split.rows()), [7142, 1429, 1429]);
     let data = pictures("mnist", "multi-mnist").unwrap();
-    assert_eq!(data.parts().map(|(_, split)| split.rows()), [14_284, 2_858, 2_858]);
+    assert_eq!(data.splits().map(|(_, split)| split.rows()), [14_284, 2_858, 2_858]);
 }
 
 #[test]
@@ -237,14 +237,14 @@ fn fashion_mnist() {
     assert_eq!(counts, [1000; 10]);
     check_moments(moments, [0.2868, 0.3524]);
     let data = pictures("fashion_mnist", "multi-fashion-mnist").unwrap();
-    assert_eq!(data.parts().map(|(_, split)| split.rows()).iter().sum::<usize>(), 20_000);
+    assert_eq!(data.splits().map(|(_, split)| split.rows()).iter().sum::<usize>(), 20_000);
 }
 
 #[test]
 fn usps() {
     let Some(data) = pictures("usps", "usps") else { return };
     assert_eq!(picture_facts(&data).0, [1100; 10]);
-    // As many of each class in every part: the file is in the order of classes.
+    // As many of each class in every split: the file is in the order of classes.
     let mut test = vec![0; 10];
     common::classes(&all(&data.test), 0).iter().for_each(|&class| test[class as usize] += 1);
     assert!(test.iter().all(|&count| count == 157 || count == 158), "{test:?}");

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{all, check_parts, dense, same_data, seeded};
+use common::{all, check_splits, dense, same_data, seeded};
 use moe_core::batch::{BatchSource, InputSpec, Target, TaskKind};
 use moe_data::{Dataset, LoadOptions, load};
 
@@ -29,11 +29,11 @@ fn sizes_are_those_asked_for_and_every_row_has_its_expert() {
     let data = load("synthetic", &small(1)).unwrap();
     assert_eq!(data.input, InputSpec::Dense { width: 6 });
     assert_eq!(data.tasks[0].kind, TaskKind::Regression);
-    let sizes = data.parts().map(|(_, split)| split.rows());
+    let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [600, 40, 50]);
     let planted = data.planted().unwrap();
     assert_eq!(planted.len(), 690);
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let ids = split.row_ids().iter();
         let expected: Vec<u32> = ids.map(|&id| planted[id as usize]).collect();
         assert_eq!(split.planted(), Some(&expected[..]));
@@ -41,7 +41,7 @@ fn sizes_are_those_asked_for_and_every_row_has_its_expert() {
     let mut loads = [0; 5];
     data.train.planted().unwrap().iter().for_each(|&e| loads[e as usize] += 1);
     assert!(loads.iter().all(|&load| load > 30), "{loads:?}");
-    check_parts(&data);
+    check_splits(&data);
     assert!(load("optdigits", &seeded(1)).unwrap().planted().is_none());
 }
 

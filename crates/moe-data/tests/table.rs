@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{all, check_parts, folder, gzip, same_data, same_inputs};
+use common::{all, check_splits, folder, gzip, same_data, same_inputs};
 use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind};
 use moe_data::{
     DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, TableOptions, TargetColumn,
@@ -69,8 +69,8 @@ fn loaded(text: &[u8], table: TableOptions) -> Result<Dataset, DataError> {
 #[test]
 fn columns_become_what_they_are_said_to_be() {
     let data = loaded(text(200).as_bytes(), described()).unwrap();
-    check_parts(&data);
-    assert_eq!(data.parts().map(|(_, split)| split.rows()), [157, 23, 20]);
+    check_splits(&data);
+    assert_eq!(data.splits().map(|(_, split)| split.rows()), [157, 23, 20]);
     let kinds: Vec<_> = data.tasks.iter().map(|task| (task.name.as_str(), task.kind)).collect();
     let classes = TaskKind::Multiclass { classes: 2 };
     assert_eq!(
@@ -84,8 +84,8 @@ fn columns_become_what_they_are_said_to_be() {
     assert_eq!((columns[1].name.as_str(), columns[1].vocabulary), ("city", 10));
     assert_eq!(columns[0].vocabulary, data.vocabulary(0).unwrap().len() + 1);
 
-    // As many of each class in every part.
-    for (_, split) in data.parts() {
+    // As many of each class in every split.
+    for (_, split) in data.splits() {
         let batch = all(split);
         let Target::Binary(bought) = &batch.targets[0] else { panic!("bought is binary") };
         let share = bought.iter().sum::<moe_core::Real>() / bought.len() as moe_core::Real;
@@ -100,7 +100,7 @@ fn columns_become_what_they_are_said_to_be() {
             assert_eq!(name, Some(fields[6].as_str()));
         }
     }
-    // Numbers of the train part have mean 0 and variance 1 where they are there; missing ones are 0.
+    // Numbers of the train split have mean 0 and variance 1 where they are there; missing ones are 0.
     let batch = all(&data.train);
     let Inputs::Mixed { dense, .. } = &batch.inputs else { panic!("ids and numbers") };
     let known = (0..batch.rows()).filter(|&row| batch.row_ids[row] % 7 != 3);
@@ -118,7 +118,7 @@ fn a_schema_encodes_raw_rows_as_training_did() {
     let schema: FeatureSchema = serde_json::from_str(&written).unwrap();
     assert_eq!(&schema, data.schema().unwrap());
     let encoder = schema.encoder();
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let batch = all(split);
         let rows = batch.row_ids.iter().map(|&id| {
             let [user, age, job, city, ..] = fields(id as usize);
@@ -152,7 +152,7 @@ fn unknown_ids_share_one_or_are_refused() {
     let encoder = refused.schema().unwrap().encoder();
     let error = encoder.encode(&[["new", "c1", "3", "smith"]]).unwrap_err().to_string();
     assert!(error.contains("column user: \"new\" is unknown; allowed: a name that was"), "{error}");
-    // Users with fewer than 4 of their 4 rows in the train part are unknown.
+    // Users with fewer than 4 of their 4 rows in the train split are unknown.
     let rare = TableOptions { min_count: 4, ..described() };
     let rare = loaded(text(200).as_bytes(), rare).unwrap();
     let ids = |data: &Dataset| data.input.id_columns()[0].vocabulary;
@@ -167,14 +167,14 @@ fn inputs_are_dense_without_ids_and_ids_without_the_rest() {
     let dense = TableOptions { ids: Vec::new(), scaling: Scaling::MinMax, ..described() };
     let dense = loaded(text(200).as_bytes(), dense).unwrap();
     assert_eq!(dense.input, InputSpec::Dense { width: 4 });
-    check_parts(&dense);
+    check_splits(&dense);
     let train = all(&dense.train);
     let ages: Vec<_> = (0..train.rows()).map(|row| common::dense(&train).row(row)[0]).collect();
     assert!(ages.iter().all(|age| (0.0..=1.0).contains(age)));
     let ids = TableOptions { numbers: Vec::new(), categories: Vec::new(), ..described() };
     let ids = loaded(text(200).as_bytes(), ids).unwrap();
     assert!(matches!(ids.input, InputSpec::Ids { .. }));
-    check_parts(&ids);
+    check_splits(&ids);
     let plain = TableOptions {
         ids: Vec::new(),
         categories: Vec::new(),
@@ -238,7 +238,7 @@ fn what_is_wrong_is_said_with_line_and_column() {
             "table = the column user twice for the data set table",
         ),
         (good.clone().into_bytes(), column(|t| t.targets.clear()), "table.targets = []"),
-        (format!("{HEADER}\n").into_bytes(), described(), "the train part of the data set table"),
+        (format!("{HEADER}\n").into_bytes(), described(), "the train split of the data set table"),
         (Vec::new(), described(), "line 1: the file holds no rows"),
         (b"user\xff,b\n".to_vec(), described(), "no column \"user\""),
         (good.replace("u3,", "u\u{1},").into_bytes(), column(|t| t.file = "x.csv".into()), "x.csv"),
@@ -267,7 +267,7 @@ fn what_is_wrong_is_said_with_line_and_column() {
         ..described()
     };
     let error = loaded(b"a,b\nx,1\n", table).unwrap_err().to_string();
-    assert!(error.contains("the train part of the data set table is empty (1 rows"), "{error}");
+    assert!(error.contains("the train split of the data set table is empty (1 rows"), "{error}");
     let none = LoadOptions { data_dir: Some("nowhere".into()), ..common::seeded(1) };
     let error = load("table", &none).unwrap_err();
     assert!(error.is_configuration() && error.to_string().contains("[dataset.table]"), "{error}");
@@ -296,7 +296,7 @@ proptest! {
             }
         }
         match loaded(&bytes, described()) {
-            Ok(data) => check_parts(&data),
+            Ok(data) => check_splits(&data),
             Err(error) => {
                 prop_assert!(!untouched, "{}", error);
                 prop_assert!(error.to_string().len() < 1000);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use moe_core::Real;
 use moe_core::batch::TaskSpec;
-use moe_data::{LoadOptions, TableOptions, Unknown};
+use moe_data::{LoadOptions, NamedOptions};
 use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
@@ -40,9 +40,9 @@ pub struct Config {
     pub routers: BTreeMap<String, BTreeMap<String, Value>>,
 }
 
-/// Which data.
+/// The data set of an experiment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "DatasetKeys")]
+#[serde(from = "NamedOptions")]
 pub struct DatasetConfig {
     /// Id of the data set; see `moe data list`.
     pub name: String,
@@ -57,65 +57,10 @@ impl Default for DatasetConfig {
     }
 }
 
-/// The keys of `[dataset]` in one struct: only so can serde refuse an unknown one and say where it stands.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct DatasetKeys {
-    name: Option<String>,
-    seed: u64,
-    data_dir: Option<PathBuf>,
-    test_file: Option<PathBuf>,
-    ratings_file: Option<PathBuf>,
-    user_column: Option<String>,
-    item_column: Option<String>,
-    rating_column: Option<String>,
-    min_ratings: Option<usize>,
-    negatives: Option<usize>,
-    test_share: Option<f64>,
-    val_share: Option<f64>,
-    unknown: Option<Unknown>,
-    cache: Option<bool>,
-    cache_dir: Option<PathBuf>,
-    train_rows: Option<usize>,
-    val_rows: Option<usize>,
-    test_rows: Option<usize>,
-    width: Option<usize>,
-    experts: Option<usize>,
-    noise: Option<f64>,
-    separation: Option<f64>,
-    table: Option<TableOptions>,
-}
-
-impl From<DatasetKeys> for DatasetConfig {
-    fn from(keys: DatasetKeys) -> Self {
-        DatasetConfig {
-            name: keys.name.unwrap_or_else(|| DatasetConfig::default().name),
-            // Without `..`, so that an option without a key does not compile.
-            options: LoadOptions {
-                seed: keys.seed,
-                data_dir: keys.data_dir,
-                test_file: keys.test_file,
-                ratings_file: keys.ratings_file,
-                user_column: keys.user_column,
-                item_column: keys.item_column,
-                rating_column: keys.rating_column,
-                min_ratings: keys.min_ratings,
-                negatives: keys.negatives,
-                test_share: keys.test_share,
-                val_share: keys.val_share,
-                unknown: keys.unknown,
-                cache: keys.cache,
-                cache_dir: keys.cache_dir,
-                train_rows: keys.train_rows,
-                val_rows: keys.val_rows,
-                test_rows: keys.test_rows,
-                width: keys.width,
-                experts: keys.experts,
-                noise: keys.noise,
-                separation: keys.separation,
-                table: keys.table,
-            },
-        }
+impl From<NamedOptions> for DatasetConfig {
+    fn from(keys: NamedOptions) -> Self {
+        let (name, options) = keys.into_parts();
+        DatasetConfig { name: name.unwrap_or_else(|| DatasetConfig::default().name), options }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use moe_core::{did_you_mean, nearest_name};
 use serde::Deserialize;
 
 use crate::config::Config;
@@ -24,10 +25,10 @@ impl Config {
     pub fn preset(name: &str) -> Result<Self, Error> {
         let names = || PRESETS.iter().map(|(name, _)| *name);
         let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
-            let nearest = moe_core::nearest_name(name, names());
+            let nearest = nearest_name(name, names());
             return Err(Error::Config(format!(
                 "unknown preset \"{name}\"{}; known presets: {}",
-                did_you_mean(nearest),
+                did_you_mean(", ", nearest, ""),
                 names().collect::<Vec<_>>().join(", ")
             )));
         };
@@ -123,10 +124,6 @@ fn not_text(good: &[u8]) -> String {
     format!("line {line}, column {column}: not UTF-8; a configuration is a TOML file in UTF-8")
 }
 
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
-}
-
 /// A message of serde without names of Rust types and with the nearest known key.
 fn in_plain_words(message: &str) -> String {
     const VALUE: &str = "data did not match any variant of untagged enum Value";
@@ -153,7 +150,7 @@ fn suggestion(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);
     let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
     match words.next().filter(|_| is_unknown) {
-        Some(unknown) => did_you_mean(moe_core::nearest_name(unknown, words)),
+        Some(unknown) => did_you_mean(", ", nearest_name(unknown, words), ""),
         None => String::new(),
     }
 }

@@ -1,25 +1,26 @@
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use moe_core::checksum::{hex, sha256_of};
+use moe_core::files::{PartialFile, partial_path};
 use zip::ZipArchive;
 
-use crate::catalog::catalog::{Entry, Origin};
-use crate::catalog::provenance::Download;
-use crate::formats::binary::sha256;
+use crate::catalog::download::{Download, last_name};
+use crate::catalog::entry::{Entry, Origin};
 
-/// How long a site may take to answer.
+/// Time that a site has to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How files are fetched.
+/// Options for fetching files.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchOptions<'a> {
     /// Whether the user has accepted the terms of the set.
     pub accept_licence: bool,
-    /// The most bytes of a file, packed and unpacked.
+    /// Maximum size of a file in bytes, both packed and unpacked.
     pub most_bytes: u64,
-    /// A site that has the files under their last names, in place of the original ones.
+    /// A site that serves the files under their last names, to be used instead of the original sites.
     pub mirror: Option<&'a str>,
 }
 
@@ -29,52 +30,50 @@ impl Default for FetchOptions<'_> {
     }
 }
 
-/// Why a file was not fetched.
+/// The reason why a file was not fetched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FetchError {
-    /// Nothing to fetch, or not from where.
+    /// The set has no files, or their address is not known.
     #[error("{id} cannot be fetched: {reason}")]
     NotFetchable {
         /// Id of the data set.
         id: &'static str,
-        /// Why, and what to do instead.
+        /// The reason, and what to do instead.
         reason: String,
     },
-    /// The terms have to be accepted first.
-    #[error(
-        "{id} has terms to be accepted: {terms}. If you accept them, say so with --accept-licence"
-    )]
+    /// The terms have not been accepted.
+    #[error("{id} has terms that must be accepted: {terms}. To accept them, pass --accept-licence")]
     NotAccepted {
         /// Id of the data set.
         id: &'static str,
         /// The terms.
         terms: &'static str,
     },
-    /// The site did not give the file, or not all of it.
+    /// The site did not send the file, or only a part of it.
     #[error("{url}: {problem}")]
     Site {
         /// The file's address.
         url: String,
-        /// What happened, and whether it can be continued.
+        /// What went wrong, and whether the download can be continued.
         problem: String,
     },
-    /// What came is larger than allowed.
-    #[error("{url}: larger than {most} bytes; a larger limit can be given")]
+    /// The file is larger than allowed.
+    #[error("{url}: larger than {most} bytes; raise the limit to fetch it")]
     TooLarge {
         /// The file's address.
         url: String,
         /// The limit.
         most: u64,
     },
-    /// What came is not what should have come. It has been removed.
-    #[error("{url}: the SHA-256 is {found}, and should be {wanted}")]
+    /// The content of the file is not the original one. The file has been removed.
+    #[error("{url}: the SHA-256 is {found}, but should be {wanted}")]
     WrongSum {
         /// The file's address.
         url: String,
-        /// The sum that it should have.
+        /// The sum of the original.
         wanted: String,
-        /// The sum that it has.
+        /// The sum of the file.
         found: String,
     },
     /// A file could not be written or read.
@@ -82,28 +81,28 @@ pub enum FetchError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
 }
 
-/// How far a download is.
+/// Progress of a download.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchProgress<'a> {
     /// Name of the file.
     pub file: &'a str,
-    /// Bytes that are there.
+    /// Number of bytes received.
     pub bytes: u64,
-    /// Bytes of the whole file, if the site says.
+    /// Number of bytes of the whole file, if the site states it.
     pub total: Option<u64>,
 }
 
 impl Entry {
-    /// Fetches the set's files into its folder in `data_dir`; those that are there stay. Returns them.
+    /// Fetches the set's files into its folder in `data_dir`, except those that are there already. Returns their paths.
     ///
     /// # Errors
-    /// If the set has nothing to fetch, its terms are not accepted, or a file does not come whole and right. What came
-    /// of it is kept and continued the next time, unless it was wrong.
+    /// If the set has nothing to fetch, its terms are not accepted, or a file does not arrive complete and correct. An
+    /// incomplete file is kept and continued next time; a wrong one is removed.
     pub fn fetch(
         &self,
         data_dir: &Path,
@@ -111,41 +110,38 @@ impl Entry {
         progress: &mut dyn FnMut(FetchProgress<'_>),
     ) -> Result<Vec<PathBuf>, FetchError> {
         let id = self.id;
-        let known = self.provenance();
-        let folder = match self.origin {
-            _ if known.downloads.is_empty() => {
-                let reason = match self.origin {
-                    Origin::Files { get, files, folder } => {
-                        format!("get it from {get} and put into the folder {folder}: {files}")
-                    }
-                    _ => "it needs no files".into(),
-                };
-                return Err(FetchError::NotFetchable { id, reason });
-            }
-            Origin::Files { folder, .. } => folder,
-            _ => id,
-        };
-        if known.must_accept && !options.accept_licence {
+        if self.downloads.is_empty() {
+            let reason = match self.origin {
+                Origin::Files { get, files, folder } => {
+                    format!("get it from {get} and put into the folder {folder}: {files}")
+                }
+                _ => "it needs no files".into(),
+            };
+            return Err(FetchError::NotFetchable { id, reason });
+        }
+        if self.must_accept && !options.accept_licence {
             return Err(FetchError::NotAccepted { id, terms: self.terms });
         }
-        let folder = data_dir.join(folder);
+        let folder = data_dir.join(match self.origin {
+            Origin::Files { folder, .. } => folder,
+            _ => id,
+        });
         let fetch = |download: &Download<'static>| match options.mirror {
             Some(site) => {
-                let name = download.url.rsplit('/').next().unwrap_or_default();
-                let url = format!("{}/{name}", site.trim_end_matches('/'));
+                let url = format!("{}/{}", site.trim_end_matches('/'), last_name(download.url));
                 Download { url: &url, ..*download }.fetch(&folder, options.most_bytes, progress)
             }
             None => download.fetch(&folder, options.most_bytes, progress),
         };
-        known.downloads.iter().map(fetch).collect()
+        self.downloads.iter().map(fetch).collect()
     }
 }
 
 impl Download<'_> {
-    /// Fetches the file into a folder, unless it is there. What an interrupted download left is continued.
+    /// Fetches the file into a folder, unless it is there already. An interrupted download is continued.
     ///
     /// # Errors
-    /// If it does not come whole and right within `most` bytes; then there is no file of this name.
+    /// If it does not arrive complete and correct within `most` bytes; then there is no file of this name.
     pub fn fetch(
         &self,
         folder: &Path,
@@ -157,34 +153,40 @@ impl Download<'_> {
             return Ok(path);
         }
         fs::create_dir_all(folder).map_err(io_at(folder))?;
-        let part = folder.join(format!("{}.part", self.url.rsplit('/').next().unwrap_or("file")));
-        self.receive(&part, most, progress)?;
-        let found = sum(&part)?;
+        // An archive never gets its name: it is done with once the member is out.
+        let received_path = match self.member {
+            Some(_) => folder.join(format!("{}.zip", self.file)),
+            None => path.clone(),
+        };
+        let received = self.receive(&received_path, most, progress)?;
+        let unfinished = received.partial().to_owned();
+        let sum = File::open(&unfinished).and_then(sha256_of).map_err(io_at(&unfinished))?;
+        let found = hex(&sum);
         if let Some(wanted) = self.sha256.filter(|&wanted| wanted != found) {
-            fs::remove_file(&part).map_err(io_at(&part))?;
+            received.discard().map_err(io_at(&unfinished))?;
             let (url, wanted) = (self.url.to_owned(), wanted.to_owned());
             return Err(FetchError::WrongSum { url, wanted, found });
         }
-        match self.member {
-            Some(member) => {
-                self.unpack(&part, member, &path, most)?;
-                fs::remove_file(&part).map_err(io_at(&part))?;
-            }
-            None => fs::rename(&part, &path).map_err(io_at(&path))?,
+        if let Some(member) = self.member {
+            self.unpack(&unfinished, member, &path, most)?;
+            received.discard().map_err(io_at(&unfinished))?;
+        } else {
+            received.commit().map_err(io_at(&path))?;
         }
         Ok(path)
     }
 
-    /// Brings the whole file to `part`, from where that ends.
+    /// Brings the whole content of what will be the file `path`, continuing what an earlier attempt has left.
     fn receive(
         &self,
-        part: &Path,
+        path: &Path,
         most: u64,
         progress: &mut dyn FnMut(FetchProgress<'_>),
-    ) -> Result<(), FetchError> {
+    ) -> Result<PartialFile, FetchError> {
         let site = |problem: String| FetchError::Site { url: self.url.to_owned(), problem };
         let too_large = || FetchError::TooLarge { url: self.url.to_owned(), most };
-        let there = fs::metadata(part).map_or(0, |metadata| metadata.len());
+        let unfinished = partial_path(path);
+        let there = fs::metadata(&unfinished).map_or(0, |metadata| metadata.len());
         let agent = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_connect(Some(PATIENCE))
@@ -204,9 +206,9 @@ impl Download<'_> {
         let start = match response.status().as_u16() {
             200 => 0,
             206 if header("content-range").is_some_and(goes_on) => there,
-            // What is there is not a beginning of what the site has: the next time starts anew.
+            // The site has another file now: the next attempt starts anew.
             206 | 416 => {
-                fs::remove_file(part).map_err(io_at(part))?;
+                fs::remove_file(&unfinished).map_err(io_at(&unfinished))?;
                 return Err(site("the file has changed since it was begun; try again".into()));
             }
             status => return Err(site(format!("the site answers with status {status}"))),
@@ -216,18 +218,15 @@ impl Download<'_> {
         if total.is_some_and(|total| total > most) {
             return Err(too_large());
         }
-        let open = OpenOptions::new().create(true).write(true).truncate(false).open(part);
-        let mut file = open.map_err(io_at(part))?;
-        file.set_len(start).map_err(io_at(part))?;
-        io::Seek::seek(&mut file, io::SeekFrom::Start(start)).map_err(io_at(part))?;
+        let mut file = PartialFile::resume(path, start).map_err(io_at(&unfinished))?;
         let mut body = response.into_body().into_reader();
-        let (mut bytes, mut piece) = (start, vec![0; 1 << 16]);
+        let (mut bytes, mut block) = (start, vec![0; 1 << 16]);
         let broken = |bytes: u64, problem: &str| {
-            site(format!("{problem} after {bytes} bytes; what came is kept, try again to continue"))
+            site(format!("{problem} after {bytes} bytes; they are kept, try again to continue"))
         };
         loop {
             progress(FetchProgress { file: self.file, bytes, total });
-            let count = match body.read(&mut piece) {
+            let count = match body.read(&mut block) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -235,16 +234,15 @@ impl Download<'_> {
             };
             bytes += count as u64;
             if bytes > most {
-                drop(file);
-                fs::remove_file(part).map_err(io_at(part))?;
+                file.discard().map_err(io_at(&unfinished))?;
                 return Err(too_large());
             }
-            file.write_all(&piece[..count]).map_err(io_at(part))?;
+            file.write_all(&block[..count]).map_err(io_at(&unfinished))?;
         }
         if total.is_some_and(|total| total != bytes) {
             return Err(broken(bytes, "the connection ended"));
         }
-        file.sync_all().map_err(io_at(part))
+        Ok(file)
     }
 
     /// Takes a file out of an archive, as a whole or not at all.
@@ -257,37 +255,24 @@ impl Download<'_> {
     ) -> Result<(), FetchError> {
         let wrong = |problem: String| FetchError::Site {
             url: self.url.to_owned(),
-            problem: format!("the archive is not as it should be: {problem}"),
+            problem: format!("the archive is damaged: {problem}"),
         };
         let file = File::open(archive).map_err(io_at(archive))?;
         let mut zip = ZipArchive::new(file).map_err(|error| wrong(error.to_string()))?;
         let found = zip.by_name(member).map_err(|error| wrong(format!("{member}: {error}")))?;
-        let partial = path.with_file_name(format!("{}.partial", self.file));
-        let mut out = File::create(&partial).map_err(io_at(&partial))?;
-        let copied = io::copy(&mut found.take(most.saturating_add(1)), &mut out);
-        let written = match copied {
-            Ok(bytes) if bytes > most => {
-                Err(FetchError::TooLarge { url: self.url.to_owned(), most })
-            }
-            Ok(_) => out.sync_all().map_err(io_at(&partial)),
-            Err(error) => Err(wrong(format!("{member}: {error}"))),
+        let mut out = PartialFile::create(path).map_err(io_at(path))?;
+        let problem = match io::copy(&mut found.take(most.saturating_add(1)), &mut out) {
+            Ok(bytes) if bytes <= most => return out.commit().map_err(io_at(path)),
+            Ok(_) => FetchError::TooLarge { url: self.url.to_owned(), most },
+            Err(error) => wrong(format!("{member}: {error}")),
         };
-        match written {
-            Ok(()) => fs::rename(&partial, path).map_err(io_at(path)),
-            Err(error) => {
-                let _ = fs::remove_file(&partial);
-                Err(error)
-            }
-        }
+        // The error that matters is the one before.
+        let _ = out.discard();
+        Err(problem)
     }
 }
 
 fn io_at(path: &Path) -> impl FnOnce(io::Error) -> FetchError + use<> {
     let path = path.to_path_buf();
     |source| FetchError::File { path, source }
-}
-
-fn sum(path: &Path) -> Result<String, FetchError> {
-    let sum = File::open(path).and_then(sha256).map_err(io_at(path))?;
-    Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
 }

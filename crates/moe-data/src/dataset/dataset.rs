@@ -8,22 +8,22 @@ use crate::error::DataError;
 use crate::features::schema::FeatureSchema;
 use crate::features::vocabulary::Vocabulary;
 
-/// A data set in three parts without a common row.
+/// A data set in three disjoint splits.
 ///
-/// The parts share one table of columns; a clone is cheap.
+/// The splits share one table of columns, so a clone is cheap.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Its id in the [`catalog`](crate::catalog()).
     pub name: String,
-    /// What a model is given.
+    /// The inputs of a model.
     pub input: InputSpec,
-    /// What it predicts, in the order of [`Batch::targets`].
+    /// The tasks of a model, in the order of [`Batch::targets`].
     pub tasks: Vec<TaskSpec>,
-    /// The part to learn from.
+    /// The split to train on.
     pub train: Split,
-    /// The part to choose by.
+    /// The split for choosing the best epoch.
     pub val: Split,
-    /// The part to report.
+    /// The split for the final evaluation.
     pub test: Split,
     schema: Option<Arc<FeatureSchema>>,
 }
@@ -32,19 +32,19 @@ impl Dataset {
     /// A data set over `table`, with the rows of train, validation and test.
     ///
     /// # Errors
-    /// If a part has no rows.
+    /// If a split has no rows.
     pub(crate) fn new(
         name: &'static str,
         table: Table,
-        parts: [Vec<u32>; 3],
+        splits: [Vec<u32>; 3],
     ) -> Result<Self, DataError> {
-        for (rows, part) in parts.iter().zip(["train", "val", "test"]) {
+        for (rows, split) in splits.iter().zip(["train", "val", "test"]) {
             if rows.is_empty() {
-                return Err(DataError::EmptySplit { dataset: name, part, rows: table.rows() });
+                return Err(DataError::EmptySplit { dataset: name, split, rows: table.rows() });
             }
         }
         let table = Arc::new(table);
-        let [train, val, test] = parts.map(|rows| Split::new(Arc::clone(&table), rows));
+        let [train, val, test] = splits.map(|rows| Split::new(Arc::clone(&table), rows));
         Ok(Dataset {
             name: name.to_owned(),
             input: table.input.clone(),
@@ -60,35 +60,34 @@ impl Dataset {
         Dataset { schema: Some(Arc::new(schema)), ..self }
     }
 
-    /// How rows of the original data become inputs; `None` where the inputs are the original numbers.
+    /// The encoding of original rows as inputs; `None` where the inputs are the original numbers.
     pub fn schema(&self) -> Option<&FeatureSchema> {
         self.schema.as_deref()
     }
 
-    /// The original names of the ids in a column of ids (from 0); `None` where the ids are the original ones or
-    /// there is no such column.
+    /// The original names of the ids in a column of ids, from 0; `None` where the ids are the original ones or there is no
+    /// such column.
     pub fn vocabulary(&self, column: usize) -> Option<&Vocabulary> {
         Some(&self.schema.as_ref()?.ids.get(column)?.vocabulary)
     }
 
-    /// The parts with their names.
-    pub fn parts(&self) -> [(&'static str, &Split); 3] {
+    /// The splits with their names.
+    pub fn splits(&self) -> [(&'static str, &Split); 3] {
         [("train", &self.train), ("val", &self.val), ("test", &self.test)]
     }
 
-    /// The expert that each row was planted for, by row id (all parts together); `None` where the data
-    /// is real. [`Split::planted`] has those of one part.
+    /// The planted expert of each row of all splits, by row id; `None` for real data. [`Split::planted`] has those of one
+    /// split.
     pub fn planted(&self) -> Option<&[u32]> {
         self.train.table.planted.as_deref()
     }
 }
 
-/// A part of a data set, which hands out its rows as batches.
+/// A split of a data set, which yields its rows as batches.
 ///
-/// A row's id ([`Batch::row_ids`]) is its place in the whole data set, so no two rows of a data set
-/// share one: the index in file order for sets read from files, later files counting on from earlier
-/// ones. A row's key ([`Batch::keys`]) is its first id (for recommenders, the user) or, where the input
-/// is dense, its row id.
+/// A row's id ([`Batch::row_ids`]) is its index in the whole data set, so no two rows of a data set share one: the index in
+/// file order for sets read from files, later files counting on from earlier ones. A row's key ([`Batch::keys`]) is its
+/// first id (for recommenders, the user) or, for dense inputs, its row id.
 #[derive(Clone)]
 pub struct Split {
     table: Arc<Table>,
@@ -108,7 +107,7 @@ impl Split {
         &self.rows
     }
 
-    /// The expert that each row of this part was planted for; `None` where the data is real.
+    /// The planted expert of each row of this split; `None` for real data.
     pub fn planted(&self) -> Option<&[u32]> {
         self.planted.as_deref()
     }
@@ -185,14 +184,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_part_is_an_error() {
+    fn an_empty_split_is_an_error() {
         let error = Dataset::new("toy", table(), [vec![1], vec![], vec![2]]).unwrap_err();
-        assert!(error.to_string().contains("the val part"), "{error}");
+        assert!(error.to_string().contains("the val split"), "{error}");
     }
 
     #[test]
     #[should_panic(expected = "row 2 of a split of 2 rows")]
-    fn a_row_that_is_not_there_panics() {
+    fn a_row_out_of_range_panics() {
         let data = Dataset::new("toy", table(), [vec![1, 3], vec![0], vec![2]]).unwrap();
         data.train.batch(&[2]);
     }

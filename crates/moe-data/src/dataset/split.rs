@@ -1,9 +1,9 @@
-//! Which rows belong to which part.
+//! Assigns rows to splits.
 
 use moe_core::random;
 
-/// Cuts `rows` at random into two parts, the second with the share `percent` of them (rounded to the
-/// nearest). The order within a part is that of `rows`.
+/// Cuts `rows` at random into two parts, the second with `percent` of them (rounded to the nearest number). The order
+/// within a part is that of `rows`.
 ///
 /// The choice is that of ChaCha8 under `seed` and `purpose`.
 pub(crate) fn cut(rows: Vec<u32>, percent: usize, seed: u64, purpose: &str) -> [Vec<u32>; 2] {
@@ -22,10 +22,9 @@ pub(crate) fn cut(rows: Vec<u32>, percent: usize, seed: u64, purpose: &str) -> [
 /// Cuts `rows` at random into two parts, the second with `share` of them (rounded up), each class in proportion.
 /// The order within a part is that of `rows`.
 ///
-/// Of a class the second part gets its exact share rounded down; what is missing comes one each from the classes with
-/// the largest remainders, the lower class where these are equal. So scikit-learn's `train_test_split(stratify=…)`
-/// counts, with which COMET's MovieLens was made. The choice within class c is that of ChaCha8 under `seed`,
-/// `purpose` and c.
+/// The second part gets the exact share of each class, rounded down; the missing rows come one each from the classes with
+/// the largest remainders, the lower class where these are equal. scikit-learn's `train_test_split(stratify=…)`, which made
+/// COMET's MovieLens, counts in the same way. The choice within class c is that of ChaCha8 under `seed`, `purpose` and c.
 pub(crate) fn cut_stratified(
     rows: Vec<u32>,
     classes: usize,
@@ -56,7 +55,7 @@ pub(crate) fn cut_stratified(
     parts
 }
 
-/// How many of each class make up `share` of all, rounded up.
+/// Number of rows of each class in a `share` of all rows, rounded up.
 fn in_proportion(counts: &[usize], share: f64) -> Vec<usize> {
     let all: usize = counts.iter().sum();
     let total = ((all as f64 * share).ceil() as usize).min(all);
@@ -71,7 +70,7 @@ fn in_proportion(counts: &[usize], share: f64) -> Vec<usize> {
     wanted
 }
 
-/// Parts of these sizes, one after the other from row 0.
+/// Splits of these sizes, one after the other from row 0.
 pub(crate) fn consecutive(sizes: [usize; 3]) -> [Vec<u32>; 3] {
     let mut next = 0;
     sizes.map(|size| {
@@ -103,7 +102,7 @@ mod tests {
         assert_ne!(cut((0..10).collect(), 30, 1, "other")[1], STABLE);
     }
 
-    /// From this code: it stands here so that a change of the stream is noticed.
+    /// Recorded from this code, to notice a change of the stream.
     const STABLE: [u32; 3] = [3, 4, 8];
 
     /// The sizes of COMET's MovieLens (rows, watched): 199,950 and 100,021 of 1,999,496 and 1,000,209 for testing,
@@ -138,7 +137,7 @@ mod tests {
         let mut all = [first, second].concat();
         all.sort_unstable();
         assert_eq!(all, rows);
-        // From this code: it stands here so that a change of the stream is noticed.
+        // Recorded from this code, to notice a change of the stream.
         let few = cut_stratified((0..12).collect(), 2, |row| (row % 2) as usize, 0.3, 1, "test");
         assert_eq!(few[1], [3, 8, 9, 10]);
     }

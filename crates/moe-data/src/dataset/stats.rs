@@ -4,42 +4,42 @@ use moe_core::batch::{BatchSource, Inputs, Target};
 
 use crate::dataset::dataset::Dataset;
 
-/// What a data set is made of, in numbers.
+/// Statistics of a data set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stats {
-    /// Rows of the parts.
+    /// Name and number of rows of each split.
     pub rows: [(&'static str, usize); 3],
-    /// Name, number of ids that occur and size of the vocabulary of each column of ids.
+    /// For each column of ids: its name, the number of ids that occur, and the size of its vocabulary.
     pub ids: Vec<(String, usize, usize)>,
     /// The tasks, in order.
     pub tasks: Vec<TaskStats>,
 }
 
-/// The targets of a task.
+/// Statistics of the targets of a task.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TaskStats {
     /// The task's name.
     pub name: String,
-    /// Rows that count.
+    /// Number of rows with a target.
     pub rows: usize,
-    /// How many rows have which class, or which value if there are at most 24, or a value from which of ten equal
-    /// pieces on.
+    /// Number of rows by class; for a regression by value or, with more than 24 values, by ten intervals of equal width,
+    /// each named by its lower end.
     pub counts: Vec<(String, usize)>,
-    /// Of a regression: mean, standard deviation, least and greatest value.
+    /// For a regression: mean, standard deviation, least and greatest value.
     pub moments: Option<[f64; 4]>,
 }
 
 impl Stats {
-    /// Of all parts together.
+    /// Statistics of all splits together.
     pub fn of(data: &Dataset) -> Self {
-        /// Rows looked at at a time.
+        /// Number of rows per batch.
         const STEP: usize = 4096;
         let columns = data.input.id_columns();
         let mut seen: Vec<Vec<bool>> =
             columns.iter().map(|column| vec![false; column.vocabulary]).collect();
         let mut classes = vec![BTreeMap::<u32, usize>::new(); data.tasks.len()];
         let mut values = vec![Vec::new(); data.tasks.len()];
-        for (_, split) in data.parts() {
+        for (_, split) in data.splits() {
             let rows: Vec<u32> = (0..split.rows() as u32).collect();
             for rows in rows.chunks(STEP) {
                 let batch = split.batch(rows);
@@ -77,18 +77,19 @@ impl Stats {
                 name: task.name.clone(),
                 rows: values.len() + classes.values().sum::<usize>(),
                 moments: is_number.then(|| moments(&values)),
-                counts: match is_number {
-                    true => histogram(values),
-                    false => classes.into_iter().map(|(c, count)| (name(c), count)).collect(),
+                counts: if is_number {
+                    histogram(values)
+                } else {
+                    classes.into_iter().map(|(c, count)| (name(c), count)).collect()
                 },
             }
         });
-        let rows = data.parts().map(|(name, split)| (name, split.rows()));
+        let rows = data.splits().map(|(name, split)| (name, split.rows()));
         Stats { rows, ids: ids.collect(), tasks: tasks.collect() }
     }
 
-    /// The numbers by name, as [`Entry::facts`](crate::Entry::facts) names them: `rows`; `ids.COLUMN`, ids that occur;
-    /// `TASK.rows`, rows that count; `TASK.CLASS`, rows of a class or value; `TASK.mean`.
+    /// The figures by the names that [`Entry::facts`](crate::Entry::facts) uses: `rows`; `ids.COLUMN`, ids that occur;
+    /// `TASK.rows`, rows with a target; `TASK.CLASS`, rows of a class or value; `TASK.mean`.
     pub fn measures(&self) -> BTreeMap<String, f64> {
         let rows = self.rows.iter().map(|(_, rows)| rows).sum::<usize>();
         let mut all = BTreeMap::from([("rows".to_owned(), rows as f64)]);
@@ -116,10 +117,10 @@ fn moments(values: &[f64]) -> [f64; 4] {
     [mean, variance.sqrt(), least, most]
 }
 
-/// Counts of each value, or of ten pieces if there are many values.
+/// Number of values by value, or by ten intervals if there are many values.
 fn histogram(mut values: Vec<f64>) -> Vec<(String, usize)> {
     const MOST: usize = 24;
-    const PIECES: usize = 10;
+    const INTERVALS: usize = 10;
     values.sort_by(f64::total_cmp);
     let distinct: HashSet<u64> = values.iter().map(|value| value.to_bits()).collect();
     if distinct.len() <= MOST {
@@ -127,12 +128,10 @@ fn histogram(mut values: Vec<f64>) -> Vec<(String, usize)> {
         return equal.map(|values| (values[0].to_string(), values.len())).collect();
     }
     let (least, most) = (values[0], values[values.len() - 1]);
-    let start = |piece: usize| least + (most - least) * piece as f64 / PIECES as f64;
-    let place = |piece| match piece {
-        PIECES => values.len(),
-        piece => values.partition_point(|&value| value < start(piece)),
+    let start = |interval: usize| least + (most - least) * interval as f64 / INTERVALS as f64;
+    let place = |interval| match interval {
+        INTERVALS => values.len(),
+        interval => values.partition_point(|&value| value < start(interval)),
     };
-    (0..PIECES)
-        .map(|piece| (format!("from {:.4}", start(piece)), place(piece + 1) - place(piece)))
-        .collect()
+    (0..INTERVALS).map(|at| (format!("from {:.4}", start(at)), place(at + 1) - place(at))).collect()
 }

@@ -3,20 +3,20 @@
 use moe_core::batch::{InputSpec, Inputs, Target, TaskSpec};
 use moe_core::{Buffer, Real, Tensor};
 
-/// All rows of a data set, column by column. A row's id is its place here.
+/// All rows of a data set, column by column. A row's id is its index here.
 pub(crate) struct Table {
     pub(crate) input: InputSpec,
     pub(crate) tasks: Vec<TaskSpec>,
     pub(crate) features: Features,
     /// One column per task.
     pub(crate) targets: Vec<Column>,
-    /// The planted expert of each row, where there is one.
+    /// The planted expert of each row, for generated data.
     pub(crate) planted: Option<Vec<u32>>,
 }
 
-/// What the model is given.
+/// The inputs of a model.
 pub(crate) enum Features {
-    /// `[rows, width]` row-major; a value stands for itself divided by `divisor`.
+    /// `[rows, width]` row-major; the inputs are the values divided by `divisor`.
     Bytes { width: usize, divisor: u8, values: Vec<u8> },
     /// `[rows, width]` row-major.
     Floats { width: usize, values: Vec<f32> },
@@ -45,7 +45,7 @@ impl Table {
         }
     }
 
-    /// What each of these rows is about: its first id, or its own id where the input is dense.
+    /// The key of each of these rows: its first id or, for dense inputs, its row id.
     pub(crate) fn keys(&self, rows: &[u32]) -> Vec<u64> {
         match &self.features {
             Features::Ids(ids) | Features::Mixed { ids, .. } if !ids.is_empty() => {
@@ -102,7 +102,7 @@ fn pick<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
     rows.iter().map(|&row| values[row as usize]).collect()
 }
 
-/// `[rows, width]`
+/// The given rows as a tensor, `[rows, width]`.
 fn gather_dense<T: Copy>(
     rows: &[u32],
     width: usize,

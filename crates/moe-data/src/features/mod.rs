@@ -1,4 +1,4 @@
-//! How raw rows become model inputs: schema, encoder, vocabulary and the options of a table.
+//! The encoding of raw rows as model inputs: schema, encoder, vocabulary and the options of a table.
 
 pub(crate) mod row_encoder;
 pub(crate) mod schema;

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use moe_core::batch::{InputSpec, Inputs};
 use moe_core::{Real, Tensor};
 
-use crate::error::DataError;
-use crate::features::schema::finite;
-use crate::features::schema::{FeatureSchema, NumberFeature, Unknown};
-use crate::formats::record::shown;
+use crate::error::{DataError, shown};
+use crate::features::schema::{FeatureSchema, NumberFeature, Unknown, finite};
 
-/// Encodes raw rows as a [`FeatureSchema`] says, or as the inputs that a model takes.
+/// Encodes raw rows as model inputs, by a [`FeatureSchema`] ([`FeatureSchema::encoder`]) or as they are
+/// ([`RowEncoder::of_input`]).
 #[derive(Clone, Debug)]
 pub struct RowEncoder<'a> {
     columns: Vec<Cow<'a, str>>,
@@ -19,29 +18,30 @@ pub struct RowEncoder<'a> {
     input: InputSpec,
 }
 
-/// How a column of ids is read.
+/// The values of a column of ids.
 #[derive(Clone, Debug)]
 enum Ids<'a> {
-    /// Names with their ids, and the id of all others if they have one.
+    /// Names with their ids, and the id that all other names share, if they do.
     Named(HashMap<&'a str, u32>, Option<u32>),
     /// The ids themselves, all below this.
     Below(usize),
 }
 
-/// How columns of numbers are read.
+/// The treatment of columns of numbers.
 #[derive(Clone, Debug)]
 enum Numbers<'a> {
     Scaled(&'a [NumberFeature]),
-    /// So many, as they stand.
+    /// This number of columns, unscaled.
     Plain(usize),
 }
 
-/// What is wrong with a row: the column from 0 unless it is the whole row, the problem, and what is allowed.
+/// A problem with a row: the column, from 0, or `None` for the whole row; the problem; what is allowed.
 type Wrong = (Option<usize>, String, String);
 
-impl<'a> RowEncoder<'a> {
-    pub(crate) fn of_schema(schema: &'a FeatureSchema) -> Self {
-        let ids = schema.ids.iter().map(|column| {
+impl FeatureSchema {
+    /// An encoder of rows, to be created once for many rows.
+    pub fn encoder(&self) -> RowEncoder<'_> {
+        let ids = self.ids.iter().map(|column| {
             let shared = match column.unknown {
                 Unknown::Shared => Some(column.vocabulary.len() as u32),
                 Unknown::Refuse => None,
@@ -49,18 +49,18 @@ impl<'a> RowEncoder<'a> {
             Ids::Named(column.vocabulary.ids(), shared)
         });
         RowEncoder {
-            columns: schema.columns().map(Cow::Borrowed).collect(),
+            columns: self.columns().map(Cow::Borrowed).collect(),
             ids: ids.collect(),
-            numbers: Numbers::Scaled(&schema.numbers),
-            categories: schema.categories.iter().map(|column| column.vocabulary.ids()).collect(),
-            input: schema.input(),
+            numbers: Numbers::Scaled(&self.numbers),
+            categories: self.categories.iter().map(|column| column.vocabulary.ids()).collect(),
+            input: self.input(),
         }
     }
 }
 
 impl RowEncoder<'static> {
-    /// For a model whose data have no schema: its columns of ids hold the ids themselves, and the D numbers are the columns
-    /// `x0`, `x1`, … as the model is given them.
+    /// An encoder for a model whose data has no schema: its columns of ids hold the ids themselves, and the columns `x0`,
+    /// `x1`, … hold the D numbers, unscaled.
     ///
     /// ```
     /// use moe_core::batch::{InputSpec, Inputs};
@@ -87,17 +87,17 @@ impl RowEncoder<'static> {
 }
 
 impl RowEncoder<'_> {
-    /// The columns that a raw row has, in order: ids, numbers, categories.
+    /// The columns of a raw row, in order: ids, numbers, categories.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|name| &**name)
     }
 
-    /// What a model is given.
+    /// The inputs of a model.
     pub fn input(&self) -> &InputSpec {
         &self.input
     }
 
-    /// No rows yet, for [`RowEncoder::push`].
+    /// An empty set of rows, for [`RowEncoder::push`].
     pub fn rows(&self) -> EncodedRows {
         let ids = vec![Vec::new(); self.ids.len()];
         let dense = Tensor::zeros([0, self.input.dense_width()]);
@@ -112,8 +112,8 @@ impl RowEncoder<'_> {
     /// The inputs for rows with the fields of [`RowEncoder::columns`].
     ///
     /// # Errors
-    /// [`DataError::Field`] with row and column if an id is unknown and that is refused, a number is none, or a row has
-    /// another number of fields.
+    /// [`DataError::Field`] with row and column if an id is unknown and unknown ids are refused, a field is not a number, or a
+    /// row has the wrong number of fields.
     pub fn encode<R: AsRef<[F]>, F: AsRef<str>>(&self, rows: &[R]) -> Result<Inputs, DataError> {
         let mut encoded = self.rows();
         for (row, fields) in (0..).zip(rows) {
@@ -123,10 +123,11 @@ impl RowEncoder<'_> {
         Ok(encoded.inputs)
     }
 
-    /// Adds a row to `rows`, which are of this encoder. `number` is the row's place in its data, from 0.
+    /// Appends a row to `rows`, which must be from this encoder's [`RowEncoder::rows`]. `number` is the row's index in its
+    /// data, from 0.
     ///
     /// # Errors
-    /// As [`RowEncoder::encode`]; `rows` are then as they were.
+    /// As [`RowEncoder::encode`]; `rows` then stay unchanged.
     pub fn push<F: AsRef<str>>(
         &self,
         fields: &[F],
@@ -147,7 +148,7 @@ impl RowEncoder<'_> {
         }
     }
 
-    /// Adds a row's inputs, or some of them if one is wrong; returns its first id.
+    /// Appends a row's inputs, or some of them if one is wrong; returns its first id.
     fn append<F: AsRef<str>>(
         &self,
         fields: &[F],
@@ -187,7 +188,7 @@ impl RowEncoder<'_> {
         match self.numbers {
             Numbers::Scaled(features) => {
                 for feature in features {
-                    // A finite number may be too large for what it is scaled to.
+                    // A finite number may overflow when it is scaled.
                     let input = feature.input(field(column)).filter(|input| input.is_finite());
                     let input =
                         input.ok_or_else(|| not_a_number(column, "a finite number, or nothing"))?;
@@ -216,7 +217,7 @@ impl RowEncoder<'_> {
     }
 }
 
-/// Rows that a [`RowEncoder`] has encoded one by one, in memory that is used again.
+/// Rows that a [`RowEncoder`] has encoded one by one, in reusable memory.
 ///
 /// ```
 /// use moe_core::batch::{IdColumn, InputSpec, Inputs};
@@ -239,22 +240,22 @@ pub struct EncodedRows {
     keys: Vec<u64>,
     /// `[B, D]`, the numbers of the rows.
     values: Vec<Real>,
-    /// The ids of the rows; the numbers are put in by `fill_dense`.
+    /// The ids of the rows; `fill_dense` copies the numbers here.
     inputs: Inputs,
 }
 
 impl EncodedRows {
-    /// B.
+    /// Number of rows (B).
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether there is no row.
+    /// Returns whether there is no row.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// The inputs of the rows, and what each is about: its first id, or its place in its data where the input is dense, as
+    /// The inputs of the rows and their keys: the first id of each or, for dense inputs, its index in its data, as
     /// [`Batch::keys`](moe_core::batch::Batch::keys) in training.
     ///
     /// # Shapes
@@ -264,12 +265,12 @@ impl EncodedRows {
         (&self.inputs, &self.keys)
     }
 
-    /// Forgets all rows.
+    /// Removes all rows.
     pub fn clear(&mut self) {
         self.truncate(0, 0);
     }
 
-    /// Forgets the rows from `rows` on, also what there is of an unfinished one.
+    /// Removes the rows from `rows` on, including an unfinished one.
     fn truncate(&mut self, rows: usize, width: usize) {
         self.keys.truncate(rows);
         self.values.truncate(rows * width);

@@ -3,13 +3,12 @@ use std::collections::BTreeMap;
 use moe_core::batch::{IdColumn, InputSpec};
 use serde::{Deserialize, Serialize};
 
-use crate::features::row_encoder::RowEncoder;
 use crate::features::vocabulary::Vocabulary;
 
-/// How rows of the original data become the inputs of a model: what a trained model needs to be asked about new rows.
+/// The encoding of rows of the original data as model inputs, which a trained model needs for new rows.
 ///
-/// A raw row has the fields of [`FeatureSchema::columns`] as text. [`Dataset::schema`](crate::Dataset::schema) has the
-/// one that a data set was made with; as a serde value it can be kept beside the model.
+/// A raw row has the fields of [`FeatureSchema::columns`] as text. [`Dataset::schema`](crate::Dataset::schema) returns the
+/// schema of a data set; it can be saved beside the model with serde.
 ///
 /// ```
 /// use moe_core::batch::Inputs;
@@ -29,9 +28,9 @@ pub struct FeatureSchema {
     pub ids: Vec<IdFeature>,
     /// Columns of numbers: the first of the dense inputs.
     pub numbers: Vec<NumberFeature>,
-    /// Columns of categories: after the numbers, a dense input for each category.
+    /// Columns of categories: after the numbers, one dense input for each category.
     pub categories: Vec<CategoryFeature>,
-    /// For tasks with classes that have names, these, by task.
+    /// Names of the classes, by task, for tasks whose classes have names.
     pub classes: BTreeMap<String, Vocabulary>,
 }
 
@@ -41,19 +40,19 @@ pub struct FeatureSchema {
 pub struct IdFeature {
     /// Its name.
     pub name: String,
-    /// What becomes of a name that has no id.
+    /// How to treat a name that has no id.
     pub unknown: Unknown,
     /// The names of the ids.
     pub vocabulary: Vocabulary,
 }
 
-/// What becomes of a name that a column of ids does not know.
+/// How to treat a name that a column of ids does not know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
-    /// It is an error.
+    /// Unknown names are an error.
     Refuse,
-    /// All of them share one id, the last.
+    /// All unknown names share the last id.
     #[default]
     Shared,
 }
@@ -64,13 +63,13 @@ pub enum Unknown {
 pub struct NumberFeature {
     /// Its name.
     pub name: String,
-    /// What is taken off.
+    /// The number that is subtracted.
     pub shift: f64,
-    /// What the rest is multiplied with.
+    /// The factor of the difference.
     pub scale: f64,
 }
 
-/// A column of categories: 1 for the field's own, 0 for the others; all 0 for an unknown one.
+/// A column of categories: 1 for the category of the field, 0 for the others; all 0 for an unknown category.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CategoryFeature {
@@ -81,8 +80,8 @@ pub struct CategoryFeature {
 }
 
 impl IdFeature {
-    /// The column of `ids`, which are places in `names`. If those without a row in `train` are to share an id, all are
-    /// numbered anew, in the same order.
+    /// The column of `ids`, which are indices into `names`. If names without a row in `train` are to share an id, all ids are
+    /// renumbered in the same order.
     pub(crate) fn of(
         name: &str,
         names: Vocabulary,
@@ -113,7 +112,7 @@ impl IdFeature {
 }
 
 impl NumberFeature {
-    /// The input for a field; `None` if it is neither empty nor a finite number.
+    /// The input of a field; `None` if it is neither empty nor a finite number.
     pub(crate) fn input(&self, field: &str) -> Option<f32> {
         if field.is_empty() {
             return Some(0.0);
@@ -126,13 +125,13 @@ impl NumberFeature {
     }
 }
 
-/// The finite number that a field says.
+/// The finite number in a field.
 pub(crate) fn finite(field: &str) -> Option<f64> {
     field.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 impl FeatureSchema {
-    /// The columns that a raw row has, in order: ids, numbers, categories.
+    /// The columns of a raw row, in order: ids, numbers, categories.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         let ids = self.ids.iter().map(|column| &column.name);
         let numbers = self.numbers.iter().map(|column| &column.name);
@@ -140,7 +139,7 @@ impl FeatureSchema {
         ids.chain(numbers).chain(categories).map(String::as_str)
     }
 
-    /// What a model is given.
+    /// The inputs of a model.
     pub fn input(&self) -> InputSpec {
         let columns: Vec<IdColumn> = self
             .ids
@@ -158,10 +157,5 @@ impl FeatureSchema {
     pub(crate) fn width(&self) -> usize {
         let categories = self.categories.iter().map(|column| column.vocabulary.len());
         self.numbers.len() + categories.sum::<usize>()
-    }
-
-    /// What encodes rows; to be kept for many of them.
-    pub fn encoder(&self) -> RowEncoder<'_> {
-        RowEncoder::of_schema(self)
     }
 }

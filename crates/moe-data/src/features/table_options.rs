@@ -5,37 +5,37 @@ use serde::{Deserialize, Serialize};
 use crate::dataset::table::Column;
 use crate::error::DataError;
 use crate::features::schema::Unknown;
-use crate::formats::rows::RawRow;
+use crate::formats::table_rows::TableRow;
 
-/// What the columns of a table mean (`table`). Columns that are not named are passed over.
+/// The meaning of the columns of a table (set `table`). Columns that are not named are ignored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableOptions {
-    /// The file: CSV with a header, plain or gzip, or `.parquet`. It is looked for in the folder `table` of the data
-    /// directory, then from the working directory.
+    /// The file: CSV with a header, plain or gzip, or `.parquet`. It is looked up in the folder `table` of the data
+    /// directory, then relative to the working directory.
     pub file: PathBuf,
-    /// What stands between the fields of a CSV file.
+    /// Separator of the fields of a CSV file.
     #[serde(default)]
     pub separator: Separator,
     /// Columns of ids, which get embeddings; the first one is the row's key.
     #[serde(default)]
     pub ids: Vec<String>,
-    /// What becomes of ids that the train part does not have.
+    /// How to treat ids that the train split does not have.
     #[serde(default)]
     pub unknown: Unknown,
-    /// Rows of the train part that an id needs; if unknown ids share one, rarer ones are unknown.
+    /// Minimum number of rows of the train split with an id; if unknown ids share one, rarer ids are unknown.
     #[serde(default = "one")]
     pub min_count: usize,
-    /// Columns of numbers; an empty field counts as the mean (or 0 without scaling, the least with `min-max`).
+    /// Columns of numbers; an empty field counts as the mean (as 0 without scaling, as the least with `min-max`).
     #[serde(default)]
     pub numbers: Vec<String>,
-    /// How numbers are scaled.
+    /// Scaling of the numbers.
     #[serde(default)]
     pub scaling: Scaling,
     /// Columns of categories, at most 256 in each.
     #[serde(default)]
     pub categories: Vec<String>,
-    /// What is to be predicted.
+    /// Columns to predict.
     pub targets: Vec<TargetColumn>,
 }
 
@@ -43,7 +43,7 @@ fn one() -> usize {
     1
 }
 
-/// What stands between fields.
+/// Separator of fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Separator {
@@ -52,11 +52,11 @@ pub enum Separator {
     Comma,
     /// `;`
     Semicolon,
-    /// A tabulator.
+    /// A tab character.
     Tab,
 }
 
-/// How numbers are scaled, by the train part.
+/// Scaling of numbers, by their values in the train split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scaling {
@@ -65,24 +65,24 @@ pub enum Scaling {
     Standard,
     /// To 0 for the least and 1 for the greatest.
     MinMax,
-    /// Not at all.
+    /// No scaling.
     None,
 }
 
-/// A column that is to be predicted; the task has its name.
+/// A column to predict; the task has its name.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TargetColumn {
     /// Its name.
     pub column: String,
-    /// What its fields are.
+    /// Kind of its fields.
     pub kind: TargetKind,
-    /// For `binary`: the field that means yes, all others no. Without it fields are `1` or `0`, `true` or `false`.
+    /// For `binary`: the field that means yes; all others mean no. Without it, fields are `1` or `0`, `true` or `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<String>,
 }
 
-/// What the fields of a target are.
+/// Kind of the fields of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TargetKind {
@@ -90,7 +90,7 @@ pub enum TargetKind {
     Binary,
     /// Names of classes, at most 256.
     Multiclass,
-    /// Numbers; a row with an empty field takes no part in the task.
+    /// Numbers; a row with an empty field has no target for the task.
     Regression,
 }
 
@@ -111,11 +111,13 @@ impl Scaling {
                 [least, most - least]
             }
         };
-        // A constant column says nothing, and so does one without a value or too wide to be squared.
-        match shift.is_finite() && spread.is_finite() && spread > 0.0 {
-            true => [shift, spread.recip()],
-            false if shift.is_finite() => [shift, 1.0],
-            false => [0.0, 1.0],
+        // A constant column is not scaled, nor is one without a value or with values too large to be squared.
+        if !shift.is_finite() {
+            [0.0, 1.0]
+        } else if spread.is_finite() && spread > 0.0 {
+            [shift, spread.recip()]
+        } else {
+            [shift, 1.0]
         }
     }
 }
@@ -131,7 +133,7 @@ impl TargetKind {
 }
 
 impl TargetColumn {
-    pub(crate) fn is_positive(&self, row: &RawRow<'_>, place: usize) -> Result<bool, DataError> {
+    pub(crate) fn is_positive(&self, row: &TableRow<'_>, place: usize) -> Result<bool, DataError> {
         let field = row.fields[place];
         match (&self.positive, field) {
             (Some(positive), field) => Ok(positive == field),

@@ -4,8 +4,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The names that the ids of a column stand for: id i is the i-th name.
 ///
-/// Names are those of the original files, in text. They turn rows of the original data into ids that a trained
-/// model knows, and ids back. Written with serde, a vocabulary is the list of its names.
+/// Names are those of the original files, as text. They translate rows of the original data into ids that a trained model
+/// knows, and back. With serde, a vocabulary is the list of its names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vocabulary {
     /// All names, one after the other.
@@ -20,7 +20,7 @@ impl Vocabulary {
         self.ends.len()
     }
 
-    /// Whether there is no name.
+    /// Returns whether there is no name.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -71,7 +71,7 @@ impl<'de> Deserialize<'de> for Vocabulary {
     }
 }
 
-/// Turns names into numbers in the order of their first appearance.
+/// Numbers names in the order of their first appearance.
 #[derive(Default)]
 pub(crate) struct Numbering {
     numbers: HashMap<Box<str>, u32>,

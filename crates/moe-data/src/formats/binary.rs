@@ -1,61 +1,13 @@
-//! Files of bytes that are read once from their beginning to their end, with the place of every error.
+//! Binary files, read once from beginning to end, with the offset of every error.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
-use sha2::{Digest, Sha256};
+use flate2::bufread::ZlibDecoder;
 
 use crate::error::DataError;
-use crate::formats::capped::too_early;
-
-/// First bytes of a gzip file.
-pub(crate) const GZIP: [u8; 2] = [0x1f, 0x8b];
-
-/// The content of a file, unpacked if its name ends in `.gz` or its first bytes say gzip.
-pub(crate) fn open_unpacked(path: &Path) -> Result<Box<dyn Read + Send>, DataError> {
-    let file = BufReader::with_capacity(64 << 10, File::open(path).map_err(unreadable(path))?);
-    unpacked(file, path)
-}
-
-/// [`open_unpacked`] of what `path` names.
-pub(crate) fn unpacked(
-    mut from: impl BufRead + Send + 'static,
-    path: &Path,
-) -> Result<Box<dyn Read + Send>, DataError> {
-    let packed = path.extension().is_some_and(|ending| ending == "gz")
-        || from.fill_buf().map_err(unreadable(path))?.starts_with(&GZIP);
-    Ok(match packed {
-        true => Box::new(MultiGzDecoder::new(from)),
-        false => Box::new(from),
-    })
-}
-
-/// The SHA-256 of the content of a file, unpacked as in [`open_unpacked`], in hexadecimal digits.
-pub(crate) fn sha256_unpacked(path: &Path) -> Result<String, DataError> {
-    let sum = sha256(open_unpacked(path)?).map_err(unreadable(path))?;
-    Ok(sum.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-/// The SHA-256 of everything that is read.
-pub(crate) fn sha256(mut from: impl Read) -> io::Result<[u8; 32]> {
-    let mut hasher = Sha256::new();
-    let mut piece = vec![0; 1 << 16];
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => return Ok(hasher.finalize().into()),
-            Ok(count) => hasher.update(&piece[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The error of a file that could not be read at all.
-pub(crate) fn unreadable(path: &Path) -> impl Fn(io::Error) -> DataError + use<'_> {
-    move |source| DataError::Unreadable { file: path.to_path_buf(), line: None, source }
-}
+use crate::formats::unpack::{open_unpacked, too_early, unreadable};
 
 /// A file that is being read.
 pub(crate) struct Binary {
@@ -71,8 +23,9 @@ impl Binary {
         Ok(Self::new(path, open_unpacked(path)?, 0))
     }
 
-    /// A part of a file, from `start` on; `packed` as a zlib stream, of which bytes are then counted.
-    pub(crate) fn part(
+    /// `bytes` bytes of a file from `start` on; if they are `packed`, the content of the zlib stream that they are, whose
+    /// bytes are then counted.
+    pub(crate) fn section(
         path: &Path,
         start: u64,
         bytes: u64,
@@ -80,10 +33,11 @@ impl Binary {
     ) -> Result<Self, DataError> {
         let mut file = File::open(path).map_err(unreadable(path))?;
         file.seek(SeekFrom::Start(start)).map_err(unreadable(path))?;
-        let part = BufReader::new(file.take(bytes));
-        Ok(match packed {
-            true => Self::new(path, Box::new(ZlibDecoder::new(part)), 0),
-            false => Self::new(path, Box::new(part), start),
+        let section = BufReader::new(file.take(bytes));
+        Ok(if packed {
+            Self::new(path, Box::new(ZlibDecoder::new(section)), 0)
+        } else {
+            Self::new(path, Box::new(section), start)
         })
     }
 
@@ -91,7 +45,7 @@ impl Binary {
         Binary { file: path.to_path_buf(), reader, offset }
     }
 
-    /// What is left, with `bytes` that were read already before it.
+    /// This file, with `bytes` put back before what is left of it.
     pub(crate) fn after(self, bytes: Vec<u8>) -> Self {
         Binary { reader: Box::new(Cursor::new(bytes).chain(self.reader)), ..self }
     }
@@ -103,7 +57,7 @@ impl Binary {
         Ok(bytes)
     }
 
-    /// The next bytes, as many as `out` holds.
+    /// Fills `out` with the next bytes.
     ///
     /// # Errors
     /// If the file holds fewer, at the byte where it ends.
@@ -123,7 +77,7 @@ impl Binary {
         Ok(())
     }
 
-    /// The next `count` bytes. Memory grows with what the file holds, whatever `count` claims.
+    /// The next `count` bytes. Memory grows with the content of the file, even if `count` is larger.
     pub(crate) fn bytes(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(count).read_to_end(&mut bytes);
@@ -156,7 +110,7 @@ impl Binary {
         }
     }
 
-    /// The error that there is a problem at the place reached.
+    /// The error that there is a problem at the offset reached.
     pub(crate) fn corrupt(&self, problem: String, allowed: impl Into<String>) -> DataError {
         DataError::Corrupt {
             file: self.file.clone(),

@@ -1,35 +1,53 @@
-//! How files of separated fields tell them apart.
+//! The formats of text files with separated fields, and their limits.
 
-/// The most bytes that a file may unpack to: ten times the largest file of this kind.
-pub(crate) const MOST_BYTES: u64 = 256 << 20;
-/// The same for ratings: twice the largest file, `ratings.csv` of MovieLens 32M.
-const MOST_RATING_BYTES: u64 = 2 << 30;
-
-/// How a file tells its fields apart.
+/// Bounds on what an untrusted file can make the program read and hold.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Dialect {
-    pub(crate) separator: &'static str,
-    pub(crate) quotes: Quotes,
+pub(crate) struct Limits {
+    /// The most bytes of a line.
+    pub(crate) line: usize,
+    /// The most bytes of a record that spans lines.
+    pub(crate) record: usize,
     /// The most bytes that a file may unpack to.
-    pub(crate) most_bytes: u64,
+    pub(crate) file: u64,
 }
 
-/// Whether a field may stand in double quotes.
+/// The format of a file of separated fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    /// One ASCII character, or, without quotes, the same one twice.
+    pub(crate) separator: &'static str,
+    pub(crate) quotes: Quotes,
+    pub(crate) limits: Limits,
+}
+
+/// The meaning of double quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Quotes {
-    /// Every field is read as it stands.
+    /// A quote is a character like any other.
     Ordinary,
-    /// Yes, and `""` in it is a quote.
+    /// A field may be quoted; `""` inside is a quote.
     Doubled,
-    /// Yes, and `\` in it comes before a character that is meant itself.
+    /// A field may be quoted; `\` inside makes the next character an ordinary one.
     Escaped,
+}
+
+impl Limits {
+    /// Ten times the largest file of fixed columns.
+    const SMALL: Limits = Limits { line: 64 << 10, record: 1 << 20, file: 256 << 20 };
+    /// Twice the largest file of ratings, `ratings.csv` of MovieLens 32M.
+    const RATINGS: Limits = Limits { file: 2 << 30, ..Self::SMALL };
+    /// Rows to predict for, which may go on forever.
+    pub(crate) const ROWS: Limits = Limits { line: 1 << 20, record: 1 << 20, file: u64::MAX };
 }
 
 impl Dialect {
     pub(crate) const PLAIN: Dialect =
-        Dialect { separator: ",", quotes: Quotes::Ordinary, most_bytes: MOST_BYTES };
-    // Those of ratings.
-    pub(crate) const COMMAS: Dialect = Dialect { most_bytes: MOST_RATING_BYTES, ..Self::PLAIN };
+        Dialect { separator: ",", quotes: Quotes::Ordinary, limits: Limits::SMALL };
+    /// Rows to predict for.
+    pub(crate) const ROWS: Dialect =
+        Dialect { separator: ",", quotes: Quotes::Doubled, limits: Limits::ROWS };
+    // Ratings and tables.
+    pub(crate) const COMMAS: Dialect = Dialect { limits: Limits::RATINGS, ..Self::PLAIN };
     pub(crate) const TABS: Dialect = Dialect { separator: "\t", ..Self::COMMAS };
     pub(crate) const COLONS: Dialect = Dialect { separator: "::", ..Self::COMMAS };
     pub(crate) const QUOTED_COMMAS: Dialect = Dialect { quotes: Quotes::Doubled, ..Self::COMMAS };

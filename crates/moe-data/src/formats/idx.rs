@@ -7,13 +7,13 @@ use crate::formats::binary::Binary;
 
 /// The type of unsigned bytes.
 const BYTES: u8 = 8;
-/// The most values: several times MNIST.
+/// The most values: several times those of MNIST.
 const MOST: u64 = 1 << 30;
 
 /// The sizes of the `N` axes and the values of a file of unsigned bytes.
 ///
 /// # Errors
-/// If it is no such file, or holds less or more than its sizes say.
+/// If it is not such a file, or its length does not match its sizes.
 pub(crate) fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError> {
     let mut file = Binary::open(path)?;
     let magic = file.array()?;

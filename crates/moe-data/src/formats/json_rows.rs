@@ -3,88 +3,85 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use moe_core::{did_you_mean, nearest_name};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::formats::lines::{Found, Lines};
-use crate::formats::record::shown;
-use crate::formats::row_reader::{BadRow, NoRow, RawField, nearest};
+use crate::error::{DataError, shown};
+use crate::formats::lines::LineReader;
+use crate::formats::raw_field::RawField;
 
 /// Reads objects, each on a line.
 pub(crate) struct JsonRows {
-    /// The place of each column that is wanted among these.
+    lines: LineReader,
+    names: Vec<String>,
+    known: Known,
+}
+
+/// The wanted columns of an object.
+struct Known {
+    /// The place of each column by its name.
     places: HashMap<String, usize>,
-    /// Which of them the present object has.
+    /// Whether the present object has the column, by place.
     seen: Vec<bool>,
 }
 
 impl JsonRows {
-    pub(crate) fn new(wanted: &[String]) -> Self {
+    pub(crate) fn new(lines: LineReader, wanted: &[String]) -> Self {
         let places = wanted.iter().cloned().zip(0..).collect();
-        JsonRows { places, seen: vec![false; wanted.len()] }
+        let known = Known { places, seen: vec![false; wanted.len()] };
+        JsonRows { lines, names: wanted.to_vec(), known }
     }
 
-    /// Reads the object on the next line that is not blank into `fields`, and the line's number into `line`; false at the
-    /// end.
-    pub(crate) fn read(
-        &mut self,
-        lines: &mut Lines,
-        fields: &mut [RawField],
-        line: &mut u64,
-    ) -> Result<bool, NoRow> {
-        loop {
-            lines.text.clear();
-            let found = lines.read()?;
-            *line = lines.count;
-            match found {
-                Found::End => return Ok(false),
-                Found::TooLong => {
-                    lines.skip_line()?;
-                    return Err(BadRow::too_long().into());
-                }
-                Found::Line if lines.text.trim_ascii().is_empty() => {}
-                Found::Line => break,
-            }
+    /// The line of the object.
+    pub(crate) fn lines(&self) -> &LineReader {
+        &self.lines
+    }
+
+    /// Reads the next object into `fields`; false at the end.
+    ///
+    /// # Errors
+    /// [`DataError::Malformed`] if the line is too long, not an object, or an object without these fields, after which the
+    /// next one can be read; otherwise [`DataError::Unreadable`].
+    pub(crate) fn read(&mut self, fields: &mut [RawField]) -> Result<bool, DataError> {
+        if !self.lines.next()? {
+            return Ok(false);
         }
-        self.seen.fill(false);
-        let mut parser = serde_json::Deserializer::from_slice(lines.text.trim_ascii_end());
-        let object = Object { rows: self, fields };
+        self.known.seen.fill(false);
+        let mut parser = serde_json::Deserializer::from_slice(self.lines.text().trim_ascii_end());
+        let object = Object { known: &mut self.known, fields };
         parser.deserialize_map(object).and_then(|()| parser.end()).map_err(|error| {
             let text = error.to_string();
             let problem = text.rsplit_once(" at line ").map_or(&*text, |(problem, _)| problem);
-            let column = Some((error.column(), String::new())).filter(|(column, _)| *column > 0);
-            BadRow { column, ..BadRow::whole(problem, "a JSON object, on a line of its own") }
+            let column = Some((error.column(), "")).filter(|(column, _)| *column > 0);
+            self.lines.malformed(column, problem, "a JSON object, on a line of its own")
         })?;
-        if let Some(place) = self.seen.iter().position(|seen| !seen) {
-            return Err(self.lacking(place, &lines.text).into());
+        if let Some(place) = self.known.seen.iter().position(|seen| !seen) {
+            return Err(self.lacking(&self.names[place]));
         }
-        let nested = |field: &RawField| field.is_bare && field.text.starts_with(['[', '{']);
-        if let Some(place) = fields.iter().position(nested) {
-            let problem =
-                format!("field {:?} is {}", self.name(place), shown(fields[place].text.as_bytes()));
-            return Err(BadRow::whole(problem, "a text or a number").into());
+        let is_nested = |field: &RawField| field.is_bare && field.text.starts_with(['[', '{']);
+        if let Some(place) = fields.iter().position(is_nested) {
+            let value = shown(fields[place].text.as_bytes());
+            let problem = format!("field {:?} is {value}", self.names[place]);
+            return Err(self.lines.malformed(None, problem, "a text or a number"));
         }
         Ok(true)
     }
 
-    fn name(&self, place: usize) -> &str {
-        self.places.iter().find(|(_, p)| **p == place).map_or("", |(name, _)| name)
-    }
-
-    /// The error that a column is not in an object.
-    fn lacking(&self, place: usize, text: &[u8]) -> BadRow {
-        let name = self.name(place);
+    /// The error that the present object has no field `name`.
+    fn lacking(&self, name: &str) -> DataError {
         let object: serde_json::Map<String, serde_json::Value> =
-            serde_json::from_slice(text).unwrap_or_default();
-        let near = nearest(name, object.keys().map(String::as_str));
-        let allowed = "a field for each column; null if there is nothing to say";
-        BadRow::whole(format!("no field {name:?}{near}"), allowed)
+            serde_json::from_slice(self.lines.text()).unwrap_or_default();
+        let nearest = nearest_name(name, object.keys().map(String::as_str));
+        let problem = format!("no field {name:?}{}", did_you_mean(" (", nearest, ")"));
+        let allowed = "a field for each column; null for an empty one";
+        self.lines.malformed(None, problem, allowed)
     }
 }
 
 /// Takes the fields of an object.
 struct Object<'a> {
-    rows: &'a mut JsonRows,
+    known: &'a mut Known,
     fields: &'a mut [RawField],
 }
 
@@ -96,7 +93,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let JsonRows { places, seen } = self.rows;
+        let Known { places, seen } = self.known;
         while let Some(place) = map.next_key_seed(Key(places))? {
             let Some(place) = place else {
                 map.next_value::<IgnoredAny>()?;
@@ -109,20 +106,18 @@ impl<'de> Visitor<'de> for Object<'_> {
             let (field, json) = (&mut self.fields[place], value.get());
             field.text.clear();
             field.is_bare = !json.starts_with('"');
-            match (field.is_bare, json) {
-                (true, "null") => {}
-                (true, json) => field.text.push_str(json),
-                (false, json) => {
-                    let mut parser = serde_json::Deserializer::from_str(json);
-                    parser.deserialize_str(Text(&mut field.text)).map_err(A::Error::custom)?;
-                }
+            if !field.is_bare {
+                let mut parser = serde_json::Deserializer::from_str(json);
+                parser.deserialize_str(Text(&mut field.text)).map_err(A::Error::custom)?;
+            } else if json != "null" {
+                field.text.push_str(json);
             }
         }
         Ok(())
     }
 }
 
-/// Looks a key up.
+/// Looks up the place of a key.
 struct Key<'a>(&'a HashMap<String, usize>);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
@@ -145,7 +140,7 @@ impl Visitor<'_> for Key<'_> {
     }
 }
 
-/// Takes a text over.
+/// Copies a text.
 struct Text<'a>(&'a mut String);
 
 impl Visitor<'_> for Text<'_> {

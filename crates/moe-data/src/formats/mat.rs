@@ -1,5 +1,5 @@
-//! Variables of MATLAB files of version 5 (7 with its compression): numeric arrays of whole numbers from 0 to 255, as
-//! `uint8` or stored as any other kind of number. Little-endian; version 7.3, which is HDF5, is something else.
+//! Variables of MATLAB files of version 5 (7 if compressed): numeric arrays of whole numbers from 0 to 255, as `uint8` or
+//! stored as any other kind of number. Little-endian only; version 7.3, which is HDF5, is not read.
 //!
 //! After a header of 128 bytes come elements: kind and length (4 bytes each), content. A compressed element holds one
 //! element in a zlib stream. An element of a matrix holds elements itself, each filled up to 8 bytes: flags with the
@@ -10,7 +10,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::DataError;
-use crate::formats::binary::{Binary, unreadable};
+use crate::formats::binary::Binary;
+use crate::formats::unpack::unreadable;
 
 const HEADER: u64 = 128;
 const MATRIX: u32 = 14;
@@ -22,7 +23,7 @@ const MOST_HEAD: u64 = 256;
 /// The most values: twice the largest file of SVHN.
 const MOST: u64 = 1 << 32;
 
-/// A variable whose values are still to be read, in their order.
+/// A variable whose values are read in order.
 pub(crate) struct Variable {
     file: Binary,
     sizes: Vec<usize>,
@@ -34,21 +35,21 @@ impl Variable {
     /// The variable `name` of a file.
     ///
     /// # Errors
-    /// If the file is no MAT file of version 5, or has no numeric variable of this name.
+    /// If the file is not a MAT file of version 5, or has no numeric variable of this name.
     pub(crate) fn open(path: &Path, name: &str) -> Result<Self, DataError> {
         let length = fs::metadata(path).map_err(unreadable(path))?.len();
-        let mut file = Binary::part(path, 0, HEADER, false)?;
+        let mut file = Binary::section(path, 0, HEADER, false)?;
         let header = file.bytes(HEADER)?;
         if header[124..] != *b"\0\x01IM" {
             let begins = String::from_utf8_lossy(&header[..19]);
-            let problem = format!("no MAT file of version 5: it begins {begins:?}");
+            let problem = format!("not a MAT file of version 5: it begins {begins:?}");
             return Err(file.corrupt(problem, "version 5 or 7, little-endian"));
         }
         let (mut place, mut seen) = (HEADER, Vec::new());
         while place < length {
-            let tag = Tag::read(&mut Binary::part(path, place, 8, false)?)?;
+            let tag = Tag::read(&mut Binary::section(path, place, 8, false)?)?;
             place += 8;
-            let mut element = Binary::part(path, place, tag.bytes, tag.kind == COMPRESSED)?;
+            let mut element = Binary::section(path, place, tag.bytes, tag.kind == COMPRESSED)?;
             let kind = match tag.kind {
                 COMPRESSED => Tag::read(&mut element)?.kind,
                 kind => kind,
@@ -62,10 +63,10 @@ impl Variable {
             place += tag.bytes;
         }
         let problem = format!("no numeric variable {name:?}, but {seen:?}");
-        Err(Binary::part(path, length, 0, false)?.corrupt(problem, format!("a variable {name}")))
+        Err(Binary::section(path, length, 0, false)?.corrupt(problem, format!("a variable {name}")))
     }
 
-    /// The variable of an element of which the head has been read.
+    /// The variable of an element whose head has been read.
     fn new(mut file: Binary, sizes: Vec<usize>) -> Result<Self, DataError> {
         let tag = Tag::read(&mut file)?;
         let Some(number) = Number::of(tag.kind) else {
@@ -87,15 +88,15 @@ impl Variable {
         Ok(Variable { file, sizes, kind: tag.kind, number })
     }
 
-    /// The sizes of its axes; two at least.
+    /// The sizes of its axes, at least two.
     pub(crate) fn sizes(&self) -> &[usize] {
         &self.sizes
     }
 
-    /// The next values, as many as `out` holds.
+    /// Fills `out` with the next values.
     ///
     /// # Errors
-    /// If the file ends before, or a value is not a whole number from 0 to 255.
+    /// If the file ends too early, or a value is not a whole number from 0 to 255.
     pub(crate) fn fill(&mut self, out: &mut [u8]) -> Result<(), DataError> {
         if self.kind == BYTES {
             return self.file.fill(out);
@@ -139,7 +140,7 @@ impl Variable {
 /// The `count` labels from 1 to 10 that a variable holds.
 ///
 /// # Errors
-/// If it holds another number of them, or another value.
+/// If the variable has a different number of values, or another value.
 pub(crate) fn labels(path: &Path, name: &str, count: usize) -> Result<Vec<u8>, DataError> {
     let mut variable = Variable::open(path, name)?;
     let sizes = &variable.sizes;
@@ -157,14 +158,14 @@ pub(crate) fn labels(path: &Path, name: &str, count: usize) -> Result<Vec<u8>, D
     }
 }
 
-/// What an element says of the numeric array that it holds.
+/// Name and sizes of the numeric array in an element.
 struct Head {
     name: Vec<u8>,
     sizes: Vec<usize>,
 }
 
 impl Head {
-    /// `None` if the element holds something else.
+    /// `None` if the element is not a numeric array.
     fn read(element: &mut Binary, kind: u32) -> Result<Option<Self>, DataError> {
         if kind != MATRIX {
             return Ok(None);
@@ -186,7 +187,7 @@ impl Head {
     }
 }
 
-/// The content of the next element, a small one, with what fills it up passed over.
+/// The content of the next element, a small one, without its padding.
 fn content(file: &mut Binary) -> Result<Vec<u8>, DataError> {
     let tag = Tag::read(file)?;
     if let Some(content) = tag.short {
@@ -201,7 +202,7 @@ fn content(file: &mut Binary) -> Result<Vec<u8>, DataError> {
     Ok(content)
 }
 
-/// The head of an element: what it is, how long it is, and its content if that stands in the head.
+/// The head of an element: its kind, its length, and its content if that is in the head.
 struct Tag {
     kind: u32,
     bytes: u64,
@@ -224,7 +225,7 @@ impl Tag {
     }
 }
 
-/// How a value is stored.
+/// The encoding of a value.
 struct Number {
     bytes: usize,
     value: fn(&[u8]) -> f64,

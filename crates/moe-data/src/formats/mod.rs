@@ -1,14 +1,18 @@
-//! Readers for file formats: CSV, JSON lines, IDX, MATLAB 5 and packed text.
+//! Readers for file formats.
+//!
+//! Text: `unpack` opens plain and gzip files, `lines` reads lines, `delimited` splits records of a `dialect`, and
+//! `typed_fields` checks their fields. `table_rows` reads a user's table, `row_reader` rows to predict for (`raw_field`),
+//! from CSV or, with `json_rows`, JSON lines. Bytes: `binary`, and with it `idx` and `mat` (MATLAB 5).
 
 pub(crate) mod binary;
-pub(crate) mod capped;
-pub(crate) mod csv_rows;
+pub(crate) mod delimited;
 pub(crate) mod dialect;
-pub(crate) mod fields;
 pub(crate) mod idx;
 pub(crate) mod json_rows;
 pub(crate) mod lines;
 pub(crate) mod mat;
-pub(crate) mod record;
+pub(crate) mod raw_field;
 pub(crate) mod row_reader;
-pub(crate) mod rows;
+pub(crate) mod table_rows;
+pub(crate) mod typed_fields;
+pub(crate) mod unpack;

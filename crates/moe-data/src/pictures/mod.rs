@@ -1,4 +1,4 @@
-//! Data sets of pictures, and pairs of pictures laid over each other.
+//! Data sets of pictures, and of pairs of overlaid pictures.
 
 pub(crate) mod overlay;
 pub(crate) mod pictures;

@@ -3,16 +3,16 @@
 //!
 //! The *left* picture lies at the canvas's top left corner, moved down by `a` and right by `b`; the *right* one at the
 //! bottom right corner, moved up by `c` and left by `d`; each of a, b, c, d is from 0 to the shift. A pixel is the larger
-//! one of both pictures' pixels.
+//! one of the two pictures' pixels.
 //!
-//! Train pairs are made of pictures of the train part under the same seed, validation pairs of the validation part, test
-//! pairs of the test part, so no source picture occurs in two parts. Both pictures of a pair are drawn independently,
+//! Train pairs are made of pictures of the train split under the same seed, validation pairs of the validation split, test
+//! pairs of the test split, so no source picture occurs in two splits. The two pictures of a pair are drawn independently,
 //! with replacement; they may be of the same class.
 //!
-//! Row j of part p (train 0, validation 1, test 2) takes the four words of the Philox block with the set's id as
-//! purpose, step p and counter (j, 0, 0): word 0 times the number of sources, divided by 2^32, is the left source, word
-//! 1 likewise the right one; the lowest four digits of word 2 to the base shift + 1 are a, b, c, d, the lowest first. So
-//! a row does not depend on how many rows are asked for. Row ids count through train, validation and test.
+//! Row j of split p (train 0, validation 1, test 2) takes the four words of the Philox block with the set's id as purpose,
+//! step p and counter (j, 0, 0): word 0 times the number of sources, divided by 2^32, is the left source, word 1 likewise
+//! the right one; the lowest four digits of word 2 to the base shift + 1 are a, b, c, d, the lowest first. Therefore a row
+//! does not depend on the number of rows. Row ids count through train, validation and test.
 
 use moe_core::batch::InputSpec;
 use moe_core::random::Philox;
@@ -23,7 +23,7 @@ use crate::dataset::table::{Column, Features, Table};
 use crate::error::DataError;
 use crate::pictures::pictures::{Pictures, class_task};
 
-/// How pictures are laid over each other.
+/// How pictures are overlaid.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Overlay {
     /// The set's id, and purpose of its draws.
@@ -32,12 +32,12 @@ pub(crate) struct Overlay {
     pub(crate) side: usize,
     /// Height and width of the canvas.
     pub(crate) canvas: usize,
-    /// The most pixels that a picture is moved.
+    /// The most pixels by which a picture is moved.
     pub(crate) shift: usize,
 }
 
 impl Overlay {
-    /// So many pairs of each part of `sources`.
+    /// A data set of overlaid pairs: `rows` pairs of pictures of each split of `sources`.
     pub(crate) fn dataset(
         &self,
         sources: &Pictures,
@@ -49,13 +49,13 @@ impl Overlay {
         let mut canvases = vec![0; total * width];
         let (mut left, mut right) = (Vec::with_capacity(total), Vec::with_capacity(total));
         let mut canvas = canvases.chunks_exact_mut(width);
-        for (part, (pool, &rows)) in sources.parts.iter().zip(&rows).enumerate() {
+        for (split, (pool, &rows)) in sources.splits.iter().zip(&rows).enumerate() {
             if pool.is_empty() {
-                let part = ["train", "val", "test"][part];
+                let split = ["train", "val", "test"][split];
                 let rows = sources.labels.len();
-                return Err(DataError::EmptySplit { dataset: self.id, part, rows });
+                return Err(DataError::EmptySplit { dataset: self.id, split, rows });
             }
-            let philox = Philox::new(seed, self.id, part as u64);
+            let philox = Philox::new(seed, self.id, split as u64);
             for (row, canvas) in (0..rows as u64).zip(&mut canvas) {
                 let pair = self.draw(&philox, row, pool);
                 self.paint(&pair, &sources.pixels, canvas);
@@ -101,7 +101,7 @@ impl Overlay {
     }
 }
 
-/// Two source pictures and how far each is moved.
+/// Two source pictures and their shifts.
 #[derive(Debug, PartialEq)]
 struct Pair {
     left: u32,
@@ -138,7 +138,7 @@ mod tests {
         }
     }
 
-    /// From this code: it stands here so that a change of the stream is noticed.
+    /// Recorded from this code, to notice a change of the stream.
     #[test]
     fn value_stability() {
         let sources: Vec<u32> = (0..3250).collect();

@@ -7,26 +7,26 @@ use crate::dataset::split;
 use crate::dataset::table::{Column, Features, Table};
 use crate::error::DataError;
 
-/// Number of classes of every set of this kind.
+/// Number of classes of every set of pictures.
 pub(crate) const CLASSES: usize = 10;
 
 /// All pictures of a set, of one size.
 pub(crate) struct Pictures {
-    /// Numbers of a picture.
+    /// Number of values of a picture.
     pub(crate) width: usize,
-    /// What stands for 1.
+    /// The value that stands for 1.
     pub(crate) brightest: u8,
     /// `[rows, width]`
     pub(crate) pixels: Vec<u8>,
     /// The class of each row.
     pub(crate) labels: Vec<u8>,
     /// Rows of train, validation and test.
-    pub(crate) parts: [Vec<u32>; 3],
+    pub(crate) splits: [Vec<u32>; 3],
 }
 
 impl Pictures {
-    /// Pictures of bytes; the last rows are the test part, from `test_start` on, if that is given. Without it a
-    /// `test_share` of all is cut off, then a `val_share` of the rest, each class in proportion.
+    /// Pictures of bytes. The rows from `test_start` on are the test split; without it, `test_share` of all rows are drawn.
+    /// Then `val_share` of the rest are drawn for validation. Both draws take each class in proportion.
     pub(crate) fn new(
         width: usize,
         pixels: Vec<u8>,
@@ -45,7 +45,7 @@ impl Pictures {
             None => cut((0..all).collect(), test_share, "pictures test"),
         };
         let [train, val] = cut(rest, val_share, "pictures val");
-        Pictures { width, brightest: u8::MAX, pixels, labels, parts: [train, val, test] }
+        Pictures { width, brightest: u8::MAX, pixels, labels, splits: [train, val, test] }
     }
 
     pub(crate) fn into_dataset(self, id: &'static str, task: &str) -> Result<Dataset, DataError> {
@@ -60,11 +60,11 @@ impl Pictures {
             targets: vec![Column::Multiclass(self.labels)],
             planted: None,
         };
-        Dataset::new(id, table, self.parts)
+        Dataset::new(id, table, self.splits)
     }
 }
 
-/// The task of telling one of ten classes.
+/// A classification task of ten classes.
 pub(crate) fn class_task(name: &str) -> TaskSpec {
     TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
 }

@@ -1,19 +1,19 @@
-//! What was prepared from ratings, kept in a file so that the next time nothing is parsed or drawn.
+//! The cache of prepared ratings: with it, nothing is parsed or drawn again.
 //!
-//! The file `ID.prepared` is a [checked envelope](moe_core::envelope), written as a whole or not at all. It stands in
-//! the folder `cache_dir`; without that option in the folder of the ratings, or if that is read-only, in `prepared`
-//! in the folder `moe` of the user's cache folder; and if nothing can be written there either, nowhere. `cache =
-//! false` turns reading and writing off.
+//! The file `ID.prepared` is a [checked envelope](moe_core::envelope), written as a whole or not at all. It is in the
+//! folder `cache_dir`; without that option, in the folder of the ratings or, if that is read-only, in `moe/prepared` in the
+//! user's cache folder; and if that cannot be written either, there is none. `cache = false` turns reading and writing off.
 //!
-//! It counts if it was made by this version of the crate, with the same options, from the same files. A file is the
-//! same if path, length and time of change are those noted, and it was at rest then, having changed more than
-//! [`AT_REST`] before it was read; otherwise its SHA-256 decides. A file that does not count is replaced.
+//! It is valid if it was made by this version of the crate, with the same options, from the same files. A file is the same
+//! if its path, length and modification time are the recorded ones and it was at rest when it was read (last modified more
+//! than [`AT_REST`] earlier); otherwise its SHA-256 decides. An invalid cache is replaced.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use moe_core::checksum::sha256_of;
 use moe_core::envelope::{self, Kind};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,21 +21,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::data_dir::cache_home;
 use crate::error::DataError;
 use crate::features::vocabulary::Vocabulary;
-use crate::formats::binary;
+use crate::formats::unpack::unreadable;
 use crate::options::LoadOptions;
 use crate::ratings::prepared::Prepared;
-use crate::ratings::rating_set::Source;
+use crate::ratings::source::Source;
 
 const KIND: Kind = Kind { name: "ratings", version: 1 };
 
-/// Longer than the steps in which any file system counts time.
+/// Longer than the resolution of modification times on any file system.
 const AT_REST: Duration = Duration::from_secs(2);
 
-/// Where a prepared set is kept, and what it is made from.
+/// The file of a prepared set, and what it is made from.
 pub(crate) struct Cache {
-    /// Places to try, in order.
+    /// Paths to try, in order.
     files: Vec<PathBuf>,
-    /// Whether the place was asked for.
+    /// Whether the folder was given as an option.
     explicit: bool,
     version: &'static str,
     options: String,
@@ -51,7 +51,7 @@ struct Stamp {
     at_rest: bool,
 }
 
-/// A [`Prepared`] as it stands in the file.
+/// A [`Prepared`] in the file.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: String,
@@ -60,7 +60,7 @@ struct Stored {
     users: Bytes,
     items: Bytes,
     values: Bytes,
-    parts: Bytes,
+    splits: Bytes,
     user_names: Vocabulary,
     item_names: Vocabulary,
 }
@@ -100,7 +100,7 @@ impl Cache {
             }
         };
         let explicit = options.cache_dir.is_some();
-        // Where data and cache are does not matter for what is in them, and all names are.
+        // The location of data and cache does not affect their content, and all names are stored.
         let options = LoadOptions {
             data_dir: None,
             ratings_file: None,
@@ -109,13 +109,7 @@ impl Cache {
             unknown: None,
             ..options.clone()
         };
-        let stamps = paths.iter().map(|path| {
-            Stamp::of(path).map_err(|source| DataError::Unreadable {
-                file: path.to_path_buf(),
-                line: None,
-                source,
-            })
-        });
+        let stamps = paths.iter().map(|path| Stamp::of(path).map_err(unreadable(path)));
         Ok(Some(Cache {
             files,
             explicit,
@@ -125,39 +119,34 @@ impl Cache {
         }))
     }
 
-    /// What is kept, if it counts.
+    /// The cached set, if it is valid.
     pub(crate) fn read(&self) -> Option<Prepared> {
         self.files.iter().find_map(|file| {
             let stored: Stored = envelope::read(file, KIND).ok()?;
-            let counts = stored.version == self.version
+            let is_valid = stored.version == self.version
                 && stored.options == self.options
                 && stored.sources.len() == self.sources.len()
                 && self.sources.iter().zip(&stored.sources).all(|(now, then)| now.is(then));
-            stored.into_prepared().filter(|_| counts)
+            stored.into_prepared().filter(|_| is_valid)
         })
     }
 
-    /// Keeps a set in the first place where that is possible.
+    /// Writes a set to the first path where that is possible.
     ///
     /// # Errors
-    /// If the place was asked for and cannot be written, or a source cannot be read any more.
+    /// If the folder was given as an option and cannot be written, or a source can no longer be read.
     pub(crate) fn write(self, prepared: &Prepared) -> Result<(), DataError> {
         let mut sources = Vec::new();
         for stamp in self.sources {
             let path = PathBuf::from(&stamp.path);
             let sha256 = sha256(&path);
-            // What was read is not what is there now: nothing to keep.
+            // The file has changed since it was read: there is nothing to keep.
             if Stamp::of(&path).is_ok_and(|now| !now.is_unchanged(&stamp)) {
                 return Ok(());
             }
-            let sha256 = sha256.map_err(|source| DataError::Unreadable {
-                file: path,
-                line: None,
-                source,
-            })?;
-            sources.push((stamp, sha256));
+            sources.push((stamp, sha256.map_err(unreadable(&path))?));
         }
-        let Prepared { users, items, values, parts, user_names, item_names } = prepared;
+        let Prepared { users, items, values, splits, user_names, item_names } = prepared;
         let stored = Stored {
             version: self.version.into(),
             options: self.options,
@@ -165,7 +154,7 @@ impl Cache {
             users: Bytes::of_words(users.iter().map(|id| id.to_le_bytes())),
             items: Bytes::of_words(items.iter().map(|id| id.to_le_bytes())),
             values: Bytes::of_words(values.iter().map(|value| value.to_le_bytes())),
-            parts: Bytes(parts.clone()),
+            splits: Bytes(splits.clone()),
             user_names: user_names.clone(),
             item_names: item_names.clone(),
         };
@@ -183,7 +172,7 @@ impl Cache {
     }
 }
 
-/// Whether the folder is one to write into: permissions that forbid it count even for those whom they do not bind.
+/// Returns whether the permissions of the folder allow writing; they count even for users whom they do not bind.
 fn may_be_written(folder: &Path) -> bool {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     fs::metadata(folder).is_ok_and(|metadata| !metadata.permissions().readonly())
@@ -205,7 +194,7 @@ impl Stamp {
         (&self.path, self.length, self.modified) == (&then.path, then.length, then.modified)
     }
 
-    /// Whether the file is now what it was when the other stamp was made.
+    /// Returns whether the file is what it was when the other stamp was made.
     fn is(&self, (then, hash): &(Stamp, [u8; 32])) -> bool {
         (self.is_unchanged(then) && then.at_rest)
             || self.length == then.length
@@ -214,7 +203,7 @@ impl Stamp {
 }
 
 fn sha256(path: &Path) -> io::Result<[u8; 32]> {
-    binary::sha256(File::open(path)?)
+    sha256_of(File::open(path)?)
 }
 
 impl Stored {
@@ -224,7 +213,7 @@ impl Stored {
             users: self.users.words().map(u32::from_le_bytes).collect(),
             items: self.items.words().map(u32::from_le_bytes).collect(),
             values: self.values.words().map(f32::from_le_bytes).collect(),
-            parts: self.parts.0,
+            splits: self.splits.0,
             user_names: self.user_names,
             item_names: self.item_names,
         };
@@ -232,7 +221,7 @@ impl Stored {
     }
 }
 
-/// Bytes that are written and read at once.
+/// Bytes that are written and read as one block.
 struct Bytes(Vec<u8>);
 
 impl Bytes {

@@ -1,4 +1,4 @@
-//! Pairs of user and item that are not among the ratings, drawn at random.
+//! Negatives: pairs of user and item that are not among the ratings, drawn at random.
 
 use moe_core::rand::Rng;
 use moe_core::rand::seq::index;
@@ -8,17 +8,17 @@ use crate::ratings::ratings::{ByUser, Ratings};
 
 /// Users and items of pairs, in the order of users.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Pairs {
+pub(crate) struct Negatives {
     pub(crate) users: Vec<u32>,
     pub(crate) items: Vec<u32>,
 }
 
-/// How many pairs [`sample`] draws for a user with so many ratings of `items` items.
+/// Number of pairs that [`sample`] draws for a user with this number of `ratings`, of `items` items.
 fn drawn(ratings: usize, per_rating: usize, items: usize) -> usize {
     ratings.saturating_mul(per_rating).min(items - ratings)
 }
 
-/// How many pairs [`sample`] draws in all.
+/// Number of pairs that [`sample`] draws in all.
 pub(crate) fn count(ratings: &Ratings, per_rating: usize) -> usize {
     let mut of_users = vec![0; ratings.user_names.len()];
     ratings.users.iter().for_each(|&user| of_users[user as usize] += 1);
@@ -26,17 +26,18 @@ pub(crate) fn count(ratings: &Ratings, per_rating: usize) -> usize {
     of_users.into_iter().map(|ratings| drawn(ratings, per_rating, items)).sum()
 }
 
-/// Draws for each user `per_rating` times as many items as the user has rated, among those that the user has not
-/// rated, all equally likely and none twice. A user with fewer left than that gets all of them.
+/// Draws `per_rating` items for each rating of a user, among the items that the user has not rated, all equally likely and
+/// none twice. A user with fewer unrated items gets all of them.
 ///
-/// So COMET's MovieLens has 999,287 negatives to 1,000,209 ratings: one user rated more than half of the movies.
+/// Therefore COMET's MovieLens has 999,287 negatives for 1,000,209 ratings: one user rated more than half of the movies.
 /// The draws of a user come from ChaCha8 under `seed`, "negatives" and the user's id.
-pub(crate) fn sample(ratings: &Ratings, per_rating: usize, seed: u64) -> Pairs {
+pub(crate) fn sample(ratings: &Ratings, per_rating: usize, seed: u64) -> Negatives {
     let (users, items) = (ratings.user_names.len(), ratings.item_names.len());
     let total = count(ratings, per_rating);
-    let mut pairs = Pairs { users: Vec::with_capacity(total), items: Vec::with_capacity(total) };
+    let mut pairs =
+        Negatives { users: Vec::with_capacity(total), items: Vec::with_capacity(total) };
     let by_user = ByUser::new(&ratings.users, users);
-    // What is taken for user u, rated or drawn, is marked u + 1.
+    // The items of user u, rated or drawn, are marked u + 1.
     let mut marks = vec![0; items];
     for user in 0..users {
         let mark = user as u32 + 1;
@@ -45,7 +46,7 @@ pub(crate) fn sample(ratings: &Ratings, per_rating: usize, seed: u64) -> Pairs {
         let wanted = drawn(rated.len(), per_rating, items);
         let mut rng = chacha(seed, "negatives", user as u64);
         if rated.len() + wanted <= items / 2 {
-            // Most items are free: drawing again takes two draws at worst, on average.
+            // At least half of the items are free: a pair takes at most two draws on average.
             for _ in 0..wanted {
                 let item = loop {
                     let item = rng.random_range(0..items as u32);
@@ -93,7 +94,7 @@ mod tests {
     }
 
     proptest! {
-        /// Never a rated pair, never one twice, and as many as there should be.
+        /// Never a rated pair, never one twice, and the right number of them.
         #[test]
         fn pairs_are_new(
             rated in prop::collection::vec(prop::collection::hash_set(0..40u32, 0..=40), 0..8),
@@ -102,7 +103,7 @@ mod tests {
         ) {
             let rated: Vec<Vec<u32>> = rated.into_iter().map(|r| r.into_iter().collect()).collect();
             let ratings = ratings(40, &rated);
-            let Pairs { users, items } = sample(&ratings, per_rating, seed);
+            let Negatives { users, items } = sample(&ratings, per_rating, seed);
             prop_assert_eq!(users.len(), count(&ratings, per_rating));
             let mut seen: HashSet<(u32, u32)> =
                 ratings.users.iter().copied().zip(ratings.items.iter().copied()).collect();
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_rated_nearly_everything_gets_the_rest() {
+    fn a_user_with_few_unrated_items_gets_them_all() {
         let rated = vec![(0..9).collect(), (0..10).collect(), vec![3]];
         let pairs = sample(&ratings(10, &rated), 1, 1);
         assert_eq!(pairs.users, [0, 2]);
@@ -145,7 +146,7 @@ mod tests {
         }
     }
 
-    /// From this code: the numbers stand here so that a change of the stream is noticed.
+    /// Recorded from this code, to notice a change of the stream.
     #[test]
     fn value_stability() {
         let rated = vec![vec![0, 1], vec![0, 2, 3, 4, 5, 6]];

@@ -3,8 +3,8 @@
 //!
 //! Rows are the ratings in file order, then the drawn pairs ([`negatives`]) in the order of users. Tasks: `watch`,
 //! binary, 1 for the former and 0 for the latter; `rating`, regression, present where there is a rating. First
-//! `test_share` of the rows is cut off for testing, then `val_share` of the rest for validation, both in proportion
-//! to `watch`.
+//! `test_share` of the rows are drawn for testing, then `val_share` of the rest for validation, both in proportion to
+//! `watch`.
 
 use moe_core::batch::{TaskKind, TaskSpec};
 
@@ -15,14 +15,13 @@ use crate::error::DataError;
 use crate::features::schema::{FeatureSchema, IdFeature, Unknown};
 use crate::features::vocabulary::Vocabulary;
 use crate::options::LoadOptions;
-use crate::options::in_range;
 use crate::ratings::negatives;
 use crate::ratings::ratings::Ratings;
 
-/// The most rows: what fits into 4 GB of columns.
+/// The most rows: 4 GB of columns.
 const MOST_ROWS: usize = 1 << 28;
 
-/// Rows of both tasks and the part that each belongs to.
+/// Rows of both tasks and the split that each belongs to.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Prepared {
     pub(crate) users: Vec<u32>,
@@ -30,7 +29,7 @@ pub(crate) struct Prepared {
     /// Ratings of the first rows, the watched ones; NaN where there is none.
     pub(crate) values: Vec<f32>,
     /// 0, 1 and 2 for train, validation and test.
-    pub(crate) parts: Vec<u8>,
+    pub(crate) splits: Vec<u8>,
     pub(crate) user_names: Vocabulary,
     pub(crate) item_names: Vocabulary,
 }
@@ -42,8 +41,7 @@ impl Prepared {
         options: &LoadOptions,
     ) -> Result<Self, DataError> {
         let per_rating = options.negatives.unwrap_or_default();
-        let test_share = in_range(dataset, "test_share", options.test_share, 0.0, 1.0)?;
-        let val_share = in_range(dataset, "val_share", options.val_share, 0.0, 1.0)?;
+        let [test_share, val_share] = options.shares(dataset)?;
         let watched = ratings.len();
         let rows = watched.saturating_add(negatives::count(&ratings, per_rating));
         if rows > MOST_ROWS {
@@ -51,7 +49,7 @@ impl Prepared {
                 dataset,
                 option: "negatives",
                 value: per_rating.to_string(),
-                allowed: format!("what makes at most {MOST_ROWS} rows, not {rows}"),
+                allowed: format!("a number that gives at most {MOST_ROWS} rows, not {rows}"),
             });
         }
         let drawn = negatives::sample(&ratings, per_rating, options.seed);
@@ -66,22 +64,22 @@ impl Prepared {
         };
         let [rest, test] = cut((0..rows as u32).collect(), test_share, "ratings test");
         let [_, val] = cut(rest, val_share, "ratings val");
-        let mut parts = vec![0; rows];
-        val.iter().for_each(|&row| parts[row as usize] = 1);
-        test.iter().for_each(|&row| parts[row as usize] = 2);
-        Ok(Prepared { users, items, values, parts, user_names, item_names })
+        let mut splits = vec![0; rows];
+        val.iter().for_each(|&row| splits[row as usize] = 1);
+        test.iter().for_each(|&row| splits[row as usize] = 2);
+        Ok(Prepared { users, items, values, splits, user_names, item_names })
     }
 
-    /// Whether the columns fit together, which those from a file may not.
+    /// Returns whether the columns fit together; those from a file may not.
     pub(crate) fn fits(&self) -> bool {
-        let rows = self.parts.len();
+        let rows = self.splits.len();
         let below = |ids: &[u32], names: &Vocabulary| {
             ids.len() == rows && ids.iter().all(|&id| (id as usize) < names.len())
         };
         self.values.len() <= rows
             && below(&self.users, &self.user_names)
             && below(&self.items, &self.item_names)
-            && self.parts.iter().all(|&part| part < 3)
+            && self.splits.iter().all(|&split| split < 3)
     }
 
     pub(crate) fn into_dataset(
@@ -90,15 +88,15 @@ impl Prepared {
         item: &str,
         unknown: Option<Unknown>,
     ) -> Result<Dataset, DataError> {
-        let Prepared { mut users, mut items, mut values, parts, user_names, item_names } = self;
+        let Prepared { mut users, mut items, mut values, splits, user_names, item_names } = self;
         let mut sizes = [0; 3];
-        parts.iter().for_each(|&part| sizes[usize::from(part)] += 1);
+        splits.iter().for_each(|&split| sizes[usize::from(split)] += 1);
         let mut rows = sizes.map(Vec::with_capacity);
-        (0..).zip(&parts).for_each(|(row, &part)| rows[usize::from(part)].push(row));
+        (0..).zip(&splits).for_each(|(row, &split)| rows[usize::from(split)].push(row));
         let mut watch = vec![1; values.len()];
-        watch.resize(parts.len(), 0);
-        values.resize(parts.len(), f32::NAN);
-        drop(parts);
+        watch.resize(splits.len(), 0);
+        values.resize(splits.len(), f32::NAN);
+        drop(splits);
         let schema = FeatureSchema {
             ids: vec![
                 IdFeature::of("user", user_names, unknown, &mut users, &rows[0]),

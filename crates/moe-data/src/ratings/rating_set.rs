@@ -3,82 +3,60 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::data_dir;
+use crate::catalog::entry::{Entry, Origin};
+use crate::data_dir::data_dir;
 use crate::dataset::dataset::Dataset;
 use crate::error::DataError;
-use crate::formats::dialect::Dialect;
-use crate::formats::fields::Fields;
 use crate::options::LoadOptions;
 use crate::ratings::cache::Cache;
 use crate::ratings::prepared::Prepared;
 use crate::ratings::ratings::{Collector, Duplicates};
+use crate::ratings::source::Source;
+use crate::source_folder::SourceFolder;
 
-/// What tells one set of ratings from another.
+/// The properties of one set of ratings.
 pub(crate) struct RatingSet {
     pub(crate) id: &'static str,
-    pub(crate) summary: &'static str,
-    pub(crate) terms: &'static str,
-    /// Name of the folder in the data directory.
-    pub(crate) folder: &'static str,
-    /// Names of the original files in the order in which they are read; all that are there count.
+    pub(crate) source: SourceFolder,
+    /// Names of the original files, in the order in which they are read; all that exist are read.
     pub(crate) names: &'static [&'static str],
-    /// How the name of a file begins that takes their place if it is the only one, the ending being the same.
+    /// The beginning of the name of a file that is read instead if it is the only such one; the ending is the same.
     pub(crate) stem: &'static str,
-    /// The files that the folder should hold, in words.
-    pub(crate) files: &'static str,
-    /// Where they come from.
-    pub(crate) get: &'static str,
     /// A file to use if there is no other: its name and content.
     pub(crate) embedded: Option<(&'static str, &'static [u8])>,
-    /// What is rated.
+    /// Name of the column of what is rated.
     pub(crate) item: &'static str,
     pub(crate) duplicates: Duplicates,
-    pub(crate) defaults: LoadOptions,
-    /// Options without a default.
-    pub(crate) takes: &'static [&'static str],
-    /// Passes the ratings of a file on.
+    /// Passes the ratings of a file to the collector.
     pub(crate) read: fn(&Source, &LoadOptions, &mut Collector) -> Result<(), DataError>,
 }
 
-/// Options that all sets of ratings have: COMET's negatives and shares.
-pub(crate) const DEFAULTS: LoadOptions = LoadOptions {
-    min_ratings: Some(1),
-    negatives: Some(1),
-    test_share: Some(0.1),
-    val_share: Some(0.125),
-    cache: Some(true),
-    ..LoadOptions::NONE
-};
-/// Options without a default that all sets of ratings have.
-pub(crate) const TAKES: &[&str] = &["ratings_file", "cache_dir", "unknown"];
-
-/// Where ratings are read from.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    File(PathBuf),
-    Embedded(&'static str, &'static [u8]),
-}
-
-impl Source {
-    /// The source's records. Without names, [`Fields::header`] must come next.
-    pub(crate) fn fields(&self, dialect: Dialect, names: &[&str]) -> Result<Fields, DataError> {
-        match self {
-            Source::File(path) => Fields::open_as(dialect, path, names),
-            Source::Embedded(name, bytes) => {
-                Ok(Fields::embedded_as(dialect, name, bytes, names.len(), names))
-            }
-        }
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        match self {
-            Source::File(path) => path,
-            Source::Embedded(name, _) => Path::new(name),
-        }
+/// Defaults of all sets of ratings: COMET's negatives and shares.
+pub(crate) fn defaults() -> LoadOptions {
+    LoadOptions {
+        min_ratings: Some(1),
+        negatives: Some(1),
+        test_share: Some(0.1),
+        val_share: Some(0.125),
+        cache: Some(true),
+        ..LoadOptions::default()
     }
 }
 
 impl RatingSet {
+    /// The entry of the set, without summary and terms; `load` is its [`RatingSet::load`].
+    pub(crate) const fn entry(
+        &self,
+        load: fn(&LoadOptions) -> Result<Dataset, DataError>,
+    ) -> Entry {
+        let origin = match self.embedded {
+            Some(_) => Origin::Embedded,
+            None => self.source.origin(),
+        };
+        let takes = &["ratings_file", "cache_dir", "unknown"];
+        Entry { id: self.id, origin, defaults, takes, load, ..Entry::NEW }
+    }
+
     pub(crate) fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
         let sources = self.sources(options)?;
         let cache = Cache::new(self.id, options, &sources)?;
@@ -100,40 +78,33 @@ impl RatingSet {
 
     /// The files to read, at least one.
     fn sources(&self, options: &LoadOptions) -> Result<Vec<Source>, DataError> {
-        let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(self.folder));
-        let missing = |folder: &Path, missing: &str| DataError::Missing {
-            dataset: self.id,
-            missing: missing.to_owned(),
-            folder: folder.to_path_buf(),
-            files: self.files,
-            get: self.get,
-        };
+        let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(self.source.name));
         if let Some(file) = &options.ratings_file {
-            let places = folder.iter().map(|folder| folder.join(file)).chain([file.clone()]);
-            let found = places.into_iter().find(|path| path.exists());
-            let nowhere = || {
+            let paths = folder.iter().map(|folder| folder.join(file)).chain([file.clone()]);
+            let found = paths.into_iter().find(|path| path.exists());
+            let missing = || {
                 let folder = folder.as_deref().unwrap_or(Path::new("."));
-                missing(folder, &format!("{} (nor is it here)", file.display()))
+                let missing = format!("{} in the working directory or", file.display());
+                self.source.missing(self.id, folder, &missing)
             };
-            return Ok(vec![Source::File(found.ok_or_else(nowhere)?)]);
+            return Ok(vec![Source::File(found.ok_or_else(missing)?)]);
         }
-        let found = match &folder {
-            Some(folder) => self.originals(folder),
-            None => Vec::new(),
-        };
-        let found = match (found.is_empty(), &folder) {
-            (true, Some(folder)) => Vec::from_iter(self.only_other(folder)?),
-            _ => found,
-        };
+        let mut found = Vec::new();
+        if let Some(folder) = &folder {
+            found = self.originals(folder);
+            if found.is_empty() {
+                found.extend(self.only_other(folder)?);
+            }
+        }
         match (found.is_empty(), self.embedded, folder) {
             (false, ..) => Ok(found.into_iter().map(Source::File).collect()),
             (true, Some((name, bytes)), _) => Ok(vec![Source::Embedded(name, bytes)]),
-            (true, None, Some(folder)) => Err(missing(&folder, self.names[0])),
+            (true, None, Some(folder)) => Err(self.source.missing(self.id, &folder, self.names[0])),
             (true, None, None) => Err(DataError::NoDataDir { dataset: self.id }),
         }
     }
 
-    /// Those of the original files that are there, plain or packed.
+    /// The original files that exist, plain or packed.
     fn originals(&self, folder: &Path) -> Vec<PathBuf> {
         let file = |name: &&str| {
             let plain = folder.join(name);
@@ -143,7 +114,7 @@ impl RatingSet {
         self.names.iter().filter_map(file).collect()
     }
 
-    /// The one file in the folder that is named like the original ones.
+    /// The one file in the folder whose name resembles the original ones.
     fn only_other(&self, folder: &Path) -> Result<Option<PathBuf>, DataError> {
         let ending = self.names[0].rsplit('.').next().unwrap_or_default();
         let alike = |name: &String| {

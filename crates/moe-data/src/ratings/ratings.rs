@@ -1,4 +1,4 @@
-//! Who rated what, as read from a file: ids without gaps, each pair once.
+//! Ratings as read from a file: ids without gaps, each pair once.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use crate::features::vocabulary::{Numbering, Vocabulary};
 pub(crate) struct Ratings {
     pub(crate) users: Vec<u32>,
     pub(crate) items: Vec<u32>,
-    /// NaN where the user had the item and did not say how it was.
+    /// NaN where the user had the item without rating it.
     pub(crate) values: Vec<f32>,
     pub(crate) user_names: Vocabulary,
     pub(crate) item_names: Vocabulary,
 }
 
-/// Takes ratings as they are read.
+/// Collects ratings as they are read.
 #[derive(Default)]
 pub(crate) struct Collector {
     pub(crate) users: Numbering,
@@ -25,17 +25,17 @@ pub(crate) struct Collector {
     lines: Vec<u32>,
 }
 
-/// What is made of a pair of user and item that occurs again.
+/// How to treat a pair of user and item that occurs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Duplicates {
     /// It is an error: the original data has each pair once.
     Refused,
-    /// The last rating counts, in its place.
+    /// The last rating counts, at its position in the file.
     LastCounts,
 }
 
 impl Collector {
-    /// Takes the rating of an item by a user, as [`Collector::users`] and [`Collector::items`] number them.
+    /// Adds the rating of an item by a user, with the numbers of [`Collector::users`] and [`Collector::items`].
     pub(crate) fn push(&mut self, user: u32, item: u32, value: f32, line: u64) {
         self.rows.users.push(user);
         self.rows.items.push(item);
@@ -47,8 +47,8 @@ impl Collector {
         self.lines.len()
     }
 
-    /// What was taken, of users and items with at least `least` ratings each. These are counted once, before any
-    /// is left out, so that some that stay can end with fewer.
+    /// The collected ratings of users and items with at least `least` ratings each. They are counted once, before any is
+    /// left out, so some that stay can end up with fewer.
     ///
     /// # Errors
     /// If a pair occurs twice in `file` and that is not allowed.
@@ -109,7 +109,7 @@ impl Ratings {
         self.users.len()
     }
 
-    /// Leaves the rows to keep, and numbers what is left anew.
+    /// Drops the rows not to keep, and renumbers users and items.
     fn retain(&mut self, keep: &[bool]) {
         retain(&mut self.users, keep);
         retain(&mut self.items, keep);
@@ -140,14 +140,14 @@ fn renumber(ids: &mut [u32], names: &Vocabulary) -> Vocabulary {
     order.into_iter().filter_map(|id| names.name(id)).collect()
 }
 
-/// Rows in the order of their users, those of a user in their own order.
+/// Rows grouped by user, each group in row order.
 pub(crate) struct ByUser {
     starts: Vec<usize>,
     rows: Vec<u32>,
 }
 
 impl ByUser {
-    /// Rows by what `users`, all below `count`, says of them.
+    /// Groups the rows by their `users`, all below `count`.
     pub(crate) fn new(users: &[u32], count: usize) -> Self {
         let mut starts = vec![0; count + 1];
         users.iter().for_each(|&user| starts[user as usize + 1] += 1);
@@ -169,13 +169,13 @@ impl ByUser {
     }
 }
 
-/// Pairs of rows about the same user and item, each row with the next such.
+/// Pairs of rows of the same user and item: each row with the next one.
 fn repeated(rows: &Ratings, by_user: &ByUser, items: usize) -> Vec<[u32; 2]> {
     /// No row yet.
     const NONE: u32 = u32::MAX;
     let mut last = vec![NONE; items];
     let mut found = Vec::new();
-    // Users come one after the other, so that the last row about an item is this user's or says that it is not.
+    // Users come one after the other, so the last row of an item is this user's or an earlier user's.
     for &row in &by_user.rows {
         let place = &mut last[rows.items[row as usize] as usize];
         if *place != NONE && rows.users[*place as usize] == rows.users[row as usize] {

@@ -1,12 +1,12 @@
-//! CelebA: pictures of faces with yes-or-no attributes (Liu and others 2015); ten of the attributes, a task each.
+//! CelebA: pictures of faces with yes-or-no attributes (Liu and others 2015); ten of the attributes are a task each.
 //!
 //! The folder holds `list_attr_celeba.txt` (number of pictures; names of the attributes; then a line for each picture:
 //! its file and 1 or -1 for each attribute), `list_eval_partition.txt` (a line for each picture: its file and 0, 1 or 2
-//! for train, validation and test) and the pictures in `img_align_celeba`. Without the second file a tenth of the
-//! pictures is cut off at random for testing and a ninth of the rest for validation. Row ids are those of the first list.
+//! for train, validation and test) and the pictures in `img_align_celeba`. Without the second file, a tenth of the
+//! pictures is drawn for testing and a ninth of the rest for validation. Row ids follow the first list.
 //!
-//! COMET's supplement (S1) takes ten attributes of the forty; which ones is not known here, so these are a choice of
-//! ours. The middle square of a picture is scaled to 32 x 32 pixels; its numbers are three planes (red, green, blue).
+//! COMET's supplement (S1) takes ten attributes of the forty without naming them, so these are our own choice. The middle
+//! square of a picture is scaled to 32 x 32 pixels; its values are three planes (red, green, blue).
 
 use std::collections::HashMap;
 use std::fs;
@@ -17,18 +17,27 @@ use std::thread;
 use image::imageops::FilterType;
 use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
 
+use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
 use crate::dataset::table::{Column, Features, Table};
 use crate::error::DataError;
-use crate::formats::binary::{open_unpacked, unreadable};
+use crate::formats::unpack::{open_unpacked, unreadable};
 use crate::options::LoadOptions;
-use crate::place::Place;
+use crate::source_folder::SourceFolder;
 
-pub(crate) const ID: &str = "celeba";
-pub(crate) const PLACE: Place = Place {
-    folder: "celeba",
-    files: "list_attr_celeba.txt, list_eval_partition.txt (if wanted) and the folder img_align_celeba",
+const ID: &str = "celeba";
+pub(crate) const ENTRY: Entry = Entry {
+    id: ID,
+    summary: "faces with ten attributes, a task for each",
+    origin: SOURCE.origin(),
+    terms: "non-commercial research only, no redistribution; Ziwei Liu and others, Chinese University of Hong Kong",
+    load,
+    ..Entry::NEW
+};
+const SOURCE: SourceFolder = SourceFolder {
+    name: "celeba",
+    files: "list_attr_celeba.txt, list_eval_partition.txt (optional) and the folder img_align_celeba",
     get: "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
 };
 
@@ -45,7 +54,7 @@ const ATTRIBUTES: [&str; 10] = [
     "Young",
 ];
 const LIST: &str = "list_attr_celeba.txt";
-const PARTS: &str = "list_eval_partition.txt";
+const PARTITION: &str = "list_eval_partition.txt";
 const PICTURES: &str = "img_align_celeba";
 /// Height and width that pictures are scaled to.
 const SIDE: u32 = 32;
@@ -53,21 +62,21 @@ const NUMBERS: usize = 3 * (SIDE * SIDE) as usize;
 /// The most bytes of a list: ten times the original.
 const MOST_BYTES: u64 = 256 << 20;
 
-pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let folder = PLACE.folder(ID, options)?;
+fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    let folder = SOURCE.path(ID, options)?;
     let list = folder.join(LIST);
     if !list.exists() {
-        return Err(PLACE.missing(ID, &folder, LIST));
+        return Err(SOURCE.missing(ID, &folder, LIST));
     }
     let (names, targets) = attributes(&list)?;
     let rows = names.len() as u32;
-    let parts = match folder.join(PARTS) {
-        file if file.exists() => partition(&file, &names)?,
-        _ => {
-            let [rest, test] = split::cut((0..rows).collect(), 10, options.seed, "celeba test");
-            let [train, val] = split::cut(rest, 11, options.seed, "celeba val");
-            [train, val, test]
-        }
+    let partition_file = folder.join(PARTITION);
+    let splits = if partition_file.exists() {
+        partition(&partition_file, &names)?
+    } else {
+        let [rest, test] = split::cut((0..rows).collect(), 10, options.seed, "celeba test");
+        let [train, val] = split::cut(rest, 11, options.seed, "celeba val");
+        [train, val, test]
     };
     let values = pictures(&folder.join(PICTURES), &names)?;
     let task = |name: &str| TaskSpec { name: name.to_owned(), kind: TaskKind::Binary };
@@ -78,7 +87,7 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         targets: targets.map(Column::Binary).into(),
         planted: None,
     };
-    Dataset::new(ID, table, parts)
+    Dataset::new(ID, table, splits)
 }
 
 /// The files of all pictures, and 0 or 1 for each of [`ATTRIBUTES`].
@@ -88,7 +97,7 @@ fn attributes(path: &Path) -> Result<(Vec<String>, [Vec<u8>; 10]), DataError> {
     let wrong = |line, problem: String, allowed: &str| malformed(path, line, problem, allowed);
     let (_, count) = lines.next().unwrap_or((1, ""));
     let Ok(count) = count.trim().parse::<usize>() else {
-        return Err(wrong(1, format!("{count:?} is no number of pictures"), "a whole number"));
+        return Err(wrong(1, format!("{count:?} is not a number of pictures"), "a whole number"));
     };
     let columns: Vec<&str> = lines.next().unwrap_or((2, "")).1.split_ascii_whitespace().collect();
     let mut places = [0; 10];
@@ -111,7 +120,7 @@ fn attributes(path: &Path) -> Result<(Vec<String>, [Vec<u8>; 10]), DataError> {
                 other => return Err(wrong(line, format!("an attribute {other:?}"), "1 or -1")),
             });
         }
-        // A name, not a way out of the folder.
+        // A path could lead out of the folder.
         if fields[0].contains(['/', '\\']) {
             return Err(wrong(
                 line,
@@ -128,22 +137,22 @@ fn attributes(path: &Path) -> Result<(Vec<String>, [Vec<u8>; 10]), DataError> {
     Ok((names, targets))
 }
 
-/// The rows of the parts.
+/// The rows of the splits.
 fn partition(path: &Path, names: &[String]) -> Result<[Vec<u32>; 3], DataError> {
     let rows: HashMap<&str, u32> = names.iter().map(String::as_str).zip(0..).collect();
-    let mut part_of = vec![None; names.len()];
+    let mut split_of = vec![None; names.len()];
     for (line, text) in (1..).zip(text(path)?.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let row = fields.first().and_then(|name| rows.get(name));
-        let part = match fields[..] {
+        let split = match fields[..] {
             [_, "0"] => 0,
             [_, "1"] => 1,
             [_, "2"] => 2,
             _ => 3,
         };
-        match (row, part) {
-            (Some(&row), 0..3) if part_of[row as usize].is_none() => {
-                part_of[row as usize] = Some(part);
+        match (row, split) {
+            (Some(&row), 0..3) if split_of[row as usize].is_none() => {
+                split_of[row as usize] = Some(split);
             }
             _ => {
                 let allowed = format!("a file of {LIST}, each once, and 0, 1 or 2");
@@ -151,23 +160,23 @@ fn partition(path: &Path, names: &[String]) -> Result<[Vec<u32>; 3], DataError> 
             }
         }
     }
-    let mut parts = [const { Vec::new() }; 3];
-    for (row, part) in (0..).zip(part_of) {
+    let mut splits = [const { Vec::new() }; 3];
+    for (row, split) in (0..).zip(split_of) {
         let none =
             || malformed(path, 1, format!("no line for {}", names[row as usize]), "one each");
-        parts[part.ok_or_else(none)?].push(row);
+        splits[split.ok_or_else(none)?].push(row);
     }
-    Ok(parts)
+    Ok(splits)
 }
 
-/// `[rows, NUMBERS]`; decoded on all processors, each row on its own.
+/// The pictures, `[rows, NUMBERS]`, decoded in parallel, each row on its own.
 fn pictures(folder: &Path, names: &[String]) -> Result<Vec<u8>, DataError> {
     let mut values = vec![0; names.len() * NUMBERS];
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let rows = names.len().div_ceil(threads).max(1);
     thread::scope(|scope| {
-        let pieces = values.chunks_mut(rows * NUMBERS).zip(names.chunks(rows));
-        let workers = pieces.map(|(values, names)| {
+        let blocks = values.chunks_mut(rows * NUMBERS).zip(names.chunks(rows));
+        let workers = blocks.map(|(values, names)| {
             scope.spawn(move || {
                 let mut rows = values.chunks_exact_mut(NUMBERS).zip(names);
                 rows.try_for_each(|(row, name)| decode(&folder.join(name), row))

@@ -1,52 +1,64 @@
-//! A table of the user's own: CSV with a header, or Parquet, and what its columns mean.
+//! The user's own table: CSV with a header, or Parquet, and the meaning of its columns.
 //!
-//! Ids get embeddings; numbers are scaled; categories become one input each. Scales, categories and, if unknown ids
-//! share one, the ids are learned from the train part alone; so what a schema makes of new rows is what it made of the
-//! validation and test parts. `test_share` of the rows is cut off for testing, then `val_share` of the rest for
-//! validation, each class of the first task in proportion if it has classes. Row ids are those of the file.
+//! Ids get embeddings; numbers are scaled; categories become one input each. Scales, categories and, if unknown ids share
+//! one, the ids come from the train split alone, so a schema encodes new rows in the same way as the validation and test
+//! splits. `test_share` of the rows are drawn for testing, then `val_share` of the rest for validation, each class of the
+//! first task in proportion if it has classes. A row's id is its index in the file.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use moe_core::batch::{TaskKind, TaskSpec};
 
+use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
 use crate::dataset::table::{Column, Features, Table};
 use crate::error::DataError;
-use crate::features::schema::finite;
-use crate::features::schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
+use crate::features::schema::{
+    CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown, finite,
+};
 use crate::features::table_options::{Separator, TableOptions, TargetKind};
-use crate::features::vocabulary::Numbering;
-use crate::features::vocabulary::Vocabulary;
-use crate::formats::rows;
-use crate::formats::rows::RawRow;
+use crate::features::vocabulary::{Numbering, Vocabulary};
+use crate::formats::dialect::Dialect;
+use crate::formats::table_rows;
+use crate::formats::table_rows::TableRow;
 use crate::options::LoadOptions;
-use crate::options::in_range;
-use crate::place::Place;
+use crate::source_folder::SourceFolder;
 
-pub(crate) const ID: &str = "table";
-pub(crate) const PLACE: Place = Place {
-    folder: "table",
-    files: "the file that the option table names (or it is found from the working directory)",
+const ID: &str = "table";
+pub(crate) const ENTRY: Entry = Entry {
+    id: ID,
+    summary: "a table of your own, CSV or Parquet; its columns are described in [dataset.table]",
+    origin: SOURCE.origin(),
+    terms: "those of the file",
+    defaults: || LoadOptions {
+        test_share: Some(0.1),
+        val_share: Some(0.125),
+        ..LoadOptions::default()
+    },
+    takes: &["table"],
+    load,
+    ..Entry::NEW
+};
+const SOURCE: SourceFolder = SourceFolder {
+    name: "table",
+    files: "the file that the option table names (it may also be in the working directory)",
     get: "a table of your own",
 };
-pub(crate) const DEFAULTS: LoadOptions =
-    LoadOptions { test_share: Some(0.1), val_share: Some(0.125), ..LoadOptions::NONE };
 
 /// The most categories of a column, and classes of a task.
 const MOST_CLASSES: usize = 256;
 /// The most rows.
 const MOST_ROWS: usize = 1 << 28;
 
-pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let Some(table) = &options.table else {
         let wrong = bad("table", "nothing", "file, columns and targets, as [dataset.table]");
         return Err(wrong);
     };
     table.check()?;
-    let test_share = in_range(ID, "test_share", options.test_share, 0.0, 1.0)?;
-    let val_share = in_range(ID, "val_share", options.val_share, 0.0, 1.0)?;
+    let [test_share, val_share] = options.shares(ID)?;
     let raw = Raw::read(table, &find(options, &table.file)?)?;
     let rows = raw.rows as u32;
     let class = |row: u32| match &raw.targets[0] {
@@ -84,12 +96,15 @@ fn bad(option: &'static str, value: impl Into<String>, allowed: &str) -> DataErr
     DataError::BadOption { dataset: ID, option, value: value.into(), allowed: allowed.to_owned() }
 }
 
-/// The file in the set's folder, else from the working directory.
+/// The file in the set's folder, else relative to the working directory.
 fn find(options: &LoadOptions, file: &Path) -> Result<PathBuf, DataError> {
-    let folder = PLACE.folder(ID, options)?;
-    let places = [folder.join(file), file.to_path_buf()];
-    let missing = || PLACE.missing(ID, &folder, &format!("{} (nor is it here)", file.display()));
-    places.into_iter().find(|path| path.exists()).ok_or_else(missing)
+    let folder = SOURCE.path(ID, options)?;
+    let paths = [folder.join(file), file.to_path_buf()];
+    let missing = || {
+        let missing = format!("{} in the working directory or", file.display());
+        SOURCE.missing(ID, &folder, &missing)
+    };
+    paths.into_iter().find(|path| path.exists()).ok_or_else(missing)
 }
 
 impl TableOptions {
@@ -116,7 +131,7 @@ impl TableOptions {
     }
 }
 
-/// The columns of a table as they stand in the file.
+/// The columns of a table, not encoded yet.
 struct Raw {
     rows: usize,
     ids: Vec<Texts>,
@@ -146,19 +161,19 @@ impl Raw {
             targets: options.targets.iter().map(|target| target.kind.column()).collect(),
             classes: options.targets.iter().map(|_| Numbering::default()).collect(),
         };
-        let separator = match options.separator {
-            Separator::Comma => ',',
-            Separator::Semicolon => ';',
-            Separator::Tab => '\t',
+        let dialect = match options.separator {
+            Separator::Comma => Dialect::QUOTED_COMMAS,
+            Separator::Semicolon => Dialect::QUOTED_SEMICOLONS,
+            Separator::Tab => Dialect::QUOTED_TABS,
         };
-        rows::each(path, separator, &options.columns(), &mut |row| raw.push(options, row))?;
+        table_rows::each(path, dialect, &options.columns(), &mut |row| raw.push(options, row))?;
         if raw.rows == 0 {
-            return Err(DataError::EmptySplit { dataset: ID, part: "train", rows: 0 });
+            return Err(DataError::EmptySplit { dataset: ID, split: "train", rows: 0 });
         }
         Ok(raw)
     }
 
-    fn push(&mut self, options: &TableOptions, row: &RawRow<'_>) -> Result<(), DataError> {
+    fn push(&mut self, options: &TableOptions, row: &TableRow<'_>) -> Result<(), DataError> {
         if self.rows == MOST_ROWS {
             return Err(row.wrong(0, "is one row too many", format!("at most {MOST_ROWS} rows")));
         }
@@ -172,12 +187,7 @@ impl Raw {
             texts.numbers.push(texts.numbering.number(field));
         }
         for (values, (place, field)) in self.numbers.iter_mut().zip(from(numbers)) {
-            values.push(match field.is_empty() {
-                true => f64::NAN,
-                false => finite(field).ok_or_else(|| {
-                    row.wrong(place, "is not a number", "a finite number, or nothing")
-                })?,
-            });
+            values.push(if field.is_empty() { f64::NAN } else { number(row, place)? });
         }
         for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
             let number = texts.numbering.number(field);
@@ -193,21 +203,19 @@ impl Raw {
             let field = row.fields[place];
             match column {
                 Column::Binary(values) => values.push(target.is_positive(row, place)?.into()),
-                Column::Regression(values) => values.push(match field.is_empty() {
-                    true => f32::NAN,
-                    false => match finite(field).map(|value| value as f32) {
-                        Some(value) if value.is_finite() => value,
-                        _ => {
-                            let allowed = "a finite number, or nothing";
-                            return Err(row.wrong(place, "is not a number", allowed));
-                        }
-                    },
-                }),
+                Column::Regression(values) => {
+                    let value = if field.is_empty() { f64::NAN } else { number(row, place)? };
+                    // A finite number may be too large for single precision.
+                    if (value as f32).is_infinite() {
+                        return Err(not_a_number(row, place));
+                    }
+                    values.push(value as f32);
+                }
                 Column::Multiclass(values) => {
                     let class = classes.number(field);
                     if field.is_empty() || class as usize == MOST_CLASSES {
                         let allowed = format!("one of at most {MOST_CLASSES} classes");
-                        return Err(row.wrong(place, "is no class", allowed));
+                        return Err(row.wrong(place, "is not a class", allowed));
                     }
                     values.push(class as u8);
                 }
@@ -248,10 +256,10 @@ impl Raw {
         }
     }
 
-    /// What [`crate::RowEncoder`] makes of the rows, column by column.
+    /// The rows as [`crate::RowEncoder`] encodes them, column by column.
     fn features(&self, schema: &FeatureSchema) -> Features {
         let ids = schema.ids.iter().zip(&self.ids).map(|(feature, texts)| {
-            // A refused name is not there: the vocabulary has them all.
+            // If unknown names are refused, the vocabulary has all names.
             let shared = feature.vocabulary.len() as u32;
             texts.ids(&feature.vocabulary).map(|id| id.unwrap_or(shared)).collect()
         });
@@ -281,8 +289,17 @@ impl Raw {
     }
 }
 
+/// The number in a field.
+fn number(row: &TableRow<'_>, place: usize) -> Result<f64, DataError> {
+    finite(row.fields[place]).ok_or_else(|| not_a_number(row, place))
+}
+
+fn not_a_number(row: &TableRow<'_>, place: usize) -> DataError {
+    row.wrong(place, "is not a number", "a finite number, or nothing")
+}
+
 impl Texts {
-    /// Texts of at least `least` of these rows, by first appearance there.
+    /// The texts that at least `least` of these rows have, by first appearance in them.
     fn names(&self, rows: impl Iterator<Item = u32> + Clone, least: usize) -> Vocabulary {
         let mut counts = vec![0; self.numbering.len()];
         let mut order = Vec::new();

@@ -1,17 +1,17 @@
-//! Rows that are planted for experts, so that it can be measured whether a router finds them.
+//! Rows with a planted expert each, which measure whether a router finds the experts.
 //!
 //! With width D, experts N, separation s and noise q:
-//! * centroids c_1..c_N are random unit vectors, the same for all parts;
+//! * centroids c_1..c_N are random unit vectors, the same for all splits;
 //! * a row belongs to a cluster k drawn uniformly and is x = s c_k + z with z standard normal;
-//! * its planted expert is e = argmax_n c_n·x, the nearest centroid (the lowest n where several are equally
-//!   near): a linear gate without bias. With s = 0 there are no clusters to see in x, only that gate;
+//! * its planted expert is e = argmax_n c_n·x, the nearest centroid (the lowest n where several are equally near): a
+//!   linear gate without bias. With s = 0, x shows no clusters, and only that gate is left;
 //! * its target is y = Σ_h v_eh relu(w_eh·x) + q ε over h = 1..4, with random unit vectors w_eh, standard
 //!   normal v_eh and ε: one small teacher per expert. The noise does not change x or e.
 //!
-//! x is rounded to single precision, then e and y are computed in double precision, so both precisions
-//! of the workspace see the same rows. Centroids and teachers come from the ChaCha8 stream `synthetic
-//! experts`, the inputs of each part from its own `synthetic inputs`, ε from `synthetic noise`; so the
-//! first rows of a part do not depend on how many follow. Row ids count through train, validation and test.
+//! x is rounded to single precision, then e and y are computed in double precision, so both precisions of the workspace
+//! see the same rows. Centroids and teachers come from the ChaCha8 stream `synthetic experts`, the inputs of each split
+//! from its own `synthetic inputs`, ε from `synthetic noise`; so the first rows of a split do not depend on how many
+//! follow. Row ids count through train, validation and test.
 
 use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
 use moe_core::rand::Rng;
@@ -19,6 +19,7 @@ use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::rand_distr::StandardNormal;
 use moe_core::random::chacha;
 
+use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
 use crate::dataset::table::{Column, Features, Table};
@@ -26,32 +27,41 @@ use crate::error::DataError;
 use crate::options::LoadOptions;
 use crate::options::in_range;
 
-pub(crate) const ID: &str = "synthetic";
-
-pub(crate) const DEFAULTS: LoadOptions = LoadOptions {
-    train_rows: Some(8000),
-    val_rows: Some(2000),
-    test_rows: Some(2000),
-    width: Some(16),
-    experts: Some(8),
-    noise: Some(0.1),
-    separation: Some(3.0),
-    ..LoadOptions::NONE
+const ID: &str = "synthetic";
+pub(crate) const ENTRY: Entry = Entry {
+    id: ID,
+    summary: "rows planted for known experts, one regression task",
+    defaults,
+    load,
+    ..Entry::NEW
 };
+
+fn defaults() -> LoadOptions {
+    LoadOptions {
+        train_rows: Some(8000),
+        val_rows: Some(2000),
+        test_rows: Some(2000),
+        width: Some(16),
+        experts: Some(8),
+        noise: Some(0.1),
+        separation: Some(3.0),
+        ..LoadOptions::default()
+    }
+}
 
 const MOST_ROWS: usize = 10_000_000;
 const MOST_WIDTH: usize = 1 << 16;
 const MOST_EXPERTS: usize = 1 << 12;
-/// Bound of noise and separation.
+/// The greatest noise and separation.
 const MOST_SCALE: f64 = 1e6;
-/// The most numbers in all inputs (1 GiB) and in all teachers.
+/// The most numbers in all inputs (1 GiB), and in all teachers.
 const MOST_NUMBERS: usize = 1 << 28;
 
-/// Hidden units of a teacher.
+/// Number of hidden units of a teacher.
 const HIDDEN: usize = 4;
 
-pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
-    let rows = options.part_rows(ID, MOST_ROWS)?;
+fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
+    let rows = options.split_rows(ID, MOST_ROWS)?;
     let width = in_range(ID, "width", options.width, 1, MOST_WIDTH)?;
     let experts = in_range(ID, "experts", options.experts, 1, MOST_EXPERTS)?;
     let noise = in_range(ID, "noise", options.noise, 0.0, MOST_SCALE)?;
@@ -64,9 +74,9 @@ pub(crate) fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let mut inputs = Vec::with_capacity(total * width);
     let mut planted = Vec::with_capacity(total);
     let mut targets = Vec::with_capacity(total);
-    for (part, &rows) in rows.iter().enumerate() {
-        let mut draws = chacha(options.seed, "synthetic inputs", part as u64);
-        let mut noises = chacha(options.seed, "synthetic noise", part as u64);
+    for (split, &rows) in rows.iter().enumerate() {
+        let mut draws = chacha(options.seed, "synthetic inputs", split as u64);
+        let mut noises = chacha(options.seed, "synthetic noise", split as u64);
         for _ in 0..rows {
             let start = inputs.len();
             world.draw(separation, &mut draws, &mut inputs);
@@ -188,14 +198,14 @@ mod tests {
     fn sizes_beyond_memory_are_refused() {
         let much = |options: LoadOptions| load(&options).unwrap_err().to_string();
         for (message, options) in [
-            ("train_rows = 0", LoadOptions { train_rows: Some(0), ..DEFAULTS }),
+            ("train_rows = 0", LoadOptions { train_rows: Some(0), ..defaults() }),
             (
                 "width = 65536",
-                LoadOptions { train_rows: Some(MOST_ROWS), width: Some(MOST_WIDTH), ..DEFAULTS },
+                LoadOptions { train_rows: Some(MOST_ROWS), width: Some(MOST_WIDTH), ..defaults() },
             ),
-            ("experts = 2147483648", LoadOptions { experts: Some(1 << 31), ..DEFAULTS }),
-            ("noise = inf", LoadOptions { noise: Some(f64::INFINITY), ..DEFAULTS }),
-            ("separation = -1", LoadOptions { separation: Some(-1.0), ..DEFAULTS }),
+            ("experts = 2147483648", LoadOptions { experts: Some(1 << 31), ..defaults() }),
+            ("noise = inf", LoadOptions { noise: Some(f64::INFINITY), ..defaults() }),
+            ("separation = -1", LoadOptions { separation: Some(-1.0), ..defaults() }),
         ] {
             let error = much(options);
             assert!(error.contains(message), "{error}");

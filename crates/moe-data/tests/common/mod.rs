@@ -44,7 +44,7 @@ pub fn classes(batch: &Batch, task: usize) -> &[u32] {
 /// Numbers of rows by value 0..=9 of a regression task, present rows only.
 pub fn marks(batch: &Batch, task: usize) -> [usize; 10] {
     let Target::Regression { values, present } = &batch.targets[task] else {
-        panic!("task {task} is no regression");
+        panic!("task {task} is not a regression");
     };
     let mut counts = [0; 10];
     for (value, _) in values.iter().zip(present).filter(|(_, present)| **present) {
@@ -54,10 +54,10 @@ pub fn marks(batch: &Batch, task: usize) -> [usize; 10] {
     counts
 }
 
-/// The parts have no row in common, every id is its own, and any batch agrees with single rows.
-pub fn check_parts(data: &Dataset) {
+/// The splits have no row in common, every id is its own, and any batch agrees with single rows.
+pub fn check_splits(data: &Dataset) {
     let mut seen = std::collections::HashSet::new();
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         assert!(split.rows() > 0);
         assert_eq!(split.input(), &data.input);
         assert_eq!(split.tasks(), &data.tasks[..]);
@@ -124,8 +124,8 @@ pub fn same_inputs(a: &Inputs, b: &Inputs) -> bool {
 }
 
 pub fn same_data(a: &Dataset, b: &Dataset) -> bool {
-    let parts = a.parts().into_iter().zip(b.parts());
-    parts.into_iter().all(|((_, a), (_, b))| same(&all(a), &all(b)))
+    let splits = a.splits().into_iter().zip(b.splits());
+    splits.into_iter().all(|((_, a), (_, b))| same(&all(a), &all(b)))
 }
 
 /// `bytes` packed with gzip.
@@ -175,7 +175,7 @@ pub fn uncached(dir: &Path) -> LoadOptions {
 /// none.
 pub fn rating_rows(data: &Dataset) -> Vec<(u32, u32, Option<f64>)> {
     let mut rows = Vec::new();
-    for (_, split) in data.parts() {
+    for (_, split) in data.splits() {
         let batch = all(split);
         let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
         let Target::Regression { values, present } = &batch.targets[1] else {

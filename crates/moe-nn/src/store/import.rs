@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use moe_core::{Real, Shape, Tensor, nearest_name};
+use moe_core::{Real, Shape, Tensor, did_you_mean, nearest_name};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 
@@ -166,8 +166,8 @@ impl Import<'_> {
     /// The shape of a tensor of the module.
     fn shape(&self, name: &str) -> Result<Shape, OtherModule> {
         self.shapes.get(name).copied().ok_or_else(|| {
-            let nearest = did_you_mean(name, self.shapes.keys().map(String::as_str));
-            wrong(name, format!("is not part of the model{nearest}"))
+            let nearest = nearest_name(name, self.shapes.keys().map(String::as_str));
+            wrong(name, format!("is not part of the model{}", did_you_mean(", ", nearest, "")))
         })
     }
 
@@ -175,8 +175,8 @@ impl Import<'_> {
     fn read(&self, name: &str, shape: Shape, target: &str) -> Result<Tensor, OtherModule> {
         let wrong = |problem: String| wrong(name, format!("{problem} (for \"{target}\")"));
         let view = self.stored.tensor(name).map_err(|_| {
-            let nearest = did_you_mean(name, self.stored.names().into_iter());
-            wrong(format!("is missing{nearest}"))
+            let nearest = nearest_name(name, self.stored.names());
+            wrong(format!("is missing{}", did_you_mean(", ", nearest, "")))
         })?;
         if *view.shape() != shape[..] {
             let problem = format!("has shape {:?}, but {shape:?} is needed", view.shape());
@@ -188,10 +188,6 @@ impl Import<'_> {
 
 fn wrong(name: &str, problem: String) -> OtherModule {
     OtherModule { name: name.into(), problem }
-}
-
-fn did_you_mean<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> String {
-    nearest_name(name, known).map_or(String::new(), |near| format!(", did you mean \"{near}\"?"))
 }
 
 /// Appends the transpose of each matrix of a stack `[_, rows, cols]` to `out`.

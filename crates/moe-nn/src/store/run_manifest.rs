@@ -1,7 +1,8 @@
 //! The manifest of a run, `manifest.json`, and the names of the files of a run.
 
+use moe_core::checksum::{self, hex};
+use moe_core::files::whole_name;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 /// Version of the manifest and of the files that it names.
 pub(crate) const FORMAT: u32 = 1;
@@ -125,7 +126,7 @@ impl FileEntry {
 
 /// Returns whether `name` is a file name that run directories use.
 pub(crate) fn is_own(name: &str) -> bool {
-    let name = name.strip_suffix(".partial").unwrap_or(name);
+    let name = whole_name(name);
     let stem = name.strip_suffix(".safetensors").unwrap_or(name);
     let number = |prefix| stem.strip_prefix(prefix).is_some_and(is_checkpoint);
     match name {
@@ -143,7 +144,7 @@ fn is_checkpoint(suffix: &str) -> bool {
 }
 
 pub(crate) fn sha256(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&checksum::sha256(content))
 }
 
 #[cfg(test)]

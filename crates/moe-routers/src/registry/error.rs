@@ -1,3 +1,5 @@
+use moe_core::did_you_mean;
+
 use crate::registry::parameters::Value;
 
 /// Why a router cannot be built.
@@ -5,7 +7,7 @@ use crate::registry::parameters::Value;
 #[non_exhaustive]
 pub enum RegistryError {
     /// No router has this id.
-    #[error("unknown router \"{id}\"{}; known routers: {}", did_you_mean(nearest), known.join(", "))]
+    #[error("unknown router \"{id}\"{}; known routers: {}", did_you_mean(", ", nearest.as_deref(), ""), known.join(", "))]
     UnknownRouter {
         /// The id that was asked for.
         id: String,
@@ -38,7 +40,7 @@ pub enum RegistryError {
         switch: Option<&'static str>,
     },
     /// The router has no parameter with this key.
-    #[error("router {router} has no parameter \"{key}\"{}; {}", did_you_mean(nearest), list(known))]
+    #[error("router {router} has no parameter \"{key}\"{}; {}", did_you_mean(", ", nearest.as_deref(), ""), list(known))]
     UnknownParameter {
         /// The router.
         router: String,
@@ -61,10 +63,6 @@ pub enum RegistryError {
         /// The allowed values, in words.
         allowed: String,
     },
-}
-
-fn did_you_mean(nearest: &Option<String>) -> String {
-    nearest.as_ref().map_or(String::new(), |name| format!(", did you mean \"{name}\"?"))
 }
 
 fn list(known: &[String]) -> String {

@@ -6,7 +6,6 @@
 //! with the routers.
 #![allow(clippy::print_stdout, reason = "cases that are left out are counted")]
 
-
 #[path = "../../../moe-routers/tests/golden/cases.rs"]
 mod cases;
 #[path = "../../../moe-routers/tests/common/mod.rs"]

@@ -1,22 +1,22 @@
-//! Rows of a user's table: CSV with a header, or Parquet (feature `parquet`).
+//! Rows of a user's table: separated fields with a header, or Parquet (feature `parquet`).
 
 use std::path::Path;
 
-use crate::error::DataError;
+use crate::error::{DataError, shown};
+use crate::formats::delimited::Delimited;
 use crate::formats::dialect::Dialect;
-use crate::formats::fields::Fields;
 
-/// A row's fields in the order of the columns that were asked for.
-pub(crate) struct RawRow<'a> {
+/// A row's fields, in the order of the wanted columns.
+pub(crate) struct TableRow<'a> {
     pub(crate) fields: &'a [&'a str],
     file: &'a Path,
     line: u64,
-    /// Where the columns stand in the file, from 0.
+    /// Where the columns are in the file, from 0.
     places: &'a [usize],
     names: &'a [&'a str],
 }
 
-impl RawRow<'_> {
+impl TableRow<'_> {
     /// The error that a field `is` not one of those `allowed`.
     pub(crate) fn wrong(&self, field: usize, is: &str, allowed: impl Into<String>) -> DataError {
         DataError::Malformed {
@@ -24,41 +24,34 @@ impl RawRow<'_> {
             line: self.line,
             column: Some(self.places[field] + 1),
             name: self.names[field].to_owned(),
-            problem: format!("{:?} {is}", self.fields[field]),
+            problem: format!("{} {is}", shown(self.fields[field].as_bytes())),
             allowed: allowed.into(),
         }
     }
 }
 
-/// Passes every row of a table to `take`, with these columns; a file that ends in `.parquet` is one.
+/// Passes every row of a table to `take`, with these columns; a file that ends in `.parquet` is read as Parquet.
 ///
 /// # Errors
 /// If the file cannot be read, lacks a column, or `take` fails.
 pub(crate) fn each(
     path: &Path,
-    separator: char,
+    dialect: Dialect,
     columns: &[&str],
-    take: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+    take: &mut dyn FnMut(&TableRow<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     if path.extension().is_some_and(|ending| ending == "parquet") {
         return parquet(path, columns, take);
     }
-    let dialect = match separator {
-        '\t' => Dialect::QUOTED_TABS,
-        ';' => Dialect::QUOTED_SEMICOLONS,
-        _ => Dialect::QUOTED_COMMAS,
-    };
-    let mut fields = Fields::open_as(dialect, path, &[])?;
+    let mut fields = Delimited::open(path, dialect)?;
     let places = fields.header(columns)?;
-    while let Some(record) = fields.next()? {
+    while fields.read()? {
         let mut texts = Vec::with_capacity(places.len());
         for &place in &places {
-            let text = str::from_utf8(record.bytes(place));
-            let not_text = |_| record.wrong(place, "is not UTF-8", "text in UTF-8".into());
-            texts.push(text.map_err(not_text)?);
+            texts.push(fields.text(place)?.trim_ascii());
         }
-        let (line, places) = (record.line(), &places);
-        take(&RawRow { fields: &texts, file: path, line, places, names: columns })?;
+        let line = fields.lines().line();
+        take(&TableRow { fields: &texts, file: path, line, places: &places, names: columns })?;
     }
     Ok(())
 }
@@ -67,7 +60,7 @@ pub(crate) fn each(
 fn parquet(
     path: &Path,
     _: &[&str],
-    _: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+    _: &mut dyn FnMut(&TableRow<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     let problem = "a Parquet file, which this build does not read (feature `parquet` of moe-data)";
     Err(broken(path, problem.to_owned()))
@@ -77,12 +70,12 @@ fn parquet(
 fn parquet(
     path: &Path,
     columns: &[&str],
-    take: &mut dyn FnMut(&RawRow<'_>) -> Result<(), DataError>,
+    take: &mut dyn FnMut(&TableRow<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
     use parquet::file::reader::{FileReader, SerializedFileReader};
     use parquet::record::Field;
 
-    let file = std::fs::File::open(path).map_err(crate::formats::binary::unreadable(path))?;
+    let file = std::fs::File::open(path).map_err(crate::formats::unpack::unreadable(path))?;
     let wrong = |error: parquet::errors::ParquetError| broken(path, error.to_string());
     let reader = SerializedFileReader::new(file).map_err(wrong)?;
     let schema = reader.metadata().file_metadata().schema();
@@ -106,7 +99,7 @@ fn parquet(
         });
         let texts: Vec<String> = texts.collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        take(&RawRow { fields: &texts, file: path, line, places: &places, names: columns })?;
+        take(&TableRow { fields: &texts, file: path, line, places: &places, names: columns })?;
     }
     Ok(())
 }
