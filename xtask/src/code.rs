@@ -74,6 +74,11 @@ impl Code {
                 (Ident(_), _) if word == "use" => {
                     place.is_reexport = at > 0 && tokens[at - 1].to_string() == "pub";
                 }
+                // `$crate` is the crate as callers of a macro see it: a path of its own kind.
+                (mark, [Ident(_), ..]) if is(mark, '$') => {
+                    at = self.path(&tokens, at + 1, vec!["$".to_owned()], place);
+                    continue;
+                }
                 (Ident(_), _) => {
                     at = self.path(&tokens, at, Vec::new(), place);
                     continue;
@@ -145,15 +150,25 @@ mod tests {
             use c::{d::{self, E as F}, g::*}; pub use h::I;
             mod j; #[cfg(test)] mod k; #[cfg(test)] use l::m;
             fn n<'t>(x: o::P) -> Q<r::S> { assert!(t::u::<u8>() == '\'' && x.v(1 * 2).w::<X>()); }
+            macro_rules! o { () => { $crate::p() } }
             pub(in y::z) const A: &str = r#"b::c"#; /* d::e */ mod inner { fn f() { super::g() } }"##,
         );
         let Code { paths, modules, allowed } = code.unwrap();
         let names: Vec<String> = paths.iter().map(|path| path.segments.join("::")).collect();
-        let expected =
-            ["c::d::self", "c::d::E", "c::g::*", "h::I", "o::P", "r::S", "t::u", "super::g"];
+        let expected = [
+            "c::d::self",
+            "c::d::E",
+            "c::g::*",
+            "h::I",
+            "o::P",
+            "r::S",
+            "t::u",
+            "$::crate::p",
+            "super::g",
+        ];
         assert_eq!(names, expected);
         assert_eq!((paths[2].depth, paths[2].is_reexport), (0, false));
-        assert_eq!((paths[3].is_reexport, paths[7].depth), (true, 1));
+        assert_eq!((paths[3].is_reexport, paths[8].depth), (true, 1));
         assert_eq!(modules, ["j"]);
         assert_eq!(allowed, ["unsafe_code", "reason"]);
         assert!(Code::read("fn f() {").is_err());

@@ -18,11 +18,11 @@ pub trait Module: Send + Sync {
     /// [`Module::visit`] with write access.
     fn visit_mut(&mut self, f: &mut VisitMut<'_>);
 
-    /// Copies the weights that inference reads in the order in which products of several rows read them
-    /// ([`Weight::pack`](moe_core::ops::Weight::pack)). Predictions keep their bits and take less time; the copy takes the
-    /// memory of the weights once more. Weights lose it in [`Module::visit_mut`], through which they change.
+    /// Copies the weights that inference reads into the order in which products of several rows read them
+    /// ([`Weight::pack`](moe_core::ops::Weight::pack)). Predictions keep their bits and take less time; the copies take the
+    /// memory of the weights once more. [`Module::visit_mut`], through which weights change, drops them.
     ///
-    /// [`Predictor`](crate::Predictor) calls it once; training never does. The default copies nothing.
+    /// [`Predictor`](crate::Predictor) calls this once; training never does. The default copies nothing.
     fn pack_weights(&mut self) {}
 
     /// Freezes (or unfreezes) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix matches

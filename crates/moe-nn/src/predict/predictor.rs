@@ -23,10 +23,8 @@ use crate::store::weights::Weights;
 /// calling thread; a batch that is large enough for several threads allocates nothing if the calling thread belongs to a
 /// rayon pool.
 ///
-/// It packs the weights of experts and dense layers for inference when it is made ([`Module::pack_weights`]), so that they take
-/// twice their memory.
-///
-/// [`Module::pack_weights`]: crate::Module::pack_weights
+/// It packs the weights of experts and dense layers for inference when it is created
+/// ([`Module::pack_weights`](crate::Module::pack_weights)), so that they take twice their memory.
 ///
 /// The schema that turns raw rows into inputs is saved in the run as [`RunDir::features`].
 ///
