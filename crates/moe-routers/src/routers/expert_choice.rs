@@ -1,7 +1,7 @@
 use moe_core::dispatch::Assignments;
 use moe_core::ops::softmax;
 use moe_core::tape::Var;
-use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
@@ -269,15 +269,7 @@ impl Router for ExpertChoice {
         Properties { row_wise: false, ..Properties::new(Cardinality::Any, TotalWeight::AtMostOne) }
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-        f("threshold", StateRef::Buffer(&self.thresholds));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-        f("threshold", StateMut::Buffer(&mut self.thresholds));
-    }
+    named_state!(flat gate, "threshold" => buffer thresholds);
 
     fn after_step(&mut self, observed: &Observed) {
         let decay = self.options.threshold_decay;

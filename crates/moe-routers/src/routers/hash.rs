@@ -2,7 +2,7 @@ use moe_core::dispatch::Assignments;
 use moe_core::rand::Rng;
 use moe_core::random::{chacha, permutation};
 use moe_core::tape::Var;
-use moe_core::{Buffer, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Real, Tensor, named_state};
 
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
@@ -117,11 +117,5 @@ impl Router for HashRouter {
         Properties::new(Cardinality::Exactly(1), TotalWeight::One)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        f("table", StateRef::Buffer(&self.table));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("table", StateMut::Buffer(&mut self.table));
-    }
+    named_state!("table" => buffer table);
 }

@@ -1,6 +1,6 @@
 use moe_core::random::{chacha, glorot_uniform};
 use moe_core::tape::Var;
-use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::aux_loss::{importance_of_weights, load_with_noise};
@@ -139,13 +139,5 @@ impl Router for NoisyTopK {
         Properties::new(Cardinality::Exactly(self.k), TotalWeight::One)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-        f("noise", StateRef::Parameter(&self.noise_weight));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-        f("noise", StateMut::Parameter(&mut self.noise_weight));
-    }
+    named_state!(flat gate, "noise" => parameter noise_weight);
 }

@@ -1,7 +1,7 @@
 use moe_core::dispatch::Assignments;
 use moe_core::ops::softmax;
 use moe_core::tape::Var;
-use moe_core::{Real, Tensor, Visit, VisitMut};
+use moe_core::{Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
@@ -77,11 +77,5 @@ impl Router for Softmax {
         Properties::new(Cardinality::Exactly(self.num_experts()), TotalWeight::One)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-    }
+    named_state!(flat gate);
 }

@@ -1,5 +1,5 @@
 use moe_core::tape::Var;
-use moe_core::{Real, Tensor, Visit, VisitMut};
+use moe_core::{Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
@@ -76,11 +76,5 @@ impl Router for TopK {
         Properties::new(Cardinality::Exactly(self.k), TotalWeight::One)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-    }
+    named_state!(flat gate);
 }

@@ -2,7 +2,7 @@
 
 use moe_core::dispatch::Assignments;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
-use moe_core::{Buffer, Pass, Real, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Pass, Real, Tensor, named_state};
 
 use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
 use crate::observed::Observed;
@@ -143,13 +143,7 @@ impl GateSet for Capacity {
         self.gates.properties().into_iter().map(limited).collect()
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gates.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gates.visit_mut(f);
-    }
+    named_state!(flat gates);
 
     fn begin_training(&mut self, length: TrainingLength) {
         self.gates.begin_training(length);

@@ -1,5 +1,5 @@
 use moe_core::tape::Var;
-use moe_core::{Pass, Tensor, Visit, VisitMut};
+use moe_core::{Pass, Tensor, named_state};
 
 use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
 use crate::observed::Observed;
@@ -66,15 +66,7 @@ impl GateSet for Relabelled {
         self.relabelling.properties(&*self.gates)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gates.visit(f);
-        self.relabelling.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gates.visit_mut(f);
-        self.relabelling.visit_mut(f);
-    }
+    named_state!(flat gates, flat relabelling);
 
     fn begin_training(&mut self, length: TrainingLength) {
         self.gates.begin_training(length);

@@ -1,6 +1,6 @@
 use moe_core::random::chacha;
 use moe_core::tape::Var;
-use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::{Real, Tensor, named_state};
 
 use crate::gate::gate_linear::GateLinear;
 use crate::gate::part_losses::{EntropyForm, entropy};
@@ -206,13 +206,5 @@ impl Router for Comet {
         Properties::new(Cardinality::AtMost(self.num_experts()), TotalWeight::One)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        named("split", f, |f| self.split.visit(f));
-        named("leaf", f, |f| self.leaf.visit(f));
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        named_mut("split", f, |f| self.split.visit_mut(f));
-        named_mut("leaf", f, |f| self.leaf.visit_mut(f));
-    }
+    named_state!("split" => child split, "leaf" => child leaf);
 }

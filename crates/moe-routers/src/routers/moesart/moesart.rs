@@ -1,6 +1,6 @@
 use moe_core::ops::softmax;
 use moe_core::tape::Var;
-use moe_core::{Buffer, Real, Tensor, Visit, VisitMut};
+use moe_core::{Buffer, Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
@@ -255,11 +255,5 @@ impl Router for Moesart {
         properties
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-    }
+    named_state!(flat gate);
 }
