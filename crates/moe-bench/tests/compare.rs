@@ -28,7 +28,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().filter(|v| v.is_finite()).unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().filter(|v| v.is_finite()).unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 fn close(a: f64, b: f64) -> bool {
