@@ -21,7 +21,7 @@ pub(super) enum Start<'a> {
 
 /// `c = start + a b`, and then `after`.
 #[derive(Clone, Copy)]
-pub(super) struct Product<'a> {
+pub(crate) struct Product<'a> {
     pub(super) a: Mat<'a>,
     pub(super) b: Mat<'a>,
     pub(super) start: Start<'a>,

@@ -26,7 +26,7 @@ use super::x86::{Avx2, Avx512};
 ///
 /// # Panics
 /// If the shapes do not agree with each other or with the slices, or `c` has more than [`MOST_ROWS`] rows.
-pub(in super::super) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
+pub(crate) fn product(isa: Isa, product: Product<'_>, c: &mut [Real]) {
     let b = Mat { packed: product.b.packed.filter(|packed| packed.isa == isa), ..product.b };
     let product = Product { b, ..product };
     let a = product.a;

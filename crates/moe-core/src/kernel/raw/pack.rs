@@ -85,7 +85,7 @@ fn panels_of<L: Lanes, const VECTORS: usize>(b: Mat<'_>, to: &mut [Real]) -> boo
 ///
 /// # Panics
 /// If `to` has another length than `b`.
-pub(in super::super) fn in_panels(isa: Isa, b: Mat<'_>, to: &mut [Real]) -> bool {
+pub(crate) fn in_panels(isa: Isa, b: Mat<'_>, to: &mut [Real]) -> bool {
     match isa {
         Isa::Portable => panels_of::<Portable, PORTABLE_VECTORS>(b, to),
         #[cfg(target_arch = "x86_64")]

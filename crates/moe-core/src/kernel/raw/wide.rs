@@ -45,7 +45,7 @@ pub fn wide<L: Loops>(loops: L) -> L::Output {
 
 /// [`wide`] for an instruction set of this machine.
 #[inline]
-pub(in super::super) fn wide_on<L: Loops>(isa: Isa, loops: L) -> L::Output {
+pub(crate) fn wide_on<L: Loops>(isa: Isa, loops: L) -> L::Output {
     match isa {
         Isa::Portable => loops.run(),
         // SAFETY: an `Isa` other than `Portable` comes from `available`, which asked the processor.
