@@ -157,7 +157,7 @@ fn sweeps_that_are_not_allowed() {
         ("hash", "k=1", "router hash does not use K"),
         ("comet", "k=1", "K is part of the weights of router comet (K = 2) and cannot be changed"),
         ("dselect-k", "k=1", "K is part of the weights of router dselect-k (K = 2)"),
-        ("expert-choice", "k=1", "its thresholds (K = 2), and cannot be changed"),
+        ("expert-choice", "k=1", "learnt are for K = 2, so K cannot be changed"),
         ("comet", "capacity=1", "router comet has no parameter inference-capacity-factor"),
         ("single", "k=1", "the model has no router"),
     ] {
