@@ -7,9 +7,7 @@ use rayon::prelude::*;
 use crate::real::Real;
 
 use super::count::count_multiply_adds;
-use super::geometry::{
-    BEYOND_CACHES, MOST_ROWS, PIECE_LEAST_ROWS, PIECES_PER_THREAD, ZEROS_LEAST_WORK,
-};
+use super::geometry::{MOST_ROWS, PIECE_LEAST_ROWS, PIECES_PER_THREAD, ZEROS_LEAST_WORK};
 use super::isa::Isa;
 use super::mat::Mat;
 use super::parallel::is_worthwhile;
@@ -77,10 +75,8 @@ pub fn gemm_groups<'a>(
     let is_worthwhile = is_worthwhile(work);
     let piece = if is_worthwhile { rows_of_piece(all_rows) } else { MOST_ROWS };
     let in_parallel = is_worthwhile && (groups > 1 || all_rows > piece);
-    let stream = size_of_val(c) >= BEYOND_CACHES && around.after.is_none();
     let zeros = if work >= ZEROS_LEAST_WORK { Zeros::of(groups, &factors) } else { Zeros::Few };
-    let products =
-        Groups { groups, factors: &factors, around, isa: Isa::best(), piece, stream, zeros };
+    let products = Groups { groups, factors: &factors, around, isa: Isa::best(), piece, zeros };
     products.run(0..groups, 0, in_parallel, c);
 }
 
@@ -98,7 +94,6 @@ struct Groups<'f, 's, F> {
     isa: Isa,
     /// Rows of a piece.
     piece: usize,
-    stream: bool,
     zeros: Zeros,
 }
 
@@ -139,7 +134,6 @@ impl<'a, F: Fn(usize) -> (Mat<'a>, Mat<'a>) + Sync> Groups<'_, '_, F> {
                     start: self.around.bias.map_or(Start::Zero, |bias| Start::Row(bias(group))),
                     after: after.as_ref().map(|after| after as _),
                     following: self.following(group, end),
-                    stream: self.stream,
                     zeros: self.zeros,
                 };
                 product(self.isa, of_piece, c);

@@ -131,9 +131,6 @@ pub(super) const PIECES_PER_THREAD: usize = 4;
 /// Least rows of a piece: whole strips of six and of eight rows.
 pub(super) const PIECE_LEAST_ROWS: usize = 96;
 
-/// Bytes of a result that the caches cannot be expected to keep until it is read. It is written past them.
-pub(super) const BEYOND_CACHES: usize = 32 << 20;
-
 /// Rows of a parallel piece of row-wise work.
 pub(crate) const ROW_BLOCK: usize = 64;
 

@@ -29,7 +29,5 @@ pub(crate) struct Product<'a> {
     pub(super) after: Option<RowFn<'a>>,
     /// Factors of the product that this thread is likely to compute next, which are prefetched.
     pub(super) following: Option<(Mat<'a>, Mat<'a>)>,
-    /// Whether the result is too large for the caches and may be written past them.
-    pub(super) stream: bool,
     pub(super) zeros: Zeros,
 }

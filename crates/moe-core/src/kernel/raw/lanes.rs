@@ -21,17 +21,6 @@ pub(super) trait Lanes {
     /// `to` is valid for writing `WIDTH` numbers.
     unsafe fn store(to: *mut Real, vector: Self::Vector);
 
-    /// Stores past the caches where the machine can.
-    ///
-    /// # Safety
-    /// `to` is valid for writing `WIDTH` numbers and aligned to the size of a register; [`end_stream`] is called
-    /// before anything else reads them.
-    #[inline(always)]
-    unsafe fn stream(to: *mut Real, vector: Self::Vector) {
-        // SAFETY: the caller vouches for more than `store` needs.
-        unsafe { Self::store(to, vector) }
-    }
-
     /// Writes the transpose of a [`SQUARE`] row by row: with a stride below [`SQUARE`] each row overwrites the end of the row
     /// before it.
     ///
@@ -67,20 +56,6 @@ pub(super) trait Lanes {
             }
         }
         count as u32
-    }
-}
-
-/// Whether every row of `c` consists of whole, aligned registers, as [`Lanes::stream`] needs.
-pub(super) fn can_stream<L: Lanes>(c: &[Real], cols: usize) -> bool {
-    cols.is_multiple_of(L::WIDTH) && c.as_ptr().addr().is_multiple_of(L::WIDTH * size_of::<Real>())
-}
-
-/// Waits until everything that [`Lanes::stream`] wrote has arrived in memory.
-pub(super) fn end_stream() {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
-    // SAFETY: every processor of this architecture has the instruction.
-    unsafe {
-        std::arch::x86_64::_mm_sfence();
     }
 }
 

@@ -8,7 +8,7 @@ use crate::kernel::mat::Mat;
 use crate::kernel::product::{Product, RowFn, Start};
 use crate::real::Real;
 
-use super::lanes::{Lanes, can_stream, end_stream};
+use super::lanes::Lanes;
 use super::pack::{Panel, pack_panel, pack_strips, panel_start};
 use super::prefetch::Ahead;
 use super::row::wide_columns;
@@ -84,7 +84,6 @@ struct Place<'p> {
     /// Room for the panel that has fewer columns than its registers hold: its tiles write here and not to `c`.
     narrow: *mut Real,
     c: *mut Real,
-    stream: bool,
 }
 
 impl Place<'_> {
@@ -107,22 +106,8 @@ impl Place<'_> {
                 Start::Present | Start::Row(_) => (c.cast_const(), c_row),
             };
             let next = self.next::<L, ROWS>(panel, row, c);
-            let (inner, stream) = (self.block.len(), self.stream);
-            Tile {
-                inner,
-                a,
-                a_row,
-                a_col,
-                b,
-                b_row,
-                copy,
-                c,
-                c_row,
-                start,
-                start_row,
-                next,
-                stream,
-            }
+            let inner = self.block.len();
+            Tile { inner, a, a_row, a_col, b, b_row, copy, c, c_row, start, start_row, next }
         }
     }
 
@@ -200,7 +185,7 @@ impl Place<'_> {
         row: usize,
         c: *mut Real,
     ) -> *const Real {
-        if self.stream || panel.is_narrow::<L>() {
+        if panel.is_narrow::<L>() {
             std::ptr::null()
         } else if panel.end() < self.group.end() {
             c.wrapping_add(panel.cols).cast_const()
@@ -312,7 +297,6 @@ pub(super) unsafe fn panels<
     let in_strips = has_many_rows && cols > least_cols;
     // A copy from long before is of panels from column 0 on: what wide tiles leave does not begin with one.
     let packed = b.packed.filter(|_| in_wide_tiles == 0).map(|packed| packed.values);
-    let stream = product.stream && inner <= INNER_BLOCK && can_stream::<L>(c, cols);
     for from in (0..inner).step_by(INNER_BLOCK) {
         let block = from..inner.min(from + INNER_BLOCK);
         let start = if from > 0 { Start::Present } else { product.start };
@@ -351,7 +335,6 @@ pub(super) unsafe fn panels<
                 right,
                 narrow: narrow.as_mut_ptr(),
                 c: c.as_mut_ptr(),
-                stream,
             };
             // Rows of a narrow panel are finished only when they are in `c`.
             let after_strip = after.filter(|_| narrow_panel.is_none());
@@ -363,9 +346,6 @@ pub(super) unsafe fn panels<
             }
             first = end;
         }
-    }
-    if stream {
-        end_stream();
     }
 }
 

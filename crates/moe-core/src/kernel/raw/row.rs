@@ -43,7 +43,6 @@ pub(super) unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
                 start,
                 start_row: 0,
                 next: std::ptr::null(),
-                stream: false,
             };
             tile::<L, 1, WIDE, false, false>(operands, &mut ahead);
         }

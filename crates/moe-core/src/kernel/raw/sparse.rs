@@ -12,7 +12,7 @@ use crate::kernel::product::{Product, Start};
 use crate::kernel::zeros::Zeros;
 use crate::real::Real;
 
-use super::lanes::{Lanes, can_stream, end_stream, prefetch_nearest};
+use super::lanes::{Lanes, prefetch_nearest};
 use super::nonzeros::Nonzeros;
 use super::pack::pack_panel;
 use super::prefetch::Ahead;
@@ -80,8 +80,6 @@ struct Rows<'r> {
     start: *const Real,
     /// Distance from a row of `start` to the next. 0 if all rows begin alike.
     start_row: usize,
-    /// Whether `c` is written past the caches.
-    stream: bool,
 }
 
 impl Rows<'_> {
@@ -91,7 +89,7 @@ impl Rows<'_> {
     /// The instruction set of `L` is enabled in the caller. There are lists for the rows of the block. `panel` is valid for
     /// reads of `vectors` registers, one after the other, for each place of the block; `c` for writes of as many from `i *
     /// c_row`, for i below `count`, and overlaps neither panel nor lists; `start` is null or valid for reads of as many from
-    /// `i * start_row`, and may be `c`. If `stream`, every register of `c` is aligned to its size.
+    /// `i * start_row`, and may be `c`.
     #[inline(always)]
     unsafe fn compute<L: Lanes>(&self, vectors: usize, ahead: &mut Ahead) {
         // SAFETY: as for this function.
@@ -133,8 +131,7 @@ impl Rows<'_> {
                 }
                 let c = self.c.add(row * self.c_row);
                 for v in 0..V {
-                    let c = c.add(v * L::WIDTH);
-                    if self.stream { L::stream(c, sums[v]) } else { L::store(c, sums[v]) }
+                    L::store(c.add(v * L::WIDTH), sums[v]);
                 }
             }
         }
@@ -154,7 +151,6 @@ unsafe fn sparse_left<L: Lanes>(
 ) {
     let Product { a, b, .. } = *product;
     let (inner, cols) = (a.cols, b.cols);
-    let stream = product.stream && inner <= block_of::<L>() && can_stream::<L>(c, cols);
     for from in (0..inner).step_by(block_of::<L>()) {
         let block = from..inner.min(from + block_of::<L>());
         // SAFETY: as for this function.
@@ -186,15 +182,11 @@ unsafe fn sparse_left<L: Lanes>(
                 c_row: cols,
                 start,
                 start_row,
-                stream,
             };
             // SAFETY: the panel has a row for each place of the block; `c` and `start` have these columns.
             unsafe { rows.compute::<L>(vectors, &mut ahead.in_requests(a.rows)) };
             first = end;
         }
-    }
-    if stream {
-        end_stream();
     }
     if let Some(after) = product.after {
         c.chunks_exact_mut(cols).enumerate().for_each(|(row, c)| after(row, 0, c));
@@ -247,7 +239,6 @@ unsafe fn sparse_right<L: Lanes>(
                     c_row: width,
                     start: if i == 0 { std::ptr::null() } else { c.cast_const() },
                     start_row: width,
-                    stream: false,
                 };
                 // SAFETY: the panel has a row for each place of the block, and `sums` room for `turned` rows of it.
                 unsafe { rows.compute::<L>(vectors, &mut ahead.in_requests(group.len())) };

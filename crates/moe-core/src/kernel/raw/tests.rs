@@ -69,10 +69,9 @@ fn every_instruction_set_layout_and_edge_agrees_with_the_definition() {
                 // With and without what changes only the time.
                 for (accumulate, following) in [(false, Some((x, y))), (true, None)] {
                     let mut c = Buffer::filled(m * n, 1.0);
-                    let stream = !accumulate;
                     let start = if accumulate { Start::Present } else { Start::Zero };
                     let (after, zeros) = (None, Zeros::Few);
-                    let of = Product { a: x, b: y, start, after, following, stream, zeros };
+                    let of = Product { a: x, b: y, start, after, following, zeros };
                     product(isa, of, &mut c);
                     for (at, &got) in c.iter().enumerate() {
                         let terms = (0..k).map(|p| a[at / n * k + p] * b[p * n + at % n]);
@@ -108,8 +107,8 @@ fn panels_copied_before_are_read() {
             let right = Mat { packed: packed(isa), ..Mat::new(&other, k, n) };
             let computed = |b: Mat<'_>, following| {
                 let mut c = Buffer::filled(m * n, 1.0);
-                let (start, after, stream, zeros) = (Start::Present, None, false, Zeros::Few);
-                let of = Product { a: left, b, start, after, following, stream, zeros };
+                let (start, after, zeros) = (Start::Present, None, Zeros::Few);
+                let of = Product { a: left, b, start, after, following, zeros };
                 product(isa, of, &mut c);
                 c.to_vec()
             };
@@ -139,7 +138,6 @@ fn panels_of_another_size_are_refused() {
         start: Start::Zero,
         after: None,
         following: None,
-        stream: false,
         zeros: Zeros::Few,
     };
     product(Isa::Portable, of, &mut [0.0; 32]);
@@ -164,8 +162,8 @@ fn zeros_are_skipped() {
             (zero_left, right, Zeros::Few, false),
         ] {
             let mut c = vec![1.0; 48 * 48];
-            let (start, after, following, stream) = (Start::Zero, None, None, false);
-            product(isa, Product { a, b, start, after, following, stream, zeros }, &mut c);
+            let (start, after, following) = (Start::Zero, None, None);
+            product(isa, Product { a, b, start, after, following, zeros }, &mut c);
             assert_eq!(c.iter().all(|&sum| sum == 0.0), expected, "{isa:?} {zeros:?}");
         }
     }
@@ -200,8 +198,7 @@ fn products_that_skip_zeros_have_the_same_bits() {
                         };
                         let is_zero = matches!(start, Start::Zero);
                         let after = (!is_zero).then_some(&after as RowFn<'_>);
-                        let stream = after.is_none();
-                        let of = Product { a, b, start, after, following, stream, zeros };
+                        let of = Product { a, b, start, after, following, zeros };
                         product(isa, of, &mut c);
                         c.to_vec()
                     };
@@ -220,7 +217,7 @@ fn a_matrix_larger_than_its_slice_is_refused() {
     let data = [0.0; 5];
     let (a, b) = (Mat::new(&data, 2, 3), Mat::new(&[0.0; 3], 3, 1));
     let (start, after, following) = (Start::Zero, None, None);
-    let (stream, zeros) = (false, Zeros::Few);
-    let of = Product { a, b, start, after, following, stream, zeros };
+    let zeros = Zeros::Few;
+    let of = Product { a, b, start, after, following, zeros };
     product(Isa::Portable, of, &mut [0.0; 2]);
 }

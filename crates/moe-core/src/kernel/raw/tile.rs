@@ -25,8 +25,6 @@ pub(super) struct Tile {
     pub(super) start_row: usize,
     /// The part of `c` that the next tile writes, its rows `c_row` apart, which is prefetched meanwhile. Null: nothing.
     pub(super) next: *const Real,
-    /// Whether `c` is written past the caches.
-    pub(super) stream: bool,
 }
 
 /// Prefetches factors of later tiles, and a row of `c` that the next tile writes.
@@ -80,8 +78,7 @@ unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize, const COPY: bo
 /// `a` is valid for reads at `i * a_row + p * a_col` for i below `ROWS` and p below `inner`; `b` for `VECTORS` registers
 /// from `p * b_row`; `c` for writes of `VECTORS` registers from `i * c_row`, and overlaps neither; `start` is null or valid for
 /// reads of as many from `i * start_row`, and may be `c`. If `COPY`, `copy` is valid for writing `inner * VECTORS` registers
-/// and overlaps nothing else. If `PACKED`, the strides of `a` and `b` are those of strips and panels. If `stream`, every
-/// register of `c` is aligned to its size.
+/// and overlaps nothing else. If `PACKED`, the strides of `a` and `b` are those of strips and panels.
 #[inline(always)]
 pub(super) unsafe fn tile<
     L: Lanes,
@@ -124,8 +121,7 @@ pub(super) unsafe fn tile<
         }
         for i in 0..ROWS {
             for v in 0..VECTORS {
-                let c = t.c.add(i * t.c_row + v * L::WIDTH);
-                if t.stream { L::stream(c, sums[i][v]) } else { L::store(c, sums[i][v]) }
+                L::store(t.c.add(i * t.c_row + v * L::WIDTH), sums[i][v]);
             }
         }
     }

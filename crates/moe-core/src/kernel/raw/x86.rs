@@ -12,9 +12,8 @@ mod names {
     pub(super) use std::arch::x86_64::{
         __m256 as V256, __m512 as V512, _mm256_fmadd_ps as fma256, _mm256_loadu_ps as load256,
         _mm256_set1_ps as splat256, _mm256_setzero_ps as zero256, _mm256_storeu_ps as store256,
-        _mm256_stream_ps as stream256, _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512,
-        _mm512_set1_ps as splat512, _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
-        _mm512_stream_ps as stream512,
+        _mm512_fmadd_ps as fma512, _mm512_loadu_ps as load512, _mm512_set1_ps as splat512,
+        _mm512_setzero_ps as zero512, _mm512_storeu_ps as store512,
     };
 }
 
@@ -23,9 +22,8 @@ mod names {
     pub(super) use std::arch::x86_64::{
         __m256d as V256, __m512d as V512, _mm256_fmadd_pd as fma256, _mm256_loadu_pd as load256,
         _mm256_set1_pd as splat256, _mm256_setzero_pd as zero256, _mm256_storeu_pd as store256,
-        _mm256_stream_pd as stream256, _mm512_fmadd_pd as fma512, _mm512_loadu_pd as load512,
-        _mm512_set1_pd as splat512, _mm512_setzero_pd as zero512, _mm512_storeu_pd as store512,
-        _mm512_stream_pd as stream512,
+        _mm512_fmadd_pd as fma512, _mm512_loadu_pd as load512, _mm512_set1_pd as splat512,
+        _mm512_setzero_pd as zero512, _mm512_storeu_pd as store512,
     };
 }
 
@@ -36,7 +34,7 @@ macro_rules! lanes {
     (
         $(#[$doc:meta])*
         $name:ident, $vector:ty, $bytes:literal, $unrolled:expr,
-        $zero:ident, $splat:ident, $multiply_add:ident, $load:ident, $store:ident, $stream:ident
+        $zero:ident, $splat:ident, $multiply_add:ident, $load:ident, $store:ident
     ) => {
         $(#[$doc])*
         pub(super) struct $name;
@@ -71,11 +69,6 @@ macro_rules! lanes {
                 // SAFETY: see `zero`; the caller vouches for the numbers.
                 unsafe { $store(to, vector) }
             }
-            #[inline(always)]
-            unsafe fn stream(to: *mut Real, vector: $vector) {
-                // SAFETY: see `zero`; the caller vouches for the numbers and the alignment.
-                unsafe { $stream(to, vector) }
-            }
             #[cfg(not(feature = "f64"))]
             #[inline(always)]
             unsafe fn transpose(from: *const f32, from_stride: usize, to: *mut f32, to_stride: usize) {
@@ -94,11 +87,11 @@ macro_rules! lanes {
 
 lanes!(
     /// Registers of 32 bytes, with AVX2 and FMA.
-    Avx2, V256, 32, AVX2_UNROLLED, zero256, splat256, fma256, load256, store256, stream256
+    Avx2, V256, 32, AVX2_UNROLLED, zero256, splat256, fma256, load256, store256
 );
 lanes!(
     /// Registers of 64 bytes, with AVX-512.
-    Avx512, V512, 64, 1, zero512, splat512, fma512, load512, store512, stream512
+    Avx512, V512, 64, 1, zero512, splat512, fma512, load512, store512
 );
 
 /// The transpose of eight registers of eight numbers: pairs, then fours, then halves change places.
