@@ -1,4 +1,4 @@
-use moe_core::{Real, Visit, VisitMut, dispatch::Assignments, tape::Var};
+use moe_core::{Real, dispatch::Assignments, named_state, tape::Var};
 use moe_routers::{
     AuxOptions, GateLinear, OptionReader, Properties, RouteContext, Router, RouterEntry,
     RouterInfo, Routing, TotalWeight, top_k_indices,
@@ -51,10 +51,5 @@ impl Router for TopP {
     fn properties(&self) -> Properties {
         Properties { total_weight: TotalWeight::One, ..Properties::default() }
     }
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gate.visit(f);
-    }
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gate.visit_mut(f);
-    }
+    named_state!(flat gate);
 }
