@@ -133,9 +133,7 @@ impl ExpertChoice {
         )
         .uses_k()
         .fits_k_with(INFERENCE, Value::Text(THRESHOLD.into()));
-        RouterEntry::with_options(info, ExpertChoiceOptions::read, |spec, options| {
-            Box::new(ExpertChoice::new(spec, options))
-        })
+        RouterEntry::with_options(info, ExpertChoiceOptions::read, ExpertChoice::new)
     }
 
     /// The routing in training for the given noise.

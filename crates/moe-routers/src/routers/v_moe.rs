@@ -93,10 +93,7 @@ impl VMoe {
             "Riquelme and others: Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2",
         )
         .uses_k();
-        let entry = RouterEntry::with_options(info, VMoeOptions::read, |spec, options| {
-            Box::new(VMoe::new(spec, options))
-        });
-        entry.with_capacity()
+        RouterEntry::with_options(info, VMoeOptions::read, VMoe::new).with_capacity()
     }
 
     /// The routing in training for the given noise.

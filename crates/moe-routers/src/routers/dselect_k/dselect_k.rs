@@ -132,9 +132,7 @@ impl DSelectK {
              to multi-task learning, NeurIPS 2021",
         )
         .uses_k();
-        RouterEntry::with_options(info, DSelectKOptions::read, |spec, options| {
-            Box::new(DSelectK::new(spec, options))
-        })
+        RouterEntry::with_options(info, DSelectKOptions::read, DSelectK::new)
     }
 }
 
