@@ -40,22 +40,14 @@ impl VMoeOptions {
     fn read(options: &mut OptionReader<'_>) -> Self {
         let defaults = VMoeOptions::default();
         VMoeOptions {
-            noise_std: options.coefficient(
-                "noise-std",
-                defaults.noise_std,
-                "standard deviation of the noise of the logits in training, times N",
-            ),
+            noise_std: options.noise_std(defaults.noise_std),
             load: options.coefficient(
                 "load",
                 defaults.load,
                 "coefficient of the squared coefficient of variation of the experts' expected load; \
                  only with noise",
             ),
-            gshard: options.coefficient(
-                "gshard",
-                defaults.gshard,
-                "coefficient of the load-balancing loss of the most probable experts (GShard)",
-            ),
+            gshard: options.gshard(defaults.gshard),
             aux: defaults.aux.read(options, &AuxOptions::ALL),
         }
     }

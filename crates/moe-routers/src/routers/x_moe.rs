@@ -112,15 +112,12 @@ impl XMoeOptions {
                 "width of the projected rows",
             ),
             temperature: options.real(
-                "temperature", defaults.temperature,
+                "temperature",
+                defaults.temperature,
                 0.01..=1e3,
                 "initial divisor of the cosines",
             ),
-            gshard: options.coefficient(
-                "gshard",
-                defaults.gshard,
-                "coefficient of the load-balancing loss of the most probable experts (GShard)",
-            ),
+            gshard: options.gshard(defaults.gshard),
             aux: defaults.aux.read(options, &AuxOptions::ALL),
         }
     }

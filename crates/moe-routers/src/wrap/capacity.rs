@@ -43,12 +43,14 @@ impl CapacityOptions {
         let defaults = CapacityOptions::default();
         let factors = 0.0..=1e6;
         CapacityOptions {
-            factor: options.double("capacity-factor",
+            factor: options.double(
+                "capacity-factor",
                 defaults.factor,
                 factors.clone(),
                 "largest load of an expert in training, as a multiple of a balanced load; 0: no limit",
             ),
-            inference_factor: options.double("inference-capacity-factor",
+            inference_factor: options.double(
+                "inference-capacity-factor",
                 defaults.inference_factor,
                 factors,
                 "largest load of an expert outside training, as a multiple of a balanced load; 0: no limit",

@@ -45,7 +45,8 @@ impl DSelectKOptions {
         let defaults = DSelectKOptions::default();
         DSelectKOptions {
             gamma: options.real(
-                "gamma", defaults.gamma,
+                "gamma",
+                defaults.gamma,
                 1e-6..=1e6,
                 "width over which a bit of a code is soft",
             ),
