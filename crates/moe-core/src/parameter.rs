@@ -108,18 +108,20 @@ pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&m
 /// Writes the methods `visit` and `visit_mut` from one list of a module's state, in the order of the visit.
 ///
 /// An entry is a name, a kind and a field: `"NAME" => parameter FIELD`, `"NAME" => buffer FIELD`, or `"NAME" => child FIELD`
-/// for a field with its own state, which is reported as `NAME.…`. `flat FIELD` reports the state of a field under its own
-/// names.
+/// for a field with its own state, which is reported as `NAME.…`. `"NAME" => optional FIELD` is for a parameter that may
+/// be absent. `flat FIELD` reports the state of a field under its own names. With `pub` before the list the methods are
+/// public.
 ///
 /// ```
 /// use moe_core::{Parameter, StateRef, Tensor, Visit, VisitMut, named_state};
 ///
 /// struct Norm {
 ///     scale: Parameter,
+///     shift: Option<Parameter>,
 ///     mean: Tensor,
 /// }
 /// impl Norm {
-///     named_state!("scale" => parameter scale, "mean" => buffer mean);
+///     named_state!(pub "scale" => parameter scale, "shift" => optional shift, "mean" => buffer mean);
 /// }
 ///
 /// struct Network(Norm, Norm);
@@ -127,17 +129,23 @@ pub fn named_mut(prefix: &str, f: &mut VisitMut<'_>, visit_child: impl FnOnce(&m
 ///     named_state!("first" => child 0, flat 1);
 /// }
 ///
-/// let norm = || Norm { scale: Parameter::new(Tensor::scalar(1.0)), mean: Tensor::scalar(0.0) };
+/// let scalar = |value| Parameter::new(Tensor::scalar(value));
+/// let norm = |shift| Norm { scale: scalar(1.0), shift, mean: Tensor::scalar(0.0) };
 /// let mut names = Vec::new();
-/// let mut network = Network(norm(), norm());
+/// let mut network = Network(norm(Some(scalar(0.0))), norm(None));
 /// network.visit(&mut |name, _| names.push(name.to_string()));
-/// assert_eq!(names, ["first.scale", "first.mean", "scale", "mean"]);
+/// assert_eq!(names, ["first.scale", "first.shift", "first.mean", "scale", "mean"]);
 /// # network.visit_mut(&mut |name, _| assert_eq!(name, names.remove(0)));
 /// ```
 #[macro_export]
 macro_rules! named_state {
     (@visit $f:ident [$name:literal] parameter $field:expr) => {
         $f($name, $crate::StateRef::Parameter(&$field))
+    };
+    (@visit $f:ident [$name:literal] optional $field:expr) => {
+        if let Some(parameter) = &$field {
+            $f($name, $crate::StateRef::Parameter(parameter))
+        }
     };
     (@visit $f:ident [$name:literal] buffer $field:expr) => {
         $f($name, $crate::StateRef::Buffer(&$field))
@@ -151,6 +159,11 @@ macro_rules! named_state {
     (@visit_mut $f:ident [$name:literal] parameter $field:expr) => {
         $f($name, $crate::StateMut::Parameter(&mut $field))
     };
+    (@visit_mut $f:ident [$name:literal] optional $field:expr) => {
+        if let Some(parameter) = &mut $field {
+            $f($name, $crate::StateMut::Parameter(parameter))
+        }
+    };
     (@visit_mut $f:ident [$name:literal] buffer $field:expr) => {
         $f($name, $crate::StateMut::Buffer(&mut $field))
     };
@@ -160,13 +173,21 @@ macro_rules! named_state {
     (@visit_mut $f:ident [] flat $field:expr) => {
         $field.visit_mut($f)
     };
-    ($($($name:literal =>)? $kind:ident $field:tt),+ $(,)?) => {
-        fn visit(&self, f: &mut $crate::Visit<'_>) {
+    (@methods [$($public:tt)?] $($($name:literal =>)? $kind:ident $field:tt),+ $(,)?) => {
+        /// Reports every parameter and buffer by name.
+        $($public)? fn visit(&self, f: &mut $crate::Visit<'_>) {
             $($crate::named_state!(@visit f [$($name)?] $kind self.$field);)+
         }
 
-        fn visit_mut(&mut self, f: &mut $crate::VisitMut<'_>) {
+        /// [`Self::visit`], writable.
+        $($public)? fn visit_mut(&mut self, f: &mut $crate::VisitMut<'_>) {
             $($crate::named_state!(@visit_mut f [$($name)?] $kind self.$field);)+
         }
+    };
+    (pub $($state:tt)+) => {
+        $crate::named_state!(@methods [pub] $($state)+);
+    };
+    ($($state:tt)+) => {
+        $crate::named_state!(@methods [] $($state)+);
     };
 }

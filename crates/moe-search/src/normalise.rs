@@ -25,11 +25,11 @@ pub(crate) fn normalise_rows(
     n: usize,
     sums: &mut [Real],
 ) {
-    wide(ShiftRows { logits, softmax, n });
+    shift_rows(logits, softmax, n);
     map(Exp, softmax);
-    wide(ScaleRows { softmax, n, sums });
+    scale_rows(softmax, n, sums);
     map(Ln, sums);
-    wide(LowerRows { logits, n, sums });
+    lower_rows(logits, n, sums);
 }
 
 /// [`normalise_rows`] for columns. `scratch` has room for 2 N values.
@@ -40,23 +40,11 @@ pub(crate) fn normalise_columns(
     scratch: &mut [Real],
 ) {
     let (largest, sums) = scratch.split_at_mut(n);
-    wide(ShiftColumns { logits, softmax, n, largest });
+    shift_columns(logits, softmax, n, largest);
     map(Exp, softmax);
-    wide(ScaleColumns { softmax, n, sums });
+    scale_columns(softmax, n, sums);
     map(Ln, sums);
-    wide(LowerColumns { logits, n, sums });
-}
-
-/// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it. `sums`
-/// has room for N values.
-pub(crate) fn project(
-    slope: &mut [Real],
-    rows: &[Real],
-    columns: &[Real],
-    n: usize,
-    sums: &mut [Real],
-) {
-    wide(Project { slope, rows, columns, n, sums });
+    lower_columns(logits, n, sums);
 }
 
 /// Replaces negligible values by exact zeros.
@@ -95,20 +83,33 @@ fn largest(row: &[Real]) -> Real {
     most[0]
 }
 
-/// Subtracts the largest element of each row, and copies.
-struct ShiftRows<'a> {
-    logits: &'a mut [Real],
-    softmax: &'a mut [Real],
-    n: usize,
+/// Declares functions whose loops run in the widest registers of the machine.
+macro_rules! wide_loops {
+    ($($(#[$doc:meta])* $public:vis fn $name:ident<$a:lifetime>($($arg:ident: $type:ty),+ $(,)?) $body:block)+) => {$(
+        $(#[$doc])*
+        $public fn $name<$a>($($arg: $type),+) {
+            struct Run<$a> {
+                $($arg: $type),+
+            }
+            impl Loops for Run<'_> {
+                type Output = ();
+
+                #[inline(always)]
+                fn run(self) {
+                    let Run { $($arg),+ } = self;
+                    $body
+                }
+            }
+            wide(Run { $($arg),+ })
+        }
+    )+};
 }
 
-impl Loops for ShiftRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let rows = self.logits.chunks_exact_mut(self.n);
-        for (logits, softmax) in rows.zip(self.softmax.chunks_exact_mut(self.n)) {
+wide_loops! {
+    /// Subtracts the largest element of each row, and copies.
+    fn shift_rows<'a>(logits: &'a mut [Real], softmax: &'a mut [Real], n: usize) {
+        let rows = logits.chunks_exact_mut(n);
+        for (logits, softmax) in rows.zip(softmax.chunks_exact_mut(n)) {
             let largest = largest(logits);
             for (logit, s) in logits.iter_mut().zip(softmax) {
                 *logit -= largest;
@@ -116,21 +117,10 @@ impl Loops for ShiftRows<'_> {
             }
         }
     }
-}
 
-/// Divides each row by its sum.
-struct ScaleRows<'a> {
-    softmax: &'a mut [Real],
-    n: usize,
-    sums: &'a mut [Real],
-}
-
-impl Loops for ScaleRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (softmax, total) in self.softmax.chunks_exact_mut(self.n).zip(self.sums) {
+    /// Divides each row by its sum.
+    fn scale_rows<'a>(softmax: &'a mut [Real], n: usize, sums: &'a mut [Real]) {
+        for (softmax, total) in softmax.chunks_exact_mut(n).zip(sums) {
             clear_nothing(softmax);
             *total = sum_in_chains(softmax);
             let share = 1.0 / *total;
@@ -139,118 +129,72 @@ impl Loops for ScaleRows<'_> {
             }
         }
     }
-}
 
-/// Subtracts a value from each row.
-struct LowerRows<'a> {
-    logits: &'a mut [Real],
-    n: usize,
-    sums: &'a [Real],
-}
-
-impl Loops for LowerRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for (logits, log) in self.logits.chunks_exact_mut(self.n).zip(self.sums) {
+    /// Subtracts a value from each row.
+    fn lower_rows<'a>(logits: &'a mut [Real], n: usize, sums: &'a [Real]) {
+        for (logits, log) in logits.chunks_exact_mut(n).zip(sums) {
             for logit in logits {
                 *logit -= log;
             }
         }
     }
-}
 
-/// Subtracts the largest element of each column, and copies.
-struct ShiftColumns<'a> {
-    logits: &'a mut [Real],
-    softmax: &'a mut [Real],
-    n: usize,
-    largest: &'a mut [Real],
-}
-
-impl Loops for ShiftColumns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.largest.fill(Real::NEG_INFINITY);
-        for logits in self.logits.chunks_exact(self.n) {
-            for (most, &logit) in self.largest.iter_mut().zip(logits) {
+    /// Subtracts the largest element of each column, and copies.
+    fn shift_columns<'a>(
+        logits: &'a mut [Real],
+        softmax: &'a mut [Real],
+        n: usize,
+        largest: &'a mut [Real],
+    ) {
+        largest.fill(Real::NEG_INFINITY);
+        for logits in logits.chunks_exact(n) {
+            for (most, &logit) in largest.iter_mut().zip(logits) {
                 *most = larger(*most, logit);
             }
         }
-        let rows = self.logits.chunks_exact_mut(self.n);
-        for (logits, softmax) in rows.zip(self.softmax.chunks_exact_mut(self.n)) {
-            for ((logit, s), most) in logits.iter_mut().zip(softmax).zip(self.largest.iter()) {
+        let rows = logits.chunks_exact_mut(n);
+        for (logits, softmax) in rows.zip(softmax.chunks_exact_mut(n)) {
+            for ((logit, s), most) in logits.iter_mut().zip(softmax).zip(largest.iter()) {
                 *logit -= most;
                 *s = if *logit < LEAST { LEAST } else { *logit };
             }
         }
     }
-}
 
-/// Divides each column by its sum.
-struct ScaleColumns<'a> {
-    softmax: &'a mut [Real],
-    n: usize,
-    sums: &'a mut [Real],
-}
-
-impl Loops for ScaleColumns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        self.sums.fill(0.0);
-        for softmax in self.softmax.chunks_exact_mut(self.n) {
+    /// Divides each column by its sum.
+    fn scale_columns<'a>(softmax: &'a mut [Real], n: usize, sums: &'a mut [Real]) {
+        sums.fill(0.0);
+        for softmax in softmax.chunks_exact_mut(n) {
             clear_nothing(softmax);
-            for (sum, s) in self.sums.iter_mut().zip(softmax) {
+            for (sum, s) in sums.iter_mut().zip(softmax) {
                 *sum += *s;
             }
         }
-        for softmax in self.softmax.chunks_exact_mut(self.n) {
-            for (s, sum) in softmax.iter_mut().zip(self.sums.iter()) {
+        for softmax in softmax.chunks_exact_mut(n) {
+            for (s, sum) in softmax.iter_mut().zip(sums.iter()) {
                 *s /= sum;
             }
         }
     }
-}
 
-/// Subtracts a value from each column.
-struct LowerColumns<'a> {
-    logits: &'a mut [Real],
-    n: usize,
-    sums: &'a [Real],
-}
-
-impl Loops for LowerColumns<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for logits in self.logits.chunks_exact_mut(self.n) {
-            for (logit, log) in logits.iter_mut().zip(self.sums) {
+    /// Subtracts a value from each column.
+    fn lower_columns<'a>(logits: &'a mut [Real], n: usize, sums: &'a [Real]) {
+        for logits in logits.chunks_exact_mut(n) {
+            for (logit, log) in logits.iter_mut().zip(sums) {
                 *logit -= log;
             }
         }
     }
-}
 
-struct Project<'a> {
-    slope: &'a mut [Real],
-    rows: &'a [Real],
-    columns: &'a [Real],
-    n: usize,
-    sums: &'a mut [Real],
-}
-
-impl Loops for Project<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Project { slope, rows, columns, n, sums } = self;
+    /// The backward rule of an iteration: from the gradient with respect to the logits after it to that before it.
+    /// `sums` has room for N values.
+    pub(crate) fn project<'a>(
+        slope: &'a mut [Real],
+        rows: &'a [Real],
+        columns: &'a [Real],
+        n: usize,
+        sums: &'a mut [Real],
+    ) {
         sums.fill(0.0);
         for slope in slope.chunks_exact(n) {
             for (sum, d) in sums.iter_mut().zip(slope) {

@@ -67,7 +67,8 @@ impl SearchOptions {
             0.0..=1e6,
             "epochs in which the permutation is learnt before it is rounded",
         );
-        let fraction = options.double("search-fraction",
+        let fraction = options.double(
+            "search-fraction",
             0.0,
             0.0..=1.0,
             "if above 0, the permutation is learnt for this fraction of the longest possible run instead",
@@ -94,17 +95,20 @@ impl SearchOptions {
                 Learning::Epochs(epochs)
             },
             schedule: Schedule {
-                first_temperature: options.double("search-first-temperature",
+                first_temperature: options.double(
+                    "search-first-temperature",
                     schedule.first_temperature,
                     temperatures.clone(),
                     "temperature at the start of learning",
                 ),
-                last_temperature: options.double("search-last-temperature",
+                last_temperature: options.double(
+                    "search-last-temperature",
                     schedule.last_temperature,
                     temperatures,
                     "temperature approached log-linearly at the end of learning",
                 ),
-                temperature_floor: options.double("search-temperature-floor",
+                temperature_floor: options.double(
+                    "search-temperature-floor",
                     schedule.temperature_floor,
                     0.0..=1e3,
                     "lower bound of the temperature; 0: none",
@@ -128,12 +132,14 @@ impl SearchOptions {
                 "coefficient of the entropy of the permutation",
             ),
             noise: options.real(
-                "search-noise", noise,
+                "search-noise",
+                noise,
                 0.0..=1e3,
                 "factor of the Gumbel noise on the permutation's logits while it is learnt",
             ),
             threshold: options.real(
-                "search-threshold", threshold,
+                "search-threshold",
+                threshold,
                 0.0..=1.0,
                 "entries of the soft permutation below this fraction of the largest of their row are dropped",
             ),

@@ -1,6 +1,6 @@
 use moe_core::random::{chacha, uniform, unit};
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Pass, Real, Tensor, named_state};
 use moe_routers::{
     AuxLoss, Cardinality, GateSet, GatesOfParts, GradientKind, Observed, Parts, Properties,
     Relabelled, Relabelling, Routing, RoutingBuf, Scratch, TotalWeight, TrainingLength, TreeWalk,
@@ -50,13 +50,10 @@ const MOST_STEPS: u64 = 1 << 24;
 /// Bound of the uniform distribution of initial logits, as in the authors' code.
 const INITIAL: f64 = 0.05;
 
-const LOG_ALPHA: &str = "permutation.log_alpha";
-const CALLS: &str = "permutation.calls";
-const SOFT: &str = "permutation.soft";
-
 impl Searched {
     /// Names of the state that only learning needs.
-    pub(crate) const DROPPED: [&str; 3] = [LOG_ALPHA, CALLS, SOFT];
+    pub(crate) const DROPPED: [&str; 3] =
+        ["permutation.log_alpha", "permutation.calls", "permutation.soft"];
 
     /// The gates with a permutation to be learnt; `seed` is that of the run, for initial logits.
     ///
@@ -252,21 +249,13 @@ impl GateSet for Searched {
         properties
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.gates.visit(f);
-        f(LOG_ALPHA, StateRef::Parameter(&self.log_alpha));
-        f(CALLS, StateRef::Buffer(&self.calls));
-        f(SOFT, StateRef::Buffer(&self.soft));
-        self.rounded.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.gates.visit_mut(f);
-        f(LOG_ALPHA, StateMut::Parameter(&mut self.log_alpha));
-        f(CALLS, StateMut::Buffer(&mut self.calls));
-        f(SOFT, StateMut::Buffer(&mut self.soft));
-        self.rounded.visit_mut(f);
-    }
+    named_state!(
+        flat gates,
+        "permutation.log_alpha" => parameter log_alpha,
+        "permutation.calls" => buffer calls,
+        "permutation.soft" => buffer soft,
+        flat rounded,
+    );
 
     fn begin_training(&mut self, length: TrainingLength) {
         let TrainingLength { steps_per_epoch, epochs } = length;

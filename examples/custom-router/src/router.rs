@@ -22,8 +22,10 @@ impl TopP {
             let p = options.real("p", 0.5, 0.01..=0.99, "probability that the experts reach");
             (p, AuxOptions::default().read(options, &["entropy"]))
         };
-        RouterEntry::with_options(info, read, |spec, (p, aux)| {
-            Box::new(TopP { gate: GateLinear::new(spec), p, aux })
+        RouterEntry::with_options(info, read, |spec, (p, aux)| TopP {
+            gate: GateLinear::new(spec),
+            p,
+            aux,
         })
     }
 }

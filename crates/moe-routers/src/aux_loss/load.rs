@@ -87,33 +87,7 @@ fn thresholds(
         choose(values.row(row), &mut work, at);
         at.iter_mut().for_each(|at| *at += (row * n) as u32);
     }
-    x.tape().apply(Pick { positions, per_row }, &[x])
-}
-
-/// The elements at the given positions, which may repeat.
-struct Pick {
-    positions: Buffer<u32>,
-    per_row: usize,
-}
-
-impl Operator for Pick {
-    fn name(&self) -> &'static str {
-        "pick"
-    }
-
-    fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
-        let shape = [inputs[0].rows(), self.per_row];
-        Tensor::from_fn(shape, |i| inputs[0].as_slice()[self.positions[i] as usize])
-    }
-
-    fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
-        let mut dx = Tensor::zeros(*at.inputs[0].shape());
-        let values = dx.as_mut_slice();
-        for (&position, d) in self.positions.iter().zip(at.cotangent.as_slice()) {
-            values[position as usize] += d;
-        }
-        gradients.add(0, dx);
-    }
+    x.reshape([rows * n]).index_select(0, &positions).reshape([rows, per_row])
 }
 
 /// The cumulative distribution function of the standard normal distribution.

@@ -21,45 +21,38 @@ pub struct AuxOptions {
     pub entropy: Real,
 }
 
-/// Name, meaning and field of each coefficient.
-type Row = (&'static str, &'static str, fn(&mut AuxOptions) -> &mut Real);
-
-const ROWS: [Row; 5] = [
-    (
-        "load-balance",
-        "coefficient of the load-balancing loss of the Switch Transformer",
-        |options| &mut options.load_balance,
-    ),
-    (
-        "importance",
-        "coefficient of the squared coefficient of variation of the experts' total probability",
-        |options| &mut options.importance,
-    ),
-    ("trimmed-lasso", "coefficient of the mean probability outside the K largest", |options| {
-        &mut options.trimmed_lasso
-    }),
-    ("router-z", "coefficient of the mean squared logsumexp of the logits", |options| {
-        &mut options.router_z
-    }),
-    ("entropy", "coefficient of the mean entropy of the probabilities", |options| {
-        &mut options.entropy
-    }),
-];
-
 impl AuxOptions {
     /// Names of all coefficients.
-    pub(crate) const ALL: [&str; 5] = [ROWS[0].0, ROWS[1].0, ROWS[2].0, ROWS[3].0, ROWS[4].0];
+    pub(crate) const ALL: [&str; 5] =
+        ["load-balance", "importance", "trimmed-lasso", "router-z", "entropy"];
 
     /// Reads the coefficients with these names; the others, and the defaults, are those of `self`.
     ///
     /// # Panics
     /// If there is no coefficient with such a name.
-    pub fn read(mut self, options: &mut OptionReader<'_>, names: &[&str]) -> Self {
-        for wanted in names {
-            let row = ROWS.iter().find(|(name, ..)| name == wanted);
-            let &(name, doc, field) =
-                row.unwrap_or_else(|| panic!("there is no auxiliary loss \"{wanted}\""));
-            let coefficient = field(&mut self);
+    pub fn read(mut self, options: &mut OptionReader<'_>, names: &[&'static str]) -> Self {
+        for &name in names {
+            let (coefficient, doc) = match name {
+                "load-balance" => (
+                    &mut self.load_balance,
+                    "coefficient of the load-balancing loss of the Switch Transformer",
+                ),
+                "importance" => (
+                    &mut self.importance,
+                    "coefficient of the squared coefficient of variation of the experts' total probability",
+                ),
+                "trimmed-lasso" => (
+                    &mut self.trimmed_lasso,
+                    "coefficient of the mean probability outside the K largest",
+                ),
+                "router-z" => {
+                    (&mut self.router_z, "coefficient of the mean squared logsumexp of the logits")
+                }
+                "entropy" => {
+                    (&mut self.entropy, "coefficient of the mean entropy of the probabilities")
+                }
+                _ => panic!("there is no auxiliary loss \"{name}\""),
+            };
             *coefficient = options.coefficient(name, *coefficient, doc);
         }
         self

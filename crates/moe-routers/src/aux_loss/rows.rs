@@ -35,7 +35,12 @@ pub fn trimmed_lasso<'t>(probabilities: Var<'t>, k: usize, coefficient: Real) ->
 /// `logits` `[B, N]` → `[]`
 pub fn router_z(logits: Var<'_>, coefficient: Real) -> AuxLoss<'_> {
     mean_of_rows(logits, "router-z", coefficient, |_, row| {
-        let (max, sum) = exp_shifted(row);
+        let max = row.iter().copied().fold(Real::NEG_INFINITY, Real::max);
+        let mut sum = 0.0;
+        for o in row.iter_mut() {
+            *o = (*o - max).exp();
+            sum += *o;
+        }
         let z = max + sum.ln();
         row.iter_mut().for_each(|e| *e *= 2.0 * z / sum);
         z * z
@@ -57,17 +62,6 @@ pub fn entropy(logits: Var<'_>, coefficient: Real) -> AuxLoss<'_> {
         row.iter_mut().for_each(|o| *o = -(log_p(*o) + entropy) * log_p(*o).exp());
         entropy
     })
-}
-
-/// Replaces o by e^(o - max); returns the largest value and the sum.
-fn exp_shifted(row: &mut [Real]) -> (Real, Real) {
-    let max = row.iter().copied().fold(Real::NEG_INFINITY, Real::max);
-    let mut sum = 0.0;
-    for o in row {
-        *o = (*o - max).exp();
-        sum += *o;
-    }
-    (max, sum)
 }
 
 /// `coefficient` times the mean over rows of `f(row index, row)`, which returns the value and replaces the row by the

@@ -42,7 +42,7 @@ pub(super) fn threads(subject: &Subject<'_>) -> Verdict {
                 return Err(Failure::new(at, found));
             }
             for (a, b) in first_slopes.iter().zip(slopes) {
-                if a.x != b.x || a.parameters != b.parameters {
+                if a.gradients != b.gradients {
                     let found = format!("the gradient of {} differs on {threads} threads", a.term);
                     return Err(Failure::new(at, found));
                 }
@@ -66,16 +66,14 @@ pub(super) fn row_wise(subject: &Subject<'_>) -> Verdict {
             for (place, &row) in picked.iter().enumerate() {
                 for (gate, (whole, part)) in whole.iter().zip(&part).enumerate() {
                     if !whole.same_row(row, part, place) {
-                        return Err(Failure::new(
-                            at,
-                            format!(
-                                "gate {gate}, row {row}: (expert, weight) {:?} among all rows, {:?} at position {place} \
-                                 of {}",
-                                whole.row(row),
-                                part.row(place),
-                                picked.len()
-                            ),
-                        ));
+                        let found = format!(
+                            "gate {gate}, row {row}: (expert, weight) {:?} among all rows, {:?} at position {place} \
+                             of {}",
+                            whole.row(row),
+                            part.row(place),
+                            picked.len()
+                        );
+                        return Err(Failure::new(at, found));
                     }
                 }
             }

@@ -102,8 +102,7 @@ fn finite(gates: &dyn GateSet, rows: &Rows, at: Setting) -> Result<(), String> {
         return Ok(());
     }
     for slopes in slopes(gates, rows, at) {
-        let parameters = slopes.parameters.iter().map(|(name, gradient)| (name.as_str(), gradient));
-        for (name, gradient) in parameters.chain([("the rows", &slopes.x)]) {
+        for (name, gradient) in &slopes.gradients {
             if let Some(value) = not_finite(gradient) {
                 return Err(format!("the gradient of {} by {name} has {value}", slopes.term));
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use moe_core::dispatch::Assignments;
 use moe_core::random::{Philox, unit};
-use moe_core::tape::{Gradient, Gradients, Tape, Var};
+use moe_core::tape::{Gradient, Tape, Var};
 use moe_core::{Real, StateMut, StateRef, Tensor};
 
 use crate::conformance::subject::{Rows, Setting, Subject, route};
@@ -49,7 +49,7 @@ pub(super) fn gradients_reach(subject: &Subject<'_>) -> Verdict {
             return Ok(Outcome::skipped("the weights are declared to have no gradient"));
         }
         for slopes in slopes(&*gates, &at.rows(), at) {
-            for (name, gradient) in slopes.parameters {
+            for (name, gradient) in slopes.gradients.into_iter().skip(1) {
                 let is_reached = gradient.as_slice().iter().any(|g| g.abs() > ROUNDING);
                 *reached.entry(name).or_default() |= is_reached;
             }
@@ -73,9 +73,8 @@ pub(super) fn gradients_reach(subject: &Subject<'_>) -> Verdict {
 pub(super) struct Slopes {
     /// "weights", or the gate and the name of the loss.
     pub(super) term: String,
-    pub(super) x: Tensor,
-    /// Gradient of each parameter that is not frozen.
-    pub(super) parameters: BTreeMap<String, Tensor>,
+    /// Gradient of the rows, then of each parameter that is not frozen, by name.
+    pub(super) gradients: Vec<(String, Tensor)>,
 }
 
 /// The gradients of the weights and of each auxiliary loss.
@@ -84,10 +83,18 @@ pub(super) fn slopes(gates: &dyn GateSet, rows: &Rows, at: Setting) -> Vec<Slope
     let x = tape.variable(rows.x.clone());
     let routings = route(gates, x, rows, at.call());
     let of = |(term, value): (String, Var<'_>)| {
-        let gradients = tape.backward(value);
-        let zeros = || Tensor::zeros(*rows.x.shape());
-        let parameters = gradients_by_name(gates, &gradients);
-        Slopes { term, x: gradients.wrt(x).unwrap_or_else(zeros), parameters }
+        let found = tape.backward(value);
+        let of_x = found.wrt(x).unwrap_or_else(|| Tensor::zeros(*rows.x.shape()));
+        let mut gradients = vec![(INPUT.to_string(), of_x)];
+        gates.visit(&mut |name, state| match state {
+            StateRef::Parameter(parameter) if !parameter.is_frozen() => {
+                let zeros = || Tensor::zeros(*parameter.value().shape());
+                let gradient = found.get(parameter).cloned();
+                gradients.push((name.into(), gradient.map_or_else(zeros, Gradient::into_dense)));
+            }
+            _ => {}
+        });
+        Slopes { term, gradients }
     };
     terms(&routings, rows, &tape).into_iter().map(of).collect()
 }
@@ -116,19 +123,6 @@ fn cotangent(assignments: &Assignments, rows: &Rows, gate: usize) -> Tensor {
         values.extend(assignments.of_row(row).iter().map(draw));
     }
     Tensor::new([values.len()], values)
-}
-
-fn gradients_by_name(gates: &dyn GateSet, gradients: &Gradients) -> BTreeMap<String, Tensor> {
-    let mut found = BTreeMap::new();
-    gates.visit(&mut |name, state| match state {
-        StateRef::Parameter(parameter) if !parameter.is_frozen() => {
-            let zeros = || Tensor::zeros(*parameter.value().shape());
-            let gradient = gradients.get(parameter).cloned();
-            found.insert(name.into(), gradient.map_or_else(zeros, Gradient::into_dense));
-        }
-        _ => {}
-    });
-    found
 }
 
 /// Numbers of elements compared, and left out because the assignments changed.
@@ -179,15 +173,8 @@ fn compare_at(
     if wanted.is_empty() {
         return Ok(());
     }
-    let names = analytic[0].parameters.keys().cloned();
-    let tensors: Vec<String> = [INPUT.to_string()].into_iter().chain(names).collect();
-    for tensor in &tensors {
-        let of = |slopes: &Slopes| match tensor.as_str() {
-            INPUT => slopes.x.clone(),
-            name => slopes.parameters[name].clone(),
-        };
-        let gradients: Vec<Tensor> = analytic.iter().map(of).collect();
-        let size = gradients[0].len();
+    for (index, (tensor, first)) in analytic[0].gradients.iter().enumerate() {
+        let size = first.len();
         for element in (0..size).step_by(size.div_ceil(ELEMENTS).max(1)) {
             let mut probe = |distance| values_at(gates, &mut rows, at, tensor, element, distance);
             let (low, high) = (probe(-STEP), probe(STEP));
@@ -199,21 +186,19 @@ fn compare_at(
             for &term in &wanted {
                 let rise = high.terms[term] - low.terms[term];
                 let numeric = rise / f64::from(high.element - low.element);
-                let gradient = &gradients[term];
+                let (_, gradient) = &analytic[term].gradients[index];
                 let largest = gradient.as_slice().iter().fold(0.0, |m: Real, g| m.max(g.abs()));
                 let allowed = ABSOLUTE + RELATIVE * f64::from(largest).max(numeric.abs());
                 let analytic_value = f64::from(gradient.as_slice()[element]);
                 let agree = (analytic_value - numeric).abs() <= allowed;
                 if !agree {
-                    return Err(Failure::new(
-                        at,
-                        format!(
-                            "gradient of {} by element {} of {tensor}: {numeric} by central difference, \
-                             {analytic_value} by the backward pass",
-                            analytic[term].term,
-                            position(&gradient.shape()[..], element)
-                        ),
-                    ));
+                    let found = format!(
+                        "gradient of {} by element {} of {tensor}: {numeric} by central difference, \
+                         {analytic_value} by the backward pass",
+                        analytic[term].term,
+                        position(&gradient.shape()[..], element)
+                    );
+                    return Err(Failure::new(at, found));
                 }
             }
         }

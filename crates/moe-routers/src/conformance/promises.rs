@@ -13,42 +13,27 @@ const SUM_SLACK: f64 = 64.0 * Real::EPSILON as f64;
 /// There is one routing and one set of properties per gate. A routing is for B rows and N experts, with one weight per
 /// pair and experts ascending and below N, and `observed` is for the same rows and load.
 pub(super) fn shape(subject: &Subject<'_>) -> Verdict {
-    everywhere(subject, &Scale::ALL, |gates, rows, decision, _| shape_of(gates, rows, decision))?;
-    Ok(Outcome::passed())
+    everywhere(subject, &Scale::ALL, |gates, rows, decision, _| shape_of(gates, rows, decision))
 }
 
 /// The number of experts of a row agrees with [`Properties::cardinality`].
 pub(super) fn cardinality(subject: &Subject<'_>) -> Verdict {
-    if !any_promise(subject, |properties| properties.cardinality != Cardinality::Any)? {
-        return Ok(Outcome::skipped("any number of experts per row is declared"));
-    }
-    everywhere(subject, &Scale::ALL, |_, _, decision, properties| {
-        cardinality_of(decision, properties)
-    })?;
-    Ok(Outcome::passed())
+    let is_promised = |properties: &Properties| properties.cardinality != Cardinality::Any;
+    let none = "any number of experts per row is declared";
+    promise(subject, is_promised, none, &Scale::ALL, cardinality_of)
 }
 
 /// The sum of the weights of a row agrees with [`Properties::total_weight`].
 pub(super) fn total_weight(subject: &Subject<'_>) -> Verdict {
-    if !any_promise(subject, |properties| properties.total_weight != TotalWeight::Any)? {
-        return Ok(Outcome::skipped("any total weight is declared"));
-    }
-    everywhere(subject, &Scale::ALL, |_, _, decision, properties| {
-        total_weight_of(decision, properties)
-    })?;
-    Ok(Outcome::passed())
+    let is_promised = |properties: &Properties| properties.total_weight != TotalWeight::Any;
+    promise(subject, is_promised, "any total weight is declared", &Scale::ALL, total_weight_of)
 }
 
 /// A weight that is exactly zero is not among the pairs, unless the router has a fixed number of experts per row.
 /// Logits so large that weights underflow are not used.
 pub(super) fn no_zeros(subject: &Subject<'_>) -> Verdict {
-    if !any_promise(subject, |properties| !is_fixed(properties))? {
-        return Ok(Outcome::skipped("a fixed number of experts per row keeps its pairs"));
-    }
-    everywhere(subject, &Scale::ALL[..2], |_, _, decision, properties| {
-        no_zeros_of(decision, properties)
-    })?;
-    Ok(Outcome::passed())
+    let none = "a fixed number of experts per row keeps its pairs";
+    promise(subject, |properties| !is_fixed(properties), none, &Scale::ALL[..2], no_zeros_of)
 }
 
 /// All of these checks for one routing.
@@ -66,16 +51,23 @@ pub(super) fn sound(
     })
 }
 
-/// Returns whether a gate of some size has this property.
-fn any_promise(
+/// Checks `holds` on every gate at these sizes of logits; skipped with the reason `none` if no gate of any size promises
+/// it.
+fn promise(
     subject: &Subject<'_>,
-    promise: impl Fn(&Properties) -> bool,
-) -> Result<bool, Failure> {
+    is_promised: impl Fn(&Properties) -> bool,
+    none: &str,
+    scales: &[Scale],
+    holds: fn(&Decision, &Properties) -> Result<(), String>,
+) -> Verdict {
     let mut found = false;
     for at in subject.training() {
-        found |= subject.gates(at)?.properties().iter().any(&promise);
+        found |= subject.gates(at)?.properties().iter().any(&is_promised);
     }
-    Ok(found)
+    if !found {
+        return Ok(Outcome::skipped(none));
+    }
+    everywhere(subject, scales, |_, _, decision, properties| holds(decision, properties))
 }
 
 /// Calls `f(gates, B, decision, properties)` for every gate and setting, at these sizes of logits.
@@ -83,7 +75,7 @@ fn everywhere(
     subject: &Subject<'_>,
     scales: &[Scale],
     f: impl Fn(&dyn GateSet, usize, &Decision, &Properties) -> Result<(), String>,
-) -> Result<(), Failure> {
+) -> Verdict {
     for at in subject.settings() {
         let mut gates = subject.gates(at)?;
         for &scale in scales {
@@ -96,7 +88,7 @@ fn everywhere(
             .map_err(|failure| Failure::new(failure.at + scale.suffix(), failure.found))?;
         }
     }
-    Ok(())
+    Ok(Outcome::passed())
 }
 
 /// Factor by which logits are enlarged. Parameters come last, since they stay enlarged.

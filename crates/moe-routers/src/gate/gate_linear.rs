@@ -2,12 +2,12 @@ use moe_core::ops::affine;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::{chacha, glorot_uniform, uniform};
 use moe_core::tape::Var;
-use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, Real, Tensor, named_state};
 
 use crate::gate::row_sparse_linear::row_sparse_linear;
 use crate::registry::info::GateSpec;
 
-/// The affine map from a row to its gate logits that most routers begin with.
+/// The affine map from a row to its gate logits that most routers begin with. Its state is `weight` and, if it has one, `bias`.
 #[derive(Debug)]
 pub struct GateLinear {
     /// `[D, N]`
@@ -100,21 +100,7 @@ impl GateLinear {
         row_sparse_linear(x, tape.parameter(&self.weight), bias)
     }
 
-    /// Reports `weight` and, if the gate has one, `bias`.
-    pub fn visit(&self, f: &mut Visit<'_>) {
-        f("weight", StateRef::Parameter(&self.weight));
-        if let Some(bias) = &self.bias {
-            f("bias", StateRef::Parameter(bias));
-        }
-    }
-
-    /// [`GateLinear::visit`], writable.
-    pub fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        f("weight", StateMut::Parameter(&mut self.weight));
-        if let Some(bias) = &mut self.bias {
-            f("bias", StateMut::Parameter(bias));
-        }
-    }
+    named_state!(pub "weight" => parameter weight, "bias" => optional bias);
 }
 
 /// The random stream of the initial weights of a gate.

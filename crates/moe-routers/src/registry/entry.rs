@@ -49,13 +49,15 @@ impl RouterEntry {
     }
 
     /// A router that is built once per gate from the options that `read` declares and reads.
-    pub fn with_options<O: 'static>(
+    pub fn with_options<O: 'static, R: Router + 'static>(
         info: RouterInfo,
         read: fn(&mut OptionReader<'_>) -> O,
-        build: impl Fn(&GateSpec, O) -> Box<dyn Router> + Send + Sync + 'static,
+        build: impl Fn(&GateSpec, O) -> R + Send + Sync + 'static,
     ) -> Self {
         let info = info.with_options(read);
-        Self::per_gate(info, move |spec, parameters| build(spec, parameters.options(read)))
+        Self::per_gate(info, move |spec, parameters| {
+            Box::new(build(spec, parameters.options(read)))
+        })
     }
 
     /// Gates that are built together: `build(spec of gate 0, number of gates, parameters)`.

@@ -98,6 +98,18 @@ impl<'a> OptionReader<'a> {
         self.real("temperature", default, 1e-3..=1e3, "divisor of the gate logits")
     }
 
+    /// The noise of a gate in training: the parameter `noise-std`.
+    pub(crate) fn noise_std(&mut self, default: Real) -> Real {
+        let doc = "standard deviation of the noise of the logits in training, times N";
+        self.coefficient("noise-std", default, doc)
+    }
+
+    /// The coefficient of [`load_balance_top1`](crate::aux_loss::load_balance_top1): the parameter `gshard`.
+    pub(crate) fn gshard(&mut self, default: Real) -> Real {
+        let doc = "coefficient of the load-balancing loss of the most probable experts (GShard)";
+        self.coefficient("gshard", default, doc)
+    }
+
     /// A whole number within `range`.
     pub fn count(
         &mut self,

@@ -68,23 +68,21 @@ impl ExpertChoiceOptions {
     fn read(options: &mut OptionReader<'_>) -> Self {
         let defaults = ExpertChoiceOptions::default();
         ExpertChoiceOptions {
-            capacity_factor: options.double("capacity-factor",
+            capacity_factor: options.double(
+                "capacity-factor",
                 defaults.capacity_factor,
                 1e-6..=1e6,
                 "rows of an expert as a multiple of K B / N",
             ),
-            noise_std: options.coefficient(
-                "noise-std",
-                defaults.noise_std,
-                "standard deviation of the noise of the logits in training, times N",
-            ),
+            noise_std: options.noise_std(defaults.noise_std),
             inference: options.choice(
                 INFERENCE,
                 defaults.inference,
                 "outside training, rows go to the experts whose threshold they reach, or experts choose from the batch",
             ),
             threshold_decay: options.real(
-                "threshold-decay", defaults.threshold_decay,
+                "threshold-decay",
+                defaults.threshold_decay,
                 0.0..=1.0,
                 "factor of the old threshold in its update after a training step",
             ),
@@ -133,9 +131,7 @@ impl ExpertChoice {
         )
         .uses_k()
         .fits_k_with(INFERENCE, Value::Text(THRESHOLD.into()));
-        RouterEntry::with_options(info, ExpertChoiceOptions::read, |spec, options| {
-            Box::new(ExpertChoice::new(spec, options))
-        })
+        RouterEntry::with_options(info, ExpertChoiceOptions::read, ExpertChoice::new)
     }
 
     /// The routing in training for the given noise.

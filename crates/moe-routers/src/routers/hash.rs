@@ -81,7 +81,7 @@ impl HashRouter {
                 let doc = "length of the table; larger keys are taken modulo this";
                 (kind, options.count("buckets", 16_384, 1..=1 << 24, doc))
             },
-            |spec, (kind, buckets)| Box::new(HashRouter::new(spec, kind, buckets)),
+            |spec, (kind, buckets)| HashRouter::new(spec, kind, buckets),
         )
     }
 

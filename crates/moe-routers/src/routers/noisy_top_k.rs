@@ -88,10 +88,7 @@ impl NoisyTopK {
             "Shazeer and others: Outrageously large neural networks, ICLR 2017, eq. 3-11",
         )
         .uses_k();
-        let entry = RouterEntry::with_options(info, NoisyTopKOptions::read, |spec, options| {
-            Box::new(NoisyTopK::new(spec, options))
-        });
-        entry.with_capacity()
+        RouterEntry::with_options(info, NoisyTopKOptions::read, NoisyTopK::new).with_capacity()
     }
 
     /// The routing in training for the given noise.

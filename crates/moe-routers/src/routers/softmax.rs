@@ -44,7 +44,7 @@ impl Softmax {
                 let losses = ["importance", "trimmed-lasso", "router-z", "entropy"];
                 (options.temperature(1.0), AuxOptions::default().read(options, &losses))
             },
-            |spec, (temperature, aux)| Box::new(Softmax::new(spec, temperature, aux)),
+            |spec, (temperature, aux)| Softmax::new(spec, temperature, aux),
         )
     }
 }

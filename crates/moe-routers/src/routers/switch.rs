@@ -74,10 +74,7 @@ impl Switch {
             "the most probable expert, weighted by its softmax probability",
             "Fedus, Zoph, Shazeer: Switch Transformers, JMLR 2022, eq. 1-6",
         );
-        let entry = RouterEntry::with_options(info, SwitchOptions::read, |spec, options| {
-            Box::new(Switch::new(spec, options))
-        });
-        entry.with_capacity()
+        RouterEntry::with_options(info, SwitchOptions::read, Switch::new).with_capacity()
     }
 
     /// The routing in training for the given uniform numbers in [0, 1).

@@ -47,7 +47,7 @@ impl TopK {
         let entry = RouterEntry::with_options(
             info,
             |options| AuxOptions::default().read(options, &AuxOptions::ALL),
-            |spec, aux| Box::new(TopK { aux, ..TopK::new(spec, 0.0) }),
+            |spec, aux| TopK { aux, ..TopK::new(spec, 0.0) },
         );
         entry.with_capacity()
     }

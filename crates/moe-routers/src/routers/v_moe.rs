@@ -40,22 +40,14 @@ impl VMoeOptions {
     fn read(options: &mut OptionReader<'_>) -> Self {
         let defaults = VMoeOptions::default();
         VMoeOptions {
-            noise_std: options.coefficient(
-                "noise-std",
-                defaults.noise_std,
-                "standard deviation of the noise of the logits in training, times N",
-            ),
+            noise_std: options.noise_std(defaults.noise_std),
             load: options.coefficient(
                 "load",
                 defaults.load,
                 "coefficient of the squared coefficient of variation of the experts' expected load; \
                  only with noise",
             ),
-            gshard: options.coefficient(
-                "gshard",
-                defaults.gshard,
-                "coefficient of the load-balancing loss of the most probable experts (GShard)",
-            ),
+            gshard: options.gshard(defaults.gshard),
             aux: defaults.aux.read(options, &AuxOptions::ALL),
         }
     }
@@ -93,10 +85,7 @@ impl VMoe {
             "Riquelme and others: Scaling vision with sparse mixture of experts, NeurIPS 2021, section 2",
         )
         .uses_k();
-        let entry = RouterEntry::with_options(info, VMoeOptions::read, |spec, options| {
-            Box::new(VMoe::new(spec, options))
-        });
-        entry.with_capacity()
+        RouterEntry::with_options(info, VMoeOptions::read, VMoe::new).with_capacity()
     }
 
     /// The routing in training for the given noise.

@@ -4,7 +4,7 @@ use moe_core::kernel::{Mat, gemm};
 use moe_core::ops::softmax;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Var;
-use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::{Parameter, Real, Tensor, named_state};
 
 use crate::aux_loss::load_balance_top1;
 use crate::aux_loss::options::AuxOptions;
@@ -112,15 +112,12 @@ impl XMoeOptions {
                 "width of the projected rows",
             ),
             temperature: options.real(
-                "temperature", defaults.temperature,
+                "temperature",
+                defaults.temperature,
                 0.01..=1e3,
                 "initial divisor of the cosines",
             ),
-            gshard: options.coefficient(
-                "gshard",
-                defaults.gshard,
-                "coefficient of the load-balancing loss of the most probable experts (GShard)",
-            ),
+            gshard: options.gshard(defaults.gshard),
             aux: defaults.aux.read(options, &AuxOptions::ALL),
         }
     }
@@ -185,10 +182,7 @@ impl XMoe {
             "Chi and others: On the representation collapse of sparse mixture of experts, NeurIPS 2022",
         )
         .uses_k();
-        let entry = RouterEntry::with_options(info, XMoeOptions::read, |spec, options| {
-            Box::new(XMoe::new(spec, options))
-        });
-        entry.with_capacity()
+        RouterEntry::with_options(info, XMoeOptions::read, XMoe::new).with_capacity()
     }
 
     /// The gate logits.
@@ -292,21 +286,11 @@ impl Router for XMoe {
         Properties::new(Cardinality::Exactly(experts), total)
     }
 
-    fn visit(&self, f: &mut Visit<'_>) {
-        named("projection", f, |f| self.projection.visit(f));
-        f("embedding", StateRef::Parameter(&self.embedding));
-        if let Some(log_scale) = &self.log_scale {
-            f("log-scale", StateRef::Parameter(log_scale));
-        }
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        named_mut("projection", f, |f| self.projection.visit_mut(f));
-        f("embedding", StateMut::Parameter(&mut self.embedding));
-        if let Some(log_scale) = &mut self.log_scale {
-            f("log-scale", StateMut::Parameter(log_scale));
-        }
-    }
+    named_state!(
+        "projection" => child projection,
+        "embedding" => parameter embedding,
+        "log-scale" => optional log_scale,
+    );
 
     fn after_step(&mut self, _observed: &Observed) {
         if self.options.logits == XMoeLogits::UnitEmbedding && !self.embedding.is_frozen() {

@@ -91,42 +91,36 @@ impl Alarm {
 impl fmt::Display for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = |share: &f64| format!("{:.1} %", 100.0 * share);
-        write!(f, "{}: ", self.name())?;
-        match self {
-            Alarm::Collapse { expert, share } => write!(
-                f,
+        let text = match self {
+            Alarm::Collapse { expert, share } => format!(
                 "expert {expert} has {} of the weight, so the others hardly learn; try a load-balancing \
                  loss, noise in the gate or a smaller learning rate",
                 percent(share)
             ),
-            Alarm::DeadExperts { dead, experts } => write!(
-                f,
+            Alarm::DeadExperts { dead, experts } => format!(
                 "{dead} of {experts} get no row and do not learn; try a load-balancing loss, more \
                  experts per row, or fewer experts"
             ),
-            Alarm::StaticRouting { experts, share } => write!(
-                f,
+            Alarm::StaticRouting { experts, share } => format!(
                 "{} of the rows go to the same experts {experts:?}, so the gate does not look at the \
                  row; try a load-balancing loss, a larger learning rate for the gate, or inputs of unit scale",
                 percent(share)
             ),
-            Alarm::SameWeights { information } => write!(
-                f,
+            Alarm::SameWeights { information } => format!(
                 "the weights tell {information:.3} of a row (0: nothing, 1: all), so the mixture is nearly \
                  one fixed sum of experts; try a larger learning rate for the gate, or inputs of unit scale"
             ),
-            Alarm::NotFinite { rows } => write!(
-                f,
+            Alarm::NotFinite { rows } => format!(
                 "{rows} rows have a weight that is not finite; try a smaller learning rate, and look for \
                  values that are not finite in the inputs"
             ),
-            Alarm::Dropping { share } => write!(
-                f,
+            Alarm::Dropping { share } => format!(
                 "{} of the (row, expert) pairs are dropped because their expert is full; try a larger \
                  capacity factor or a load-balancing loss",
                 percent(share)
             ),
-        }
+        };
+        write!(f, "{}: {text}", self.name())
     }
 }
 

@@ -46,11 +46,9 @@ impl FrequentSets {
 
     /// The set with the largest count, of equal ones the first; no experts and 0 before the first row.
     pub(super) fn top(&self) -> (&[u32], u64) {
-        let mut top = &self.places[0];
-        for place in &self.places {
-            top = if place.count > top.count { place } else { top };
-        }
-        (&top.experts, top.count)
+        // Of equal elements, `max_by_key` returns the last.
+        let top = self.places.iter().rev().max_by_key(|place| place.count);
+        top.map_or((&[], 0), |top| (&top.experts, top.count))
     }
 }
 

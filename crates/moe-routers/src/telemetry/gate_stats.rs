@@ -149,27 +149,22 @@ impl GateStats {
 
     /// The summary.
     pub fn summary(&self) -> GateSummary {
-        let shares = |values: &mut dyn Iterator<Item = f64>, sum: f64| -> Vec<f64> {
-            values.map(|value| value / sum.max(f64::MIN_POSITIVE)).collect()
+        let share = |value: f64, sum: f64| value / sum.max(f64::MIN_POSITIVE);
+        let shares = |counts: &[u64], sum: u64| -> Vec<f64> {
+            counts.iter().map(|&count| share(count as f64, sum as f64)).collect()
         };
         let load = self.load.load();
         let rows = self.load.rows();
         let weighted = self.weighted_rows as f64;
-        let weight_share = shares(&mut self.weight.iter().copied(), weighted);
+        let weight_share: Vec<_> = self.weight.iter().map(|&w| share(w, weighted)).collect();
         let mean_entropy = self.row_entropy / weighted.max(1.0);
         let information = entropy(&weight_share) - mean_entropy;
         let (top_set, top_rows) = self.sets.top();
         GateSummary {
             rows,
             experts_per_row: self.load.experts_per_row(),
-            share_by_count: shares(
-                &mut self.rows_by_count.iter().map(|&rows| rows as f64),
-                rows as f64,
-            ),
-            load_share: shares(
-                &mut load.iter().map(|&rows| rows as f64),
-                load.iter().sum::<u64>() as f64,
-            ),
+            share_by_count: shares(&self.rows_by_count, rows),
+            load_share: shares(load, load.iter().sum()),
             load_entropy: self.load.load_entropy(),
             max_load: self.load.max_load(),
             dead_experts: self.load.dead_experts(),

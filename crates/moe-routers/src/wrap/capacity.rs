@@ -43,12 +43,14 @@ impl CapacityOptions {
         let defaults = CapacityOptions::default();
         let factors = 0.0..=1e6;
         CapacityOptions {
-            factor: options.double("capacity-factor",
+            factor: options.double(
+                "capacity-factor",
                 defaults.factor,
                 factors.clone(),
                 "largest load of an expert in training, as a multiple of a balanced load; 0: no limit",
             ),
-            inference_factor: options.double("inference-capacity-factor",
+            inference_factor: options.double(
+                "inference-capacity-factor",
                 defaults.inference_factor,
                 factors,
                 "largest load of an expert outside training, as a multiple of a balanced load; 0: no limit",
@@ -217,8 +219,17 @@ pub fn limit_rows<'t>(
     order: ServeOrder,
     renormalise: bool,
 ) -> Routing<'t> {
-    let all = routing.assignments.pairs();
-    let pairs = served(&routing.assignments, &routing.weights.value(), capacity, order);
+    let (all, weights) = (routing.assignments.pairs(), routing.weights.value());
+    let offers = Offers {
+        offsets: routing.assignments.offsets(),
+        experts: routing.assignments.experts(),
+        weights: weights.as_slice(),
+        num_experts: routing.assignments.num_experts(),
+    };
+    let mut pairs = Buffer::unspecified(all);
+    let mut memory = Buffer::unspecified(offers.memory());
+    let count = offers.serve(capacity, order, &mut memory, &mut pairs);
+    pairs.truncate(count);
     let dropped = (all - pairs.len()) as f64 / all.max(1) as f64;
     let mut routing = routing;
     if dropped > 0.0 || renormalise {
@@ -253,26 +264,6 @@ fn limit_buf(
     if renormalise {
         out.for_rows(|_, _, weights| divide_by_sum(weights));
     }
-}
-
-/// The pairs whose expert has room, ascending.
-fn served(
-    assignments: &Assignments,
-    weights: &Tensor,
-    capacity: usize,
-    order: ServeOrder,
-) -> Buffer<u32> {
-    let offers = Offers {
-        offsets: assignments.offsets(),
-        experts: assignments.experts(),
-        weights: weights.as_slice(),
-        num_experts: assignments.num_experts(),
-    };
-    let mut memory = Buffer::unspecified(offers.memory());
-    let mut pairs = Buffer::unspecified(assignments.pairs());
-    let count = offers.serve(capacity, order, &mut memory, &mut pairs);
-    pairs.truncate(count);
-    pairs
 }
 
 /// The assignments reduced to the given pairs.

@@ -139,9 +139,7 @@ impl Comet {
              local search, KDD 2023",
         )
         .uses_k();
-        RouterEntry::with_options(info, CometOptions::read, |spec, options| {
-            Box::new(Comet::new(spec, options))
-        })
+        RouterEntry::with_options(info, CometOptions::read, Comet::new)
     }
 }
 

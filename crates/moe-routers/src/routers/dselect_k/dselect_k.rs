@@ -45,7 +45,8 @@ impl DSelectKOptions {
         let defaults = DSelectKOptions::default();
         DSelectKOptions {
             gamma: options.real(
-                "gamma", defaults.gamma,
+                "gamma",
+                defaults.gamma,
                 1e-6..=1e6,
                 "width over which a bit of a code is soft",
             ),
@@ -132,9 +133,7 @@ impl DSelectK {
              to multi-task learning, NeurIPS 2021",
         )
         .uses_k();
-        RouterEntry::with_options(info, DSelectKOptions::read, |spec, options| {
-            Box::new(DSelectK::new(spec, options))
-        })
+        RouterEntry::with_options(info, DSelectKOptions::read, DSelectK::new)
     }
 }
 

@@ -138,9 +138,7 @@ impl Moesart {
             "MOESART: An effective sampling-based router for sparse mixture of experts, submitted to ICLR 2024",
         )
         .uses_k_from(2, K1_FALLBACK);
-        RouterEntry::with_options(info, MoesartOptions::read, |spec, options| {
-            Box::new(Moesart::new(spec, options))
-        })
+        RouterEntry::with_options(info, MoesartOptions::read, Moesart::new)
     }
 
     /// Draws experts by uniform numbers: `uniforms(row, out)` writes K + 1 numbers in [0, 1). For a number u, the first
