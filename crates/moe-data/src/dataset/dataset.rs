@@ -159,15 +159,11 @@ mod tests {
     use moe_core::batch::{IdColumn, Inputs, Target, TaskKind};
 
     fn table() -> Table {
-        Table {
-            input: InputSpec::Ids {
-                columns: vec![IdColumn { name: "user".into(), vocabulary: 10 }],
-            },
-            tasks: vec![TaskSpec { name: "watch".into(), kind: TaskKind::Binary }],
-            features: Features::Ids(vec![vec![7, 8, 9, 7]]),
-            targets: vec![Column::Binary(vec![0, 1, 1, 0])],
-            planted: Some(vec![0, 1, 0, 2]),
-        }
+        let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
+        let features = Features::Ids(vec![vec![7, 8, 9, 7]]);
+        let watch = ("watch", TaskKind::Binary, Column::Binary(vec![0, 1, 1, 0]));
+        let table = Table::new(InputSpec::Ids { columns }, features, [watch]);
+        Table { planted: Some(vec![0, 1, 0, 2]), ..table }
     }
 
     #[test]

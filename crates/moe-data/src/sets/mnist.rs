@@ -172,26 +172,23 @@ fn append(
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
-    const HEADER: usize = 8;
+    const HEADER: u64 = 8;
     let ([count, height, width], images) = idx::read(images_file)?;
-    let wrong = |file: &Path, offset, problem, allowed| DataError::Corrupt {
-        file: file.to_path_buf(),
-        offset: offset as u64,
-        problem,
-        allowed,
-    };
     if [height, width] != [SIDE; 2] {
         let problem = format!("pictures of {height} x {width} pixels");
-        return Err(wrong(images_file, 2 * HEADER, problem, format!("{SIDE} x {SIDE}")));
+        let allowed = format!("{SIDE} x {SIDE}");
+        return Err(DataError::corrupt(images_file, 2 * HEADER, problem, allowed));
     }
     let ([found], classes) = idx::read(labels_file)?;
     if found != count {
         let problem = format!("{found} labels");
-        return Err(wrong(labels_file, HEADER, problem, format!("{count}, one per picture")));
+        let allowed = format!("{count}, one per picture");
+        return Err(DataError::corrupt(labels_file, HEADER, problem, allowed));
     }
     if let Some(place) = classes.iter().position(|&class| usize::from(class) >= CLASSES) {
         let problem = format!("the label {}", classes[place]);
-        return Err(wrong(labels_file, HEADER + place, problem, format!("0 to {}", CLASSES - 1)));
+        let (offset, allowed) = (HEADER + place as u64, format!("0 to {}", CLASSES - 1));
+        return Err(DataError::corrupt(labels_file, offset, problem, allowed));
     }
     pixels.extend(images);
     labels.extend(classes);

@@ -14,7 +14,7 @@
 
 use std::path::{Path, PathBuf};
 
-use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{IdColumn, InputSpec, TaskKind};
 
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
@@ -91,14 +91,11 @@ impl Watches {
 
     fn into_table(self) -> Table {
         let column = |name: &str, vocabulary| IdColumn { name: name.to_owned(), vocabulary };
-        let task = |name: &str, kind| TaskSpec { name: name.to_owned(), kind };
-        Table {
-            input: InputSpec::Ids { columns: vec![column("user", USERS), column("movie", MOVIES)] },
-            tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-            features: Features::Ids(vec![self.users, self.movies]),
-            targets: vec![Column::Binary(self.watch), Column::Regression(self.rating)],
-            planted: None,
-        }
+        let columns = vec![column("user", USERS), column("movie", MOVIES)];
+        let features = Features::Ids(vec![self.users, self.movies]);
+        let watch = ("watch", TaskKind::Binary, Column::Binary(self.watch));
+        let rating = ("rating", TaskKind::Regression, Column::Regression(self.rating));
+        Table::new(InputSpec::Ids { columns }, features, [watch, rating])
     }
 }
 

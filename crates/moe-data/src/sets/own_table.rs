@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskKind;
 
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
@@ -72,23 +72,18 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let [train, val] = cut(rest, val_share, "table val");
 
     let schema = raw.schema(table, &train);
-    let tasks = table.targets.iter().map(|target| TaskSpec {
-        name: target.column.clone(),
-        kind: match target.kind {
-            TargetKind::Binary => TaskKind::Binary,
-            TargetKind::Regression => TaskKind::Regression,
-            TargetKind::Multiclass => {
+    let features = raw.features(&schema);
+    let tasks = table.targets.iter().zip(raw.targets).map(|(target, column)| {
+        let kind = match column {
+            Column::Binary(_) => TaskKind::Binary,
+            Column::Regression(_) => TaskKind::Regression,
+            Column::Multiclass(_) => {
                 TaskKind::Multiclass { classes: schema.classes[&target.column].len() }
             }
-        },
+        };
+        (&*target.column, kind, column)
     });
-    let table = Table {
-        input: schema.input(),
-        tasks: tasks.collect(),
-        features: raw.features(&schema),
-        targets: raw.targets,
-        planted: None,
-    };
+    let table = Table::new(schema.input(), features, tasks);
     Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
 }
 
@@ -167,9 +162,6 @@ impl Raw {
             Separator::Tab => Dialect::QUOTED_TABS,
         };
         table_rows::each(path, dialect, &options.columns(), &mut |row| raw.push(options, row))?;
-        if raw.rows == 0 {
-            return Err(DataError::EmptySplit { dataset: ID, split: "train", rows: 0 });
-        }
         Ok(raw)
     }
 
