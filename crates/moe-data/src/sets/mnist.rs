@@ -6,7 +6,7 @@
 //! proportion; the `t10k` files are the test split. If there is only one of the two pairs, it is split in the same
 //! proportions, 5 : 1 : 1. Row ids count through the train files and then `t10k`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::catalog::download::Download;
 use crate::catalog::entry::Entry;
@@ -14,7 +14,7 @@ use crate::error::DataError;
 use crate::formats::idx;
 use crate::options::LoadOptions;
 use crate::pictures::pictures::{CLASSES, Pictures};
-use crate::source_folder::SourceFolder;
+use crate::source_folder::{SourceFolder, packed_or_plain};
 
 pub(crate) const MNIST: Entry = Entry {
     id: MNIST_SET.id,
@@ -139,7 +139,7 @@ impl IdxSet {
         let mut starts = Vec::new();
         for pair in ["train", "t10k"] {
             let names = ["images-idx3-ubyte", "labels-idx1-ubyte"].map(|n| format!("{pair}-{n}"));
-            match [&names[0], &names[1]].map(|name| find(&folder, name)) {
+            match [&names[0], &names[1]].map(|name| packed_or_plain(&folder, name)) {
                 [Some(images_file), Some(labels_file)] => {
                     starts.push(labels.len());
                     append(&images_file, &labels_file, &mut pixels, &mut labels)?;
@@ -156,14 +156,6 @@ impl IdxSet {
         };
         Ok(Pictures::new(SIDE * SIDE, pixels, labels, test_start, SHARES, options.seed))
     }
-}
-
-/// The packed file, else the plain one.
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    [format!("{name}.gz"), name.to_owned()]
-        .map(|name| folder.join(name))
-        .into_iter()
-        .find(|path| path.exists())
 }
 
 fn append(

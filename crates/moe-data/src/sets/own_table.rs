@@ -6,7 +6,7 @@
 //! first task in proportion if it has classes. A row's id is its index in the file.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use moe_core::batch::TaskKind;
 
@@ -59,7 +59,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     };
     table.check()?;
     let [test_share, val_share] = options.shares(ID)?;
-    let raw = Raw::read(table, &find(options, &table.file)?)?;
+    let folder = SOURCE.path(ID, options)?;
+    let raw = Raw::read(table, &SOURCE.named(ID, Some(&folder), &table.file)?)?;
     let rows = raw.rows as u32;
     let class = |row: u32| match &raw.targets[0] {
         Column::Binary(values) | Column::Multiclass(values) => values[row as usize].into(),
@@ -89,17 +90,6 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
 
 fn bad(option: &'static str, value: impl Into<String>, allowed: &str) -> DataError {
     DataError::BadOption { dataset: ID, option, value: value.into(), allowed: allowed.to_owned() }
-}
-
-/// The file in the set's folder, else relative to the working directory.
-fn find(options: &LoadOptions, file: &Path) -> Result<PathBuf, DataError> {
-    let folder = SOURCE.path(ID, options)?;
-    let paths = [folder.join(file), file.to_path_buf()];
-    let missing = || {
-        let missing = format!("{} in the working directory or", file.display());
-        SOURCE.missing(ID, &folder, &missing)
-    };
-    paths.into_iter().find(|path| path.exists()).ok_or_else(missing)
 }
 
 impl TableOptions {
