@@ -127,13 +127,11 @@ impl BatchSource for Split {
     }
 
     fn batch(&self, rows: &[u32]) -> Batch {
-        let ids: Vec<u32> = rows
-            .iter()
-            .map(|&row| match self.rows.get(row as usize) {
-                Some(&id) => id,
-                None => panic!("row {row} of a split of {} rows", self.rows.len()),
-            })
-            .collect();
+        let id = |&row: &u32| match self.rows.get(row as usize) {
+            Some(&id) => id,
+            None => panic!("row {row} of a split of {} rows", self.rows.len()),
+        };
+        let ids: Vec<u32> = rows.iter().map(id).collect();
         Batch {
             row_ids: ids.iter().map(|&id| id.into()).collect(),
             keys: self.table.keys(&ids),

@@ -168,8 +168,8 @@ impl Raw {
             }
             texts.numbers.push(texts.numbering.number(field));
         }
-        for (values, (place, field)) in self.numbers.iter_mut().zip(from(numbers)) {
-            values.push(if field.is_empty() { f64::NAN } else { number(row, place)? });
+        for (values, (place, _)) in self.numbers.iter_mut().zip(from(numbers)) {
+            values.push(number(row, place)?);
         }
         for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
             let number = texts.numbering.number(field);
@@ -186,12 +186,12 @@ impl Raw {
             match column {
                 Column::Binary(values) => values.push(target.is_positive(row, place)?.into()),
                 Column::Regression(values) => {
-                    let value = if field.is_empty() { f64::NAN } else { number(row, place)? };
+                    let value = number(row, place)? as f32;
                     // A finite number may be too large for single precision.
-                    if (value as f32).is_infinite() {
+                    if value.is_infinite() {
                         return Err(not_a_number(row, place));
                     }
-                    values.push(value as f32);
+                    values.push(value);
                 }
                 Column::Multiclass(values) => {
                     let class = classes.number(field);
@@ -271,9 +271,12 @@ impl Raw {
     }
 }
 
-/// The number in a field.
+/// The number in a field; NaN if the field is empty.
 fn number(row: &TableRow<'_>, place: usize) -> Result<f64, DataError> {
-    finite(row.fields[place]).ok_or_else(|| not_a_number(row, place))
+    match row.fields[place] {
+        "" => Ok(f64::NAN),
+        field => finite(field).ok_or_else(|| not_a_number(row, place)),
+    }
 }
 
 fn not_a_number(row: &TableRow<'_>, place: usize) -> DataError {

@@ -193,7 +193,6 @@ mod tests {
 
     #[test]
     fn sizes_beyond_memory_are_refused() {
-        let much = |options: LoadOptions| load(&options).unwrap_err().to_string();
         for (message, options) in [
             ("train_rows = 0", LoadOptions { train_rows: Some(0), ..defaults() }),
             (
@@ -204,7 +203,7 @@ mod tests {
             ("noise = inf", LoadOptions { noise: Some(f64::INFINITY), ..defaults() }),
             ("separation = -1", LoadOptions { separation: Some(-1.0), ..defaults() }),
         ] {
-            let error = much(options);
+            let error = load(&options).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
     }
