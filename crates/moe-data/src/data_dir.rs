@@ -17,13 +17,8 @@ pub(crate) fn cache_home() -> Option<PathBuf> {
 
 fn resolve(explicit: Option<&Path>, var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let var = |name: &str| var(name).filter(|value| !value.is_empty());
-    if let Some(dir) = explicit {
-        return Some(dir.to_path_buf());
-    }
-    if let Some(dir) = var("MOE_DATA_DIR") {
-        return Some(dir.into());
-    }
-    home(var)
+    let given = explicit.map(Path::to_path_buf);
+    given.or_else(|| Some(var("MOE_DATA_DIR")?.into())).or_else(|| home(var))
 }
 
 fn home(var: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

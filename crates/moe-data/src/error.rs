@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use moe_core::did_you_mean;
 
@@ -164,6 +164,30 @@ pub enum DataError {
 }
 
 impl DataError {
+    /// [`DataError::Malformed`] for a whole line, or one of its columns (the place from 1, and the name).
+    pub(crate) fn malformed(
+        file: &Path,
+        line: u64,
+        column: Option<(usize, &str)>,
+        problem: impl Into<String>,
+        allowed: impl Into<String>,
+    ) -> Self {
+        let (column, name) = column.unzip();
+        let name = name.unwrap_or_default().to_owned();
+        let (problem, allowed) = (problem.into(), allowed.into());
+        DataError::Malformed { file: file.to_path_buf(), line, column, name, problem, allowed }
+    }
+
+    /// [`DataError::Corrupt`].
+    pub(crate) fn corrupt(
+        file: &Path,
+        offset: u64,
+        problem: String,
+        allowed: impl Into<String>,
+    ) -> Self {
+        DataError::Corrupt { file: file.to_path_buf(), offset, problem, allowed: allowed.into() }
+    }
+
     /// Returns whether the request is wrong (an unknown set, or an option that does not apply or is out of range) rather
     /// than the data.
     pub fn is_configuration(&self) -> bool {
@@ -207,14 +231,8 @@ mod tests {
 
     #[test]
     fn messages_say_where_and_what_is_allowed() {
-        let error = DataError::Malformed {
-            file: "val.csv".into(),
-            line: 3,
-            column: Some(4),
-            name: "rating".into(),
-            problem: "\"x\" is not a number".into(),
-            allowed: "1 to 5".into(),
-        };
+        let (column, problem) = (Some((4, "rating")), "\"x\" is not a number");
+        let error = DataError::malformed(Path::new("val.csv"), 3, column, problem, "1 to 5");
         assert_eq!(
             error.to_string(),
             "val.csv, line 3, column 4 (rating): \"x\" is not a number; allowed: 1 to 5"

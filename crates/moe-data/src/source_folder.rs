@@ -35,6 +35,25 @@ impl SourceFolder {
         Ok(dir.join(self.name))
     }
 
+    /// The path of a file that the user names: in the folder at `folder`, else relative to the working directory.
+    ///
+    /// # Errors
+    /// If there is no such file.
+    pub(crate) fn named(
+        &self,
+        dataset: &'static str,
+        folder: Option<&Path>,
+        file: &Path,
+    ) -> Result<PathBuf, DataError> {
+        let in_folder = folder.map(|folder| folder.join(file));
+        let missing = || {
+            let missing = format!("{} in the working directory or", file.display());
+            self.missing(dataset, folder.unwrap_or(Path::new(".")), &missing)
+        };
+        let mut paths = in_folder.into_iter().chain([file.to_path_buf()]);
+        paths.find(|path| path.exists()).ok_or_else(missing)
+    }
+
     /// The error that `missing` is not in the folder at `path`.
     pub(crate) fn missing(&self, dataset: &'static str, path: &Path, missing: &str) -> DataError {
         DataError::Missing {
@@ -45,4 +64,10 @@ impl SourceFolder {
             get: self.get,
         }
     }
+}
+
+/// The path of a file in a folder: packed with gzip if there is such a file, else plain; `None` if there is neither.
+pub(crate) fn packed_or_plain(folder: &Path, name: &str) -> Option<PathBuf> {
+    let paths = [folder.join(format!("{name}.gz")), folder.join(name)];
+    paths.into_iter().find(|path| path.exists())
 }

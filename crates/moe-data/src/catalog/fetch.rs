@@ -126,12 +126,11 @@ impl Entry {
             Origin::Files { folder, .. } => folder,
             _ => id,
         });
-        let fetch = |download: &Download<'static>| match options.mirror {
-            Some(site) => {
-                let url = format!("{}/{}", site.trim_end_matches('/'), last_name(download.url));
-                Download { url: &url, ..*download }.fetch(&folder, options.most_bytes, progress)
-            }
-            None => download.fetch(&folder, options.most_bytes, progress),
+        let fetch = |download: &Download<'_>| {
+            let site = options.mirror.map(|site| site.trim_end_matches('/'));
+            let mirrored = site.map(|site| format!("{site}/{}", last_name(download.url)));
+            let url = mirrored.as_deref().unwrap_or(download.url);
+            Download { url, ..*download }.fetch(&folder, options.most_bytes, progress)
         };
         self.downloads.iter().map(fetch).collect()
     }

@@ -127,13 +127,11 @@ impl BatchSource for Split {
     }
 
     fn batch(&self, rows: &[u32]) -> Batch {
-        let ids: Vec<u32> = rows
-            .iter()
-            .map(|&row| match self.rows.get(row as usize) {
-                Some(&id) => id,
-                None => panic!("row {row} of a split of {} rows", self.rows.len()),
-            })
-            .collect();
+        let id = |&row: &u32| match self.rows.get(row as usize) {
+            Some(&id) => id,
+            None => panic!("row {row} of a split of {} rows", self.rows.len()),
+        };
+        let ids: Vec<u32> = rows.iter().map(id).collect();
         Batch {
             row_ids: ids.iter().map(|&id| id.into()).collect(),
             keys: self.table.keys(&ids),
@@ -159,15 +157,11 @@ mod tests {
     use moe_core::batch::{IdColumn, Inputs, Target, TaskKind};
 
     fn table() -> Table {
-        Table {
-            input: InputSpec::Ids {
-                columns: vec![IdColumn { name: "user".into(), vocabulary: 10 }],
-            },
-            tasks: vec![TaskSpec { name: "watch".into(), kind: TaskKind::Binary }],
-            features: Features::Ids(vec![vec![7, 8, 9, 7]]),
-            targets: vec![Column::Binary(vec![0, 1, 1, 0])],
-            planted: Some(vec![0, 1, 0, 2]),
-        }
+        let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
+        let features = Features::Ids(vec![vec![7, 8, 9, 7]]);
+        let watch = ("watch", TaskKind::Binary, Column::Binary(vec![0, 1, 1, 0]));
+        let table = Table::new(InputSpec::Ids { columns }, features, [watch]);
+        Table { planted: Some(vec![0, 1, 0, 2]), ..table }
     }
 
     #[test]

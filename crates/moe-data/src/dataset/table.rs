@@ -1,6 +1,6 @@
 //! Columnar storage of a whole data set.
 
-use moe_core::batch::{InputSpec, Inputs, Target, TaskSpec};
+use moe_core::batch::{InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::{Buffer, Real, Tensor};
 
 /// All rows of a data set, column by column. A row's id is its index here.
@@ -37,6 +37,20 @@ pub(crate) enum Column {
 }
 
 impl Table {
+    /// A table of these features, which a model takes as `input`, and of each task's name, kind and targets. It has no
+    /// planted experts.
+    pub(crate) fn new<'a>(
+        input: InputSpec,
+        features: Features,
+        tasks: impl IntoIterator<Item = (&'a str, TaskKind, Column)>,
+    ) -> Self {
+        let task = |(name, kind, targets): (&str, _, _)| {
+            (TaskSpec { name: name.to_owned(), kind }, targets)
+        };
+        let (tasks, targets) = tasks.into_iter().map(task).unzip();
+        Table { input, tasks, features, targets, planted: None }
+    }
+
     pub(crate) fn rows(&self) -> usize {
         match self.targets.first() {
             Some(Column::Binary(values) | Column::Multiclass(values)) => values.len(),

@@ -13,7 +13,8 @@ use crate::features::schema::{FeatureSchema, NumberFeature, Unknown, finite};
 pub struct RowEncoder<'a> {
     columns: Vec<Cow<'a, str>>,
     ids: Vec<Ids<'a>>,
-    numbers: Numbers<'a>,
+    /// How each column of numbers is scaled; `None` if it is not.
+    numbers: Vec<Option<&'a NumberFeature>>,
     categories: Vec<HashMap<&'a str, u32>>,
     input: InputSpec,
 }
@@ -25,14 +26,6 @@ enum Ids<'a> {
     Named(HashMap<&'a str, u32>, Option<u32>),
     /// The ids themselves, all below this.
     Below(usize),
-}
-
-/// The treatment of columns of numbers.
-#[derive(Clone, Debug)]
-enum Numbers<'a> {
-    Scaled(&'a [NumberFeature]),
-    /// This number of columns, unscaled.
-    Plain(usize),
 }
 
 /// A problem with a row: the column, from 0, or `None` for the whole row; the problem; what is allowed.
@@ -51,7 +44,7 @@ impl FeatureSchema {
         RowEncoder {
             columns: self.columns().map(Cow::Borrowed).collect(),
             ids: ids.collect(),
-            numbers: Numbers::Scaled(&self.numbers),
+            numbers: self.numbers.iter().map(Some).collect(),
             categories: self.categories.iter().map(|column| column.vocabulary.ids()).collect(),
             input: self.input(),
         }
@@ -79,7 +72,7 @@ impl RowEncoder<'static> {
         RowEncoder {
             columns: names.chain(numbers).map(Cow::Owned).collect(),
             ids: ids.iter().map(|column| Ids::Below(column.vocabulary)).collect(),
-            numbers: Numbers::Plain(width),
+            numbers: vec![None; width],
             categories: Vec::new(),
             input: input.clone(),
         }
@@ -183,35 +176,25 @@ impl RowEncoder<'_> {
             first_id.get_or_insert(id);
             ids.push(id);
         }
-        let mut column = self.ids.len();
-        let not_a_number = |column, allowed| wrong(column, "is not a number", allowed);
-        match self.numbers {
-            Numbers::Scaled(features) => {
-                for feature in features {
-                    // A finite number may overflow when it is scaled.
-                    let input = feature.input(field(column)).filter(|input| input.is_finite());
-                    let input =
-                        input.ok_or_else(|| not_a_number(column, "a finite number, or nothing"))?;
-                    values.push(input as Real);
-                    column += 1;
+        let numbers = self.ids.len();
+        for (column, feature) in (numbers..).zip(&self.numbers) {
+            let field = field(column);
+            let (input, allowed) = match feature {
+                Some(feature) => {
+                    (feature.input(field).map(|input| input as Real), "a finite number, or nothing")
                 }
-            }
-            Numbers::Plain(width) => {
-                for _ in 0..width {
-                    let input = finite(field(column)).map(|value| value as Real);
-                    let input = input.filter(|input| input.is_finite());
-                    values.push(input.ok_or_else(|| not_a_number(column, "a finite number"))?);
-                    column += 1;
-                }
-            }
+                None => (finite(field).map(|value| value as Real), "a finite number"),
+            };
+            // A finite number may overflow when it is scaled or rounded.
+            let input = input.filter(|input| input.is_finite());
+            values.push(input.ok_or_else(|| wrong(column, "is not a number", allowed))?);
         }
-        for known in &self.categories {
+        for (column, known) in (numbers + self.numbers.len()..).zip(&self.categories) {
             let start = values.len();
             values.resize(start + known.len(), 0.0);
             if let Some(&category) = known.get(field(column)) {
                 values[start + category as usize] = 1.0;
             }
-            column += 1;
         }
         Ok(first_id)
     }

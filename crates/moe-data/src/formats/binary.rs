@@ -89,17 +89,6 @@ impl Binary {
         }
     }
 
-    /// Passes over the next `count` bytes.
-    pub(crate) fn skip(&mut self, count: u64) -> Result<(), DataError> {
-        let skipped = io::copy(&mut self.reader.by_ref().take(count), &mut io::sink());
-        let skipped = skipped.map_err(|error| self.unreadable(error))?;
-        self.offset += skipped;
-        match count - skipped {
-            0 => Ok(()),
-            missing => Err(self.ends(missing)),
-        }
-    }
-
     /// Checks that nothing follows.
     pub(crate) fn end(&mut self) -> Result<(), DataError> {
         let mut rest = Vec::new();
@@ -112,12 +101,7 @@ impl Binary {
 
     /// The error that there is a problem at the offset reached.
     pub(crate) fn corrupt(&self, problem: String, allowed: impl Into<String>) -> DataError {
-        DataError::Corrupt {
-            file: self.file.clone(),
-            offset: self.offset,
-            problem,
-            allowed: allowed.into(),
-        }
+        DataError::corrupt(&self.file, self.offset, problem, allowed)
     }
 
     fn ends(&self, missing: u64) -> DataError {

@@ -24,12 +24,14 @@ struct Known {
     places: HashMap<String, usize>,
     /// Whether the present object has the column, by place.
     seen: Vec<bool>,
+    /// The key being read.
+    key: String,
 }
 
 impl JsonRows {
     pub(crate) fn new(lines: LineReader, wanted: &[String]) -> Self {
         let places = wanted.iter().cloned().zip(0..).collect();
-        let known = Known { places, seen: vec![false; wanted.len()] };
+        let known = Known { places, seen: vec![false; wanted.len()], key: String::new() };
         JsonRows { lines, names: wanted.to_vec(), known }
     }
 
@@ -93,9 +95,9 @@ impl<'de> Visitor<'de> for Object<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let Known { places, seen } = self.known;
-        while let Some(place) = map.next_key_seed(Key(places))? {
-            let Some(place) = place else {
+        let Known { places, seen, key } = self.known;
+        while map.next_key_seed(Text(key))?.is_some() {
+            let Some(&place) = places.get(key) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
@@ -104,44 +106,29 @@ impl<'de> Visitor<'de> for Object<'_> {
                 return Err(A::Error::custom("a field twice"));
             }
             let (field, json) = (&mut self.fields[place], value.get());
-            field.text.clear();
             field.is_bare = !json.starts_with('"');
             if !field.is_bare {
                 let mut parser = serde_json::Deserializer::from_str(json);
-                parser.deserialize_str(Text(&mut field.text)).map_err(A::Error::custom)?;
-            } else if json != "null" {
-                field.text.push_str(json);
+                Text(&mut field.text).deserialize(&mut parser).map_err(A::Error::custom)?;
+            } else {
+                field.text.clear();
+                field.text.push_str(if json == "null" { "" } else { json });
             }
         }
         Ok(())
     }
 }
 
-/// Looks up the place of a key.
-struct Key<'a>(&'a HashMap<String, usize>);
+/// Reads a text into memory that is reused.
+struct Text<'a>(&'a mut String);
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<usize>;
+impl<'de> DeserializeSeed<'de> for Text<'_> {
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_str(self)
     }
 }
-
-impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.get(name).copied())
-    }
-}
-
-/// Copies a text.
-struct Text<'a>(&'a mut String);
 
 impl Visitor<'_> for Text<'_> {
     type Value = ();
@@ -151,6 +138,7 @@ impl Visitor<'_> for Text<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        self.0.clear();
         self.0.push_str(text);
         Ok(())
     }

@@ -106,9 +106,8 @@ impl LineReader {
     pub(crate) fn extend(&mut self) -> Result<Extended, DataError> {
         let mut searched = self.end;
         let end = loop {
-            let unsearched = &self.buffer[searched..self.filled];
-            if let Some(length) = unsearched.iter().position(|&byte| byte == b'\n') {
-                break searched + length + 1;
+            if let Some(end) = line_end(&self.buffer[..self.filled], searched) {
+                break end;
             }
             if self.exceeds(self.filled) {
                 return Ok(Extended::TooLong);
@@ -118,7 +117,9 @@ impl LineReader {
                 self.fill()?;
             } else if unread > 0 {
                 // The last line ends with the file.
-                self.append(b"\n");
+                self.buffer.truncate(self.filled);
+                self.buffer.push(b'\n');
+                self.filled += 1;
             } else {
                 return Ok(Extended::End);
             }
@@ -137,8 +138,7 @@ impl LineReader {
 
     /// Takes all lines but the first out of the text, to be read again.
     pub(crate) fn keep_first_line(&mut self) {
-        let length = self.text().iter().position(|&byte| byte == b'\n');
-        self.end = length.map_or(self.end, |length| self.start + length + 1);
+        self.end = line_end(&self.buffer[..self.end], self.start).unwrap_or(self.end);
         self.last = self.first;
     }
 
@@ -149,26 +149,12 @@ impl LineReader {
         problem: impl Into<String>,
         allowed: impl Into<String>,
     ) -> DataError {
-        DataError::Malformed {
-            file: self.file.clone(),
-            line: self.line(),
-            column: column.map(|(place, _)| place),
-            name: column.map_or_else(String::new, |(_, name)| name.to_owned()),
-            problem: problem.into(),
-            allowed: allowed.into(),
-        }
+        DataError::malformed(&self.file, self.line(), column, problem, allowed)
     }
 
     /// The error of a file without rows.
     pub(crate) fn no_rows(&self, allowed: String) -> DataError {
-        DataError::Malformed {
-            file: self.file.clone(),
-            line: 1,
-            column: None,
-            name: String::new(),
-            problem: "the file holds no rows".into(),
-            allowed,
-        }
+        DataError::malformed(&self.file, 1, None, "the file holds no rows", allowed)
     }
 
     /// Returns whether a line that reaches to `end` would be too long, or the text with it.
@@ -180,11 +166,10 @@ impl LineReader {
     fn skip_line(&mut self) -> Result<(), DataError> {
         self.last += 1;
         loop {
-            let unread = &self.buffer[self.end..self.filled];
-            let length = unread.iter().position(|&byte| byte == b'\n');
-            self.end = length.map_or(self.filled, |length| self.end + length + 1);
+            let end = line_end(&self.buffer[..self.filled], self.end);
+            self.end = end.unwrap_or(self.filled);
             self.start = self.end;
-            if length.is_some() || self.is_at_end {
+            if end.is_some() || self.is_at_end {
                 return Ok(());
             }
             self.fill()?;
@@ -217,16 +202,15 @@ impl LineReader {
         Ok(())
     }
 
-    /// Adds to what was read.
-    fn append(&mut self, bytes: &[u8]) {
-        self.buffer.truncate(self.filled);
-        self.buffer.extend_from_slice(bytes);
-        self.filled = self.buffer.len();
-    }
-
     fn unreadable(&self, source: io::Error) -> DataError {
         DataError::Unreadable { file: self.file.clone(), line: Some(self.last + 1), source }
     }
+}
+
+/// The end of the line at `start`, after its line feed.
+fn line_end(bytes: &[u8], start: usize) -> Option<usize> {
+    let length = bytes[start..].iter().position(|&byte| byte == b'\n')?;
+    Some(start + length + 1)
 }
 
 #[cfg(test)]

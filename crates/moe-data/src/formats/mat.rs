@@ -198,7 +198,7 @@ fn content(file: &mut Binary) -> Result<Vec<u8>, DataError> {
         return Err(file.corrupt(problem, format!("at most {MOST_HEAD}")));
     }
     let content = file.bytes(tag.bytes)?;
-    file.skip(tag.bytes.next_multiple_of(8) - tag.bytes)?;
+    file.bytes(tag.bytes.next_multiple_of(8) - tag.bytes)?;
     Ok(content)
 }
 

@@ -19,14 +19,9 @@ pub(crate) struct TableRow<'a> {
 impl TableRow<'_> {
     /// The error that a field `is` not one of those `allowed`.
     pub(crate) fn wrong(&self, field: usize, is: &str, allowed: impl Into<String>) -> DataError {
-        DataError::Malformed {
-            file: self.file.to_path_buf(),
-            line: self.line,
-            column: Some(self.places[field] + 1),
-            name: self.names[field].to_owned(),
-            problem: format!("{} {is}", shown(self.fields[field].as_bytes())),
-            allowed: allowed.into(),
-        }
+        let column = Some((self.places[field] + 1, self.names[field]));
+        let problem = format!("{} {is}", shown(self.fields[field].as_bytes()));
+        DataError::malformed(self.file, self.line, column, problem, allowed)
     }
 }
 

@@ -14,14 +14,12 @@
 //! the right one; the lowest four digits of word 2 to the base shift + 1 are a, b, c, d, the lowest first. Therefore a row
 //! does not depend on the number of rows. Row ids count through train, validation and test.
 
-use moe_core::batch::InputSpec;
 use moe_core::random::Philox;
 
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
-use crate::dataset::table::{Column, Features, Table};
 use crate::error::DataError;
-use crate::pictures::pictures::{Pictures, class_task};
+use crate::pictures::pictures::{Pictures, table};
 
 /// How pictures are overlaid.
 #[derive(Clone, Copy, Debug)]
@@ -63,13 +61,8 @@ impl Overlay {
                 right.push(sources.labels[pair.right as usize]);
             }
         }
-        let table = Table {
-            input: InputSpec::Dense { width },
-            tasks: vec![class_task("left"), class_task("right")],
-            features: Features::Bytes { width, divisor: sources.brightest, values: canvases },
-            targets: vec![Column::Multiclass(left), Column::Multiclass(right)],
-            planted: None,
-        };
+        let tasks = [("left", left), ("right", right)];
+        let table = table(width, sources.brightest, canvases, tasks);
         Dataset::new(self.id, table, split::consecutive(rows))
     }
 

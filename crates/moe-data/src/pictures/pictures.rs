@@ -1,6 +1,6 @@
 //! Pictures with a class each.
 
-use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{InputSpec, TaskKind};
 
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
@@ -49,22 +49,21 @@ impl Pictures {
     }
 
     pub(crate) fn into_dataset(self, id: &'static str, task: &str) -> Result<Dataset, DataError> {
-        let table = Table {
-            input: InputSpec::Dense { width: self.width },
-            tasks: vec![class_task(task)],
-            features: Features::Bytes {
-                width: self.width,
-                divisor: self.brightest,
-                values: self.pixels,
-            },
-            targets: vec![Column::Multiclass(self.labels)],
-            planted: None,
-        };
-        Dataset::new(id, table, self.splits)
+        let Pictures { width, brightest, pixels, labels, splits } = self;
+        Dataset::new(id, table(width, brightest, pixels, [(task, labels)]), splits)
     }
 }
 
-/// A classification task of ten classes.
-pub(crate) fn class_task(name: &str) -> TaskSpec {
-    TaskSpec { name: name.to_owned(), kind: TaskKind::Multiclass { classes: CLASSES } }
+/// A table of pictures, `[rows, width]`, whose values are divided by `brightest`, and of the class of each row for each
+/// task.
+pub(crate) fn table<const T: usize>(
+    width: usize,
+    brightest: u8,
+    values: Vec<u8>,
+    tasks: [(&str, Vec<u8>); T],
+) -> Table {
+    let kind = TaskKind::Multiclass { classes: CLASSES };
+    let features = Features::Bytes { width, divisor: brightest, values };
+    let tasks = tasks.map(|(name, labels)| (name, kind, Column::Multiclass(labels)));
+    Table::new(InputSpec::Dense { width }, features, tasks)
 }

@@ -26,6 +26,7 @@ use crate::options::LoadOptions;
 use crate::ratings::prepared::Prepared;
 use crate::ratings::source::Source;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const KIND: Kind = Kind { name: "ratings", version: 1 };
 
 /// Longer than the resolution of modification times on any file system.
@@ -37,7 +38,6 @@ pub(crate) struct Cache {
     files: Vec<PathBuf>,
     /// Whether the folder was given as an option.
     explicit: bool,
-    version: &'static str,
     options: String,
     sources: Vec<Stamp>,
 }
@@ -75,30 +75,18 @@ impl Cache {
         options: &LoadOptions,
         sources: &[Source],
     ) -> Result<Option<Self>, DataError> {
-        let paths: Vec<&Path> = sources
-            .iter()
-            .filter_map(|source| match source {
-                Source::File(path) => Some(path.as_path()),
-                Source::Embedded(..) => None,
-            })
-            .collect();
-        let (Some(first), true) = (paths.first(), options.cache == Some(true)) else {
+        let ([Source::File(first), ..], Some(true)) = (sources, options.cache) else {
             return Ok(None);
         };
-        let name = format!("{id}.prepared");
-        let files = match &options.cache_dir {
-            Some(dir) => vec![dir.join(&name)],
+        let folders = match &options.cache_dir {
+            Some(dir) => vec![dir.clone()],
             None => {
                 let beside = first.parent().filter(|folder| may_be_written(folder));
                 let home = cache_home().map(|home| home.join("prepared"));
-                beside
-                    .map(Path::to_path_buf)
-                    .into_iter()
-                    .chain(home)
-                    .map(|f| f.join(&name))
-                    .collect()
+                beside.map(Path::to_path_buf).into_iter().chain(home).collect()
             }
         };
+        let files = folders.iter().map(|folder| folder.join(format!("{id}.prepared"))).collect();
         let explicit = options.cache_dir.is_some();
         // The location of data and cache does not affect their content, and all names are stored.
         let options = LoadOptions {
@@ -109,25 +97,29 @@ impl Cache {
             unknown: None,
             ..options.clone()
         };
-        let stamps = paths.iter().map(|path| Stamp::of(path).map_err(unreadable(path)));
-        Ok(Some(Cache {
-            files,
-            explicit,
-            version: env!("CARGO_PKG_VERSION"),
-            options: format!("{options:?}"),
-            sources: stamps.collect::<Result<_, _>>()?,
-        }))
+        let paths = sources.iter().map(Source::path);
+        let stamps = paths.map(|path| Stamp::of(path).map_err(unreadable(path)));
+        let (options, sources) = (format!("{options:?}"), stamps.collect::<Result<_, _>>()?);
+        Ok(Some(Cache { files, explicit, options, sources }))
     }
 
     /// The cached set, if it is valid.
     pub(crate) fn read(&self) -> Option<Prepared> {
         self.files.iter().find_map(|file| {
             let stored: Stored = envelope::read(file, KIND).ok()?;
-            let is_valid = stored.version == self.version
+            let is_valid = stored.version == VERSION
                 && stored.options == self.options
                 && stored.sources.len() == self.sources.len()
                 && self.sources.iter().zip(&stored.sources).all(|(now, then)| now.is(then));
-            stored.into_prepared().filter(|_| is_valid)
+            let prepared = Prepared {
+                users: stored.users.words().map(u32::from_le_bytes).collect(),
+                items: stored.items.words().map(u32::from_le_bytes).collect(),
+                values: stored.values.words().map(f32::from_le_bytes).collect(),
+                splits: stored.splits.0,
+                user_names: stored.user_names,
+                item_names: stored.item_names,
+            };
+            (is_valid && prepared.fits()).then_some(prepared)
         })
     }
 
@@ -148,7 +140,7 @@ impl Cache {
         }
         let Prepared { users, items, values, splits, user_names, item_names } = prepared;
         let stored = Stored {
-            version: self.version.into(),
+            version: VERSION.into(),
             options: self.options,
             sources,
             users: Bytes::of_words(users.iter().map(|id| id.to_le_bytes())),
@@ -204,21 +196,6 @@ impl Stamp {
 
 fn sha256(path: &Path) -> io::Result<[u8; 32]> {
     sha256_of(File::open(path)?)
-}
-
-impl Stored {
-    /// `None` if the columns do not fit together.
-    fn into_prepared(self) -> Option<Prepared> {
-        let prepared = Prepared {
-            users: self.users.words().map(u32::from_le_bytes).collect(),
-            items: self.items.words().map(u32::from_le_bytes).collect(),
-            values: self.values.words().map(f32::from_le_bytes).collect(),
-            splits: self.splits.0,
-            user_names: self.user_names,
-            item_names: self.item_names,
-        };
-        prepared.fits().then_some(prepared)
-    }
 }
 
 /// Bytes that are written and read as one block.

@@ -6,7 +6,7 @@
 //! `test_share` of the rows are drawn for testing, then `val_share` of the rest for validation, both in proportion to
 //! `watch`.
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskKind;
 
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
@@ -104,14 +104,10 @@ impl Prepared {
             ],
             ..FeatureSchema::default()
         };
-        let task = |name: &str, kind| TaskSpec { name: name.to_owned(), kind };
-        let table = Table {
-            input: schema.input(),
-            tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-            features: Features::Ids(vec![users, items]),
-            targets: vec![Column::Binary(watch), Column::Regression(values)],
-            planted: None,
-        };
+        let watch = ("watch", TaskKind::Binary, Column::Binary(watch));
+        let rating = ("rating", TaskKind::Regression, Column::Regression(values));
+        let features = Features::Ids(vec![users, items]);
+        let table = Table::new(schema.input(), features, [watch, rating]);
         Ok(Dataset::new(dataset, table, rows)?.with_schema(schema))
     }
 }

@@ -12,7 +12,7 @@ use crate::ratings::cache::Cache;
 use crate::ratings::prepared::Prepared;
 use crate::ratings::ratings::{Collector, Duplicates};
 use crate::ratings::source::Source;
-use crate::source_folder::SourceFolder;
+use crate::source_folder::{SourceFolder, packed_or_plain};
 
 /// The properties of one set of ratings.
 pub(crate) struct RatingSet {
@@ -80,18 +80,13 @@ impl RatingSet {
     fn sources(&self, options: &LoadOptions) -> Result<Vec<Source>, DataError> {
         let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(self.source.name));
         if let Some(file) = &options.ratings_file {
-            let paths = folder.iter().map(|folder| folder.join(file)).chain([file.clone()]);
-            let found = paths.into_iter().find(|path| path.exists());
-            let missing = || {
-                let folder = folder.as_deref().unwrap_or(Path::new("."));
-                let missing = format!("{} in the working directory or", file.display());
-                self.source.missing(self.id, folder, &missing)
-            };
-            return Ok(vec![Source::File(found.ok_or_else(missing)?)]);
+            let path = self.source.named(self.id, folder.as_deref(), file)?;
+            return Ok(vec![Source::File(path)]);
         }
         let mut found = Vec::new();
         if let Some(folder) = &folder {
-            found = self.originals(folder);
+            // The original files that exist.
+            found.extend(self.names.iter().filter_map(|name| packed_or_plain(folder, name)));
             if found.is_empty() {
                 found.extend(self.only_other(folder)?);
             }
@@ -102,16 +97,6 @@ impl RatingSet {
             (true, None, Some(folder)) => Err(self.source.missing(self.id, &folder, self.names[0])),
             (true, None, None) => Err(DataError::NoDataDir { dataset: self.id }),
         }
-    }
-
-    /// The original files that exist, plain or packed.
-    fn originals(&self, folder: &Path) -> Vec<PathBuf> {
-        let file = |name: &&str| {
-            let plain = folder.join(name);
-            let packed = folder.join(format!("{name}.gz"));
-            [packed, plain].into_iter().find(|path| path.exists())
-        };
-        self.names.iter().filter_map(file).collect()
     }
 
     /// The one file in the folder whose name resembles the original ones.

@@ -64,19 +64,11 @@ impl Collector {
         for [first, second] in repeated(&rows, &by_user, items.len()) {
             if duplicates == Duplicates::Refused {
                 let row = second as usize;
-                return Err(DataError::Malformed {
-                    file: file.to_path_buf(),
-                    line: lines[row].into(),
-                    column: None,
-                    name: String::new(),
-                    problem: format!(
-                        "user {:?} rates item {:?}, as in line {}",
-                        users.name(rows.users[row]),
-                        items.name(rows.items[row]),
-                        lines[first as usize]
-                    ),
-                    allowed: "each pair of user and item once".into(),
-                });
+                let (user, item) = (users.name(rows.users[row]), items.name(rows.items[row]));
+                let before = lines[first as usize];
+                let problem = format!("user {user:?} rates item {item:?}, as in line {before}");
+                let allowed = "each pair of user and item once";
+                return Err(DataError::malformed(file, lines[row].into(), None, problem, allowed));
             }
             keep[first as usize] = false;
         }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::thread;
 
 use image::imageops::FilterType;
-use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{InputSpec, TaskKind};
 
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
@@ -79,15 +79,10 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         [train, val, test]
     };
     let values = pictures(&folder.join(PICTURES), &names)?;
-    let task = |name: &str| TaskSpec { name: name.to_owned(), kind: TaskKind::Binary };
-    let table = Table {
-        input: InputSpec::Dense { width: NUMBERS },
-        tasks: ATTRIBUTES.map(task).to_vec(),
-        features: Features::Bytes { width: NUMBERS, divisor: u8::MAX, values },
-        targets: targets.map(Column::Binary).into(),
-        planted: None,
-    };
-    Dataset::new(ID, table, splits)
+    let features = Features::Bytes { width: NUMBERS, divisor: u8::MAX, values };
+    let tasks = ATTRIBUTES.into_iter().zip(targets.map(Column::Binary));
+    let tasks = tasks.map(|(name, targets)| (name, TaskKind::Binary, targets));
+    Dataset::new(ID, Table::new(InputSpec::Dense { width: NUMBERS }, features, tasks), splits)
 }
 
 /// The files of all pictures, and 0 or 1 for each of [`ATTRIBUTES`].
@@ -122,11 +117,8 @@ fn attributes(path: &Path) -> Result<(Vec<String>, [Vec<u8>; 10]), DataError> {
         }
         // A path could lead out of the folder.
         if fields[0].contains(['/', '\\']) {
-            return Err(wrong(
-                line,
-                format!("the file {:?}", fields[0]),
-                "a name without a folder",
-            ));
+            let problem = format!("the file {:?}", fields[0]);
+            return Err(wrong(line, problem, "a name without a folder"));
         }
         names.push(fields[0].to_owned());
     }
@@ -143,22 +135,16 @@ fn partition(path: &Path, names: &[String]) -> Result<[Vec<u32>; 3], DataError> 
     let mut split_of = vec![None; names.len()];
     for (line, text) in (1..).zip(text(path)?.lines()).filter(|(_, text)| !text.trim().is_empty()) {
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
-        let row = fields.first().and_then(|name| rows.get(name));
-        let split = match fields[..] {
-            [_, "0"] => 0,
-            [_, "1"] => 1,
-            [_, "2"] => 2,
-            _ => 3,
+        let found = match fields[..] {
+            [name, split] => rows.get(name).zip(["0", "1", "2"].iter().position(|s| *s == split)),
+            _ => None,
         };
-        match (row, split) {
-            (Some(&row), 0..3) if split_of[row as usize].is_none() => {
-                split_of[row as usize] = Some(split);
-            }
-            _ => {
-                let allowed = format!("a file of {LIST}, each once, and 0, 1 or 2");
-                return Err(malformed(path, line, format!("{text:?}"), &allowed));
-            }
-        }
+        let Some((&row, split)) = found.filter(|(row, _)| split_of[**row as usize].is_none())
+        else {
+            let allowed = format!("a file of {LIST}, each once, and 0, 1 or 2");
+            return Err(malformed(path, line, format!("{text:?}"), &allowed));
+        };
+        split_of[row as usize] = Some(split);
     }
     let mut splits = [const { Vec::new() }; 3];
     for (row, split) in (0..).zip(split_of) {
@@ -221,12 +207,5 @@ fn text(path: &Path) -> Result<String, DataError> {
 }
 
 fn malformed(path: &Path, line: u64, problem: String, allowed: &str) -> DataError {
-    DataError::Malformed {
-        file: path.to_path_buf(),
-        line,
-        column: None,
-        name: String::new(),
-        problem,
-        allowed: allowed.to_owned(),
-    }
+    DataError::malformed(path, line, None, problem, allowed)
 }

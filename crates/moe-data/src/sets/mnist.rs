@@ -6,7 +6,7 @@
 //! proportion; the `t10k` files are the test split. If there is only one of the two pairs, it is split in the same
 //! proportions, 5 : 1 : 1. Row ids count through the train files and then `t10k`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::catalog::download::Download;
 use crate::catalog::entry::Entry;
@@ -14,7 +14,7 @@ use crate::error::DataError;
 use crate::formats::idx;
 use crate::options::LoadOptions;
 use crate::pictures::pictures::{CLASSES, Pictures};
-use crate::source_folder::SourceFolder;
+use crate::source_folder::{SourceFolder, packed_or_plain};
 
 pub(crate) const MNIST: Entry = Entry {
     id: MNIST_SET.id,
@@ -139,7 +139,7 @@ impl IdxSet {
         let mut starts = Vec::new();
         for pair in ["train", "t10k"] {
             let names = ["images-idx3-ubyte", "labels-idx1-ubyte"].map(|n| format!("{pair}-{n}"));
-            match [&names[0], &names[1]].map(|name| find(&folder, name)) {
+            match [&names[0], &names[1]].map(|name| packed_or_plain(&folder, name)) {
                 [Some(images_file), Some(labels_file)] => {
                     starts.push(labels.len());
                     append(&images_file, &labels_file, &mut pixels, &mut labels)?;
@@ -158,40 +158,29 @@ impl IdxSet {
     }
 }
 
-/// The packed file, else the plain one.
-fn find(folder: &Path, name: &str) -> Option<PathBuf> {
-    [format!("{name}.gz"), name.to_owned()]
-        .map(|name| folder.join(name))
-        .into_iter()
-        .find(|path| path.exists())
-}
-
 fn append(
     images_file: &Path,
     labels_file: &Path,
     pixels: &mut Vec<u8>,
     labels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
-    const HEADER: usize = 8;
+    const HEADER: u64 = 8;
     let ([count, height, width], images) = idx::read(images_file)?;
-    let wrong = |file: &Path, offset, problem, allowed| DataError::Corrupt {
-        file: file.to_path_buf(),
-        offset: offset as u64,
-        problem,
-        allowed,
-    };
     if [height, width] != [SIDE; 2] {
         let problem = format!("pictures of {height} x {width} pixels");
-        return Err(wrong(images_file, 2 * HEADER, problem, format!("{SIDE} x {SIDE}")));
+        let allowed = format!("{SIDE} x {SIDE}");
+        return Err(DataError::corrupt(images_file, 2 * HEADER, problem, allowed));
     }
     let ([found], classes) = idx::read(labels_file)?;
     if found != count {
         let problem = format!("{found} labels");
-        return Err(wrong(labels_file, HEADER, problem, format!("{count}, one per picture")));
+        let allowed = format!("{count}, one per picture");
+        return Err(DataError::corrupt(labels_file, HEADER, problem, allowed));
     }
     if let Some(place) = classes.iter().position(|&class| usize::from(class) >= CLASSES) {
         let problem = format!("the label {}", classes[place]);
-        return Err(wrong(labels_file, HEADER + place, problem, format!("0 to {}", CLASSES - 1)));
+        let (offset, allowed) = (HEADER + place as u64, format!("0 to {}", CLASSES - 1));
+        return Err(DataError::corrupt(labels_file, offset, problem, allowed));
     }
     pixels.extend(images);
     labels.extend(classes);

@@ -12,9 +12,9 @@
 //! The option `test_file` replaces the test split. Nothing is drawn, so the seed has no effect. Row ids count through the
 //! files in the order train, val, test (file), each in file order.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{IdColumn, InputSpec, TaskKind};
 
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
@@ -23,7 +23,7 @@ use crate::error::DataError;
 use crate::formats::delimited::Delimited;
 use crate::formats::dialect::Dialect;
 use crate::options::LoadOptions;
-use crate::source_folder::SourceFolder;
+use crate::source_folder::{SourceFolder, packed_or_plain};
 
 const ID: &str = "movielens-1m-mtl";
 pub(crate) const ENTRY: Entry = Entry {
@@ -91,14 +91,11 @@ impl Watches {
 
     fn into_table(self) -> Table {
         let column = |name: &str, vocabulary| IdColumn { name: name.to_owned(), vocabulary };
-        let task = |name: &str, kind| TaskSpec { name: name.to_owned(), kind };
-        Table {
-            input: InputSpec::Ids { columns: vec![column("user", USERS), column("movie", MOVIES)] },
-            tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-            features: Features::Ids(vec![self.users, self.movies]),
-            targets: vec![Column::Binary(self.watch), Column::Regression(self.rating)],
-            planted: None,
-        }
+        let columns = vec![column("user", USERS), column("movie", MOVIES)];
+        let features = Features::Ids(vec![self.users, self.movies]);
+        let watch = ("watch", TaskKind::Binary, Column::Binary(self.watch));
+        let rating = ("rating", TaskKind::Regression, Column::Regression(self.rating));
+        Table::new(InputSpec::Ids { columns }, features, [watch, rating])
     }
 }
 
@@ -106,7 +103,7 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let folder = SOURCE.path(ID, options)?;
     let given = options.test_file.as_deref();
     let [train_file, val_file, test_file] =
-        ["train", "val", "test"].map(|split| find(&folder, split));
+        ["train.csv", "val.csv", "test.csv"].map(|name| packed_or_plain(&folder, name));
     let missing = |file: &str| SOURCE.missing(ID, &folder, file);
     let val_file = val_file.ok_or_else(|| missing("val.csv.gz"))?;
 
@@ -128,14 +125,6 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         }
     };
     Dataset::new(ID, rows.into_table(), splits)
-}
-
-/// The packed file of a split, else the plain one.
-fn find(folder: &Path, split: &str) -> Option<PathBuf> {
-    ["csv.gz", "csv"]
-        .map(|ending| folder.join(format!("{split}.{ending}")))
-        .into_iter()
-        .find(|path| path.exists())
 }
 
 /// The first eight, the ninth and the tenth of every ten rows.

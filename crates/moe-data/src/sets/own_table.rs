@@ -6,9 +6,9 @@
 //! first task in proportion if it has classes. A row's id is its index in the file.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskKind;
 
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
@@ -59,7 +59,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     };
     table.check()?;
     let [test_share, val_share] = options.shares(ID)?;
-    let raw = Raw::read(table, &find(options, &table.file)?)?;
+    let folder = SOURCE.path(ID, options)?;
+    let raw = Raw::read(table, &SOURCE.named(ID, Some(&folder), &table.file)?)?;
     let rows = raw.rows as u32;
     let class = |row: u32| match &raw.targets[0] {
         Column::Binary(values) | Column::Multiclass(values) => values[row as usize].into(),
@@ -72,39 +73,23 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let [train, val] = cut(rest, val_share, "table val");
 
     let schema = raw.schema(table, &train);
-    let tasks = table.targets.iter().map(|target| TaskSpec {
-        name: target.column.clone(),
-        kind: match target.kind {
-            TargetKind::Binary => TaskKind::Binary,
-            TargetKind::Regression => TaskKind::Regression,
-            TargetKind::Multiclass => {
+    let features = raw.features(&schema);
+    let tasks = table.targets.iter().zip(raw.targets).map(|(target, column)| {
+        let kind = match column {
+            Column::Binary(_) => TaskKind::Binary,
+            Column::Regression(_) => TaskKind::Regression,
+            Column::Multiclass(_) => {
                 TaskKind::Multiclass { classes: schema.classes[&target.column].len() }
             }
-        },
+        };
+        (&*target.column, kind, column)
     });
-    let table = Table {
-        input: schema.input(),
-        tasks: tasks.collect(),
-        features: raw.features(&schema),
-        targets: raw.targets,
-        planted: None,
-    };
+    let table = Table::new(schema.input(), features, tasks);
     Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
 }
 
 fn bad(option: &'static str, value: impl Into<String>, allowed: &str) -> DataError {
     DataError::BadOption { dataset: ID, option, value: value.into(), allowed: allowed.to_owned() }
-}
-
-/// The file in the set's folder, else relative to the working directory.
-fn find(options: &LoadOptions, file: &Path) -> Result<PathBuf, DataError> {
-    let folder = SOURCE.path(ID, options)?;
-    let paths = [folder.join(file), file.to_path_buf()];
-    let missing = || {
-        let missing = format!("{} in the working directory or", file.display());
-        SOURCE.missing(ID, &folder, &missing)
-    };
-    paths.into_iter().find(|path| path.exists()).ok_or_else(missing)
 }
 
 impl TableOptions {
@@ -167,9 +152,6 @@ impl Raw {
             Separator::Tab => Dialect::QUOTED_TABS,
         };
         table_rows::each(path, dialect, &options.columns(), &mut |row| raw.push(options, row))?;
-        if raw.rows == 0 {
-            return Err(DataError::EmptySplit { dataset: ID, split: "train", rows: 0 });
-        }
         Ok(raw)
     }
 
@@ -186,8 +168,8 @@ impl Raw {
             }
             texts.numbers.push(texts.numbering.number(field));
         }
-        for (values, (place, field)) in self.numbers.iter_mut().zip(from(numbers)) {
-            values.push(if field.is_empty() { f64::NAN } else { number(row, place)? });
+        for (values, (place, _)) in self.numbers.iter_mut().zip(from(numbers)) {
+            values.push(number(row, place)?);
         }
         for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
             let number = texts.numbering.number(field);
@@ -204,12 +186,12 @@ impl Raw {
             match column {
                 Column::Binary(values) => values.push(target.is_positive(row, place)?.into()),
                 Column::Regression(values) => {
-                    let value = if field.is_empty() { f64::NAN } else { number(row, place)? };
+                    let value = number(row, place)? as f32;
                     // A finite number may be too large for single precision.
-                    if (value as f32).is_infinite() {
+                    if value.is_infinite() {
                         return Err(not_a_number(row, place));
                     }
-                    values.push(value as f32);
+                    values.push(value);
                 }
                 Column::Multiclass(values) => {
                     let class = classes.number(field);
@@ -289,9 +271,12 @@ impl Raw {
     }
 }
 
-/// The number in a field.
+/// The number in a field; NaN if the field is empty.
 fn number(row: &TableRow<'_>, place: usize) -> Result<f64, DataError> {
-    finite(row.fields[place]).ok_or_else(|| not_a_number(row, place))
+    match row.fields[place] {
+        "" => Ok(f64::NAN),
+        field => finite(field).ok_or_else(|| not_a_number(row, place)),
+    }
 }
 
 fn not_a_number(row: &TableRow<'_>, place: usize) -> DataError {

@@ -4,7 +4,7 @@
 //! are regression tasks, and every row has all three. The 1,161 rows are split at random into train (929), validation
 //! (116) and test (116). A row's id is its index in the file.
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskKind;
 
 use crate::catalog::entry::{Entry, Origin};
 use crate::dataset::dataset::Dataset;
@@ -69,14 +69,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         .zip(&mut ids)
         .map(|((name, names), ids)| IdFeature::of(name, names, options.unknown, ids, &train));
     let schema = FeatureSchema { ids: columns.collect(), ..FeatureSchema::default() };
-    let table = Table {
-        input: schema.input(),
-        tasks: TASKS
-            .map(|name| TaskSpec { name: name.to_owned(), kind: TaskKind::Regression })
-            .to_vec(),
-        features: Features::Ids(ids),
-        targets: marks.map(Column::Regression).into(),
-        planted: None,
-    };
+    let tasks = TASKS.into_iter().zip(marks.map(Column::Regression));
+    let tasks = tasks.map(|(name, marks)| (name, TaskKind::Regression, marks));
+    let table = Table::new(schema.input(), Features::Ids(ids), tasks);
     Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
 }

@@ -13,7 +13,7 @@
 //! from its own `synthetic inputs`, ε from `synthetic noise`; so the first rows of a split do not depend on how many
 //! follow. Row ids count through train, validation and test.
 
-use moe_core::batch::{InputSpec, TaskKind, TaskSpec};
+use moe_core::batch::{InputSpec, TaskKind};
 use moe_core::rand::Rng;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::rand_distr::StandardNormal;
@@ -88,13 +88,10 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         }
     }
 
-    let table = Table {
-        input: InputSpec::Dense { width },
-        tasks: vec![TaskSpec { name: "y".to_owned(), kind: TaskKind::Regression }],
-        features: Features::Floats { width, values: inputs },
-        targets: vec![Column::Regression(targets)],
-        planted: Some(planted),
-    };
+    let features = Features::Floats { width, values: inputs };
+    let y = ("y", TaskKind::Regression, Column::Regression(targets));
+    let table = Table::new(InputSpec::Dense { width }, features, [y]);
+    let table = Table { planted: Some(planted), ..table };
     Dataset::new(ID, table, split::consecutive(rows))
 }
 
@@ -196,7 +193,6 @@ mod tests {
 
     #[test]
     fn sizes_beyond_memory_are_refused() {
-        let much = |options: LoadOptions| load(&options).unwrap_err().to_string();
         for (message, options) in [
             ("train_rows = 0", LoadOptions { train_rows: Some(0), ..defaults() }),
             (
@@ -207,7 +203,7 @@ mod tests {
             ("noise = inf", LoadOptions { noise: Some(f64::INFINITY), ..defaults() }),
             ("separation = -1", LoadOptions { separation: Some(-1.0), ..defaults() }),
         ] {
-            let error = much(options);
+            let error = load(&options).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
     }
