@@ -50,8 +50,9 @@ impl ProgressKind {
 
 /// A bar on a terminal, or lines instead of it.
 pub(crate) struct Meter {
-    /// Hidden where lines replace it.
+    /// Hidden, and without effect, except on a terminal.
     pub(crate) bar: ProgressBar,
+    /// Whether lines replace the bar.
     has_lines: bool,
     last_line: Instant,
 }
