@@ -29,6 +29,12 @@ pub struct OtherModule {
     pub problem: String,
 }
 
+impl OtherModule {
+    pub(crate) fn new(name: &str, problem: impl Into<String>) -> Self {
+        OtherModule { name: name.into(), problem: problem.into() }
+    }
+}
+
 /// Error of saving or loading weights.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,9 +1,21 @@
-use moe_core::{StateMut, StateRef, Visit, VisitMut, named, named_mut};
+use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut, named, named_mut};
 
 /// Returns whether `name` is `prefix` or begins with it and a dot. The empty prefix matches every name.
 pub(crate) fn is_named(name: &str, prefix: &str) -> bool {
     let rest = name.strip_prefix(prefix);
     prefix.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Calls `f` with the name and the value of every parameter, in the order of [`Module::visit`].
+pub(crate) fn visit_parameters(
+    module: &(impl Module + ?Sized),
+    mut f: impl FnMut(&str, &Parameter),
+) {
+    module.visit(&mut |name, state| {
+        if let StateRef::Parameter(parameter) = state {
+            f(name, parameter);
+        }
+    });
 }
 
 /// Anything that owns named parameters and buffers. [`named_state!`](moe_core::named_state) writes both methods from one
@@ -41,11 +53,7 @@ pub trait Module: Send + Sync {
     /// Number of parameters, counted by elements.
     fn parameter_count(&self) -> usize {
         let mut count = 0;
-        self.visit(&mut |_, state| {
-            if let StateRef::Parameter(parameter) = state {
-                count += parameter.value().len();
-            }
-        });
+        visit_parameters(self, |_, parameter| count += parameter.value().len());
         count
     }
 }

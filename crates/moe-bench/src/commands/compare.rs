@@ -51,7 +51,7 @@ impl Command for Compare {
 
 impl Compare {
     fn compare(&self, experiment: &Experiment<'_>) -> Result<String, Error> {
-        let config = experiment.config();
+        let config = &experiment.config;
         let name = format!("compare-{}", config.dataset.name);
         let dir = OutDir::create(self.training.out.as_deref(), &name)?;
         dir.write("config.resolved.toml", &config.to_toml())?;
@@ -61,7 +61,7 @@ impl Compare {
         let report = Report::new(&results, comparison(&results));
         dir.write("results.json", &report.json)?;
         dir.write("report.md", &page(&results, &report))?;
-        note(format_args!("results are in {}", dir.path().display()));
+        note(format_args!("results are in {}", dir.path.display()));
         Ok((self.training.format.write)(&report))
     }
 }

@@ -103,11 +103,11 @@ fn fetch(args: &FetchArgs) -> Result<String, Error> {
     let bar = "{msg} {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
     let meter = Meter::start(ProgressKind::Auto, bar);
     let paths = entry.fetch(&dir, &options, &mut |progress| {
-        meter.set_message(progress.file);
-        progress.total.into_iter().for_each(|total| meter.set_length(total));
-        meter.set_position(progress.bytes);
+        meter.bar.set_message(progress.file.to_owned());
+        progress.total.into_iter().for_each(|total| meter.bar.set_length(total));
+        meter.bar.set_position(progress.bytes);
     });
-    meter.end();
+    meter.bar.finish_and_clear();
     let lines = paths?.into_iter().map(|path| format!("{}\n", path.display()));
     Ok(lines.collect())
 }

@@ -170,11 +170,11 @@ impl Predict {
             }
             done += batch.len() as u64;
             batch.clear();
-            meter.set_position(done);
+            meter.bar.set_position(done);
             let seconds = start.elapsed().as_secs_f64();
             meter.line_now_and_then(format_args!("{done} rows, {seconds:.0} s"));
         }
-        meter.end();
+        meter.bar.finish_and_clear();
         if let Some(Err(source)) = end {
             let place = out.leave()?;
             return Err(Error::Stopped { source: source.into(), rows: done, place });

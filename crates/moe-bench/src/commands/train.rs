@@ -52,7 +52,7 @@ impl Command for Train {
             dir.set_result(&report.json)?;
             note(format_args!("the run is in {}", dir.path().display()));
             let runs = vec![result];
-            let table = Comparison::new(experiment.config(), experiment.data(), runs);
+            let table = Comparison::new(&experiment.config, &experiment.data, runs);
             report.blocks = comparison(&table);
             Ok((format.write)(&report))
         })

@@ -116,7 +116,7 @@ pub(crate) fn evaluate(
     let models = request.map(|request| models(run, request)).transpose()?;
     let rows = run.split(split);
     let evaluation = run.evaluate(&*run.model()?, rows);
-    let k = run.experiment.config().model.k;
+    let k = run.experiment.config.model.k;
     let sweep = request.zip(models).map(|(request, models)| Sweep {
         parameter: request.key,
         values: models.into_iter().map(|model| sweep_line(run, rows, model)).collect(),
@@ -124,7 +124,7 @@ pub(crate) fn evaluate(
     Ok(EvalResult {
         schema: "moe.eval/1",
         about: run.about(split),
-        test: TestResult::new(&evaluation, &run.experiment.data().tasks),
+        test: TestResult::new(&evaluation, &run.experiment.data.tasks),
         routing: RoutingResult::new(run.state.history(), &evaluation, k, rows.planted()),
         sweep,
     })
@@ -146,7 +146,7 @@ fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<Vec<Variant>, Er
 
 /// The model with one value, and whether it was trained with it.
 fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
-    let (own, registry) = (&run.description, run.experiment.registry());
+    let (own, registry) = (&run.description, run.experiment.registry);
     let predictor = Predictor::with_overrides(own, &run.weights, overrides, registry)?;
     let resolved = |model: &ModelDescription| -> Result<_, OverrideError> {
         let ModelDescription::Mixture(model) = model else { return Ok(None) };
@@ -164,7 +164,7 @@ fn sweep_line(run: &SavedRun<'_>, split: &Split, (value, own, model): Variant) -
     SweepLine {
         value,
         own,
-        test: TestResult::new(&evaluation, &run.experiment.data().tasks),
+        test: TestResult::new(&evaluation, &run.experiment.data.tasks),
         experts_per_row: stats.experts_per_row(),
         load_entropy: stats.load_entropy(),
         dead_experts: stats.dead_experts(),

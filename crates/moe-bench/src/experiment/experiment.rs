@@ -19,9 +19,11 @@ use crate::experiment::results::{RoutingResult, RunResult, TestResult};
 /// A checked configuration with its data, ready to train.
 #[derive(Debug)]
 pub(crate) struct Experiment<'r> {
-    config: Config,
-    data: Dataset,
-    registry: &'r Registry,
+    /// The configuration with all defaults filled in.
+    pub(crate) config: Config,
+    pub(crate) data: Dataset,
+    /// The routers that can be built.
+    pub(crate) registry: &'r Registry,
 }
 
 impl<'r> Experiment<'r> {
@@ -77,21 +79,6 @@ impl<'r> Experiment<'r> {
         self.config.train_options(seed, &self.data.tasks, self.steps_per_epoch())
     }
 
-    /// The configuration with all defaults filled in.
-    pub(crate) fn config(&self) -> &Config {
-        &self.config
-    }
-
-    /// The data.
-    pub(crate) fn data(&self) -> &Dataset {
-        &self.data
-    }
-
-    /// The routers that can be built.
-    pub(crate) fn registry(&self) -> &'r Registry {
-        self.registry
-    }
-
     /// Number of training steps per epoch.
     pub(crate) fn steps_per_epoch(&self) -> u64 {
         self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
@@ -100,11 +87,6 @@ impl<'r> Experiment<'r> {
     /// Weight of each task's loss.
     pub(crate) fn task_weights(&self) -> Vec<Real> {
         self.train_options(0).expect("checked by `prepare`").task_weights
-    }
-
-    /// The description of a router of the registry or of a baseline.
-    pub(crate) fn info(&self, router: &str) -> Result<RouterInfo, RegistryError> {
-        info(self.registry, router)
     }
 
     /// The model of a router, or of a baseline.
@@ -172,7 +154,7 @@ impl<'r> Experiment<'r> {
 }
 
 /// The description of a router of the registry or of a baseline.
-fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
+pub(crate) fn info(registry: &Registry, id: &str) -> Result<RouterInfo, RegistryError> {
     match (Baseline::find(id), registry.get(id)) {
         (None, Ok(entry)) => Ok(entry.info().clone()),
         (Some(baseline), Err(_)) => Ok(baseline.info()),

@@ -80,12 +80,12 @@ pub(crate) fn inspect(run: &SavedRun<'_>, split: SplitName) -> Result<Inspection
         schema: "moe.inspect/1",
         about: run.about(split),
         experts: 0,
-        k: run.experiment.config().model.k,
+        k: run.experiment.config.model.k,
         gates: Vec::new(),
         nearest: Vec::new(),
     };
     if let ModelDescription::Mixture(description) = &run.description {
-        let mut model = description.build(run.experiment.registry(), 0)?;
+        let mut model = description.build(run.experiment.registry, 0)?;
         run.load(&mut model)?;
         inspection.experts = description.experts;
         inspection.gates = gates(run, split, &model);
@@ -147,7 +147,7 @@ impl Counts {
 
 /// Sends all rows of the split through the gates.
 fn gates(run: &SavedRun<'_>, split: SplitName, model: &Mixture) -> Vec<GateView> {
-    let (data, split) = (run.experiment.data(), run.split(split));
+    let (data, split) = (&run.experiment.data, run.split(split));
     let groupings = groupings(data, split, run.batches(split));
     let gates = model.layer().gates();
     let new = || Counts::new(&groupings, gates.num_experts());

@@ -26,7 +26,7 @@ pub(crate) fn run_all(
     progress: &mut dyn Progress,
     keep: &mut dyn FnMut(&[RunResult]) -> Result<(), Error>,
 ) -> Result<Comparison, Error> {
-    let config = experiment.config();
+    let config = &experiment.config;
     let runs = config.run.routers.len() * config.run.seeds;
     let steps_per_run = experiment.steps_per_epoch() * config.train.epochs as u64;
     progress.begin(runs, steps_per_run);
@@ -42,5 +42,5 @@ pub(crate) fn run_all(
         }
     }
     progress.end();
-    Ok(Comparison::new(config, experiment.data(), results))
+    Ok(Comparison::new(config, &experiment.data, results))
 }

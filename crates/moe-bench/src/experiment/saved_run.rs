@@ -97,7 +97,7 @@ impl<'r> SavedRun<'r> {
 
     /// Refuses data that differ from those that the model was trained on in inputs, tasks or names of ids.
     fn check_data(&self, saved: Option<&FeatureSchema>) -> Result<(), Error> {
-        let data = self.experiment.data();
+        let data = &self.experiment.data;
         let differs = |what: &str, was: &str, is: &str| {
             let name = &data.name;
             let problem = format!(
@@ -106,16 +106,12 @@ impl<'r> SavedRun<'r> {
             );
             Err(Error::out_dir(&self.path, problem))
         };
-        let (input, tasks) = match &self.description {
-            ModelDescription::Mixture(model) => (&model.input, &model.tasks),
-            ModelDescription::SharedBottom(model) => (&model.input, &model.tasks),
-            ModelDescription::Bias(model) => (&model.input, &model.tasks),
-        };
+        let (input, tasks) = (self.description.input(), self.description.tasks());
         if *input != data.input {
             return differs("its inputs are", &to_text(input), &to_text(&data.input));
         }
-        if *tasks != data.tasks {
-            return differs("its tasks are", &to_text(tasks), &to_text(&data.tasks));
+        if tasks != data.tasks {
+            return differs("its tasks are", &to_text(&tasks), &to_text(&data.tasks));
         }
         match (saved, data.schema()) {
             (None, None) => Ok(()),
@@ -131,8 +127,8 @@ impl<'r> SavedRun<'r> {
 
     /// The model with the best weights.
     pub(crate) fn model(&self) -> Result<Box<dyn Model>, Error> {
-        let seed = self.experiment.config().run.first_seed;
-        let mut model = self.description.build(self.experiment.registry(), seed)?;
+        let seed = self.experiment.config.run.first_seed;
+        let mut model = self.description.build(self.experiment.registry, seed)?;
         self.load(&mut *model)?;
         Ok(model)
     }
@@ -146,7 +142,7 @@ impl<'r> SavedRun<'r> {
 
     /// The rows of a split.
     pub(crate) fn split(&self, split: SplitName) -> &Split {
-        let data = self.experiment.data();
+        let data = &self.experiment.data;
         match split {
             SplitName::Test => &data.test,
             SplitName::Validation => &data.val,
@@ -157,12 +153,12 @@ impl<'r> SavedRun<'r> {
     /// Evaluates a model as after training.
     pub(crate) fn evaluate(&self, model: &dyn Model, rows: &Split) -> Evaluation {
         let weights = self.experiment.task_weights();
-        evaluate(model, rows, &weights, self.experiment.config().train.batch_rows)
+        evaluate(model, rows, &weights, self.experiment.config.train.batch_rows)
     }
 
     /// All rows of a split in order, in batches of the size of training.
     pub(crate) fn batches<'a>(&self, split: &'a Split) -> impl Iterator<Item = Batch> + use<'a> {
-        let (rows, length) = (split.rows(), self.experiment.config().train.batch_rows);
+        let (rows, length) = (split.rows(), self.experiment.config.train.batch_rows);
         (0..rows).step_by(length).map(move |first| {
             let rows: Vec<u32> = (first as u32..(first + length).min(rows) as u32).collect();
             split.batch(&rows)
@@ -171,7 +167,7 @@ impl<'r> SavedRun<'r> {
 
     /// The description of the run and a split for results.
     pub(crate) fn about(&self, split: SplitName) -> About {
-        let config = self.experiment.config();
+        let config = &self.experiment.config;
         About {
             run: self.path.display().to_string(),
             router: config.run.routers[0].clone(),
@@ -199,14 +195,13 @@ fn to_text(value: &impl Serialize) -> String {
 
 /// The first difference between two schemas that are not the same, and what each has there.
 fn first_difference(saved: &FeatureSchema, found: &FeatureSchema) -> (String, String, String) {
-    let whole = "its feature schema is".to_owned();
     if saved.columns().ne(found.columns()) {
         let columns = |schema: &FeatureSchema| schema.columns().collect::<Vec<_>>().join(", ");
         return ("its columns are".into(), columns(saved), columns(found));
     }
     for (saved, found) in saved.ids.iter().zip(&found.ids) {
-        let pairs = saved.vocabulary.names().zip(found.vocabulary.names()).enumerate();
-        if let Some((id, (was, is))) = pairs.into_iter().find(|(_, (was, is))| was != is) {
+        let mut pairs = saved.vocabulary.names().zip(found.vocabulary.names()).enumerate();
+        if let Some((id, (was, is))) = pairs.find(|(_, (was, is))| was != is) {
             return (format!("{} {id} is", saved.name), format!("{was:?}"), format!("{is:?}"));
         }
     }
@@ -217,5 +212,5 @@ fn first_difference(saved: &FeatureSchema, found: &FeatureSchema) -> (String, St
             return (format!("{} is", saved.name), was, is);
         }
     }
-    (whole, "one".into(), "another".into())
+    ("its feature schema is".into(), "one".into(), "another".into())
 }

@@ -22,15 +22,15 @@ pub(crate) fn train_run(
     resume: bool,
     progress: &mut dyn Progress,
 ) -> Result<(RunDir, RunResult), Error> {
-    let config = experiment.config();
+    let config = &experiment.config;
     let (router, seed) = (&config.run.routers[0], config.run.first_seed);
     let (model, start) = experiment.start(router, seed)?;
     let description = experiment.description(router)?;
     let info = RunInfo {
         config: Some(config.to_toml()),
-        features: experiment.data().schema().map(to_json),
+        features: experiment.data.schema().map(to_json),
         model: serde_json::to_value(&description).expect("text keys"),
-        fold: description.fold(experiment.registry())?,
+        fold: description.fold(experiment.registry)?,
         seed,
     };
     let (mut dir, state) = match out {
@@ -38,7 +38,7 @@ pub(crate) fn train_run(
         _ => {
             let name = format!("train-{}-{router}", config.dataset.name);
             let out = OutDir::create(out, &name)?;
-            (RunDir::create(out.path(), info, &start)?, start)
+            (RunDir::create(&out.path, info, &start)?, start)
         }
     };
     progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);

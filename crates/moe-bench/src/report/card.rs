@@ -11,7 +11,7 @@ use moe_routers::RouterInfo;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::experiment::experiment::Experiment;
+use crate::experiment::experiment::{Experiment, info};
 use crate::experiment::results::RunResult;
 use crate::report::document::{Block, one_line};
 use crate::report::evaluation::{alarms, gates, metrics};
@@ -25,8 +25,8 @@ predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
 
 /// The card of the run with this result.
 pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<String, Error> {
-    let config = experiment.config();
-    let info = experiment.info(&result.router)?;
+    let config = &experiment.config;
+    let info = info(experiment.registry, &result.router)?;
     let entry = moe_data::find(&config.dataset.name)?;
     let paragraph = |text: &str| Block::Paragraph(text.into());
     let heading = |text: &str| Block::Heading(2, text.into());
@@ -76,9 +76,9 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
 }
 
 fn data(experiment: &Experiment<'_>, entry: &Entry) -> Vec<String> {
-    let data = experiment.data();
+    let data = &experiment.data;
     let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
-    let seed = experiment.config().dataset.options.seed;
+    let seed = experiment.config.dataset.options.seed;
     let mut inputs = Vec::new();
     for column in data.input.id_columns() {
         inputs.push(format!("ids {} ({} known)", one_line(&column.name), column.vocabulary));
@@ -130,7 +130,7 @@ fn model(experiment: &Experiment<'_>, result: &RunResult, info: &RouterInfo) -> 
         "seed {seed}, {epochs} epochs, {steps} steps; the weights of epoch {best_epoch}, which had the lowest \
          validation loss, {val_loss:.4}"
     ));
-    let weights = experiment.task_weights().into_iter().zip(&experiment.data().tasks);
+    let weights = experiment.task_weights().into_iter().zip(&experiment.data.tasks);
     let loss = weights.map(|(weight, task)| format!("{weight} x {}", one_line(&task.name)));
     lines.push(format!("loss: {}", loss.collect::<Vec<_>>().join(" + ")));
     lines

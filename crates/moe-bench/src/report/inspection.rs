@@ -102,22 +102,21 @@ fn drawn_tree(number: usize, tree: &TreeSummary) -> String {
         }
         _ => "  -".to_owned(),
     };
-    for level in tree.splits.chunk_by(|a, b| a.level == b.level) {
-        for (i, line) in level.chunks(SPLITS).enumerate() {
-            let name = if i == 0 { format!("level {}", line[0].level) } else { String::new() };
-            let cells: Vec<String> = line.iter().map(|s| format!("{:<14}", split(s))).collect();
-            let _ = writeln!(text, "  {name:<9} {}", cells.concat().trim_end());
+    let mut add = |name: &str, cells: Vec<String>| {
+        for (i, line) in cells.chunks(SPLITS).enumerate() {
+            let name = if i == 0 { name } else { "" };
+            let line: String = line.iter().map(|cell| format!("{cell:<14}")).collect();
+            let _ = writeln!(text, "  {name:<9} {}", line.trim_end());
         }
+    };
+    for level in tree.splits.chunk_by(|a, b| a.level == b.level) {
+        add(&format!("level {}", level[0].level), level.iter().map(split).collect());
     }
-    for (i, line) in tree.leaves.chunks(SPLITS).enumerate() {
-        let name = if i == 0 { "leaves" } else { "" };
-        let cells = line.iter().map(|leaf| {
-            let share = if leaf.reached > 0.0 { percent(leaf.share) } else { "-".into() };
-            format!("{:<14}", format!("{}: {share}", leaf.expert))
-        });
-        let cells: Vec<String> = cells.collect();
-        let _ = writeln!(text, "  {name:<9} {}", cells.concat().trim_end());
-    }
+    let leaves = tree.leaves.iter().map(|leaf| {
+        let share = if leaf.reached > 0.0 { percent(leaf.share) } else { "-".into() };
+        format!("{}: {share}", leaf.expert)
+    });
+    add("leaves", leaves.collect());
     text
 }
 

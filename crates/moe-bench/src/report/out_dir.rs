@@ -12,7 +12,7 @@ use crate::error::Error;
 /// A directory for the results of a command.
 #[derive(Debug)]
 pub(crate) struct OutDir {
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 impl OutDir {
@@ -24,12 +24,10 @@ impl OutDir {
         let Some(path) = path else {
             return Self::create_free(name);
         };
-        let entries = fs::read_dir(path);
-        let problem = match entries.map(|mut entries| entries.next().is_none()) {
-            Ok(true) => return Ok(OutDir { path: path.into() }),
-            Ok(false) => "is not empty",
+        let problem = match fs::read_dir(path).map(|mut entries| entries.next().is_some()) {
+            Ok(true) => "is not empty",
             Err(error) if error.kind() == ErrorKind::NotADirectory && path.is_file() => "is a file",
-            Err(_) => {
+            _ => {
                 fs::create_dir_all(path).map_err(Error::file(path))?;
                 return Ok(OutDir { path: path.into() });
             }
@@ -51,10 +49,6 @@ impl OutDir {
             }
         }
         unreachable!("there is always a free name")
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Writes the file `name`, replacing it as a whole.

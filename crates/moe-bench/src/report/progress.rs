@@ -50,7 +50,8 @@ impl ProgressKind {
 
 /// A bar on a terminal, or lines instead of it.
 pub(crate) struct Meter {
-    bar: Option<ProgressBar>,
+    /// Hidden, and without effect, except on a terminal.
+    pub(crate) bar: ProgressBar,
     /// Whether lines replace the bar.
     has_lines: bool,
     last_line: Instant,
@@ -60,29 +61,11 @@ impl Meter {
     /// A meter whose bar has a template of `indicatif`.
     pub(crate) fn start(kind: ProgressKind, template: &str) -> Self {
         let is_bar = kind == ProgressKind::Auto && stderr().is_terminal();
-        let bar = is_bar.then(|| {
-            let style = ProgressStyle::with_template(template).expect("a well-formed template");
-            ProgressBar::no_length().with_style(style)
-        });
+        let style = ProgressStyle::with_template(template).expect("a well-formed template");
+        let bar = if is_bar { ProgressBar::no_length() } else { ProgressBar::hidden() };
+        let bar = bar.with_style(style);
         let has_lines = !is_bar && kind != ProgressKind::None;
         Meter { bar, has_lines, last_line: Instant::now() }
-    }
-
-    /// Sets where the bar ends.
-    pub(crate) fn set_length(&self, length: u64) {
-        self.bar.iter().for_each(|bar| bar.set_length(length));
-    }
-
-    /// Moves the bar.
-    pub(crate) fn set_position(&self, position: u64) {
-        self.bar.iter().for_each(|bar| bar.set_position(position));
-    }
-
-    /// Changes the text beside the bar.
-    pub(crate) fn set_message(&self, message: impl Into<String>) {
-        if let Some(bar) = &self.bar {
-            bar.set_message(message.into());
-        }
     }
 
     /// Prints a line if there is no bar.
@@ -102,15 +85,7 @@ impl Meter {
 
     /// Prints a line that stays, above the bar if there is one.
     pub(crate) fn note(&self, line: impl Display) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| note(line)),
-            None => note(line),
-        }
-    }
-
-    /// Removes the bar.
-    pub(crate) fn end(&self) {
-        self.bar.iter().for_each(ProgressBar::finish_and_clear);
+        self.bar.suspend(|| note(line));
     }
 }
 
@@ -126,14 +101,14 @@ struct Training {
 
 impl Observer for Training {
     fn on_step(&mut self, step: u64, _steps_per_epoch: u64, _loss: f64) {
-        self.meter.set_position((self.run as u64 - 1) * self.steps_per_run + step);
+        self.meter.bar.set_position((self.run as u64 - 1) * self.steps_per_run + step);
     }
 
     fn on_epoch(&mut self, record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
         let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
         let mark = if *is_best { " *" } else { "" };
         let name = &self.name;
-        self.meter.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
+        self.meter.bar.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
         self.meter.line(format_args!(
             "{name}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s"
         ));
@@ -144,24 +119,24 @@ impl Observer for Training {
 impl Progress for Training {
     fn begin(&mut self, runs: usize, most_steps_per_run: u64) {
         (self.runs, self.steps_per_run) = (runs, most_steps_per_run);
-        self.meter.set_length(runs as u64 * most_steps_per_run);
+        self.meter.bar.set_length(runs as u64 * most_steps_per_run);
     }
 
     fn begin_run(&mut self, router: &str, seed: u64) {
         self.run += 1;
         self.name = format!("[{}/{}] {router} seed {seed}", self.run, self.runs);
-        self.meter.set_message(&self.name);
+        self.meter.bar.set_message(self.name.clone());
     }
 
     fn end_run(&mut self, result: &RunResult) {
         let RunResult { best_epoch, test, seconds, .. } = result;
         let (name, loss) = (&self.name, test.loss);
-        self.meter.set_position(self.run as u64 * self.steps_per_run);
+        self.meter.bar.set_position(self.run as u64 * self.steps_per_run);
         self.meter
             .note(format_args!("{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"));
     }
 
     fn end(&mut self) {
-        self.meter.end();
+        self.meter.bar.finish_and_clear();
     }
 }

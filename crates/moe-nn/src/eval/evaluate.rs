@@ -1,4 +1,4 @@
-use moe_core::batch::{BatchSource, Target, TaskKind, TaskSpec};
+use moe_core::batch::{BatchSource, Target, TaskKind};
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real};
 use moe_routers::telemetry::{GateStats, GateSummary};
@@ -79,7 +79,7 @@ pub fn evaluate(
     let tasks = source.tasks();
     assert_eq!(tasks.len(), task_weights.len(), "one weight per task");
     let rows: Vec<u32> = (0..source.rows() as u32).collect();
-    let mut columns: Vec<TaskColumn> = tasks.iter().map(TaskColumn::new).collect();
+    let mut columns: Vec<TaskColumn> = tasks.iter().map(|_| TaskColumn::default()).collect();
     let mut stats = RoutingStats::default();
     let mut gates: Vec<GateStats> = Vec::new();
     let mut main_experts: Vec<Vec<u32>> = Vec::new();
@@ -101,7 +101,8 @@ pub fn evaluate(
             add_main_experts(routing, main);
         }
     }
-    let (tasks, intervals): (Vec<_>, Vec<_>) = columns.iter().map(TaskColumn::metrics).unzip();
+    let results = columns.iter().zip(tasks).map(|(column, task)| column.metrics(task.kind));
+    let (tasks, intervals): (Vec<_>, Vec<_>) = results.unzip();
     let weighted = tasks.iter().zip(task_weights).map(|(task, &w)| f64::from(w) * task.loss());
     Evaluation {
         loss: weighted.sum(),
@@ -125,8 +126,8 @@ fn add_main_experts(routing: &Routing<'_>, main: &mut Vec<u32>) {
 }
 
 /// Predictions and targets of one task, collected over the batches.
+#[derive(Default)]
 struct TaskColumn {
-    kind: TaskKind,
     predictions: Vec<f64>,
     /// Targets of a regression, for the rows that have one.
     values: Vec<f64>,
@@ -135,16 +136,6 @@ struct TaskColumn {
 }
 
 impl TaskColumn {
-    fn new(task: &TaskSpec) -> Self {
-        TaskColumn {
-            kind: task.kind,
-            predictions: Vec::new(),
-            values: Vec::new(),
-            positive: Vec::new(),
-            classes: Vec::new(),
-        }
-    }
-
     fn add(&mut self, predictions: &[Real], target: &Target) {
         let all = predictions.iter().map(|&p| f64::from(p));
         match target {
@@ -166,14 +157,14 @@ impl TaskColumn {
         }
     }
 
-    fn metrics(&self) -> (TaskMetrics, TaskIntervals) {
+    fn metrics(&self, kind: TaskKind) -> (TaskMetrics, TaskIntervals) {
         let predictions = &self.predictions;
         let of_losses = |losses: &[f64]| {
             let rows = losses.len();
             let interval = intervals::mean(losses);
             (metrics::mean(losses), TaskIntervals { rows, loss: interval, ..Default::default() })
         };
-        match self.kind {
+        match kind {
             TaskKind::Binary => {
                 let (loss, intervals) =
                     of_losses(&metrics::log_losses(predictions, &self.positive));

@@ -174,16 +174,12 @@ impl TaskBiases {
 
 /// The rows that count towards the loss of a task.
 fn counted_rows(target: &Target) -> Vec<usize> {
-    let rows = match target {
-        Target::Binary(values) => values.len(),
-        Target::Multiclass(classes) => classes.len(),
-        Target::Regression { values, .. } => values.len(),
-    };
-    let counts = |row: &usize| match target {
-        Target::Regression { present, .. } => present[*row],
-        Target::Binary(_) | Target::Multiclass(_) => true,
-    };
-    (0..rows).filter(counts).collect()
+    match target {
+        Target::Regression { present, .. } => {
+            (0..present.len()).filter(|&row| present[row]).collect()
+        }
+        Target::Binary(_) | Target::Multiclass(_) => (0..target.counted()).collect(),
+    }
 }
 
 fn doubles(parameter: &Parameter) -> Vec<f64> {

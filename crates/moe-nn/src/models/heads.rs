@@ -39,11 +39,6 @@ pub(crate) fn forward_heads<'t>(
     heads.iter().zip(inputs).map(|(head, &x)| head.forward(pass, x)).collect()
 }
 
-/// Number of multiply-adds per row of the most expensive head.
-fn most_multiply_adds(heads: &[Mlp]) -> usize {
-    heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0)
-}
-
 /// Calls `infer(task, memory, output)` for the head of every task, all in one parallel region if there are many rows.
 pub(crate) fn infer_heads(
     heads: &[Mlp],
@@ -54,5 +49,6 @@ pub(crate) fn infer_heads(
 ) {
     scratch.resize_with(heads.len(), HeadScratch::default);
     out.resize_with(heads.len(), Tensor::default);
-    for_each2((rows, most_multiply_adds(heads)), scratch, out, infer);
+    let most_per_row = heads.iter().map(Mlp::multiply_adds).max().unwrap_or(0);
+    for_each2((rows, most_per_row), scratch, out, infer);
 }

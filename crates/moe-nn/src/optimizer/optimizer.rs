@@ -1,8 +1,8 @@
 use moe_core::tape::Gradients;
-use moe_core::{Real, StateMut, StateRef};
+use moe_core::{Real, StateMut};
 use serde::{Deserialize, Serialize};
 
-use crate::module::Module;
+use crate::module::{Module, visit_parameters};
 use crate::optimizer::clipping::sum_of_squares;
 use crate::optimizer::error::OptimizerError;
 use crate::optimizer::options::OptimizerOptions;
@@ -78,15 +78,14 @@ impl Optimizer {
         let learning_rate = self.options.learning_rate * self.options.schedule.factor(self.steps);
         self.steps += 1;
         let Optimizer { options, moments, steps, .. } = self;
-        let [keeps_first, keeps_second] = options.rule.moments_kept();
+        let kept = options.rule.moments_kept();
         let mut index = 0;
         module.visit_mut(&mut |name, state| {
             let StateMut::Parameter(parameter) = state else {
                 return;
             };
             let size = parameter.value().len();
-            let (first_size, second_size) =
-                (if keeps_first { size } else { 0 }, if keeps_second { size } else { 0 });
+            let [first_size, second_size] = kept.map(|is_kept| if is_kept { size } else { 0 });
             if is_first {
                 let zeros = |size| vec![0.0; size];
                 moments.push(Moments { first: zeros(first_size), second: zeros(second_size) });
@@ -125,10 +124,7 @@ impl Optimizer {
         let mut largest: Option<(String, f64)> = None;
         let mut parameters = Vec::with_capacity(self.moments.len());
         let mut error = None;
-        module.visit(&mut |name, state| {
-            let StateRef::Parameter(parameter) = state else {
-                return;
-            };
+        visit_parameters(module, |name, parameter| {
             let gradient = gradients.get(parameter).filter(|_| !parameter.is_frozen());
             let Some(gradient) = gradient.map(|gradient| gradient.stored().as_slice()) else {
                 parameters.push(0.0);

@@ -1,7 +1,6 @@
-use moe_core::StateRef;
 use serde::{Deserialize, Serialize};
 
-use crate::module::{Module, is_named};
+use crate::module::{Module, is_named, visit_parameters};
 use crate::optimizer::clipping::Clipping;
 use crate::optimizer::error::OptimizerError;
 use crate::optimizer::groups::ParameterGroup;
@@ -49,11 +48,7 @@ impl OptimizerOptions {
             return Ok(());
         }
         let mut names: Vec<String> = Vec::new();
-        module.visit(&mut |name, state| {
-            if matches!(state, StateRef::Parameter(_)) {
-                names.push(name.into());
-            }
-        });
+        visit_parameters(module, |name, _| names.push(name.into()));
         for ParameterGroup { prefix, weight_decay, .. } in &self.groups {
             if !names.iter().any(|name| is_named(name, prefix)) {
                 return Err(OptimizerError::EmptyGroup {

@@ -67,8 +67,7 @@ pub fn import_weights(
     module.visit(&mut |name, state| {
         shapes.insert(name.to_string(), *state.tensor().shape());
     });
-    let import = Import { stored, shapes };
-    let found = import.all(map);
+    let found = Import { stored, shapes }.all(map);
     let mut found = found.map_err(|source| WeightsError::Tensor { path: path.into(), source })?;
     module.visit_mut(&mut |name, mut state| {
         if let Some(tensor) = found.remove(name) {
@@ -94,10 +93,8 @@ impl Import<'_> {
         for (here, there) in &map.tensors {
             let tensor = self.read(there, self.shape(here)?, here)?;
             if found.insert(here.clone(), tensor).is_some() {
-                return Err(wrong(
-                    here,
-                    "is named twice, under `linear` and under `tensors`".into(),
-                ));
+                let problem = "is named twice, under `linear` and under `tensors`";
+                return Err(OtherModule::new(here, problem));
             }
         }
         Ok(found)
@@ -116,7 +113,7 @@ impl Import<'_> {
             [experts, inputs, outputs] => (Some(experts), inputs, outputs),
             _ => {
                 let problem = format!("has shape {shape:?}, which is not that of a linear layer");
-                return Err(wrong(&weight, problem));
+                return Err(OtherModule::new(&weight, problem));
             }
         };
         // The names in the file, and the number of experts whose tensors are stacked under each name.
@@ -124,7 +121,7 @@ impl Import<'_> {
             (None, true) => {
                 let problem =
                     format!("is one linear layer, of shape {shape:?}, not one for each {{}}");
-                return Err(wrong(&weight, problem));
+                return Err(OtherModule::new(&weight, problem));
             }
             (Some(experts), true) => {
                 ((0..experts).map(|e| there.replace("{}", &e.to_string())).collect(), None)
@@ -145,7 +142,7 @@ impl Import<'_> {
         let has_bias = biases.iter().any(|name| self.stored.tensor(name).is_ok());
         let Some(&shape) = self.shapes.get(&bias) else {
             return if has_bias {
-                Err(wrong(&bias, "is not part of the model, and the file has one".into()))
+                Err(OtherModule::new(&bias, "is not part of the model, and the file has one"))
             } else {
                 Ok(())
             };
@@ -167,13 +164,17 @@ impl Import<'_> {
     fn shape(&self, name: &str) -> Result<Shape, OtherModule> {
         self.shapes.get(name).copied().ok_or_else(|| {
             let nearest = nearest_name(name, self.shapes.keys().map(String::as_str));
-            wrong(name, format!("is not part of the model{}", did_you_mean(", ", nearest, "")))
+            OtherModule::new(
+                name,
+                format!("is not part of the model{}", did_you_mean(", ", nearest, "")),
+            )
         })
     }
 
     /// Reads a tensor of the file, which must have this shape to become `target`.
     fn read(&self, name: &str, shape: Shape, target: &str) -> Result<Tensor, OtherModule> {
-        let wrong = |problem: String| wrong(name, format!("{problem} (for \"{target}\")"));
+        let wrong =
+            |problem: String| OtherModule::new(name, format!("{problem} (for \"{target}\")"));
         let view = self.stored.tensor(name).map_err(|_| {
             let nearest = nearest_name(name, self.stored.names());
             wrong(format!("is missing{}", did_you_mean(", ", nearest, "")))
@@ -184,10 +185,6 @@ impl Import<'_> {
         }
         read_tensor(&view).map_err(wrong)
     }
-}
-
-fn wrong(name: &str, problem: String) -> OtherModule {
-    OtherModule { name: name.into(), problem }
 }
 
 /// Appends the transpose of each matrix of a stack `[_, rows, cols]` to `out`.

@@ -109,9 +109,6 @@ impl RunDir {
         };
         let manifest = Manifest {
             format: FORMAT,
-            generation: 0,
-            epochs: 0,
-            best_epoch: 0,
             seed,
             instruction_set: moe_core::kernel::instruction_set().into(),
             models: Models { last: model, best, folded },
@@ -121,7 +118,7 @@ impl RunDir {
                 metrics: files.write(METRICS.into(), b"")?,
                 ..Files::default()
             },
-            sha256: String::new(),
+            ..Manifest::default()
         };
         let mut dir = RunDir { files, manifest };
         dir.commit(state)?;
@@ -180,7 +177,7 @@ impl RunDir {
 
     /// Path of the directory.
     pub fn path(&self) -> &Path {
-        self.files.dir()
+        &self.files.dir
     }
 
     /// The configuration that the run was created with ([`RunInfo::config`]).

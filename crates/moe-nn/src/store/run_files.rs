@@ -14,16 +14,12 @@ use crate::train::history::EpochRecord;
 /// The files in a directory.
 #[derive(Clone, Debug)]
 pub(crate) struct RunFiles {
-    dir: PathBuf,
+    pub(crate) dir: PathBuf,
 }
 
 impl RunFiles {
     pub(crate) fn new(dir: &Path) -> Self {
         RunFiles { dir: dir.into() }
-    }
-
-    pub(crate) fn dir(&self) -> &Path {
-        &self.dir
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -46,13 +42,10 @@ impl RunFiles {
         let path = self.path(&entry.name);
         let damaged =
             |problem: &str| RunDirError::Damaged { path: path.clone(), problem: problem.into() };
-        let mut content = match fs::read(&path) {
-            Ok(content) => content,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(damaged("is missing"));
-            }
-            Err(source) => return Err(RunDirError::Io { path, source }),
-        };
+        let mut content = fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => damaged("is missing"),
+            _ => RunDirError::Io { path: path.clone(), source },
+        })?;
         if content.len() as u64 > entry.bytes && entry.name == METRICS {
             content.truncate(entry.bytes as usize);
         }
@@ -90,16 +83,14 @@ impl RunFiles {
     pub(crate) fn manifest(&self) -> Result<Manifest, RunDirError> {
         let path = self.path(MANIFEST);
         let damaged = |problem| RunDirError::Damaged { path: path.clone(), problem };
-        match fs::read_to_string(&path) {
-            Ok(text) => Manifest::from_text(&text).map_err(damaged),
-            Err(error) => Err(match error.kind() {
-                ErrorKind::InvalidData => damaged("is not a text file".into()),
-                ErrorKind::NotFound => {
-                    RunDirError::NotARun { path: self.dir.clone(), missing: MANIFEST }
-                }
-                _ => RunDirError::Io { path, source: error },
-            }),
-        }
+        let text = fs::read_to_string(&path).map_err(|source| match source.kind() {
+            ErrorKind::InvalidData => damaged("is not a text file".into()),
+            ErrorKind::NotFound => {
+                RunDirError::NotARun { path: self.dir.clone(), missing: MANIFEST }
+            }
+            _ => RunDirError::Io { path: path.clone(), source },
+        })?;
+        Manifest::from_text(&text).map_err(damaged)
     }
 
     /// Replaces the manifest. From this moment on, the run consists of the files that `manifest` names.

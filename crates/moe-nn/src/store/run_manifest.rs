@@ -14,7 +14,7 @@ pub(crate) const CARD: &str = "model.md";
 pub(crate) const RESULT: &str = "result.json";
 
 /// Content of `manifest.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) format: u32,
     /// Number of the checkpoint.
@@ -79,7 +79,7 @@ fn with_last(text: &str, word: &str, other: &str) -> String {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Models {
     pub(crate) last: serde_json::Value,
     pub(crate) best: serde_json::Value,

@@ -60,16 +60,11 @@ impl Weights {
                 }
                 Some(_) => return,
             };
-            wrong.get_or_insert(OtherModule { name: name.into(), problem });
+            wrong.get_or_insert(OtherModule::new(name, problem));
         });
         let extra = self.tensors.keys().find(|name| !names.contains(name));
-        match wrong.or(extra.map(|name| OtherModule {
-            name: name.clone(),
-            problem: "is not part of the model".into(),
-        })) {
-            None => Ok(()),
-            Some(wrong) => Err(wrong),
-        }
+        let extra = extra.map(|name| OtherModule::new(name, "is not part of the model"));
+        wrong.or(extra).map_or(Ok(()), Err)
     }
 
     /// Puts the weights into `module`, which is changed only if all of them fit.
@@ -114,7 +109,7 @@ impl Weights {
         for (name, view) in stored.iter() {
             let tensor = read_tensor(&view).map_err(|problem| WeightsError::Tensor {
                 path: path.into(),
-                source: OtherModule { name: name.into(), problem },
+                source: OtherModule::new(name, problem),
             })?;
             tensors.insert(name.to_string(), tensor);
         }

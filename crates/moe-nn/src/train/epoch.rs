@@ -166,7 +166,7 @@ impl EpochSteps {
             train_loss,
             train_terms,
             gradient_norm: gradients.mean(),
-            largest_gradient_norm: gradients.largest(),
+            largest_gradient_norm: gradients.largest,
             idle_parameters,
             val_loss,
             is_best,

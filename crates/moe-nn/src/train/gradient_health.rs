@@ -1,6 +1,4 @@
-use moe_core::StateRef;
-
-use crate::module::Module;
+use crate::module::{Module, visit_parameters};
 use crate::optimizer::optimizer::GradientNorms;
 
 /// Statistics of the gradients over the steps of an epoch.
@@ -8,7 +6,8 @@ use crate::optimizer::optimizer::GradientNorms;
 pub(crate) struct GradientHealth {
     steps: u64,
     sum: f64,
-    largest: f64,
+    /// Largest joint norm of all gradients.
+    pub(crate) largest: f64,
     /// Largest norm of the gradient of each parameter, in the order of the module's visit.
     parameters: Vec<f64>,
 }
@@ -30,17 +29,11 @@ impl GradientHealth {
         self.sum / self.steps.max(1) as f64
     }
 
-    /// Largest joint norm of all gradients.
-    pub(crate) fn largest(&self) -> f64 {
-        self.largest
-    }
-
     /// Names of the trainable parameters whose gradients were always zero.
     pub(crate) fn idle(&self, module: &dyn Module) -> Vec<String> {
         let mut norms = self.parameters.iter();
         let mut idle = Vec::new();
-        module.visit(&mut |name, state| {
-            let StateRef::Parameter(parameter) = state else { return };
+        visit_parameters(module, |name, parameter| {
             if norms.next() == Some(&0.0) && !parameter.is_frozen() {
                 idle.push(name.to_string());
             }

@@ -1,8 +1,8 @@
-use moe_core::{StateMut, StateRef};
+use moe_core::StateMut;
 use moe_routers::telemetry::Consistency;
 
 use crate::error::OtherModule;
-use crate::module::Module;
+use crate::module::{Module, visit_parameters};
 use crate::optimizer::optimizer::Optimizer;
 use crate::optimizer::options::OptimizerOptions;
 use crate::store::weights::Weights;
@@ -31,8 +31,8 @@ impl TrainState {
     /// interruption.
     pub fn new(module: &dyn Module, optimizer: OptimizerOptions) -> Self {
         let mut frozen = Vec::new();
-        module.visit(&mut |name, state| {
-            if matches!(state, StateRef::Parameter(parameter) if parameter.is_frozen()) {
+        visit_parameters(module, |name, parameter| {
+            if parameter.is_frozen() {
                 frozen.push(name.to_string());
             }
         });
