@@ -4,45 +4,11 @@ use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::error::DataError;
 use crate::options::LoadOptions;
-#[cfg(feature = "celeba")]
-use crate::sets::celeba;
-use crate::sets::{
-    book_crossing, digits, jester, mnist, movielens, movielens_mtl, movietweetings, multi_mnist,
-    multi_optdigits, optdigits, own_table, restaurant, svhn, synthetic, usps,
-};
-
-static CATALOG: &[Entry] = &[
-    optdigits::ENTRY,
-    multi_optdigits::ENTRY,
-    restaurant::ENTRY,
-    synthetic::ENTRY,
-    movielens_mtl::ENTRY,
-    movielens::M100K,
-    movielens::LATEST_SMALL,
-    movielens::M1M,
-    movielens::M10M,
-    movielens::M20M,
-    movielens::M25M,
-    movielens::M32M,
-    movielens::CSV,
-    jester::ENTRY,
-    book_crossing::ENTRY,
-    movietweetings::ENTRY,
-    mnist::MNIST,
-    mnist::FASHION,
-    multi_mnist::MNIST,
-    multi_mnist::FASHION,
-    usps::ENTRY,
-    svhn::ENTRY,
-    digits::ENTRY,
-    #[cfg(feature = "celeba")]
-    celeba::ENTRY,
-    own_table::ENTRY,
-];
+use crate::sets::ENTRIES;
 
 /// All data sets.
 pub fn catalog() -> &'static [Entry] {
-    CATALOG
+    ENTRIES
 }
 
 /// The data set with this id.
@@ -50,11 +16,11 @@ pub fn catalog() -> &'static [Entry] {
 /// # Errors
 /// [`DataError::UnknownDataset`] with the nearest id and the list of all.
 pub fn find(id: &str) -> Result<&'static Entry, DataError> {
-    let found = CATALOG.iter().find(|entry| entry.id == id);
+    let found = ENTRIES.iter().find(|entry| entry.id == id);
     found.ok_or_else(|| DataError::UnknownDataset {
         id: id.to_owned(),
-        nearest: nearest_name(id, CATALOG.iter().map(|entry| entry.id)),
-        known: CATALOG.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
+        nearest: nearest_name(id, ENTRIES.iter().map(|entry| entry.id)),
+        known: ENTRIES.iter().map(|entry| entry.id).collect::<Vec<_>>().join(", "),
     })
 }
 
@@ -73,8 +39,8 @@ mod tests {
 
     #[test]
     fn ids_are_unique_and_lines_are_lines() {
-        for (index, entry) in CATALOG.iter().enumerate() {
-            assert!(CATALOG[..index].iter().all(|other| other.id != entry.id));
+        for (index, entry) in ENTRIES.iter().enumerate() {
+            assert!(ENTRIES[..index].iter().all(|other| other.id != entry.id));
             for line in [entry.id, entry.summary, entry.terms] {
                 assert!(!line.is_empty() && !line.contains('\n'));
             }

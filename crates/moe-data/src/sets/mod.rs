@@ -1,4 +1,4 @@
-//! The data sets, one file each.
+//! The data sets. A set is a file and its two lines here: `mod` and entry.
 
 pub(crate) mod book_crossing;
 #[cfg(feature = "celeba")]
@@ -17,3 +17,35 @@ pub(crate) mod restaurant;
 pub(crate) mod svhn;
 pub(crate) mod synthetic;
 pub(crate) mod usps;
+
+use crate::catalog::entry::Entry;
+
+/// The data sets, in the order in which they are listed.
+pub(crate) static ENTRIES: &[Entry] = &[
+    optdigits::ENTRY,
+    multi_optdigits::ENTRY,
+    restaurant::ENTRY,
+    synthetic::ENTRY,
+    movielens_mtl::ENTRY,
+    movielens::M100K,
+    movielens::LATEST_SMALL,
+    movielens::M1M,
+    movielens::M10M,
+    movielens::M20M,
+    movielens::M25M,
+    movielens::M32M,
+    movielens::CSV,
+    jester::ENTRY,
+    book_crossing::ENTRY,
+    movietweetings::ENTRY,
+    mnist::MNIST,
+    mnist::FASHION,
+    multi_mnist::MNIST,
+    multi_mnist::FASHION,
+    usps::ENTRY,
+    svhn::ENTRY,
+    digits::ENTRY,
+    #[cfg(feature = "celeba")]
+    celeba::ENTRY,
+    own_table::ENTRY,
+];
