@@ -140,7 +140,7 @@ impl Download<'_> {
     /// Fetches the file into a folder, unless it is there already. An interrupted download is continued.
     ///
     /// # Errors
-    /// If it does not arrive complete and correct within `most` bytes; then there is no file of this name.
+    /// If the file does not arrive complete and correct within `most` bytes. The folder then has no file with its name.
     pub fn fetch(
         &self,
         folder: &Path,
