@@ -22,9 +22,9 @@ pub(super) const AVX2_ROWS: usize = 6;
 /// See [`AVX2_ROWS`].
 #[cfg(target_arch = "x86_64")]
 pub(super) const AVX2_VECTORS: usize = 2;
-/// A single row has as many sums as a tile of several, and reads a row of `b` along its lines.
+/// The tiles of a single row: eight chains hide the latency of a multiply-add, and whole tiles of 64 columns fill most widths.
 #[cfg(target_arch = "x86_64")]
-pub(super) const AVX2_WIDE: usize = 12;
+pub(super) const AVX2_WIDE: usize = 8;
 /// Steps of the inner dimension between two branches: a step has 12 multiply-adds, too few to hide a branch.
 #[cfg(target_arch = "x86_64")]
 pub(super) const AVX2_UNROLLED: usize = 4;
@@ -39,6 +39,10 @@ pub(super) const AVX512_VECTORS: usize = 3;
 /// As [`AVX2_WIDE`]: 16 chains hide the latency of a multiply-add.
 #[cfg(target_arch = "x86_64")]
 pub(super) const AVX512_WIDE: usize = 16;
+
+/// Steps of the inner dimension for which the tiles of a single row are computed one after the other, so that `b` is read from
+/// memory along whole rows: 16 rows of 256 columns take 16 KiB and stay in the first-level cache.
+pub(super) const WIDE_BLOCK: usize = 16;
 
 /// Steps of the inner dimension between two prefetch requests of a tile.
 pub(super) const STEPS: usize = 16;
