@@ -17,7 +17,7 @@ const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
 
 fn input() -> InputSpec {
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
-    InputSpec::Ids { columns: COLUMNS.map(column).to_vec() }
+    InputSpec::ids(COLUMNS.map(column).to_vec())
 }
 
 /// The two tasks.
@@ -91,11 +91,11 @@ pub fn predictor(router: &str, experts: usize) -> Predictor {
 /// # Panics
 /// If the batch has fewer rows.
 pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
-    let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
+    let columns = batch.inputs.ids.iter();
     Batch {
         row_ids: batch.row_ids[..rows].to_vec(),
         keys: batch.keys[..rows].to_vec(),
-        inputs: Inputs::Ids(columns.iter().map(|ids| ids[..rows].to_vec()).collect()),
+        inputs: Inputs::ids(columns.map(|ids| ids[..rows].to_vec()).collect()),
         targets: vec![],
     }
 }
@@ -108,7 +108,7 @@ pub fn batch(number: u64) -> Batch {
     Batch {
         row_ids: (0..ROWS as u64).map(|row| number * ROWS as u64 + row).collect(),
         keys: columns[0].iter().map(|&user| user.into()).collect(),
-        inputs: Inputs::Ids(columns),
+        inputs: Inputs::ids(columns),
         targets: vec![
             Target::Binary(
                 watched.iter().map(|&watched| if watched { 1.0 } else { 0.0 }).collect(),

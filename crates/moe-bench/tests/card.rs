@@ -75,8 +75,8 @@ fn the_model_is_loaded_as_it_says() {
         let run = ["train", "--config", "short.toml", "--router", router, "--epochs", "1", "--out"];
         place.run(&[&run[..], &[router]].concat()).succeeded();
         let run = place.path(router);
-        let (rows, keys) = (uniform([9, 144], 1.0, &mut chacha(1, "rows", 0)), vec![0; 9]);
-        let (batch, registry) = (Inputs::Dense(rows), with_search(Registry::standard()));
+        let (rows, keys) = (uniform([9, 1, 12, 12], 1.0, &mut chacha(1, "rows", 0)), vec![0; 9]);
+        let (batch, registry) = (Inputs::dense(rows), with_search(Registry::standard()));
         let (predictor, found) = load(&run, registry, batch.clone(), keys.clone()).unwrap();
         let weights = Weights::load(&run.join("best.safetensors")).unwrap();
         assert_eq!(Weights::of(predictor.model()), weights);

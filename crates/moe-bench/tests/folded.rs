@@ -11,11 +11,11 @@ use moe_nn::{ModelDescription, ModelScratch, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 
 fn bits(predictor: &Predictor) -> Vec<Vec<u64>> {
-    let width = predictor.input().dense_width();
-    let x = Tensor::from_fn([40, width], |i| ((i * 37 % 97) as f64 / 50.0 - 1.0) as moe_core::Real);
+    let shape = predictor.input().dense_shape(40);
+    let x = Tensor::from_fn(shape, |i| ((i * 37 % 97) as f64 / 50.0 - 1.0) as moe_core::Real);
     let keys: Vec<u64> = (0..40).collect();
     let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
-    predictor.predict(&Inputs::Dense(x), &keys, &mut out, &mut scratch).unwrap();
+    predictor.predict(&Inputs::dense(x), &keys, &mut out, &mut scratch).unwrap();
     let tasks = 0..out.num_tasks();
     tasks.map(|task| out.raw(task).iter().map(|v| f64::from(*v).to_bits()).collect()).collect()
 }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::Place;
+use moe_core::batch::InputRow;
 use moe_nn::{ModelScratch, Predictions, Predictor};
 use moe_routers::Registry;
 
@@ -105,7 +106,8 @@ fn alone(place: &Place) -> Vec<String> {
     (0..USERS * MOVIES)
         .map(|pair| {
             let ids = [users[&*(pair / MOVIES).to_string()], movies[&*(pair % MOVIES).to_string()]];
-            predictor.predict_row(&ids, &[], ids[0].into(), &mut out, &mut scratch).unwrap();
+            let (row, key) = (InputRow::ids(&ids), ids[0].into());
+            predictor.predict_row(&row, key, &mut out, &mut scratch).unwrap();
             out.probabilities(0, &mut watch);
             format!("{:?},{:?}", watch[0], out.raw(1)[0])
         })

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use common::training::{args, place};
 use common::{Place, Ran, check_refused, gzip};
 use moe_core::Real;
-use moe_core::batch::{BatchSource, Inputs};
+use moe_core::batch::BatchSource;
 use moe_data::FeatureSchema;
 use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
@@ -117,8 +117,7 @@ fn predictions_with(
         })
         .collect();
     let inputs = schema.encoder().encode(&raw).unwrap();
-    let Inputs::Mixed { ids, .. } = &inputs else { panic!("ids and numbers") };
-    let keys: Vec<u64> = ids[0].iter().map(|&id| id.into()).collect();
+    let keys: Vec<u64> = inputs.ids[0].iter().map(|&id| id.into()).collect();
     let mut out = Predictions::default();
     let predictor = Predictor::load_with(&place.path("run"), overrides, &registry).unwrap();
     predictor.predict(&inputs, &keys, &mut out, &mut ModelScratch::default()).unwrap();
@@ -373,7 +372,7 @@ fn a_run_without_a_schema() {
         let config = moe_bench::Config::read(&place.path("run/config.resolved.toml")).unwrap();
         let data = moe_data::load("synthetic", &config.dataset.options).unwrap();
         let batch = data.train.batch(&(0..50).collect::<Vec<_>>());
-        let Inputs::Dense(x) = &batch.inputs else { panic!("numbers") };
+        let x = batch.inputs.dense_rows().expect("numbers");
         let line =
             |row: &[Real]| row.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(",");
         let header = (0..x.cols()).map(|i| format!("x{i}")).collect::<Vec<_>>().join(",");

@@ -13,7 +13,7 @@ fn description(router: &str) -> MixtureDescription {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user", 101), column("movie", 103)] },
+        input: InputSpec::ids(vec![column("user", 101), column("movie", 103)]),
         tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
         embedding_width: 19,
         experts: 32,

@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::inputs::input_spec::{IdColumn, InputSpec, TokenSpec};
+pub use crate::inputs::inputs::{InputRow, Inputs};
+pub use crate::inputs::tokens::Tokens;
 use crate::real::Real;
-use crate::tensor::Tensor;
 
 /// The kind of prediction of a task, which decides its loss and its metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,72 +49,6 @@ pub struct TaskSpec {
     /// The kind of prediction.
     #[serde(flatten)]
     pub kind: TaskKind,
-}
-
-/// The input of a model for each row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum InputSpec {
-    /// A vector of D numbers.
-    Dense {
-        /// Number of dense inputs (D).
-        width: usize,
-    },
-    /// One id per column, each below the column's vocabulary.
-    Ids {
-        /// Name and vocabulary size of each column, in order. The first column is the key of the row (for recommenders, the user).
-        columns: Vec<IdColumn>,
-    },
-    /// Ids, and a vector of D numbers beside them.
-    Mixed {
-        /// The columns, as in [`InputSpec::Ids`].
-        columns: Vec<IdColumn>,
-        /// Number of dense inputs (D).
-        width: usize,
-    },
-}
-
-impl InputSpec {
-    /// The columns of ids. There are none if the input is dense.
-    pub fn id_columns(&self) -> &[IdColumn] {
-        match self {
-            InputSpec::Dense { .. } => &[],
-            InputSpec::Ids { columns } | InputSpec::Mixed { columns, .. } => columns,
-        }
-    }
-
-    /// Number of dense inputs.
-    pub fn dense_width(&self) -> usize {
-        match self {
-            InputSpec::Dense { width } | InputSpec::Mixed { width, .. } => *width,
-            InputSpec::Ids { .. } => 0,
-        }
-    }
-}
-
-/// A column of ids.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdColumn {
-    /// Name of the column.
-    pub name: String,
-    /// Size of the vocabulary. All ids are below it.
-    pub vocabulary: usize,
-}
-
-/// The inputs of a batch, as described by an [`InputSpec`].
-#[derive(Clone, Debug)]
-pub enum Inputs {
-    /// `[B, D]`
-    Dense(Tensor),
-    /// One vector of B ids per column.
-    Ids(Vec<Vec<u32>>),
-    /// Ids and dense inputs.
-    Mixed {
-        /// One vector of B ids per column.
-        ids: Vec<Vec<u32>>,
-        /// `[B, D]`
-        dense: Tensor,
-    },
 }
 
 /// The targets of one task for the B rows of a batch.

@@ -50,6 +50,7 @@ pub mod checksum;
 pub mod dispatch;
 pub mod envelope;
 pub mod files;
+mod inputs;
 pub mod kernel;
 mod names;
 pub mod ops;

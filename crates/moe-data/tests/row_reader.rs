@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use moe_core::batch::{IdColumn, InputSpec};
+use moe_core::Tensor;
+use moe_core::batch::{IdColumn, InputSpec, Inputs};
 use moe_data::{DataError, FeatureSchema, RowEncoder, RowFormat, RowReader};
 use proptest::prelude::*;
 
@@ -127,7 +128,7 @@ fn names_say_the_format() {
 #[test]
 fn a_wrong_row_is_not_there() {
     let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
-    let mixed = RowEncoder::of_input(&InputSpec::Mixed { columns, width: 2 });
+    let mixed = RowEncoder::of_input(&InputSpec::ids(columns).with_dense([2]));
     assert_eq!(mixed.columns().collect::<Vec<_>>(), ["user", "x0", "x1"]);
     let mut rows = mixed.rows();
     mixed.push(&["7", "0.5", "-1e3"], 0, &mut rows).unwrap();
@@ -148,8 +149,8 @@ fn a_wrong_row_is_not_there() {
     mixed.push(&["3", " 4 ", "5"], 1, &mut rows).unwrap();
     let (inputs, keys) = rows.batch();
     assert_eq!(keys, [7, 3]);
-    let moe_core::batch::Inputs::Mixed { ids, dense } = inputs else { panic!("ids and numbers") };
-    assert_eq!((&ids[..], dense.as_slice()), (&[vec![7, 3]][..], &[0.5, -1e3, 4.0, 5.0][..]));
+    let dense = Tensor::new([2, 2], vec![0.5, -1e3, 4.0, 5.0]);
+    assert_eq!(*inputs, Inputs::ids(vec![vec![7, 3]]).with_dense(dense));
 
     let schema = FeatureSchema {
         numbers: vec![moe_data::NumberFeature { name: "n".into(), shift: 0.0, scale: 1.0 }],

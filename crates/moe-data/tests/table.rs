@@ -2,8 +2,9 @@
 
 mod common;
 
-use common::{all, check_splits, folder, gzip, same_data, same_inputs};
-use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind};
+use common::{all, check_splits, folder, gzip, same_data};
+use moe_core::Tensor;
+use moe_core::batch::{BatchSource, InputSpec, Target, TaskKind};
 use moe_data::{
     DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, TableOptions, TargetColumn,
     TargetKind, Unknown, load,
@@ -80,7 +81,8 @@ fn columns_become_what_they_are_said_to_be() {
     let schema = data.schema().unwrap();
     assert_eq!(schema.columns().collect::<Vec<_>>(), NAMES);
     assert_eq!(schema.input(), data.input);
-    let InputSpec::Mixed { columns, width: 4 } = &data.input else { panic!("{:?}", data.input) };
+    let InputSpec { columns, dense, .. } = &data.input;
+    assert_eq!(dense, &[4]);
     assert_eq!((columns[1].name.as_str(), columns[1].vocabulary), ("city", 10));
     assert_eq!(columns[0].vocabulary, data.vocabulary(0).unwrap().len() + 1);
 
@@ -102,7 +104,7 @@ fn columns_become_what_they_are_said_to_be() {
     }
     // Numbers of the train split have mean 0 and variance 1 where they are there; missing ones are 0.
     let batch = all(&data.train);
-    let Inputs::Mixed { dense, .. } = &batch.inputs else { panic!("ids and numbers") };
+    let dense = batch.inputs.dense.as_ref().expect("numbers");
     let known = (0..batch.rows()).filter(|&row| batch.row_ids[row] % 7 != 3);
     let ages: Vec<f64> = known.map(|row| f64::from(dense.row(row)[0])).collect();
     let mean = ages.iter().sum::<f64>() / ages.len() as f64;
@@ -125,14 +127,11 @@ fn a_schema_encodes_raw_rows_as_training_did() {
             [user, city, age, job.replace('"', "")]
         });
         let rows: Vec<[String; 4]> = rows.collect();
-        assert!(same_inputs(&encoder.encode(&rows).unwrap(), &batch.inputs));
+        assert_eq!(encoder.encode(&rows).unwrap(), batch.inputs);
     }
-    let Inputs::Mixed { ids, dense } = encoder.encode(&[["new", "c1", "", "judge"]]).unwrap()
-    else {
-        panic!("ids and numbers")
-    };
-    assert_eq!(ids[0], [schema.ids[0].vocabulary.len() as u32]);
-    assert_eq!(dense.row(0), [0.0; 4]);
+    let inputs = encoder.encode(&[["new", "c1", "", "judge"]]).unwrap();
+    assert_eq!(inputs.ids[0], [schema.ids[0].vocabulary.len() as u32]);
+    assert_eq!(inputs.dense, Some(Tensor::zeros([1, 4])));
     for (row, says) in [
         (vec!["u1", "c1", "old", "smith"], "row 0, column age: \"old\" is not a number; allowed:"),
         (vec!["u1", "c1", "inf", "smith"], "\"inf\" is not a number"),
@@ -148,17 +147,17 @@ fn unknown_ids_share_one_or_are_refused() {
     let shared = loaded(text(200).as_bytes(), described()).unwrap();
     let refused = TableOptions { unknown: Unknown::Refuse, ..described() };
     let refused = loaded(text(200).as_bytes(), refused).unwrap();
-    assert_eq!(refused.input.id_columns()[0].vocabulary, 50);
+    assert_eq!(refused.input.columns[0].vocabulary, 50);
     let encoder = refused.schema().unwrap().encoder();
     let error = encoder.encode(&[["new", "c1", "3", "smith"]]).unwrap_err().to_string();
     assert!(error.contains("column user: \"new\" is unknown; allowed: a name that was"), "{error}");
     // Users with fewer than 4 of their 4 rows in the train split are unknown.
     let rare = TableOptions { min_count: 4, ..described() };
     let rare = loaded(text(200).as_bytes(), rare).unwrap();
-    let ids = |data: &Dataset| data.input.id_columns()[0].vocabulary;
+    let ids = |data: &Dataset| data.input.columns[0].vocabulary;
     assert!(ids(&rare) < ids(&shared) && ids(&rare) > 1);
     let last = ids(&rare) as u32 - 1;
-    let Inputs::Mixed { ids, .. } = all(&rare.train).inputs else { panic!("ids and numbers") };
+    let ids = all(&rare.train).inputs.ids;
     assert!(ids[0].contains(&last));
 }
 
@@ -166,14 +165,14 @@ fn unknown_ids_share_one_or_are_refused() {
 fn inputs_are_dense_without_ids_and_ids_without_the_rest() {
     let dense = TableOptions { ids: Vec::new(), scaling: Scaling::MinMax, ..described() };
     let dense = loaded(text(200).as_bytes(), dense).unwrap();
-    assert_eq!(dense.input, InputSpec::Dense { width: 4 });
+    assert_eq!(dense.input, InputSpec::dense(4));
     check_splits(&dense);
     let train = all(&dense.train);
     let ages: Vec<_> = (0..train.rows()).map(|row| common::dense(&train).row(row)[0]).collect();
     assert!(ages.iter().all(|age| (0.0..=1.0).contains(age)));
     let ids = TableOptions { numbers: Vec::new(), categories: Vec::new(), ..described() };
     let ids = loaded(text(200).as_bytes(), ids).unwrap();
-    assert!(matches!(ids.input, InputSpec::Ids { .. }));
+    assert!(!ids.input.columns.is_empty() && ids.input.dense.is_empty());
     check_splits(&ids);
     let plain = TableOptions {
         ids: Vec::new(),

@@ -11,6 +11,12 @@ pub enum ModelError {
     /// The router cannot be built.
     #[error(transparent)]
     Router(#[from] RegistryError),
+    /// The rows have tokens, or no inputs at all.
+    #[error("the model is for rows of ids and numbers; a row has {found}")]
+    Inputs {
+        /// Description of a row.
+        found: String,
+    },
     /// [`Bias`](crate::Bias) only takes two columns of ids.
     #[error("bias is for rows of two ids, such as a user and an item; a row has {found}")]
     NotTwoIds {
@@ -187,13 +193,13 @@ pub enum PredictorError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// The inputs are of another kind: ids instead of numbers, or the reverse.
+    /// A part of the inputs is missing, or there is one too many.
     #[error("the model takes {needed}, not {found}")]
-    Kind {
-        /// Kind that the model takes.
-        needed: &'static str,
-        /// Kind of the inputs.
-        found: &'static str,
+    Parts {
+        /// The parts that the model takes, such as `ids and numbers`.
+        needed: String,
+        /// The parts of the inputs.
+        found: String,
     },
     /// The number of id columns differs.
     #[error("the model takes {needed} columns of ids, not {found}")]
@@ -211,10 +217,18 @@ pub enum InputError {
         /// Number in the inputs.
         found: usize,
     },
+    /// The dense values of a row have another shape.
+    #[error("the model takes numbers of the shape {needed:?} per row, not {found:?}")]
+    Shape {
+        /// Shape that the model takes.
+        needed: Vec<usize>,
+        /// Shape of a row of the inputs.
+        found: Vec<usize>,
+    },
     /// Row counts of keys and inputs differ.
     #[error("{what}: {found} rows, but there are {needed} keys")]
     Rows {
-        /// Name of the id column, or "numbers".
+        /// Name of the id column, "numbers" or "tokens".
         what: String,
         /// Number of keys.
         needed: usize,
@@ -231,6 +245,28 @@ pub enum InputError {
         /// The id.
         id: u32,
         /// Size of the vocabulary: every id is below it.
+        vocabulary: usize,
+    },
+    /// A row has no tokens, or too many.
+    #[error("row {row}: {found} tokens; the model takes from 1 to {longest}")]
+    Tokens {
+        /// Index of the row, from 0.
+        row: usize,
+        /// Number of tokens of the row.
+        found: usize,
+        /// Largest number of tokens of a row.
+        longest: usize,
+    },
+    /// A token is outside the vocabulary.
+    #[error("row {row}: token {place} is {id}, which is not below {vocabulary}")]
+    Token {
+        /// Index of the row, from 0.
+        row: usize,
+        /// Place of the token in the row, from 0.
+        place: usize,
+        /// The token.
+        id: u32,
+        /// Size of the vocabulary: every token is below it.
         vocabulary: usize,
     },
 }

@@ -41,12 +41,12 @@
 //!                 values: x.iter().map(|x| x.abs()).collect(),
 //!                 present: vec![true; x.len()],
 //!             }],
-//!             inputs: Inputs::Dense(Tensor::new([x.len(), 1], x)),
+//!             inputs: Inputs::dense(Tensor::new([x.len(), 1], x)),
 //!         }
 //!     }
 //! }
 //! let task = TaskSpec { name: "y".into(), kind: TaskKind::Regression };
-//! let data = Grid(InputSpec::Dense { width: 1 }, vec![task]);
+//! let data = Grid(InputSpec::dense(1), vec![task]);
 //!
 //! let description = MixtureDescription {
 //!     input: data.input().clone(),
@@ -104,6 +104,7 @@ pub use layers::mlp::{Mlp, MlpOptions};
 pub use layers::stage::Activation;
 pub use models::baseline::Baseline;
 pub use models::bias::{Bias, BiasDescription};
+pub use models::column_encoder::ColumnEncoder;
 pub use models::encoder::Encoder;
 pub use models::mixture::{Mixture, MixtureDescription};
 pub use models::model::{Model, ModelScratch, Output};

@@ -66,6 +66,10 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         (**self).visit_mut(f);
     }
+
+    fn pack_weights(&mut self) {
+        (**self).pack_weights();
+    }
 }
 
 /// The modules are named by their index.

@@ -10,8 +10,8 @@ use moe_core::batch::{
 };
 use moe_core::random::{Philox, chacha};
 use moe_nn::{
-    Activation, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp, MlpOptions,
-    MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
+    Activation, ColumnEncoder, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp,
+    MlpOptions, MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
 };
 use moe_routers::{GateSpec, Registry};
 
@@ -87,7 +87,7 @@ impl BatchSource for Pairs {
         Batch {
             row_ids: rows.iter().map(|&row| row.into()).collect(),
             keys: words.iter().map(|w| u64::from(w[0] % 900)).collect(),
-            inputs: Inputs::Ids(vec![
+            inputs: Inputs::ids(vec![
                 words.iter().map(|w| w[0] % 900).collect(),
                 words.iter().map(|w| w[1] % 700).collect(),
             ]),
@@ -122,7 +122,7 @@ fn pairs(rows: usize) -> Pairs {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     Pairs {
-        input: InputSpec::Ids { columns: vec![column("user", 900), column("movie", 700)] },
+        input: InputSpec::ids(vec![column("user", 900), column("movie", 700)]),
         tasks: vec![task("rating", TaskKind::Regression), task("watch", TaskKind::Binary)],
         rows,
     }
@@ -149,7 +149,7 @@ fn description(router: &str, expert_hidden_widths: &[usize]) -> MixtureDescripti
 /// A mixture whose experts are separate perceptrons of four layers each.
 fn with_modules() -> Mixture {
     let mut rng = chacha(1, "init", 0);
-    let encoder = Encoder::new(&pairs(0).input, 128, &mut rng);
+    let encoder = ColumnEncoder::new(&pairs(0).input, 128, &mut rng);
     let spec = GateSpec { inputs: encoder.outputs(), experts: 8, k: 1, seed: 1, gate: 0 };
     let registry = Registry::standard();
     let gates = registry.get("softmax").unwrap().build(&spec, 2, &Default::default()).unwrap();
@@ -163,7 +163,7 @@ fn with_modules() -> Mixture {
     let experts = LayerExperts::new((0..8).map(expert).collect(), 128);
     let layer = MoeLayer::new(gates, Box::new(experts));
     let head = |i| Mlp::new(128, 1, &MlpOptions::default(), &mut chacha(1, "head", i));
-    Mixture::new(encoder, layer, (0..2).map(head).collect())
+    Mixture::new(Box::new(encoder), layer, (0..2).map(head).collect())
 }
 
 fn check(name: &str, mut model: Mixture) {

@@ -4,7 +4,7 @@ mod common;
 
 use approx::assert_abs_diff_eq;
 use common::{DOUBLE, Memory};
-use moe_core::batch::{Batch, BatchSource, Inputs, Target};
+use moe_core::batch::{Batch, BatchSource, Target};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Tensor};
 use moe_nn::{
@@ -54,7 +54,7 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
 fn a_regression_is_the_solution_of_the_normal_equations() {
     for seed in 1..4 {
         let source = common::ids(seed, 70);
-        let Inputs::Ids(ids) = &source.inputs else { panic!() };
+        let ids = &source.inputs.ids;
         let Target::Regression { values, present } = &source.targets[2] else { panic!() };
         // Unknowns: the mean, 12 users, 9 items.
         let (mut a, mut b) = (vec![vec![0.0; 22]; 22], vec![0.0; 22]);
@@ -116,11 +116,10 @@ fn every_kind_of_task_is_at_its_minimum() {
 #[test]
 fn who_was_not_seen_has_no_bias() {
     let mut source = common::ids(3, 100);
-    let Inputs::Ids(ids) = &mut source.inputs else { panic!() };
-    ids[0].iter_mut().filter(|id| **id == 5).for_each(|id| *id = 6);
+    source.inputs.ids[0].iter_mut().filter(|id| **id == 5).for_each(|id| *id = 6);
     // One item only occurs in rows without a value for the regression.
     let Target::Regression { present, .. } = &mut source.targets[2] else { panic!() };
-    ids[1]
+    source.inputs.ids[1]
         .iter()
         .zip(present)
         .filter(|(id, _)| **id == 2)
@@ -184,7 +183,7 @@ fn rows_without_two_ids_are_refused() {
         "bias is for rows of two ids, such as a user and an item; a row has 4 numbers"
     );
     let mut three = common::ids(1, 1);
-    let moe_core::batch::InputSpec::Ids { columns } = &mut three.input else { panic!() };
+    let columns = &mut three.input.columns;
     columns.push(columns[0].clone());
     assert!(refused(&three).ends_with("a row has 3 columns of ids"), "{}", refused(&three));
 }

@@ -179,7 +179,7 @@ impl Module for Echo {
 
 impl Model for Echo {
     fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
+        let x = inputs.dense.as_ref().expect("dense inputs");
         let columns = |from: usize, width: usize| {
             let picked = (0..x.rows()).flat_map(|row| x.row(row)[from..from + width].to_vec());
             tape.constant(Tensor::new([x.rows(), width], picked.collect()))
@@ -197,9 +197,9 @@ fn echoed() -> common::Memory {
     let rows: [[Real; 5]; 3] =
         [[2.0, 0.0, 0.0, 0.0, 1.0], [-1.0, 0.0, 4.0, 0.0, 9.0], [-2.0, 0.0, 0.0, 4.0, 3.0]];
     common::Memory {
-        input: InputSpec::Dense { width: 5 },
+        input: InputSpec::dense(5),
         tasks,
-        inputs: Inputs::Dense(Tensor::new([3, 5], rows.concat())),
+        inputs: Inputs::dense(Tensor::new([3, 5], rows.concat())),
         targets: vec![
             Target::Binary(vec![1.0, 1.0, 0.0]),
             Target::Multiclass(vec![0, 1, 1]),

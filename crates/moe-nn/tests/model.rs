@@ -5,12 +5,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Memory, build, description, forward, predictions, tensor_bits};
-use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs};
+use moe_core::batch::{Batch, BatchSource, Inputs};
 use moe_core::kernel::multiply_adds;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, StateMut, StateRef, Tensor};
-use moe_nn::{Encoder, Mixture, MixtureDescription, Module, Weights};
+use moe_nn::{ColumnEncoder, Encoder, Mixture, MixtureDescription, Module, Weights};
 use moe_routers::{Registry, Routing};
 
 const ROUTERS: [&str; 2] = ["softmax", "top-k"];
@@ -232,7 +232,7 @@ fn each_row_and_expert_is_computed_once_for_all_gates() {
                 let work = (multiply_adds() - before) as usize;
                 assert!(common::by_name(&model, &gradients).values().all(Option::is_some));
                 // One product for the weights and one for the inputs; rows that are given need the first only.
-                let given = matches!(batch.inputs, Inputs::Dense(_));
+                let given = batch.inputs.ids.is_empty();
                 let below = if given { gates + experts } else { 2 * (gates + experts) };
                 assert_eq!(work, below + 2 * heads, "backward");
             }
@@ -295,7 +295,7 @@ fn batch_of(source: &Memory) -> Batch {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind")]
+#[should_panic(expected = "the model takes 0 columns of ids")]
 fn inputs_of_another_kind_are_refused() {
     let [dense, ids] = sources(1);
     let _ = predictions(&build(&description(&dense, "top-k"), 1), &batch_of(&ids));
@@ -314,7 +314,7 @@ fn inputs_of_another_width_are_refused() {
 fn an_id_outside_the_vocabulary_is_refused() {
     let [_, ids] = sources(1);
     let model = build(&description(&ids, "top-k"), 1);
-    let batch = Batch { inputs: Inputs::Ids(vec![vec![12], vec![0]]), ..batch_of(&ids) };
+    let batch = Batch { inputs: Inputs::ids(vec![vec![12], vec![0]]), ..batch_of(&ids) };
     let _ = predictions(&model, &batch);
 }
 
@@ -322,22 +322,23 @@ fn an_id_outside_the_vocabulary_is_refused() {
 #[test]
 fn numbers_stand_beside_embeddings() {
     let [dense, ids] = sources(9);
-    let (InputSpec::Ids { columns }, Inputs::Ids(columns_of_ids)) = (&ids.input, &ids.inputs)
-    else {
-        panic!("ids")
-    };
-    let Inputs::Dense(numbers) = &dense.inputs else { panic!("numbers") };
-    let input = InputSpec::Mixed { columns: columns.clone(), width: 7 };
-    let inputs = Inputs::Mixed { ids: columns_of_ids.clone(), dense: numbers.clone() };
+    let columns = &ids.input.columns;
+    let numbers = dense.inputs.dense.as_ref().expect("numbers");
+    let input = ids.input.clone().with_dense([7]);
+    let inputs = ids.inputs.clone().with_dense(numbers.clone());
+    let pass = moe_core::Pass::of_keys(&[]);
     let mut rng = moe_core::random::chacha(1, "test", 0);
-    let encoder = Encoder::new(&input, 3, &mut rng);
+    let encoder = ColumnEncoder::new(&input, 3, &mut rng);
     assert_eq!(encoder.outputs(), columns.len() * 3 + 7);
     let tape = Tape::new();
     let alone = {
         let mut rng = moe_core::random::chacha(1, "test", 0);
-        Encoder::new(&ids.input, 3, &mut rng).forward(&tape, &ids.inputs).value().clone()
+        ColumnEncoder::new(&ids.input, 3, &mut rng)
+            .forward(&tape, &pass, &ids.inputs)
+            .value()
+            .clone()
     };
-    let x = encoder.forward(&tape, &inputs).value().clone();
+    let x = encoder.forward(&tape, &pass, &inputs).value().clone();
     for row in 0..9 {
         let (left, right) = x.row(row).split_at(columns.len() * 3);
         assert_eq!((left, right), (alone.row(row), numbers.row(row)));
@@ -354,10 +355,10 @@ fn numbers_stand_beside_embeddings() {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind that the model takes")]
+#[should_panic(expected = "the model takes rows of width 7")]
 fn ids_without_their_numbers_are_refused() {
     let [_, ids] = sources(1);
-    let input = InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 7 };
+    let input = ids.input.clone().with_dense([7]);
     let model = build(&description(&Memory { input, ..ids.clone() }, "top-k"), 1);
     let _ = predictions(&model, &batch_of(&ids));
 }
@@ -368,7 +369,7 @@ fn large_inputs_stay_finite() {
     for router in ROUTERS {
         let model = build(&description(&source, router), 4);
         let mut batch = common::first_rows(&source, 6);
-        let Inputs::Dense(x) = &mut batch.inputs else { panic!("dense inputs") };
+        let x = batch.inputs.dense.as_mut().expect("dense inputs");
         *x = x.map(|v| 1e4 * v);
         let tape = Tape::new();
         let output = forward(&model, &tape, &batch, Mode::Train);
@@ -383,7 +384,7 @@ fn large_inputs_stay_finite() {
 
 #[test]
 fn types_that_threads_share() {
-    fn shared<T: Send + Sync + std::fmt::Debug>() {}
+    fn shared<T: Send + Sync + std::fmt::Debug + ?Sized>() {}
     shared::<Mixture>();
     shared::<MixtureDescription>();
     shared::<moe_nn::MoeLayer>();
@@ -393,7 +394,8 @@ fn types_that_threads_share() {
     shared::<moe_nn::MlpOptions>();
     shared::<moe_nn::Activation>();
     shared::<moe_nn::Dropout>();
-    shared::<moe_nn::Encoder>();
+    shared::<ColumnEncoder>();
+    shared::<dyn Encoder>();
     shared::<moe_nn::Embedding>();
     shared::<moe_nn::Linear>();
     shared::<moe_nn::Optimizer>();

@@ -8,12 +8,12 @@ use std::path::Path;
 
 use common::{Memory, description, in_pool, options, predictions, rng, tensor_bits};
 use moe_core::batch::Target::{Binary, Multiclass, Regression};
-use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, TaskKind};
+use moe_core::batch::{Batch, BatchSource, InputRow, Inputs, TaskKind};
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
 use moe_nn::{
-    Activation, Encoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
+    Activation, ColumnEncoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
     MixtureDescription, Mlp, MlpOptions, Model, ModelDescription, ModelScratch, Module, MoeLayer,
     Output, Overrides, Predictions, Predictor, RunDir, RunInfo, TaskMetrics, TrainState, Weights,
     evaluate, metrics,
@@ -54,13 +54,14 @@ fn predict(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memories) 
 
 /// The first row of a batch, by itself.
 fn predict_row(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memories) -> Vec<u64> {
-    let ids = |ids: &[Vec<u32>]| ids.iter().map(|ids| ids[0]).collect();
-    let (ids, numbers): (Vec<u32>, &[Real]) = match &batch.inputs {
-        Inputs::Dense(x) => (Vec::new(), x.row(0)),
-        Inputs::Ids(columns) => (ids(columns), &[]),
-        Inputs::Mixed { ids: columns, dense } => (ids(columns), dense.row(0)),
+    let Inputs { ids, tokens, .. } = &batch.inputs;
+    let (ids, dense) = (ids.iter().map(|ids| ids[0]), batch.inputs.dense_rows());
+    let row = InputRow {
+        ids: &ids.collect::<Vec<_>>(),
+        dense: dense.as_ref().map_or(&[], |x| x.row(0)),
+        tokens: tokens.as_ref().map_or(&[], |tokens| tokens.of_row(0)),
     };
-    predictor.predict_row(&ids, numbers, batch.keys[0], out, scratch).unwrap();
+    predictor.predict_row(&row, batch.keys[0], out, scratch).unwrap();
     (0..out.num_tasks()).flat_map(|task| bits(out.raw(task))).collect()
 }
 
@@ -91,12 +92,9 @@ fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Me
 /// Rows of ids and numbers.
 fn mixed(rows: usize) -> Memory {
     let (ids, dense) = (common::ids(3, rows), common::dense(3, rows, 4));
-    let (Inputs::Ids(columns), Inputs::Dense(x)) = (&ids.inputs, &dense.inputs) else {
-        unreachable!("made so")
-    };
     Memory {
-        input: InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 4 },
-        inputs: Inputs::Mixed { ids: columns.clone(), dense: x.clone() },
+        input: ids.input.clone().with_dense([4]),
+        inputs: ids.inputs.clone().with_dense(dense.inputs.dense.expect("numbers")),
         ..ids
     }
 }
@@ -162,7 +160,7 @@ fn mixture_of(experts: Box<dyn Experts>, head: &MlpOptions, source: &Memory) -> 
     let outputs = experts.outputs();
     let head = |outputs_of_task| Mlp::new(outputs, outputs_of_task, head, &mut rng(6, 0));
     let heads = source.tasks.iter().map(|task| head(task.kind.outputs())).collect();
-    let encoder = Encoder::Dense { width: 8 };
+    let encoder = Box::new(ColumnEncoder::new(&source.input, 0, &mut rng(7, 0)));
     Box::new(Mixture::new(encoder, MoeLayer::new(gates, experts), heads))
 }
 
@@ -354,22 +352,23 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     let source = mixed(4);
     let predictor = build(&source, &description(&source, "top-k"));
     let (mut out, mut scratch) = Memories::default();
-    let inputs = |ids: &[&[u32]], shape: [usize; 2]| Inputs::Mixed {
-        ids: ids.iter().map(|ids| ids.to_vec()).collect(),
-        dense: Tensor::zeros(shape),
+    let inputs = |ids: &[&[u32]], shape: [usize; 2]| {
+        let ids = Inputs::ids(ids.iter().map(|ids| ids.to_vec()).collect());
+        ids.with_dense(Tensor::zeros(shape))
     };
     let mut refused = |inputs: Inputs, says: &str| {
         let error = predictor.predict(&inputs, &[1, 2], &mut out, &mut scratch).unwrap_err();
         assert_eq!(error.to_string(), says);
     };
-    refused(Inputs::Dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
+    refused(Inputs::dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
     refused(inputs(&[&[1, 2]], [2, 4]), "the model takes 2 columns of ids, not 1");
     refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers per row, not 3");
     refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 12], &[1, 2]], [2, 4]), "row 1: user 12 is not below 12");
     let mut row = |ids: &[u32], numbers: &[Real]| {
-        predictor.predict_row(ids, numbers, 0, &mut out, &mut scratch)
+        let row = InputRow { dense: numbers, ..InputRow::ids(ids) };
+        predictor.predict_row(&row, 0, &mut out, &mut scratch)
     };
     assert_eq!(row(&[1], &[0.0; 4]), Err(InputError::Columns { needed: 2, found: 1 }));
     assert_eq!(row(&[1, 2], &[0.0]), Err(InputError::Width { needed: 4, found: 1 }));

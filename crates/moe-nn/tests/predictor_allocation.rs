@@ -5,7 +5,7 @@
 mod counting;
 
 use counting::so_far;
-use moe_core::batch::{IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
+use moe_core::batch::{IdColumn, InputRow, InputSpec, Inputs, TaskKind, TaskSpec};
 use moe_core::random::{Philox, chacha, uniform};
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
@@ -21,7 +21,7 @@ const ROWS: usize = 64;
 fn input(mixed: bool) -> InputSpec {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let columns = vec![column("user", 90), column("film", 70)];
-    if mixed { InputSpec::Mixed { columns, width: 3 } } else { InputSpec::Ids { columns } }
+    InputSpec::ids(columns).with_dense(if mixed { vec![3] } else { vec![] })
 }
 
 /// Wide enough that products of one row would be worth several threads.
@@ -84,7 +84,8 @@ fn of_rows(predictor: &Predictor) -> u64 {
             let (ids, numbers) = ([id(row, 0), id(row, 1)], [row as Real, 1.0, -2.0]);
             let numbers = &numbers[..predictor.input().dense_width()];
             let key = ids[0].into();
-            predictor.predict_row(&ids, numbers, key, &mut out, &mut scratch).expect("such a row");
+            let row = InputRow { dense: numbers, ..InputRow::ids(&ids) };
+            predictor.predict_row(&row, key, &mut out, &mut scratch).expect("such a row");
             for task in 0..out.num_tasks() {
                 out.probabilities(task, &mut shown);
             }
@@ -98,11 +99,9 @@ fn of_batches(predictor: &Predictor, sizes: &[usize]) -> u64 {
     let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
     let batch = |rows: usize| {
         let ids = (0..2).map(|column| (0..rows).map(|row| id(row, column)).collect()).collect();
-        let dense = Tensor::from_fn([rows, 3], |i| (i % 7) as Real);
-        let inputs = match predictor.input().dense_width() {
-            0 => Inputs::Ids(ids),
-            _ => Inputs::Mixed { ids, dense },
-        };
+        let dense = || Tensor::from_fn([rows, 3], |i| (i % 7) as Real);
+        let has_dense = predictor.input().dense_width() > 0;
+        let inputs = Inputs { dense: has_dense.then(dense), ..Inputs::ids(ids) };
         (inputs, (0..rows as u64).collect::<Vec<_>>())
     };
     let batches: Vec<_> = sizes.iter().map(|&rows| batch(rows)).collect();

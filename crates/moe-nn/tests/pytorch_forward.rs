@@ -8,7 +8,6 @@ mod movielens;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use moe_core::batch::Inputs;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real};
 use moe_nn::{Model, save_weights};
@@ -82,7 +81,7 @@ fn the_python_of_the_document_gives_what_the_model_gives() {
     save_weights(&model(2, 0.0), &file).unwrap();
     let snippet = DOCUMENT.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
     let (_, inputs, _) = batch(0);
-    let Inputs::Ids(ids) = inputs else { unreachable!("ids") };
+    let ids = &inputs.ids;
     for k in ["2", "1"] {
         let mut python = Command::new("python3")
             .args(["-c", &format!("{snippet}{CALL}")])

@@ -294,9 +294,7 @@ fn a_model_with_the_same_shapes_and_other_names_is_refused() {
     let (_place, path, _) = run(1);
     let (_, state) = RunDir::open(&path).unwrap();
     let mut source = common::ids(1, 40);
-    if let moe_core::batch::InputSpec::Ids { columns } = &mut source.input {
-        columns[0].name = "reader".into();
-    }
+    source.input.columns[0].name = "reader".into();
     let mut model = build(&description(&source, "top-k"), 1);
     let error =
         continue_training(&mut model, state, &source, &source, &options(1), &mut ()).unwrap_err();

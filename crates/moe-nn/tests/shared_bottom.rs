@@ -16,7 +16,7 @@ use proptest::prelude::*;
 fn recommender() -> MixtureDescription {
     let column = |name: &str| IdColumn { name: name.into(), vocabulary: 10 };
     MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user"), column("item")] },
+        input: InputSpec::ids(vec![column("user"), column("item")]),
         tasks: vec![
             common::task("watch", TaskKind::Binary),
             common::task("rating", TaskKind::Regression),
@@ -95,7 +95,7 @@ proptest! {
         expert_width in 1usize..40, heads in prop::collection::vec(1usize..30, 0..2), experts in 1usize..9,
     ) {
         let mixture = MixtureDescription {
-            input: InputSpec::Dense { width },
+            input: InputSpec::dense(width),
             expert_hidden_widths: hidden,
             expert_width,
             head_widths: heads,

@@ -48,7 +48,7 @@ impl Frozen {
 
 impl Model for Frozen {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(rows) = inputs else { panic!("rows are dense") };
+        let rows = inputs.dense.as_ref().expect("rows are dense");
         let (predictions, routings) = self.0.forward(pass, tape.constant(rows.clone()));
         Output { predictions, routings }
     }

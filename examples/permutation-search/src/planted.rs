@@ -61,7 +61,7 @@ impl Split {
         };
         let targets = (0..count as usize).map(target).collect();
         let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::Regression }];
-        Split { input: InputSpec::Dense { width: WIDTH }, tasks, first_row, rows, targets }
+        Split { input: InputSpec::dense(WIDTH), tasks, first_row, rows, targets }
     }
 }
 
@@ -85,7 +85,7 @@ impl BatchSource for Split {
         Batch {
             keys: row_ids.clone(),
             row_ids,
-            inputs: Inputs::Dense(Tensor::new([rows.len(), WIDTH], picked)),
+            inputs: Inputs::dense(Tensor::new([rows.len(), WIDTH], picked)),
             targets: vec![Target::Regression { values, present: vec![true; rows.len()] }],
         }
     }

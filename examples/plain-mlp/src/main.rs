@@ -18,8 +18,8 @@ struct Digits(Mlp);
 
 impl Model for Digits {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(pixels) = inputs else { panic!("pixels are dense") };
-        let logits = self.0.forward(pass, tape.constant(pixels.clone()));
+        let pixels = inputs.dense_rows().expect("pixels are dense");
+        let logits = self.0.forward(pass, tape.constant(pixels));
         Output { predictions: vec![logits], routings: Vec::new() }
     }
 }

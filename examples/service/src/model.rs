@@ -49,7 +49,7 @@ impl Served {
             })?),
             None => None,
         };
-        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+        if schema.as_ref().is_some_and(|schema| !predictor.input().takes(&schema.input())) {
             return Err(
                 in_run("features.json does not match the inputs of the model".into()).into()
             );
@@ -94,7 +94,7 @@ enum Column<'a> {
 fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> Vec<Column<'a>> {
     let Some(schema) = schema else {
         let input = predictor.input();
-        let ids = input.id_columns().iter();
+        let ids = input.columns.iter();
         let ids = ids.map(|id| Column::PlainId { name: &id.name, ids: id.vocabulary });
         let width = input.dense_width();
         let dense = (width > 0).then_some(Column::Numbers { name: crate::rows::DENSE, width });

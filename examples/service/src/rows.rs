@@ -44,7 +44,7 @@ impl RowReader {
     /// A reader for ids and numbers as the model takes them, without a feature schema.
     pub(crate) fn of_inputs(input: InputSpec) -> Self {
         let mut fields: Vec<String> =
-            input.id_columns().iter().map(|column| column.name.clone()).collect();
+            input.columns.iter().map(|column| column.name.clone()).collect();
         if input.dense_width() > 0 {
             fields.push(DENSE.to_owned());
         }
@@ -97,23 +97,19 @@ fn text(i: usize, field: &str, value: &Value) -> Result<String, String> {
 }
 
 fn inputs(input: &InputSpec, rows: &[Row]) -> Result<Inputs, String> {
-    let ids = || -> Result<Vec<Vec<u32>>, String> {
-        let ids = |column| rows.iter().enumerate().map(move |(i, row)| id(i, column, row));
-        input.id_columns().iter().map(|column| ids(column).collect()).collect()
-    };
-    let dense = || -> Result<Tensor, String> {
-        let width = input.dense_width();
-        let mut x = Tensor::unspecified([rows.len(), width]);
+    let ids = |column| rows.iter().enumerate().map(move |(i, row)| id(i, column, row));
+    let ids: Result<Vec<Vec<u32>>, String> =
+        input.columns.iter().map(|column| ids(column).collect()).collect();
+    let mut inputs = Inputs::ids(ids?);
+    let width = input.dense_width();
+    if width > 0 {
+        let mut x = Tensor::unspecified(input.dense_shape(rows.len()));
         for (i, (row, x)) in rows.iter().zip(x.as_mut_slice().chunks_exact_mut(width)).enumerate() {
             read_numbers(i, &row[DENSE], x)?;
         }
-        Ok(x)
-    };
-    Ok(match input {
-        InputSpec::Dense { .. } => Inputs::Dense(dense()?),
-        InputSpec::Ids { .. } => Inputs::Ids(ids()?),
-        InputSpec::Mixed { .. } => Inputs::Mixed { ids: ids()?, dense: dense()? },
-    })
+        inputs.dense = Some(x);
+    }
+    Ok(inputs)
 }
 
 fn id(i: usize, column: &IdColumn, row: &Row) -> Result<u32, String> {

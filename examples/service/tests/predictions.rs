@@ -173,16 +173,14 @@ fn every_kind_of_column_and_task() {
 fn without_a_schema_rows_are_ids_and_numbers() {
     let tasks = [task("seen", TaskKind::Binary)];
     let columns = vec![column("user", 10), column("film", 4)];
-    let input = InputSpec::Mixed { columns, width: 2 };
+    let input = InputSpec::ids(columns).with_dense([2]);
     let run = Run::untrained(&description("hash", input, &tasks), None);
     let service = Service::start(&run.path, &[]);
     let answer = service.predict(
         r#"{"rows": [{"user": 9, "film": 0, "x": [0.25, -3]}, {"user": 2, "film": 3, "x": [1e-3, 7]}]}"#,
     );
-    let inputs = Inputs::Mixed {
-        ids: vec![vec![9, 2], vec![0, 3]],
-        dense: Tensor::new([2, 2], vec![0.25, -3.0, 1e-3, 7.0]),
-    };
+    let dense = Tensor::new([2, 2], vec![0.25, -3.0, 1e-3, 7.0]);
+    let inputs = Inputs::ids(vec![vec![9, 2], vec![0, 3]]).with_dense(dense);
     let expected = run.expected_of(&inputs, 2);
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(bits(numbers(&answer.body, "probability")), bits(expected[0].clone()));
@@ -212,11 +210,11 @@ fn without_a_schema_rows_are_ids_and_numbers() {
         assert!(error.contains(said), "{error}");
     }
 
-    let input = InputSpec::Dense { width: 3 };
+    let input = InputSpec::dense(3);
     let run = Run::untrained(&description("softmax", input, &tasks), None);
     let service = Service::start(&run.path, &[]);
     let answer = service.predict(r#"{"rows": [{"x": [1, 2, 3]}]}"#);
-    let expected = run.expected_of(&Inputs::Dense(Tensor::new([1, 3], vec![1.0, 2.0, 3.0])), 1);
+    let expected = run.expected_of(&Inputs::dense(Tensor::new([1, 3], vec![1.0, 2.0, 3.0])), 1);
     assert_eq!(bits(numbers(&answer.body, "probability")), bits(expected[0].clone()));
     assert_eq!(
         service.get("/model").json()["columns"],

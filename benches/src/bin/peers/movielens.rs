@@ -156,12 +156,12 @@ impl GatesAlone {
             movielens::saturate(|f| gates.visit_mut(f));
         }
         let x = uniform([ROWS, INPUTS], &mut rng("peers"));
-        let batch = Batch { inputs: Inputs::Dense(x), ..movielens::batch(0) };
+        let batch = Batch { inputs: Inputs::dense(x), ..movielens::batch(0) };
         GatesAlone { gates, tape: Tape::new(), batch }
     }
 
     fn run(&mut self) {
-        let Inputs::Dense(x) = &self.batch.inputs else { unreachable!("set by `new`") };
+        let x = self.batch.inputs.dense.as_ref().expect("set by `new`");
         let pass = Pass::training(&self.batch, 1, 0, 0);
         let routings = self.gates.route(&pass, self.tape.variable(x.clone()));
         let losses = routings.iter().map(|r| total_loss(r.weights.sum(), &r.aux_losses));

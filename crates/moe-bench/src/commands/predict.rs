@@ -128,7 +128,7 @@ impl Predict {
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
         let predictor = Predictor::load_with(&self.run, &overrides, registry)?;
         let schema = features(&RunDir::open_to_read(&self.run)?.0)?;
-        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+        if schema.as_ref().is_some_and(|schema| !predictor.input().takes(&schema.input())) {
             let problem = "is not the schema of the model: the inputs differ";
             return Err(Error::out_dir(self.run.join("features.json"), problem));
         }

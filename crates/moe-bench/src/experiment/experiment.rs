@@ -175,7 +175,7 @@ fn check_size(model: &ModelConfig, data: &Dataset) -> Result<(), Error> {
     /// Each weight has its value, two moments, and its values after the last and the best epoch.
     const COPIES: usize = 5;
     let count = |factors: &[usize]| factors.iter().map(|&n| n as f64).product::<f64>();
-    let columns = data.input.id_columns();
+    let columns = &data.input.columns;
     let ids = columns.iter().map(|column| column.vocabulary).sum();
     let mut weights = count(&[ids, model.embedding_width]);
     let inputs = columns.len() * model.embedding_width + data.input.dense_width();

@@ -1,6 +1,6 @@
 //! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted expert.
 
-use moe_core::batch::{Batch, BatchSource, Inputs, Target, TaskKind};
+use moe_core::batch::{Batch, BatchSource, Target, TaskKind};
 use moe_data::{Dataset, FeatureSchema, Split};
 use serde::Serialize;
 
@@ -46,7 +46,7 @@ pub(crate) fn groupings(
         classes.push((i, new(By::Class, &task.name, names)));
     }
     let mut columns = Vec::new();
-    for (i, column) in data.input.id_columns().iter().enumerate() {
+    for (i, column) in data.input.columns.iter().enumerate() {
         let frequency = Frequency::new(&data.train, i, column.vocabulary);
         let grouping = new(By::Frequency, &column.name, frequency.names());
         columns.push((frequency, grouping));
@@ -61,7 +61,7 @@ pub(crate) fn groupings(
                 Target::Regression { .. } => {}
             }
         }
-        for ((frequency, grouping), ids) in columns.iter_mut().zip(ids(&batch.inputs)) {
+        for ((frequency, grouping), ids) in columns.iter_mut().zip(&batch.inputs.ids) {
             grouping.rows.extend(ids.iter().map(|&id| frequency.group(id)));
         }
     }
@@ -87,13 +87,6 @@ pub(crate) fn class_names(
     (0..classes).map(|class| name(class).unwrap_or_else(|| class.to_string())).collect()
 }
 
-fn ids(inputs: &Inputs) -> &[Vec<u32>] {
-    match inputs {
-        Inputs::Dense(_) => &[],
-        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
-    }
-}
-
 /// Frequencies of the ids of a column in training, in quarters of the ids that occur.
 struct Frequency {
     /// Number of training rows with each id.
@@ -109,7 +102,7 @@ impl Frequency {
         for first in (0..train.rows()).step_by(ROWS) {
             let rows: Vec<u32> = (first as u32..(first + ROWS).min(train.rows()) as u32).collect();
             let batch = train.batch(&rows);
-            ids(&batch.inputs)[column].iter().for_each(|&id| counts[id as usize] += 1);
+            batch.inputs.ids[column].iter().for_each(|&id| counts[id as usize] += 1);
         }
         Frequency::of(counts)
     }

@@ -154,9 +154,9 @@ fn gates(run: &SavedRun<'_>, split: SplitName, model: &Mixture) -> Vec<GateView>
     let mut counts: Vec<Counts> = (0..gates.num_gates()).map(|_| new()).collect();
     let mut first = 0;
     for batch in run.batches(split) {
-        let tape = Tape::inference();
-        let x = model.encoder().forward(&tape, &batch.inputs);
-        for (counts, routing) in counts.iter_mut().zip(gates.route(&Pass::inference(&batch), x)) {
+        let (tape, pass) = (Tape::inference(), Pass::inference(&batch));
+        let x = model.encoder().forward(&tape, &pass, &batch.inputs);
+        for (counts, routing) in counts.iter_mut().zip(gates.route(&pass, x)) {
             counts.stats.add_routing(&routing);
             counts.add_groups(&groupings, first, &routing.assignments);
         }

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use moe_core::batch::{BatchSource, InputSpec, TaskKind};
+use moe_core::batch::{BatchSource, TaskKind};
 use moe_core::{Real, kernel};
 use moe_data::{Entry, Origin};
 use moe_routers::RouterInfo;
@@ -80,12 +80,13 @@ fn data(experiment: &Experiment<'_>, entry: &Entry) -> Vec<String> {
     let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
     let seed = experiment.config.dataset.options.seed;
     let mut inputs = Vec::new();
-    for column in data.input.id_columns() {
+    for column in &data.input.columns {
         inputs.push(format!("ids {} ({} known)", one_line(&column.name), column.vocabulary));
     }
-    if !matches!(data.input, InputSpec::Ids { .. }) {
+    if !data.input.dense.is_empty() {
         inputs.push(format!("{} numbers", data.input.dense_width()));
     }
+    inputs.extend(data.input.tokens.map(|tokens| format!("up to {} tokens", tokens.longest)));
     let tasks = data.tasks.iter().map(|task| {
         let name = one_line(&task.name);
         match task.kind {

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use moe_core::batch::{BatchSource, Inputs, Target};
+use moe_core::batch::{BatchSource, Target};
 
 use crate::dataset::dataset::Dataset;
 
@@ -34,7 +34,7 @@ impl Stats {
     pub fn of(data: &Dataset) -> Self {
         /// Number of rows per batch.
         const STEP: usize = 4096;
-        let columns = data.input.id_columns();
+        let columns = &data.input.columns;
         let mut seen: Vec<Vec<bool>> =
             columns.iter().map(|column| vec![false; column.vocabulary]).collect();
         let mut classes = vec![BTreeMap::<u32, usize>::new(); data.tasks.len()];
@@ -43,10 +43,8 @@ impl Stats {
             let rows: Vec<u32> = (0..split.rows() as u32).collect();
             for rows in rows.chunks(STEP) {
                 let batch = split.batch(rows);
-                if let Inputs::Ids(ids) | Inputs::Mixed { ids, .. } = &batch.inputs {
-                    for (seen, ids) in seen.iter_mut().zip(ids) {
-                        ids.iter().for_each(|&id| seen[id as usize] = true);
-                    }
+                for (seen, ids) in seen.iter_mut().zip(&batch.inputs.ids) {
+                    ids.iter().for_each(|&id| seen[id as usize] = true);
                 }
                 for (task, target) in batch.targets.iter().enumerate() {
                     let mut count = |class| *classes[task].entry(class).or_default() += 1;

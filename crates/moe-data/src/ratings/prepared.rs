@@ -106,7 +106,7 @@ impl Prepared {
         };
         let watch = ("watch", TaskKind::Binary, Column::Binary(watch));
         let rating = ("rating", TaskKind::Regression, Column::Regression(values));
-        let features = Features::Ids(vec![users, items]);
+        let features = Features::ids(vec![users, items]);
         let table = Table::new(schema.input(), features, [watch, rating]);
         Ok(Dataset::new(dataset, table, rows)?.with_schema(schema))
     }

@@ -13,7 +13,7 @@ use moe_core::batch::TaskKind;
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
-use crate::dataset::table::{Column, Features, Table};
+use crate::dataset::table::{Column, Dense, Features, Table};
 use crate::error::DataError;
 use crate::features::schema::{
     CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown, finite,
@@ -263,11 +263,7 @@ impl Raw {
             }
             start += feature.vocabulary.len();
         }
-        match (ids.is_empty(), width) {
-            (true, width) => Features::Floats { width, values },
-            (false, 0) => Features::Ids(ids),
-            (false, width) => Features::Mixed { ids, width, values },
-        }
+        Features { ids, dense: (width > 0).then_some(Dense::Floats(values)) }
     }
 }
 

@@ -29,29 +29,22 @@ impl BiasDescription {
     /// # Errors
     /// If the input is not two columns of ids.
     pub fn build(&self) -> Result<Bias, ModelError> {
-        let found = match &self.input {
-            InputSpec::Ids { columns } if columns.len() == 2 => {
-                let task = |task: &TaskSpec| {
-                    let outputs = task.kind.outputs();
-                    let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
-                    TaskBiases {
-                        kind: task.kind,
-                        mean: table(1),
-                        columns: (columns.iter())
-                            .map(|column| (column.name.clone(), table(column.vocabulary)))
-                            .collect(),
-                    }
-                };
-                let tasks = self.tasks.iter().map(task).collect();
-                return Ok(Bias { tasks, ridge: self.ridge });
-            }
-            InputSpec::Ids { columns } => format!("{} columns of ids", columns.len()),
-            InputSpec::Dense { width } => format!("{width} numbers"),
-            InputSpec::Mixed { columns, width } => {
-                format!("{} columns of ids and {width} numbers", columns.len())
+        let InputSpec { columns, dense, tokens } = &self.input;
+        if columns.len() != 2 || !dense.is_empty() || tokens.is_some() {
+            return Err(ModelError::NotTwoIds { found: self.input.to_string() });
+        }
+        let task = |task: &TaskSpec| {
+            let outputs = task.kind.outputs();
+            let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
+            TaskBiases {
+                kind: task.kind,
+                mean: table(1),
+                columns: (columns.iter())
+                    .map(|column| (column.name.clone(), table(column.vocabulary)))
+                    .collect(),
             }
         };
-        Err(ModelError::NotTwoIds { found })
+        Ok(Bias { tasks: self.tasks.iter().map(task).collect(), ridge: self.ridge })
     }
 }
 
@@ -136,10 +129,10 @@ impl Model for Bias {
 }
 
 fn two_columns(inputs: &Inputs) -> &[Vec<u32>] {
-    match inputs {
-        Inputs::Ids(ids) if ids.len() == 2 => ids,
-        _ => panic!("the model takes two columns of ids"),
-    }
+    let Inputs { ids, dense, tokens } = inputs;
+    let only_ids = dense.is_none() && tokens.is_none();
+    assert!(only_ids && ids.len() == 2, "the model takes two columns of ids");
+    ids
 }
 
 impl TaskBiases {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::layers::mlp::{Mlp, MlpOptions};
 use crate::layers::stage::Activation;
+use crate::models::column_encoder::ColumnEncoder;
 use crate::models::encoder::Encoder;
 use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
 use crate::models::model::{Model, ModelScratch, Output};
@@ -58,10 +59,18 @@ impl MixtureDescription {
     ///
     /// # Errors
     /// If the router is unknown, or K or one of its parameters is not allowed.
+    ///
+    /// # Panics
+    /// If the inputs have tokens, or neither ids nor dense values; [`ModelDescription::build`] returns an error.
+    ///
+    /// [`ModelDescription::build`]: crate::ModelDescription::build
     pub fn build(&self, registry: &Registry, seed: u64) -> Result<Mixture, RegistryError> {
         let entry = registry.get(&self.router)?;
-        let encoder =
-            Encoder::new(&self.input, self.embedding_width, &mut chacha(seed, "init.encoder", 0));
+        let encoder = ColumnEncoder::new(
+            &self.input,
+            self.embedding_width,
+            &mut chacha(seed, "init.encoder", 0),
+        );
         let spec =
             GateSpec { inputs: encoder.outputs(), experts: self.experts, k: self.k, seed, gate: 0 };
         let mut gates = entry.build(&spec, self.tasks.len(), &self.router_parameters)?;
@@ -84,7 +93,7 @@ impl MixtureDescription {
         );
         let heads = heads(&self.tasks, self.expert_width, &self.head_widths, seed);
         let layer = MoeLayer::new(gates, Box::new(experts));
-        Ok(Mixture::new(encoder, layer, heads))
+        Ok(Mixture::new(Box::new(encoder), layer, heads))
     }
 }
 
@@ -95,7 +104,7 @@ impl MixtureDescription {
 /// uniform on ±0.05.
 #[derive(Debug)]
 pub struct Mixture {
-    encoder: Encoder,
+    encoder: Box<dyn Encoder>,
     layer: MoeLayer,
     heads: Vec<Mlp>,
 }
@@ -105,14 +114,14 @@ impl Mixture {
     ///
     /// # Panics
     /// If there is not one head per gate.
-    pub fn new(encoder: Encoder, layer: MoeLayer, heads: Vec<Mlp>) -> Self {
+    pub fn new(encoder: Box<dyn Encoder>, layer: MoeLayer, heads: Vec<Mlp>) -> Self {
         assert_eq!(heads.len(), layer.num_gates(), "one head per gate");
         Mixture { encoder, layer, heads }
     }
 
     /// The encoder, which turns inputs into the rows that gates and experts see.
-    pub fn encoder(&self) -> &Encoder {
-        &self.encoder
+    pub fn encoder(&self) -> &dyn Encoder {
+        &*self.encoder
     }
 
     /// The layer of gates and experts.
@@ -123,7 +132,7 @@ impl Mixture {
 
 impl Model for Mixture {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let rows = self.encoder.forward(tape, inputs);
+        let rows = self.encoder.forward(tape, pass, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
         Output { predictions: forward_heads(&self.heads, pass, &outputs), routings }
     }
@@ -136,7 +145,7 @@ impl Model for Mixture {
         scratch: &mut ModelScratch,
     ) {
         let ModelScratch { rows, layer, work, heads, .. } = scratch;
-        self.layer.infer(self.encoder.infer(inputs, rows), keys, layer, work);
+        self.layer.infer(self.encoder.infer(inputs, keys, rows), keys, layer, work);
         let infer = |gate: usize, HeadScratch { mixed, hidden }: &mut _, out: &mut Tensor| {
             layer.combine(gate, mixed);
             self.heads[gate].infer(mixed, out, hidden);
@@ -157,6 +166,7 @@ impl Module for Mixture {
     named_state!("encoder" => child encoder, "layer" => child layer, "heads" => child heads);
 
     fn pack_weights(&mut self) {
+        self.encoder.pack_weights();
         self.layer.pack_weights();
         self.heads.iter_mut().for_each(Mlp::pack_weights);
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod baseline;
 pub(crate) mod bias;
+pub(crate) mod column_encoder;
 pub(crate) mod encoder;
 pub(crate) mod heads;
 pub(crate) mod mixture;

@@ -67,7 +67,7 @@ pub struct Output<'t> {
 #[derive(Debug, Default)]
 pub struct ModelScratch {
     /// The inputs of a single row.
-    pub(crate) row: Option<Inputs>,
+    pub(crate) row: Inputs,
     /// `[B, D]`: the output of the encoder.
     pub(crate) rows: Tensor,
     /// `[B, O]`: the input of all heads, if it is the same.

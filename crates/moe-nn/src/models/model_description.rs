@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ModelError;
 use crate::models::baseline::Baseline;
 use crate::models::bias::BiasDescription;
+use crate::models::column_encoder::ColumnEncoder;
 use crate::models::mixture::MixtureDescription;
 use crate::models::model::Model;
 use crate::models::shared_bottom::SharedBottomDescription;
@@ -101,6 +102,9 @@ impl ModelDescription {
     /// # Errors
     /// If the router is unknown, K or one of its parameters is not allowed, or the model does not take such inputs.
     pub fn build(&self, registry: &Registry, seed: u64) -> Result<Box<dyn Model>, ModelError> {
+        if !matches!(self, ModelDescription::Bias(_)) && !ColumnEncoder::takes(self.input()) {
+            return Err(ModelError::Inputs { found: self.input().to_string() });
+        }
         Ok(match self {
             ModelDescription::Mixture(mixture) => Box::new(mixture.build(registry, seed)?),
             ModelDescription::SharedBottom(bottom) => Box::new(bottom.build(seed)),

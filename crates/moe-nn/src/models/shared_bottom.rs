@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::layers::layer::Layer;
 use crate::layers::mlp::{Mlp, MlpOptions};
 use crate::layers::stage::Activation;
+use crate::models::column_encoder::ColumnEncoder;
 use crate::models::encoder::Encoder;
 use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
 use crate::models::mixture::MixtureDescription;
@@ -75,7 +76,7 @@ impl SharedBottomDescription {
 
     /// Number of parameters of the bottom.
     fn bottom_size(&self) -> u128 {
-        let embeddings = self.input.id_columns().len() * self.embedding_width;
+        let embeddings = self.input.columns.len() * self.embedding_width;
         let inputs = embeddings + self.input.dense_width();
         size(inputs, &self.hidden_widths, self.width)
     }
@@ -87,9 +88,17 @@ impl SharedBottomDescription {
     }
 
     /// The model with the initial weights of `seed`.
+    ///
+    /// # Panics
+    /// If the inputs have tokens, or neither ids nor dense values; [`ModelDescription::build`] returns an error.
+    ///
+    /// [`ModelDescription::build`]: crate::ModelDescription::build
     pub fn build(&self, seed: u64) -> SharedBottom {
-        let encoder =
-            Encoder::new(&self.input, self.embedding_width, &mut chacha(seed, "init.encoder", 0));
+        let encoder = ColumnEncoder::new(
+            &self.input,
+            self.embedding_width,
+            &mut chacha(seed, "init.encoder", 0),
+        );
         let options = MlpOptions {
             hidden: self.hidden_widths.clone(),
             output_activation: Activation::Relu,
@@ -100,7 +109,7 @@ impl SharedBottomDescription {
         let mut rng = chacha(seed, "init.bottom", 0);
         let bottom = Mlp::new(encoder.outputs(), self.width, &options, &mut rng);
         let heads = heads(&self.tasks, self.width, &self.head_widths, seed);
-        SharedBottom { encoder, bottom, heads }
+        SharedBottom { encoder: Box::new(encoder), bottom, heads }
     }
 }
 
@@ -116,14 +125,14 @@ fn size(inputs: usize, hidden: &[usize], outputs: usize) -> u128 {
 /// Encoder, heads and initial weights are those of a [`Mixture`](crate::Mixture).
 #[derive(Debug)]
 pub struct SharedBottom {
-    encoder: Encoder,
+    encoder: Box<dyn Encoder>,
     bottom: Mlp,
     heads: Vec<Mlp>,
 }
 
 impl Model for SharedBottom {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let shared = self.bottom.forward(pass, self.encoder.forward(tape, inputs));
+        let shared = self.bottom.forward(pass, self.encoder.forward(tape, pass, inputs));
         let inputs = vec![shared; self.heads.len()];
         let predictions = forward_heads(&self.heads, pass, &inputs);
         Output { predictions, routings: Vec::new() }
@@ -137,7 +146,7 @@ impl Model for SharedBottom {
         scratch: &mut ModelScratch,
     ) {
         let ModelScratch { rows, shared, work, heads, .. } = scratch;
-        self.bottom.infer(self.encoder.infer(inputs, rows), shared, &mut work.hidden);
+        self.bottom.infer(self.encoder.infer(inputs, keys, rows), shared, &mut work.hidden);
         let infer = |task: usize, HeadScratch { hidden, .. }: &mut _, out: &mut Tensor| {
             self.heads[task].infer(shared, out, hidden);
         };
@@ -149,6 +158,7 @@ impl Module for SharedBottom {
     named_state!("encoder" => child encoder, "bottom" => child bottom, "heads" => child heads);
 
     fn pack_weights(&mut self) {
+        self.encoder.pack_weights();
         self.bottom.pack_weights();
         self.heads.iter_mut().for_each(Mlp::pack_weights);
     }

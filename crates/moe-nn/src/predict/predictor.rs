@@ -1,14 +1,14 @@
 use std::path::Path;
 
-use moe_core::batch::{InputSpec, Inputs, TaskSpec};
+use moe_core::batch::{InputRow, InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::in_pool;
-use moe_core::{Real, Tensor};
 use moe_routers::Registry;
 
 use crate::error::{InputError, OverrideError, PredictorError};
 use crate::models::model::{Model, ModelScratch};
 use crate::models::model_description::ModelDescription;
 use crate::models::overrides::Overrides;
+use crate::predict::input_check::{check, check_row};
 use crate::predict::predictions::Predictions;
 use crate::store::run_dir::RunDir;
 use crate::store::weights::Weights;
@@ -29,7 +29,7 @@ use crate::store::weights::Weights;
 /// The schema that turns raw rows into inputs is saved in the run as [`RunDir::features`].
 ///
 /// ```
-/// use moe_core::batch::{IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
+/// use moe_core::batch::{IdColumn, InputRow, InputSpec, Inputs, TaskKind, TaskSpec};
 /// use moe_nn::{
 ///     MixtureDescription, ModelDescription, ModelScratch, OptimizerOptions, Predictions, Predictor,
 ///     RunDir, RunInfo, TrainState,
@@ -40,7 +40,7 @@ use crate::store::weights::Weights;
 /// # let run = place.path().join("run");
 /// # let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
 /// # let description = ModelDescription::Mixture(MixtureDescription {
-/// #     input: InputSpec::Ids { columns: vec![column("user", 100), column("film", 50)] },
+/// #     input: InputSpec::ids(vec![column("user", 100), column("film", 50)]),
 /// #     tasks: vec![TaskSpec { name: "watched".into(), kind: TaskKind::Binary }],
 /// #     embedding_width: 8,
 /// #     experts: 4,
@@ -62,18 +62,19 @@ use crate::store::weights::Weights;
 /// let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
 ///
 /// // User 7 and film 3: the logit, and the probability.
-/// predictor.predict_row(&[7, 3], &[], 7, &mut out, &mut scratch)?;
+/// predictor.predict_row(&InputRow::ids(&[7, 3]), 7, &mut out, &mut scratch)?;
 /// let logit = out.raw(0)[0];
 /// let mut watched = Vec::new();
 /// out.probabilities(0, &mut watched);
 /// assert!((0.0..1.0).contains(&watched[0]));
 ///
 /// // A batch, in which the key of a row is its user. A row is predicted as if it were alone.
-/// let inputs = Inputs::Ids(vec![vec![9, 7, 7], vec![3, 3, 4]]);
+/// let inputs = Inputs::ids(vec![vec![9, 7, 7], vec![3, 3, 4]]);
 /// predictor.predict(&inputs, &[9, 7, 7], &mut out, &mut scratch)?;
 /// assert_eq!((out.rows(), out.raw(0)[1]), (3, logit));
 ///
-/// let error = predictor.predict_row(&[7, 50], &[], 7, &mut out, &mut scratch).unwrap_err();
+/// let row = InputRow::ids(&[7, 50]);
+/// let error = predictor.predict_row(&row, 7, &mut out, &mut scratch).unwrap_err();
 /// assert_eq!(error.to_string(), "row 0: film 50 is not below 50");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -197,8 +198,7 @@ impl Predictor {
         Ok(())
     }
 
-    /// [`Predictor::predict`] for one row: one id per column, then the dense inputs. Either is empty if the model takes
-    /// none.
+    /// [`Predictor::predict`] for one row.
     ///
     /// # Errors
     /// As `predict`.
@@ -207,106 +207,18 @@ impl Predictor {
     /// As `predict`.
     pub fn predict_row(
         &self,
-        ids: &[u32],
-        numbers: &[Real],
+        row: &InputRow<'_>,
         key: u64,
         out: &mut Predictions,
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
-        check_width(&self.input, ids.len(), numbers.len())?;
-        let mut row = scratch.row.take().unwrap_or(Inputs::Ids(Vec::new()));
-        set_row(&mut row, &self.input, ids, numbers);
-        let result = self.predict(&row, &[key], out, scratch);
-        scratch.row = Some(row);
+        check_row(&self.input, row)?;
+        let mut inputs = std::mem::take(&mut scratch.row);
+        inputs.set_to_row(&self.input, row);
+        let result = self.predict(&inputs, &[key], out, scratch);
+        scratch.row = inputs;
         result
     }
-}
-
-/// Sets `row` to the inputs of one row, reusing its memory if it already is of this kind.
-fn set_row(row: &mut Inputs, spec: &InputSpec, ids: &[u32], numbers: &[Real]) {
-    let set_ids = |columns: &mut Vec<Vec<u32>>| {
-        columns.resize_with(ids.len(), Vec::new);
-        for (column, &id) in columns.iter_mut().zip(ids) {
-            column.clear();
-            column.push(id);
-        }
-    };
-    let set_numbers = |x: &mut Tensor| {
-        x.resize([1, numbers.len()]);
-        x.as_mut_slice().copy_from_slice(numbers);
-    };
-    match (spec, row) {
-        (InputSpec::Dense { .. }, Inputs::Dense(x)) => set_numbers(x),
-        (InputSpec::Ids { .. }, Inputs::Ids(columns)) => set_ids(columns),
-        (InputSpec::Mixed { .. }, Inputs::Mixed { ids: columns, dense }) => {
-            set_ids(columns);
-            set_numbers(dense);
-        }
-        (spec, row) => {
-            *row = match spec {
-                InputSpec::Dense { .. } => Inputs::Dense(Tensor::default()),
-                InputSpec::Ids { .. } => Inputs::Ids(Vec::new()),
-                InputSpec::Mixed { .. } => {
-                    Inputs::Mixed { ids: Vec::new(), dense: Tensor::default() }
-                }
-            };
-            set_row(row, spec, ids, numbers);
-        }
-    }
-}
-
-fn check_width(spec: &InputSpec, columns: usize, width: usize) -> Result<(), InputError> {
-    let needed = spec.id_columns().len();
-    if columns != needed {
-        return Err(InputError::Columns { needed, found: columns });
-    }
-    let needed = spec.dense_width();
-    if width != needed {
-        return Err(InputError::Width { needed, found: width });
-    }
-    Ok(())
-}
-
-/// Checks that a model for `spec` can take `inputs` with this number of rows.
-fn check(spec: &InputSpec, inputs: &Inputs, rows: usize) -> Result<(), InputError> {
-    const KINDS: [&str; 3] = ["numbers", "ids", "ids and numbers"];
-    let needed = match spec {
-        InputSpec::Dense { .. } => KINDS[0],
-        InputSpec::Ids { .. } => KINDS[1],
-        InputSpec::Mixed { .. } => KINDS[2],
-    };
-    let (columns, numbers, found): (&[Vec<u32>], _, _) = match inputs {
-        Inputs::Dense(x) => (&[], Some(x), KINDS[0]),
-        Inputs::Ids(ids) => (ids, None, KINDS[1]),
-        Inputs::Mixed { ids, dense } => (ids, Some(dense), KINDS[2]),
-    };
-    if found != needed {
-        return Err(InputError::Kind { needed, found });
-    }
-    check_width(spec, columns.len(), numbers.map_or(0, Tensor::cols))?;
-    let check_rows = |what: &str, found: usize| {
-        if found == rows {
-            Ok(())
-        } else {
-            Err(InputError::Rows { what: what.into(), needed: rows, found })
-        }
-    };
-    if let Some(x) = numbers {
-        check_rows("numbers", x.rows())?;
-    }
-    for (column, ids) in spec.id_columns().iter().zip(columns) {
-        check_rows(&column.name, ids.len())?;
-        let is_unknown = |&id: &u32| id as usize >= column.vocabulary;
-        if let Some(row) = ids.iter().position(is_unknown) {
-            return Err(InputError::Id {
-                column: column.name.clone(),
-                row,
-                id: ids[row],
-                vocabulary: column.vocabulary,
-            });
-        }
-    }
-    Ok(())
 }
 
 impl std::fmt::Debug for Predictor {

@@ -6,7 +6,7 @@ pub(crate) mod matrices;
 use std::collections::BTreeMap;
 
 use moe_core::batch::{
-    Batch, BatchSource, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec,
+    Batch, BatchSource, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec, Tokens,
 };
 use moe_core::rand::Rng;
 use moe_core::rand_chacha::ChaCha8Rng;
@@ -44,10 +44,7 @@ pub(crate) struct Memory {
 
 impl BatchSource for Memory {
     fn rows(&self) -> usize {
-        match &self.inputs {
-            Inputs::Dense(x) => x.rows(),
-            Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids[0].len(),
-        }
+        self.inputs.rows()
     }
 
     fn input(&self) -> &InputSpec {
@@ -59,15 +56,17 @@ impl BatchSource for Memory {
     }
 
     fn batch(&self, rows: &[u32]) -> Batch {
-        let dense = |x: &Tensor| {
+        let dense = |x: Tensor| {
             let picked = rows.iter().flat_map(|&row| x.row(row as usize)).copied().collect();
-            Tensor::new([rows.len(), x.cols()], picked)
+            Tensor::new(self.input.dense_shape(rows.len()), picked)
         };
-        let columns = |ids: &[Vec<u32>]| ids.iter().map(|ids| pick(ids, rows)).collect();
-        let inputs = match &self.inputs {
-            Inputs::Dense(x) => Inputs::Dense(dense(x)),
-            Inputs::Ids(ids) => Inputs::Ids(columns(ids)),
-            Inputs::Mixed { ids, dense: x } => Inputs::Mixed { ids: columns(ids), dense: dense(x) },
+        let of_rows = |tokens: &Tokens| {
+            Tokens::from_rows(rows.iter().map(|&row| tokens.of_row(row as usize)))
+        };
+        let inputs = Inputs {
+            ids: self.inputs.ids.iter().map(|ids| pick(ids, rows)).collect(),
+            dense: self.inputs.dense_rows().map(dense),
+            tokens: self.inputs.tokens.as_ref().map(of_rows),
         };
         let targets = self.targets.iter().map(|target| match target {
             Target::Binary(values) => Target::Binary(pick(values, rows)),
@@ -117,7 +116,7 @@ pub(crate) fn dense(seed: u64, rows: usize, width: usize) -> Memory {
     let x = random::uniform([rows, width], 1.0, &mut rng(seed, 0));
     let hidden: Vec<[Real; 2]> = (0..rows).map(|row| [x.row(row)[0], x.row(row)[1]]).collect();
     let (tasks, targets) = targets(&hidden);
-    Memory { input: InputSpec::Dense { width }, tasks, inputs: Inputs::Dense(x), targets }
+    Memory { input: InputSpec::dense(width), tasks, inputs: Inputs::dense(x), targets }
 }
 
 /// Rows of a user and an item; the targets follow from a hidden number of each.
@@ -134,8 +133,8 @@ pub(crate) fn ids(seed: u64, rows: usize) -> Memory {
     let (tasks, targets) = targets(&hidden);
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
     let columns_spec = ["user", "item"].into_iter().zip(vocabulary).map(column).collect();
-    let input = InputSpec::Ids { columns: columns_spec };
-    Memory { input, tasks, inputs: Inputs::Ids(columns), targets }
+    let input = InputSpec::ids(columns_spec);
+    Memory { input, tasks, inputs: Inputs::ids(columns), targets }
 }
 
 /// A small mixture for `source`: four experts, K = 2.

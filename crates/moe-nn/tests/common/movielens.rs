@@ -36,7 +36,7 @@ pub(crate) fn model(k: usize, dropout: Real) -> Mixture {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     let description = MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user", 6040), column("movie", 3952)] },
+        input: InputSpec::ids(vec![column("user", 6040), column("movie", 3952)]),
         tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
         embedding_width: 128,
         experts: 16,
@@ -68,5 +68,5 @@ pub(crate) fn batch(step: u64) -> (Vec<u64>, Inputs, [Target; 2]) {
     let values = words.iter().map(|w| (1 + w[3] % 5) as Real).collect();
     let present = watch.iter().map(|&w| w == 1.0).collect();
     let targets = [Target::Binary(watch), Target::Regression { values, present }];
-    (row_ids, Inputs::Ids(vec![users, movies]), targets)
+    (row_ids, Inputs::ids(vec![users, movies]), targets)
 }

@@ -72,11 +72,9 @@ impl Run {
 
     /// The same for inputs, by task.
     pub(crate) fn expected_of(&self, inputs: &Inputs, rows: usize) -> Vec<Vec<Real>> {
-        let keys = match inputs {
-            Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => {
-                ids[0].iter().map(|&id| u64::from(id)).collect()
-            }
-            Inputs::Dense(_) => vec![0; rows],
+        let keys = match inputs.ids.first() {
+            Some(ids) => ids.iter().map(|&id| u64::from(id)).collect(),
+            None => vec![0; rows],
         };
         let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
         self.predictor.predict(inputs, &keys, &mut out, &mut scratch).unwrap();
@@ -113,7 +111,7 @@ pub(crate) fn restaurant(router: &str) -> (Run, Dataset) {
 pub(crate) fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Vec<String>> {
     let schema = data.schema().unwrap();
     let rows: Vec<u32> = rows.into_iter().map(|row| (row % data.test.rows()) as u32).collect();
-    let Inputs::Ids(ids) = data.test.batch(&rows).inputs else { panic!("ids") };
+    let ids = data.test.batch(&rows).inputs.ids;
     let name = |column: usize, row: usize| {
         schema.ids[column].vocabulary.name(ids[column][row]).unwrap().to_owned()
     };
