@@ -218,6 +218,30 @@ fn nothing_is_written() {
     assert_eq!(place.text("run/metrics.jsonl"), metrics);
 }
 
+/// The manifests of format 1 know vectors of numbers only.
+#[test]
+fn pictures_without_a_shape_in_the_manifest_are_read() {
+    let place = place();
+    run(&place, &["--dataset", "optdigits"]);
+    let found = timeless(eval(&place, &[]));
+    let mut manifest = place.json("run/manifest.json");
+    for which in ["last", "best"] {
+        let input = &mut manifest["models"][which]["input"];
+        assert_eq!(*input, serde_json::json!({"dense": [1, 8, 8]}));
+        *input = serde_json::json!({"kind": "dense", "width": 64});
+    }
+    place.write("run/manifest.json", manifest.to_string());
+    assert_eq!(timeless(eval(&place, &[])), found);
+    place.run(&["inspect", "run"]).succeeded();
+    for width in [63, 65] {
+        for which in ["last", "best"] {
+            manifest["models"][which]["input"]["width"] = width.into();
+        }
+        place.write("run/manifest.json", manifest.to_string());
+        place.run(&["inspect", "run"]).failed(1, &["trained on other data", "its inputs are"]);
+    }
+}
+
 /// Ratings of 31 users and 53 items.
 fn on_files(place: &Place) {
     place.write("mine.csv", format!("user,movie,watch,rating\n{}", common::movielens(400)));

@@ -21,7 +21,7 @@ const ROWS: usize = 64;
 fn input(mixed: bool) -> InputSpec {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let columns = vec![column("user", 90), column("film", 70)];
-    InputSpec::ids(columns).with_dense(if mixed { vec![3] } else { vec![] })
+    InputSpec::ids(columns).with_dense(if mixed { vec![1, 3, 1] } else { vec![] })
 }
 
 /// Wide enough that products of one row would be worth several threads.
@@ -99,7 +99,7 @@ fn of_batches(predictor: &Predictor, sizes: &[usize]) -> u64 {
     let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
     let batch = |rows: usize| {
         let ids = (0..2).map(|column| (0..rows).map(|row| id(row, column)).collect()).collect();
-        let dense = || Tensor::from_fn([rows, 3], |i| (i % 7) as Real);
+        let dense = || Tensor::from_fn(predictor.input().dense_shape(rows), |i| (i % 7) as Real);
         let has_dense = predictor.input().dense_width() > 0;
         let inputs = Inputs { dense: has_dense.then(dense), ..Inputs::ids(ids) };
         (inputs, (0..rows as u64).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moe_core::batch::{InputSpec, Inputs};
+use moe_core::batch::{InputSpec, Inputs, Tokens};
 use moe_core::{Real, Tensor};
 use moe_nn::{ModelScratch, Predictions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -194,7 +194,7 @@ impl Batch {
         let inputs = Inputs {
             ids: vec![Vec::new(); input.columns.len()],
             dense: (!input.dense.is_empty()).then(Tensor::default),
-            tokens: None,
+            tokens: input.tokens.map(|_| Tokens::default()),
         };
         Batch { inputs, keys: Vec::new() }
     }
@@ -208,6 +208,10 @@ impl Batch {
         if let Some(x) = &mut self.inputs.dense {
             *x = Tensor::zeros(input.dense_shape(rows));
         }
+        if let Some(spec) = &input.tokens {
+            let longest = vec![0; spec.longest];
+            self.inputs.tokens = Some(Tokens::from_rows((0..rows).map(|_| &longest)));
+        }
         self.keys.clear();
         self.keys.resize(rows, 0);
     }
@@ -215,7 +219,7 @@ impl Batch {
     /// Fills the batch with the rows of all jobs. The key of a row is its first id, as in training.
     fn fill(&mut self, input: &InputSpec, jobs: &[Job]) {
         let rows = jobs.iter().map(|job| job.rows).sum();
-        let Inputs { ids, dense, .. } = &mut self.inputs;
+        let Inputs { ids, dense, tokens } = &mut self.inputs;
         for (column, to) in ids.iter_mut().enumerate() {
             to.clear();
             jobs.iter().for_each(|job| to.extend_from_slice(&job.inputs.ids[column]));
@@ -227,6 +231,12 @@ impl Batch {
                 let (own, others) = rest.split_at_mut(from.len());
                 own.copy_from_slice(from.as_slice());
                 rest = others;
+            }
+        }
+        if let Some(to) = tokens {
+            to.truncate(0);
+            for from in jobs.iter().filter_map(|job| job.inputs.tokens.as_ref()) {
+                (0..from.rows()).for_each(|row| to.push(from.of_row(row)));
             }
         }
         self.keys.clear();

@@ -89,6 +89,8 @@ enum Column<'a> {
     Category { name: &'a str, categories: Vec<&'a str> },
     /// A list of numbers.
     Numbers { name: &'a str, width: usize },
+    /// A list of token ids.
+    Tokens { name: &'a str, ids: usize, longest: usize },
 }
 
 fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> Vec<Column<'a>> {
@@ -98,7 +100,12 @@ fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> V
         let ids = ids.map(|id| Column::PlainId { name: &id.name, ids: id.vocabulary });
         let width = input.dense_width();
         let dense = (width > 0).then_some(Column::Numbers { name: crate::rows::DENSE, width });
-        return ids.chain(dense).collect();
+        let tokens = input.tokens.map(|tokens| Column::Tokens {
+            name: crate::rows::TOKENS,
+            ids: tokens.vocabulary,
+            longest: tokens.longest,
+        });
+        return ids.chain(dense).chain(tokens).collect();
     };
     let ids = schema.ids.iter().map(|column| Column::Id {
         name: &column.name,

@@ -1,6 +1,6 @@
 //! Turns the rows of a request into inputs.
 
-use moe_core::batch::{IdColumn, InputSpec, Inputs};
+use moe_core::batch::{IdColumn, InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 use moe_data::{FeatureSchema, RowEncoder};
 use serde::Deserialize;
@@ -17,6 +17,9 @@ type Row = Map<String, Value>;
 
 /// The field with the dense inputs of a model without a feature schema.
 pub(crate) const DENSE: &str = "x";
+
+/// The field with the tokens of a model without a feature schema.
+pub(crate) const TOKENS: &str = "tokens";
 
 /// Turns rows into inputs.
 #[derive(Debug)]
@@ -48,6 +51,7 @@ impl RowReader {
         if input.dense_width() > 0 {
             fields.push(DENSE.to_owned());
         }
+        fields.extend(input.tokens.map(|_| TOKENS.to_owned()));
         RowReader { fields, kind: Kind::Inputs(input) }
     }
 
@@ -109,7 +113,26 @@ fn inputs(input: &InputSpec, rows: &[Row]) -> Result<Inputs, String> {
         }
         inputs.dense = Some(x);
     }
+    if let Some(spec) = &input.tokens {
+        let tokens = rows.iter().enumerate().map(|(i, row)| tokens(i, spec, &row[TOKENS]));
+        inputs.tokens = Some(Tokens::from_rows(tokens.collect::<Result<Vec<_>, _>>()?));
+    }
     Ok(inputs)
+}
+
+fn tokens(i: usize, spec: &TokenSpec, value: &Value) -> Result<Vec<u32>, String> {
+    let TokenSpec { vocabulary, longest } = *spec;
+    let id = |value: &Value| {
+        let id = value.as_u64().filter(|&id| id < vocabulary as u64);
+        id.and_then(|id| u32::try_from(id).ok())
+    };
+    let ids: Option<Vec<u32>> = value.as_array().and_then(|values| values.iter().map(id).collect());
+    ids.filter(|ids| (1..=longest).contains(&ids.len())).ok_or_else(|| {
+        format!(
+            "row {i}, {TOKENS}: {} is not allowed; it must be a list of 1 to {longest} whole numbers below {vocabulary}",
+            short(value)
+        )
+    })
 }
 
 fn id(i: usize, column: &IdColumn, row: &Row) -> Result<u32, String> {

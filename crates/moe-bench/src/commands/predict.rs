@@ -30,7 +30,7 @@ const REPORTED: u64 = 20;
 const COLUMNS: &str = "\
 Input: the columns that the model was trained on, found by name; other columns are ignored. If the data set of the
 run has no feature schema, ids are the whole numbers that the model was trained on, and the other inputs are the
-columns x0, x1, and so on.
+columns x0, x1, and so on; token ids are in the column tokens, separated by spaces.
 
 Output: one line per valid row, in the order of the input. It starts with the line number of the row (line), or with
 --keep with these columns unchanged; then come the predictions for each task TASK:

@@ -92,7 +92,7 @@ impl Inputs {
             *tokens = None;
         } else {
             let tokens = tokens.get_or_insert_default();
-            tokens.clear();
+            tokens.truncate(0);
             tokens.push(row.tokens);
         }
     }

@@ -76,10 +76,12 @@ impl Tokens {
         self.offsets.push(end);
     }
 
-    /// Removes all rows, but not their memory.
-    pub fn clear(&mut self) {
-        self.ids.clear();
-        self.offsets.truncate(1);
+    /// Keeps the first `rows` rows and the memory of the others. Does nothing if there are no others.
+    pub fn truncate(&mut self, rows: usize) {
+        if let Some(&end) = self.offsets.get(rows) {
+            self.ids.truncate(end as usize);
+            self.offsets.truncate(rows + 1);
+        }
     }
 }
 
@@ -98,9 +100,13 @@ mod tests {
     }
 
     #[test]
-    fn cleared_tokens_are_filled_again() {
+    fn removed_rows_are_filled_again() {
         let mut tokens = Tokens::from_rows([[1, 2], [3, 4]]);
-        tokens.clear();
+        tokens.truncate(2);
+        assert_eq!(tokens.rows(), 2);
+        tokens.truncate(1);
+        assert_eq!(tokens, Tokens::from_rows([[1, 2]]));
+        tokens.truncate(0);
         assert_eq!(tokens, Tokens::default());
         tokens.push(&[9]);
         assert_eq!((tokens.rows(), tokens.of_row(0)), (1, &[9][..]));

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use moe_core::batch::{InputSpec, Inputs};
+use moe_core::batch::{InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 
 use crate::error::{DataError, shown};
@@ -53,7 +53,7 @@ impl FeatureSchema {
 
 impl RowEncoder<'static> {
     /// An encoder for a model whose data has no schema: its columns of ids hold the ids themselves, and the columns `x0`,
-    /// `x1`, … hold the D numbers, unscaled.
+    /// `x1`, … hold the D numbers, unscaled. The column `tokens` holds token ids with white space between them.
     ///
     /// ```
     /// use moe_core::batch::InputSpec;
@@ -69,8 +69,9 @@ impl RowEncoder<'static> {
         let (ids, width) = (&input.columns, input.dense_width());
         let names = ids.iter().map(|column| column.name.clone());
         let numbers = (0..width).map(|place| format!("x{place}"));
+        let tokens = input.tokens.map(|_| "tokens".to_owned());
         RowEncoder {
-            columns: names.chain(numbers).map(Cow::Owned).collect(),
+            columns: names.chain(numbers).chain(tokens).map(Cow::Owned).collect(),
             ids: ids.iter().map(|column| Ids::Below(column.vocabulary)).collect(),
             numbers: vec![None; width],
             categories: Vec::new(),
@@ -80,7 +81,7 @@ impl RowEncoder<'static> {
 }
 
 impl RowEncoder<'_> {
-    /// The columns of a raw row, in order: ids, numbers, categories.
+    /// The columns of a raw row, in order: ids, numbers, categories, tokens.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|name| &**name)
     }
@@ -96,7 +97,7 @@ impl RowEncoder<'_> {
         let inputs = Inputs {
             ids: vec![Vec::new(); self.ids.len()],
             dense: has_dense.then(|| Tensor::zeros(self.input.dense_shape(0))),
-            tokens: None,
+            tokens: self.input.tokens.map(|_| Tokens::default()),
         };
         EncodedRows { keys: Vec::new(), values: Vec::new(), inputs }
     }
@@ -195,8 +196,25 @@ impl RowEncoder<'_> {
                 values[start + category as usize] = 1.0;
             }
         }
+        if let (Some(spec), Some(tokens)) = (&self.input.tokens, &mut inputs.tokens) {
+            let column = self.columns.len() - 1;
+            let ids = token_ids(spec, field(column)).ok_or_else(|| {
+                let TokenSpec { vocabulary, longest } = spec;
+                let allowed =
+                    format!("from 1 to {longest} whole numbers from 0, below {vocabulary}");
+                wrong(column, "is not a row of tokens", &allowed)
+            })?;
+            tokens.push(&ids);
+        }
         Ok(first_id)
     }
+}
+
+/// The token ids in a field; `None` if there are too few or too many, or one is not in the vocabulary.
+fn token_ids(spec: &TokenSpec, field: &str) -> Option<Vec<u32>> {
+    let id = |text: &str| text.parse().ok().filter(|&id: &u32| (id as usize) < spec.vocabulary);
+    let ids: Vec<u32> = field.split_ascii_whitespace().map(id).collect::<Option<_>>()?;
+    (1..=spec.longest).contains(&ids.len()).then_some(ids)
 }
 
 /// Rows that a [`RowEncoder`] has encoded one by one, in reusable memory.
@@ -257,6 +275,7 @@ impl EncodedRows {
         self.keys.truncate(rows);
         self.values.truncate(rows * width);
         self.inputs.ids.iter_mut().for_each(|ids| ids.truncate(rows));
+        self.inputs.tokens.iter_mut().for_each(|tokens| tokens.truncate(rows));
     }
 
     fn fill_dense(&mut self) {
