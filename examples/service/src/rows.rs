@@ -174,3 +174,28 @@ fn short(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_lists_of_whole_numbers() {
+        let reader = RowReader::of_inputs(InputSpec::tokens(20, 3));
+        let read = |tokens: Value| {
+            let row = |tokens| Map::from_iter([(TOKENS.to_owned(), tokens)]);
+            reader.read(&[row(json!([5])), row(tokens)])
+        };
+        let expected = Tokens::from_rows([&[5][..], &[0, 19, 3]]);
+        assert_eq!(read(json!([0, 19, 3])), Ok(Inputs::tokens(expected)));
+        for wrong in
+            [json!([]), json!([20]), json!([1, 2, 3, 4]), json!([-1]), json!("1"), json!([1.5])]
+        {
+            let error = read(wrong).unwrap_err();
+            let says = "it must be a list of 1 to 3 whole numbers below 20";
+            assert!(error.starts_with("row 1, tokens: ") && error.ends_with(says), "{error}");
+        }
+    }
+}
