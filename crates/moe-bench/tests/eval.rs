@@ -225,6 +225,8 @@ fn pictures_without_a_shape_in_the_manifest_are_read() {
     run(&place, &["--dataset", "optdigits"]);
     let found = timeless(eval(&place, &[]));
     let mut manifest = place.json("run/manifest.json");
+    // A manifest that does not record its own checksum is not checked against it.
+    manifest["sha256"] = "".into();
     for which in ["last", "best"] {
         let input = &mut manifest["models"][which]["input"];
         assert_eq!(*input, serde_json::json!({"dense": [1, 8, 8]}));
