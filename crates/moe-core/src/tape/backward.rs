@@ -54,6 +54,6 @@ impl Tape {
             operator
                 .backward(Backward { inputs: &values, output: &node.value, cotangent }, &mut sink);
         }
-        Gradients::new(self.id, cotangents, self.parameters.borrow().clone())
+        Gradients::of_leaves(self.id, cotangents, self.parameters.borrow().clone())
     }
 }
