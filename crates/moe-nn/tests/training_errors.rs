@@ -197,7 +197,8 @@ fn a_step_reports_the_norm_of_the_gradients() {
     let mut optimizer = Optimizer::new(common::rate(0.01));
     let (tasks, task_weights) = (&source.tasks[..], &[1.0][..]);
     let at = StepContext { seed: 1, step: 0, epoch: 0, tasks, task_weights };
-    let report = train_step(&mut Tape::new(), &mut model, &mut optimizer, &at, &[batch]).unwrap();
+    let tape = &mut Tape::new();
+    let report = train_step(tape, &mut model, &mut optimizer, &mut (), &at, &[batch]).unwrap();
     assert!((report.gradient_norms.total - 1.0).abs() < 1e-6, "{report:?}");
     assert_eq!(report.gradient_norms.parameters.len(), 1);
 }

@@ -81,7 +81,7 @@ impl Training {
         let batch = &batches[self.step as usize % batches.len()];
         let parts = std::slice::from_ref(batch);
         self.step += 1;
-        train_step(&mut self.tape, &mut self.model, &mut self.optimizer, &at, parts)
+        train_step(&mut self.tape, &mut self.model, &mut self.optimizer, &mut (), &at, parts)
             .expect("loss and gradients are finite")
     }
 

@@ -13,6 +13,7 @@ use crate::train::history::{EpochRecord, History, StopReason};
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
 use crate::train::step::{StepContext, StepReport, train_step};
+use crate::train::step_hook::StepHook;
 use crate::train::train_state::TrainState;
 
 /// Name under which the trainer logs.
@@ -44,6 +45,7 @@ impl<'a> Run<'a> {
         model: &mut dyn Model,
         state: &mut TrainState,
         observer: &mut dyn Observer,
+        hook: &mut dyn StepHook,
     ) -> Result<EpochSteps, TrainError> {
         if let Some(passes) = model.fit(self.train) {
             return Ok(self.fitted(model, state, passes));
@@ -63,11 +65,12 @@ impl<'a> Run<'a> {
             let at = self.next_step(state);
             state.history.steps += 1;
             let step = state.history.steps;
-            let report = train_step(&mut tape, model, &mut state.optimizer, &at, &micro_batches)
+            let optimizer = &mut state.optimizer;
+            let report = train_step(&mut tape, model, optimizer, hook, &at, &micro_batches)
                 .map_err(|source| TrainError::Step { step, epoch, source })?;
             tracing::debug!(target: TARGET, step, loss = report.loss, "step");
             observer.on_step(step, num_steps, report.loss);
-            steps.add(&micro_batches, report, state, self.train.rows());
+            steps.add(report, state, self.train.rows());
         }
         steps.loss /= num_steps as f64;
         steps.terms.iter_mut().for_each(|term| term.1 /= num_steps as f64);
@@ -122,16 +125,10 @@ impl<'a> Run<'a> {
 
 impl EpochSteps {
     /// Adds a step. Until the end of the epoch, the loss and its terms are sums.
-    fn add(
-        &mut self,
-        micro_batches: &[Batch],
-        report: StepReport,
-        state: &mut TrainState,
-        rows: usize,
-    ) {
-        let StepReport { loss, terms, gradient_norms, decisions } = report;
+    fn add(&mut self, report: StepReport, state: &mut TrainState, rows: usize) {
+        let StepReport { loss, terms, gradient_norms, row_ids, decisions } = report;
         self.gradients.add(&gradient_norms);
-        self.gates.add(micro_batches, &decisions, &mut state.memories, rows);
+        self.gates.add(&row_ids, &decisions, &mut state.memories, rows);
         for decision in decisions.iter().flatten() {
             state.history.routing.get_or_insert_default().add(&decision.assignments);
         }

@@ -1,10 +1,11 @@
-use moe_core::Pass;
 use moe_core::batch::Batch;
 use moe_core::tape::Tape;
+use moe_core::{Buffer, Pass};
 use moe_routers::telemetry::{Consistency, GateStats, GateSummary, Thresholds, weight_difference};
 
 use crate::models::model::Model;
-use crate::train::step::{Decision, StepContext};
+use crate::train::contribution::Decision;
+use crate::train::step::StepContext;
 
 /// Routing statistics of the gates over the steps of an epoch.
 #[derive(Debug, Default)]
@@ -13,22 +14,22 @@ pub(crate) struct GateHealth {
 }
 
 impl GateHealth {
-    /// Adds a step. `memories` remembers the experts of each row, one entry per gate; missing entries are added, for row ids
+    /// Adds the micro-batches of a step. `memories` remembers the experts of each row, one entry per gate; missing entries are added, for row ids
     /// below `rows`.
     pub(crate) fn add(
         &mut self,
-        micro_batches: &[Batch],
+        row_ids: &[Buffer<u64>],
         decisions: &[Vec<Decision>],
         memories: &mut Vec<Consistency>,
         rows: usize,
     ) {
-        for (batch, decisions) in micro_batches.iter().zip(decisions) {
+        for (row_ids, decisions) in row_ids.iter().zip(decisions) {
             self.stats.resize_with(decisions.len(), GateStats::default);
             memories.resize_with(decisions.len(), || Consistency::for_rows(rows));
             let gates = self.stats.iter_mut().zip(memories.iter_mut());
             for ((stats, memory), decision) in gates.zip(decisions) {
                 stats.add(&decision.assignments, &decision.weights, &decision.telemetry);
-                memory.add(&batch.row_ids, &decision.assignments);
+                memory.add(row_ids, &decision.assignments);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::train::error::TrainError;
 use crate::train::history::{History, StopReason};
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
+use crate::train::step_hook::StepHook;
 use crate::train::train_state::TrainState;
 
 /// Trains `model`, and leaves it with the weights of its best epoch on the validation split.
@@ -28,7 +29,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<History, TrainError> {
     let state = TrainState::new(model, options.optimizer.clone());
-    continue_training(model, state, train, val, options, observer)
+    train_with_hook(model, state, train, val, options, observer, &mut ())
 }
 
 /// [`train`], from a state that an observer has received. The result is the same, to the bit, as without the interruption.
@@ -41,11 +42,32 @@ pub fn train(
 /// As [`train`].
 pub fn continue_training(
     model: &mut dyn Model,
+    state: TrainState,
+    train: &dyn BatchSource,
+    val: &dyn BatchSource,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<History, TrainError> {
+    train_with_hook(model, state, train, val, options, observer, &mut ())
+}
+
+/// [`continue_training`], from a state that may also be a [new one](TrainState::new), with a hook in every step. Each process
+/// of a data-parallel training calls it with the same model, state, options and validation split, and with its own rows in
+/// `train`, in equally many batches of equally many micro-batches.
+///
+/// # Errors
+/// As [`continue_training`]; any error of `hook`.
+///
+/// # Panics
+/// As [`train`].
+pub fn train_with_hook(
+    model: &mut dyn Model,
     mut state: TrainState,
     train: &dyn BatchSource,
     val: &dyn BatchSource,
     options: &TrainOptions,
     observer: &mut dyn Observer,
+    hook: &mut dyn StepHook,
 ) -> Result<History, TrainError> {
     for (split, source) in [("training", train), ("validation", val)] {
         if source.rows() == 0 {
@@ -61,7 +83,7 @@ pub fn continue_training(
     let (seconds_before, started) = (state.history.seconds(), Instant::now());
     while !has_stopped(&mut state.history, options) {
         let epoch_started = Instant::now();
-        let steps = run.train_epoch(model, &mut state, observer)?;
+        let steps = run.train_epoch(model, &mut state, observer, hook)?;
         let gates = run.gate_summaries(model, &mut state, &steps);
         state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
         let val_loss = validation_loss(&run, model, &state.history)?;
