@@ -129,7 +129,8 @@ impl RunDir {
     /// a checkpoint that did not become valid are removed.
     ///
     /// # Errors
-    /// If `path` is not the directory of a run of this version and precision, or a file is missing or changed.
+    /// If `path` is not the directory of a run of this or an earlier version and of this precision, or a file is missing or
+    /// changed.
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
         let (dir, state, metrics) = Self::read(path)?;
         // Lines after the checkpoint belong to epochs that will be trained again.

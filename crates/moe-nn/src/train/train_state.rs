@@ -64,9 +64,11 @@ impl TrainState {
     /// Puts the weights after the last epoch into `module`, and freezes the frozen parameters.
     ///
     /// # Errors
-    /// If the state belongs to another module.
-    pub(crate) fn restore(&self, module: &mut dyn Module) -> Result<(), OtherModule> {
+    /// If the state belongs to another module, which is then unchanged.
+    pub(crate) fn restore(&mut self, module: &mut dyn Module) -> Result<(), OtherModule> {
         self.best.check(module)?;
+        self.last.check(module)?;
+        self.optimizer.check(module)?;
         self.last.put_into(module)?;
         module.visit_mut(&mut |name, state| {
             if let StateMut::Parameter(parameter) = state {
