@@ -23,7 +23,7 @@ fn input() -> InputSpec {
 /// The two tasks.
 pub fn tasks() -> Vec<TaskSpec> {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
+    vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())]
 }
 
 /// The model with `experts` experts of 256 inputs and outputs with dropout, and a gate and a head per task: 2.47 million
@@ -110,13 +110,10 @@ pub fn batch(number: u64) -> Batch {
         keys: columns[0].iter().map(|&user| user.into()).collect(),
         inputs: Inputs::Ids(columns),
         targets: vec![
-            Target::Binary(
+            Target::binary(
                 watched.iter().map(|&watched| if watched { 1.0 } else { 0.0 }).collect(),
             ),
-            Target::Regression {
-                values: uniform([ROWS], &mut rng).as_slice().to_vec(),
-                present: watched,
-            },
+            Target::regression(uniform([ROWS], &mut rng).as_slice().to_vec(), watched),
         ],
     }
 }

@@ -14,7 +14,7 @@ fn description(router: &str) -> MixtureDescription {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     MixtureDescription {
         input: InputSpec::Ids { columns: vec![column("user", 101), column("movie", 103)] },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
+        tasks: vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())],
         embedding_width: 19,
         experts: 32,
         k: 2,

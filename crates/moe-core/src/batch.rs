@@ -2,52 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::real::Real;
 use crate::tensor::Tensor;
 
-/// The kind of prediction of a task, which decides its loss and its metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// Yes or no: binary cross-entropy on one logit.
-    Binary,
-    /// One of `classes` classes: cross-entropy on one logit per class.
-    Multiclass {
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A number: mean squared error. Rows may be masked out.
-    Regression,
-}
-
-impl TaskKind {
-    /// Width of the prediction: the number of logits or values per row.
-    pub fn outputs(&self) -> usize {
-        match self {
-            TaskKind::Multiclass { classes } => *classes,
-            TaskKind::Binary | TaskKind::Regression => 1,
-        }
-    }
-
-    /// The name of the kind in configurations and results.
-    pub fn name(&self) -> &'static str {
-        match self {
-            TaskKind::Binary => "binary",
-            TaskKind::Multiclass { .. } => "multiclass",
-            TaskKind::Regression => "regression",
-        }
-    }
-}
-
-/// A task of a data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskSpec {
-    /// Name of the task, unique in the data set.
-    pub name: String,
-    /// The kind of prediction.
-    #[serde(flatten)]
-    pub kind: TaskKind,
-}
+pub use crate::task::{Target, TaskKind, TaskSpec};
 
 /// The input of a model for each row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,33 +70,6 @@ pub enum Inputs {
         /// `[B, D]`
         dense: Tensor,
     },
-}
-
-/// The targets of one task for the B rows of a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// 0 or 1 for each row.
-    Binary(Vec<Real>),
-    /// The class of each row.
-    Multiclass(Vec<u32>),
-    /// The value of each row, and whether it counts.
-    Regression {
-        /// One value per row, ignored where `present` is false.
-        values: Vec<Real>,
-        /// Whether each row counts in loss and metrics.
-        present: Vec<bool>,
-    },
-}
-
-impl Target {
-    /// Number of rows that count in loss and metrics.
-    pub fn counted(&self) -> usize {
-        match self {
-            Target::Binary(values) => values.len(),
-            Target::Multiclass(classes) => classes.len(),
-            Target::Regression { present, .. } => present.iter().filter(|&&p| p).count(),
-        }
-    }
 }
 
 /// Rows of a data set as the input of a model.

@@ -11,7 +11,8 @@
 //! * [`tape`]: differentiation; [`ops`]: the operators.
 //! * [`dispatch`]: the experts that each row goes to, and the order in which experts are computed.
 //! * [`kernel`]: matrix products, sums and parallel loops. [`random`]: the two generators.
-//! * [`batch`]: the batches that data sources give to models. [`testing`]: derivatives against finite differences.
+//! * [`batch`]: the batches that data sources give to models. [`task`]: kinds of tasks, with their losses and metrics.
+//! * [`testing`]: derivatives against finite differences.
 //! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all; [`checksum`]: SHA-256.
 //!
 //! # Precision
@@ -58,6 +59,7 @@ mod pass;
 pub mod random;
 mod real;
 pub mod tape;
+pub mod task;
 mod tensor;
 pub mod testing;
 

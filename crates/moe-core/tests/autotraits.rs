@@ -65,23 +65,6 @@ fn errors_are_errors() {
 }
 
 #[test]
-fn task_specs_are_written_as_in_results_and_read_again() {
-    let table = [
-        (TaskKind::Binary, json!({"name": "t", "kind": "binary"})),
-        (
-            TaskKind::Multiclass { classes: 3 },
-            json!({"name": "t", "kind": "multiclass", "classes": 3}),
-        ),
-        (TaskKind::Regression, json!({"name": "t", "kind": "regression"})),
-    ];
-    for (kind, written) in table {
-        let spec = TaskSpec { name: "t".into(), kind };
-        assert_eq!(serde_json::to_value(&spec).unwrap(), written);
-        assert_eq!(serde_json::from_value::<TaskSpec>(written).unwrap(), spec);
-    }
-}
-
-#[test]
 fn input_specs_are_written_and_read_again() {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let table = [

@@ -219,14 +219,16 @@ proptest! {
         let [logits] = inputs(seed, [one_each]);
         let soft: Vec<Real> = (0..rows).map(|_| rng.random_range(0.0..1.0)).collect();
         let hard: Vec<Real> = soft.iter().map(|t| t.round()).collect();
-        for targets in [&soft, &hard] {
-            check(|_, v| v[0].bce_with_logits(targets), std::slice::from_ref(&logits));
-        }
-        let present: Vec<bool> = (0..rows).map(|_| rng.random()).collect();
-        check(|_, v| v[0].masked_mse(&soft, &present), std::slice::from_ref(&logits));
-
+        let some: Vec<bool> = (0..rows).map(|_| rng.random()).collect();
         let wanted: Vec<u32> = (0..rows).map(|_| rng.random_range(0..classes as u32)).collect();
-        check(|_, v| v[0].cross_entropy(&wanted), &inputs(seed, [[rows, classes].into()]));
+        for present in [&some, &vec![true; rows]] {
+            for targets in [&soft, &hard] {
+                check(|_, v| v[0].bce_with_logits(targets, present), std::slice::from_ref(&logits));
+            }
+            check(|_, v| v[0].masked_mse(&soft, present), std::slice::from_ref(&logits));
+            let logits = inputs(seed, [[rows, classes].into()]);
+            check(|_, v| v[0].cross_entropy(&wanted, present), &logits);
+        }
     }
 
     /// A composed function, where cotangents arrive from several uses and from operators of every kind.

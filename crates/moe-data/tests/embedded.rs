@@ -18,7 +18,7 @@ fn counts(classes: impl IntoIterator<Item = u32>) -> [usize; 10] {
 }
 
 fn digit(name: &str) -> TaskSpec {
-    TaskSpec { name: name.into(), kind: TaskKind::Multiclass { classes: 10 } }
+    TaskSpec { name: name.into(), kind: TaskKind::multiclass(10) }
 }
 
 /// Class counts as in the set's own description (`optdigits.names`).
@@ -79,7 +79,7 @@ fn restaurant_has_its_rows_ids_and_marks() {
     assert_eq!(columns, [("user", 138), ("place", 130)]);
     let names = data.tasks.iter().map(|task| task.name.as_str());
     assert!(names.eq(["rating", "food_rating", "service_rating"]));
-    assert!(data.tasks.iter().all(|t| t.kind == TaskKind::Regression));
+    assert!(data.tasks.iter().all(|t| t.kind == TaskKind::regression()));
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [929, 116, 116]);
 

@@ -124,8 +124,9 @@ fn every_format_gives_its_ratings_with_their_names() {
         let data = format.read(format.text().as_bytes()).unwrap();
         let InputSpec::Ids { columns } = &data.input else { panic!("ids") };
         assert_eq!(columns.iter().map(|c| c.vocabulary).collect::<Vec<_>>(), [24, 12]);
-        let tasks: Vec<_> = data.tasks.iter().map(|task| (task.name.as_str(), task.kind)).collect();
-        assert_eq!(tasks, [("watch", TaskKind::Binary), ("rating", TaskKind::Regression)]);
+        let tasks: Vec<_> =
+            data.tasks.iter().map(|task| (task.name.as_str(), task.kind.clone())).collect();
+        assert_eq!(tasks, [("watch", TaskKind::binary()), ("rating", TaskKind::regression())]);
         let half = if format.id == "movielens-10m" { 0.5 } else { 0.0 };
         let expected: Vec<_> = pairs()
             .map(|(user, item, rating)| (user.to_string(), item.to_string(), rating as f64 + half))

@@ -3,10 +3,10 @@
 mod common;
 
 use common::{all, check_splits, folder, gzip, same_data, same_inputs};
-use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind};
+use moe_core::batch::{BatchSource, InputSpec, Inputs, TaskKind};
 use moe_data::{
-    DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, TableOptions, TargetColumn,
-    TargetKind, Unknown, load,
+    DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, Stats, TableOptions,
+    TargetColumn, TargetKind, Unknown, load,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -71,11 +71,12 @@ fn columns_become_what_they_are_said_to_be() {
     let data = loaded(text(200).as_bytes(), described()).unwrap();
     check_splits(&data);
     assert_eq!(data.splits().map(|(_, split)| split.rows()), [157, 23, 20]);
-    let kinds: Vec<_> = data.tasks.iter().map(|task| (task.name.as_str(), task.kind)).collect();
-    let classes = TaskKind::Multiclass { classes: 2 };
+    let kinds: Vec<_> =
+        data.tasks.iter().map(|task| (task.name.as_str(), task.kind.clone())).collect();
+    let classes = TaskKind::multiclass(2);
     assert_eq!(
         kinds,
-        [("bought", TaskKind::Binary), ("stars", TaskKind::Regression), ("colour", classes)]
+        [("bought", TaskKind::binary()), ("stars", TaskKind::regression()), ("colour", classes)]
     );
     let schema = data.schema().unwrap();
     assert_eq!(schema.columns().collect::<Vec<_>>(), NAMES);
@@ -87,15 +88,17 @@ fn columns_become_what_they_are_said_to_be() {
     // As many of each class in every split.
     for (_, split) in data.splits() {
         let batch = all(split);
-        let Target::Binary(bought) = &batch.targets[0] else { panic!("bought is binary") };
+        let bought = &batch.targets[0].values;
         let share = bought.iter().sum::<moe_core::Real>() / bought.len() as moe_core::Real;
         assert!((share - 1.0 / 3.0).abs() < 0.03, "{share}");
         for (row, &id) in batch.row_ids.iter().enumerate() {
             let fields = fields(id as usize);
             assert_eq!(bought[row] == 1.0, fields[4] == "yes");
-            let Target::Regression { values, present } = &batch.targets[1] else { panic!() };
-            assert_eq!(present[row], !fields[5].is_empty());
-            assert!(!present[row] || values[row].to_string() == fields[5].replace(".0", ""));
+            let stars = &batch.targets[1];
+            assert_eq!(stars.present[row], !fields[5].is_empty());
+            assert!(
+                !stars.present[row] || stars.values[row].to_string() == fields[5].replace(".0", "")
+            );
             let name = schema.classes["colour"].name(common::classes(&batch, 2)[row]);
             assert_eq!(name, Some(fields[6].as_str()));
         }
@@ -198,6 +201,53 @@ fn separators_line_ends_and_packing_do_not_matter() {
         let table = TableOptions { separator, ..described() };
         assert!(same_data(&data, &loaded(text.as_bytes(), table).unwrap()));
     }
+}
+
+/// A row without a class or an answer has no target, whatever the kind, and is drawn into a split like the others.
+#[test]
+fn an_empty_target_is_absent() {
+    let lines = (0..800).map(|i| {
+        let answer = ["1", "0", ""][i % 3];
+        let class = if i % 5 == 0 { String::new() } else { format!("class {}", i % 400) };
+        format!("{i},{class},{answer}\n")
+    });
+    let text = format!("x,class,answer\n{}", lines.collect::<String>());
+    let table = |targets: [TargetColumn; 2]| TableOptions {
+        ids: vec![],
+        numbers: vec!["x".into()],
+        categories: vec![],
+        targets: targets.into(),
+        ..described()
+    };
+    let class = || target("class", TargetKind::Multiclass);
+    let answer = || target("answer", TargetKind::Binary);
+    for (targets, [class_at, answer_at]) in
+        [([class(), answer()], [0, 1]), ([answer(), class()], [1, 0])]
+    {
+        let data = loaded(text.as_bytes(), table(targets)).unwrap();
+        check_splits(&data);
+        // More than a byte holds.
+        assert_eq!(data.tasks[class_at].kind, TaskKind::multiclass(320));
+        for (_, split) in data.splits() {
+            let batch = all(split);
+            let (classes, answers) = (&batch.targets[class_at], &batch.targets[answer_at]);
+            for (row, &id) in batch.row_ids.iter().enumerate() {
+                assert_eq!(classes.present[row], id % 5 != 0);
+                assert_eq!(answers.present[row], id % 3 != 2);
+                let name = data.schema().unwrap().classes["class"].name(classes.classes[row]);
+                assert_eq!(
+                    name.map(str::to_owned),
+                    (id % 5 != 0).then(|| format!("class {}", id % 400))
+                );
+                assert!(!answers.present[row] || (answers.values[row] == 1.0) == (id % 3 == 0));
+            }
+        }
+        let stats = Stats::of(&data);
+        assert_eq!((stats.tasks[class_at].rows, stats.tasks[answer_at].rows), (640, 533));
+    }
+    let error = loaded(b"x,class,answer\n1,,1\n2,,0\n", table([class(), answer()])).unwrap_err();
+    let says = "table.targets = the column class, which is empty";
+    assert!(error.to_string().contains(says), "{error}");
 }
 
 #[test]

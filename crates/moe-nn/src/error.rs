@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use moe_core::envelope::EnvelopeError;
+use moe_core::task::TaskError;
 use moe_routers::RegistryError;
 
 /// Error of building a model.
@@ -11,6 +12,19 @@ pub enum ModelError {
     /// The router cannot be built.
     #[error(transparent)]
     Router(#[from] RegistryError),
+    /// The program does not know the kind of a task.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// [`Bias`](crate::Bias) cannot be fitted to a kind of task.
+    #[error(
+        "task {task}: bias has no closed form for the kind \"{kind}\"; it has one for binary, multiclass and regression"
+    )]
+    NoClosedForm {
+        /// Name of the task.
+        task: String,
+        /// Id of its kind.
+        kind: String,
+    },
     /// [`Bias`](crate::Bias) only takes two columns of ids.
     #[error("bias is for rows of two ids, such as a user and an item; a row has {found}")]
     NotTwoIds {

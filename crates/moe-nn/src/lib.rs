@@ -37,15 +37,12 @@
 //!         Batch {
 //!             keys: row_ids.clone(),
 //!             row_ids,
-//!             targets: vec![Target::Regression {
-//!                 values: x.iter().map(|x| x.abs()).collect(),
-//!                 present: vec![true; x.len()],
-//!             }],
+//!             targets: vec![Target::values(x.iter().map(|x| x.abs()).collect(), 1)],
 //!             inputs: Inputs::Dense(Tensor::new([x.len(), 1], x)),
 //!         }
 //!     }
 //! }
-//! let task = TaskSpec { name: "y".into(), kind: TaskKind::Regression };
+//! let task = TaskSpec { name: "y".into(), kind: TaskKind::regression() };
 //! let data = Grid(InputSpec::Dense { width: 1 }, vec![task]);
 //!
 //! let description = MixtureDescription {
@@ -92,9 +89,7 @@ mod train;
 pub use error::{
     InputError, ModelError, OtherModule, OverrideError, PredictorError, RunDirError, WeightsError,
 };
-pub use eval::evaluate::{Evaluation, TaskMetrics, evaluate};
-pub use eval::intervals;
-pub use eval::metrics;
+pub use eval::evaluate::{Evaluation, evaluate, evaluate_with};
 pub use layers::dropout::Dropout;
 pub use layers::embedding::Embedding;
 pub use layers::layer::Layer;
@@ -115,6 +110,7 @@ pub use moe::expert_bank::ExpertBank;
 pub use moe::experts::{ExpertScratch, Experts};
 pub use moe::layer_experts::LayerExperts;
 pub use moe::moe_layer::MoeLayer;
+pub use moe_core::task::{TaskMetrics, intervals, metrics};
 pub use optimizer::clipping::Clipping;
 pub use optimizer::error::OptimizerError;
 pub use optimizer::groups::ParameterGroup;
@@ -131,6 +127,5 @@ pub use train::history::{EpochRecord, History, StopReason};
 pub use train::observer::Observer;
 pub use train::options::TrainOptions;
 pub use train::step::{Decision, StepContext, StepReport, train_step};
-pub use train::task_loss::task_loss;
 pub use train::train_state::TrainState;
 pub use train::trainer::{continue_training, train};

@@ -92,11 +92,11 @@ impl BatchSource for Pairs {
                 words.iter().map(|w| w[1] % 700).collect(),
             ]),
             targets: vec![
-                Target::Regression {
-                    values: words.iter().map(|w| (w[3] % 5) as Real).collect(),
-                    present: watch.iter().map(|&w| w == 1.0).collect(),
-                },
-                Target::Binary(watch),
+                Target::regression(
+                    words.iter().map(|w| (w[3] % 5) as Real).collect(),
+                    watch.iter().map(|&w| w == 1.0).collect(),
+                ),
+                Target::binary(watch),
             ],
         }
     }
@@ -123,7 +123,7 @@ fn pairs(rows: usize) -> Pairs {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     Pairs {
         input: InputSpec::Ids { columns: vec![column("user", 900), column("movie", 700)] },
-        tasks: vec![task("rating", TaskKind::Regression), task("watch", TaskKind::Binary)],
+        tasks: vec![task("rating", TaskKind::regression()), task("watch", TaskKind::binary())],
         rows,
     }
 }

@@ -26,8 +26,8 @@ const ABSOLUTE: f64 = if DOUBLE { 1e-9 } else { 0.02 };
 fn loss(model: &dyn Model, batch: &Batch) -> (f64, Vec<Assignments>) {
     let tape = Tape::inference();
     let output = common::forward(model, &tape, batch, Mode::Train);
-    let tasks = output.predictions.iter().zip(&batch.targets);
-    let tasks: f64 = tasks.map(|(p, t)| f64::from(moe_nn::task_loss(*p, t).value().item())).sum();
+    let tasks = common::losses(&output, batch).into_iter();
+    let tasks: f64 = tasks.map(|loss| f64::from(loss.value().item())).sum();
     let aux = output.routings.iter().flat_map(|r| &r.aux_losses);
     let loss = tasks + aux.map(|aux| f64::from(aux.value.value().item())).sum::<f64>();
     (loss, output.routings.into_iter().map(|r| r.assignments).collect())

@@ -7,7 +7,6 @@ use std::fs;
 use std::path::Path;
 
 use common::{Memory, description, in_pool, options, predictions, rng, tensor_bits};
-use moe_core::batch::Target::{Binary, Multiclass, Regression};
 use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, TaskKind};
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Tape;
@@ -15,8 +14,8 @@ use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
 use moe_nn::{
     Activation, Encoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
     MixtureDescription, Mlp, MlpOptions, Model, ModelDescription, ModelScratch, Module, MoeLayer,
-    Output, Overrides, Predictions, Predictor, RunDir, RunInfo, TaskMetrics, TrainState, Weights,
-    evaluate, metrics,
+    Output, Overrides, Predictions, Predictor, RunDir, RunInfo, TrainState, Weights, evaluate,
+    metrics,
 };
 use moe_routers::{GateSpec, Registry, Value};
 
@@ -277,21 +276,19 @@ fn predictions_are_those_that_evaluation_sees() {
     let batch = common::first_rows(&source, 50);
     predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch).unwrap();
     let raw = |task| -> Vec<f64> { out.raw(task).iter().map(|&v| f64::from(v)).collect() };
-    let [Binary(yes), Multiclass(classes), Regression { values, present }] = &batch.targets[..]
-    else {
-        unreachable!("the three kinds")
-    };
-    let yes: Vec<bool> = yes.iter().map(|&yes| yes == 1.0).collect();
-    let auc = metrics::roc_auc(&raw(0), &yes);
-    let TaskMetrics::Binary { loss, auc: expected, .. } = evaluation.tasks[0] else { panic!() };
-    assert_eq!((metrics::log_loss(&raw(0), &yes), auc), (loss, expected));
-    let loss = metrics::cross_entropy(&raw(1), 3, classes);
+    let [yes, classes, values] = &batch.targets[..] else { unreachable!("the three kinds") };
+    let present = &values.present;
+    let yes: Vec<bool> = yes.values.iter().map(|&yes| yes == 1.0).collect();
+    let (binary, auc) = (&evaluation.tasks[0], metrics::roc_auc(&raw(0), &yes));
+    assert_eq!(metrics::log_loss(&raw(0), &yes), binary.loss());
+    assert_eq!((auc, auc.is_some()), (binary.value("auc"), true));
+    let loss = metrics::cross_entropy(&raw(1), 3, &classes.classes);
     assert_eq!(loss, evaluation.tasks[1].loss());
     let kept = |values: Vec<f64>| -> Vec<f64> {
         let kept = values.into_iter().zip(present).filter(|(_, present)| **present);
         kept.map(|(value, _)| value).collect()
     };
-    let values = kept(values.iter().map(|&v| f64::from(v)).collect());
+    let values = kept(values.values.iter().map(|&v| f64::from(v)).collect());
     let loss = metrics::mse(&kept(raw(2)), &values);
     assert_eq!(loss, evaluation.tasks[2].loss());
 
@@ -515,7 +512,7 @@ fn a_run_whose_model_cannot_be_built_is_refused() {
     unknown["router"] = "commet".into();
     refused("unknown", unknown, "commet");
     refused("other", described(&source, "top-k"), "layer.gates.");
-    let classes = TaskKind::Multiclass { classes: 4 };
+    let classes = TaskKind::multiclass(4);
     let mut wider = Memory { ..common::ids(1, 25) };
     wider.tasks[1].kind = classes;
     refused("wider", described(&wider, "comet"), "tensor \"heads.1.");

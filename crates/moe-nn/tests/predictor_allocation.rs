@@ -30,9 +30,9 @@ fn description(router: &str, mixed: bool) -> ModelDescription {
     let mixture = MixtureDescription {
         input: input(mixed),
         tasks: vec![
-            task("rating", TaskKind::Regression),
-            task("watch", TaskKind::Binary),
-            task("genre", TaskKind::Multiclass { classes: 5 }),
+            task("rating", TaskKind::regression()),
+            task("watch", TaskKind::binary()),
+            task("genre", TaskKind::multiclass(5)),
         ],
         embedding_width: 128,
         experts: 12,

@@ -6,9 +6,10 @@ mod movielens;
 
 use std::collections::BTreeMap;
 
+use moe_core::batch::TaskKind;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Model, Module, Optimizer, OptimizerOptions, task_loss};
+use moe_nn::{Model, Module, Optimizer, OptimizerOptions};
 use movielens::{SEED, batch, initial, model, word};
 use serde::Deserialize;
 
@@ -67,7 +68,8 @@ fn repeats(recording: &str, dropout: Real) {
             .predictions
             .iter()
             .zip(&targets)
-            .map(|(prediction, target)| task_loss(*prediction, target).scale(0.5))
+            .zip([TaskKind::binary(), TaskKind::regression()])
+            .map(|((prediction, target), kind)| kind.loss(*prediction, target).scale(0.5))
             .collect();
         let loss = terms[0] + terms[1];
         let value = f64::from(loss.value().item());

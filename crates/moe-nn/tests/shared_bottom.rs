@@ -18,8 +18,8 @@ fn recommender() -> MixtureDescription {
     MixtureDescription {
         input: InputSpec::Ids { columns: vec![column("user"), column("item")] },
         tasks: vec![
-            common::task("watch", TaskKind::Binary),
-            common::task("rating", TaskKind::Regression),
+            common::task("watch", TaskKind::binary()),
+            common::task("rating", TaskKind::regression()),
         ],
         embedding_width: 128,
         experts: 16,

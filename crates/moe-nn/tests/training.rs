@@ -12,7 +12,7 @@ use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Tensor, Visit, VisitMut};
 use moe_nn::{
     EpochRecord, History, Mixture, MixtureDescription, Model, Module, Observer, Output,
-    TrainOptions, TrainState, evaluate, task_loss, train,
+    TrainOptions, TrainState, evaluate, train,
 };
 use moe_routers::aux_loss::total_loss;
 
@@ -236,8 +236,8 @@ fn the_first_step_minimises_what_its_terms_say() {
     let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys, experts: None };
     let tape = Tape::new();
     let output = initial.forward(&tape, &pass, &batch.inputs);
-    let terms = output.predictions.iter().zip(&batch.targets).zip(&options.task_weights);
-    let loss = terms.map(|((p, t), w)| task_loss(*p, t).scale(*w)).reduce(|a, b| a + b).unwrap();
+    let terms = common::losses(&output, &batch).into_iter().zip(&options.task_weights);
+    let loss = terms.map(|(loss, w)| loss.scale(*w)).reduce(|a, b| a + b).unwrap();
     let aux: Vec<_> = output.routings.iter().flat_map(|r| &r.aux_losses).copied().collect();
     let total = f64::from(total_loss(loss, &aux).value().item());
 

@@ -60,7 +60,7 @@ fn a_bad_input_is_found_in_its_step() {
 fn a_bad_target_names_its_task() {
     for (bad, row) in BAD.into_iter().zip([8, 16, 32]) {
         let mut parts = parts();
-        let Target::Regression { values, present } = &mut parts.0.targets[2] else { panic!() };
+        let Target { values, present, .. } = &mut parts.0.targets[2];
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
@@ -70,7 +70,7 @@ fn a_bad_target_names_its_task() {
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
 
         // The value of a row that does not count does not matter.
-        let Target::Regression { present, .. } = &mut parts.0.targets[2] else { panic!() };
+        let present = &mut parts.0.targets[2].present;
         present[row] = false;
         let mut model = build(&description(&parts.0, "top-k"), 3);
         assert!(train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).is_ok());
@@ -80,7 +80,7 @@ fn a_bad_target_names_its_task() {
 #[test]
 fn a_bad_validation_part_names_its_task() {
     let mut bad_target = parts();
-    let Target::Regression { values, .. } = &mut bad_target.1.targets[2] else { panic!() };
+    let values = &mut bad_target.1.targets[2].values;
     values[4] = Real::NAN;
     let error = error_of(&bad_target, "top-k");
     let text = "after epoch 1: the validation loss of product is NaN; try a smaller learning rate";
@@ -170,7 +170,7 @@ impl Model for Root {
 fn ones() -> Memory {
     let mut source = common::dense(1, 32, 4);
     source.tasks = source.tasks.split_off(2);
-    source.targets = vec![Target::Regression { values: vec![1.0; 32], present: vec![true; 32] }];
+    source.targets = vec![Target::values(vec![1.0; 32], 1)];
     source
 }
 

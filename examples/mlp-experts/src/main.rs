@@ -5,9 +5,7 @@
 use std::error::Error;
 
 use moe_data::LoadOptions;
-use moe_nn::{
-    MixtureDescription, Module, OptimizerOptions, TaskMetrics, TrainOptions, evaluate, train,
-};
+use moe_nn::{MixtureDescription, Module, OptimizerOptions, TrainOptions, evaluate, train};
 use moe_routers::Registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -46,9 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut model = description.build(&Registry::standard(), 1)?;
         train(&mut model, &data.train, &data.val, &options, &mut ())?;
         let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
-        let accuracies = test.tasks.iter().map(|task| match task {
-            TaskMetrics::Multiclass { accuracy, .. } => format!("{accuracy:.4}"),
-            _ => unreachable!("a digit is one of ten classes"),
+        let accuracies = test.tasks.iter().map(|task| {
+            format!("{:.4}", task.value("accuracy").expect("a digit is one of ten classes"))
         });
         let experts_per_row = test.routing.as_ref().map_or(0.0, |stats| stats.experts_per_row());
         println!(

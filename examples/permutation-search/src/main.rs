@@ -12,7 +12,7 @@ use moe_core::tape::Tape;
 use moe_core::{Pass, Real, StateMut, Tensor, named_state};
 use moe_nn::{
     ExpertBank, MlpOptions, Model, Module, MoeLayer, OptimizerOptions, Output, TrainOptions,
-    evaluate, task_loss, train,
+    evaluate, train,
 };
 use moe_routers::{GateSet, GateSpec, Observed, Registry, Relabelled, Share, TrainingLength};
 use moe_search::{Learning, Schedule, SearchOptions, Searched, swap_search};
@@ -130,7 +130,8 @@ fn swap(model: &mut Frozen, data: &Planted) {
         });
         let tape = Tape::inference();
         let output = model.forward(&tape, &Pass::inference(&batch), &batch.inputs);
-        f64::from(task_loss(output.predictions[0], &batch.targets[0]).value().item())
+        let kind = &data.train.tasks()[0].kind;
+        f64::from(kind.loss(output.predictions[0], &batch.targets[0]).value().item())
     };
     let found = swap_search((0..EXPERTS as u32).collect(), SWAP_BUDGET, &mut relabel);
     relabel(&found.permutation);

@@ -60,7 +60,7 @@ impl Split {
             products.map(|(x, w)| x * w).sum()
         };
         let targets = (0..count as usize).map(target).collect();
-        let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::Regression }];
+        let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::regression() }];
         Split { input: InputSpec::Dense { width: WIDTH }, tasks, first_row, rows, targets }
     }
 }
@@ -86,7 +86,7 @@ impl BatchSource for Split {
             keys: row_ids.clone(),
             row_ids,
             inputs: Inputs::Dense(Tensor::new([rows.len(), WIDTH], picked)),
-            targets: vec![Target::Regression { values, present: vec![true; rows.len()] }],
+            targets: vec![Target::values(values, 1)],
         }
     }
 }

@@ -9,8 +9,7 @@ use moe_core::tape::Tape;
 use moe_core::{Pass, named_state};
 use moe_data::LoadOptions;
 use moe_nn::{
-    Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TaskMetrics, TrainOptions,
-    evaluate, train,
+    Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TrainOptions, evaluate, train,
 };
 
 /// Maps 64 pixels to one logit per digit.
@@ -46,9 +45,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut model = Digits(Mlp::new(64, 10, &mlp, &mut chacha(1, "init", 0)));
         train(&mut model, &data.train, &data.val, &options, &mut ())?;
         let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
-        let TaskMetrics::Multiclass { loss, accuracy } = test.tasks[0] else {
-            unreachable!("a digit is one of ten classes")
-        };
+        let loss = test.tasks[0].loss();
+        let accuracy = test.tasks[0].value("accuracy").expect("a digit is one of ten classes");
         println!("{name:<13}  {:>10}  {loss:>9.4}  {accuracy:>8.4}", model.parameter_count());
     }
     Ok(())

@@ -63,8 +63,8 @@ impl Serialize for Row<'_> {
 
 fn predicted<'a>(kind: TaskKind, values: &'a [Real], names: Option<&'a [String]>) -> Predicted<'a> {
     match kind {
-        TaskKind::Binary => Predicted::Binary { probability: values[0] },
-        TaskKind::Regression => Predicted::Regression { value: values[0] },
+        TaskKind::binary() => Predicted::Binary { probability: values[0] },
+        TaskKind::regression() => Predicted::Regression { value: values[0] },
         TaskKind::Multiclass { .. } => {
             let first_largest = (1..values.len())
                 .fold(0, |best, i| if values[i] > values[best] { i } else { best });

@@ -112,10 +112,10 @@ fn every_kind_of_column_and_task() {
     .to_string();
     let schema: FeatureSchema = serde_json::from_str(&text).unwrap();
     let tasks = [
-        task("seen", TaskKind::Binary),
-        task("kind", TaskKind::Multiclass { classes: 3 }),
-        task("digit", TaskKind::Multiclass { classes: 2 }),
-        task("stars", TaskKind::Regression),
+        task("seen", TaskKind::binary()),
+        task("kind", TaskKind::multiclass(3)),
+        task("digit", TaskKind::multiclass(2)),
+        task("stars", TaskKind::regression()),
     ];
     let run = Run::untrained(&description("top-k", schema.input(), &tasks), Some(&text));
     let service = Service::start(&run.path, &[]);
@@ -171,7 +171,7 @@ fn every_kind_of_column_and_task() {
 
 #[test]
 fn without_a_schema_rows_are_ids_and_numbers() {
-    let tasks = [task("seen", TaskKind::Binary)];
+    let tasks = [task("seen", TaskKind::binary())];
     let columns = vec![column("user", 10), column("film", 4)];
     let input = InputSpec::Mixed { columns, width: 2 };
     let run = Run::untrained(&description("hash", input, &tasks), None);

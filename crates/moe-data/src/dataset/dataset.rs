@@ -159,7 +159,7 @@ mod tests {
     fn table() -> Table {
         let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
         let features = Features::Ids(vec![vec![7, 8, 9, 7]]);
-        let watch = ("watch", TaskKind::Binary, Column::Binary(vec![0, 1, 1, 0]));
+        let watch = ("watch", TaskKind::binary(), Column::Flags(vec![0, 1, 1, 0]));
         let table = Table::new(InputSpec::Ids { columns }, features, [watch]);
         Table { planted: Some(vec![0, 1, 0, 2]), ..table }
     }
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(batch.row_ids, [3, 1, 3]);
         assert_eq!(batch.keys, [7, 8, 7]);
         assert!(matches!(&batch.inputs, Inputs::Ids(ids) if ids[..] == [vec![7, 8, 7]]));
-        assert_eq!(batch.targets, [Target::Binary(vec![0.0, 1.0, 0.0])]);
+        assert_eq!(batch.targets, [Target::binary(vec![0.0, 1.0, 0.0])]);
         assert_eq!(data.train.planted(), Some(&[1, 2][..]));
         assert_eq!(data.planted(), Some(&[0, 1, 0, 2][..]));
         assert_eq!(data.train.batch(&[]).rows(), 0);

@@ -28,12 +28,12 @@ pub(crate) enum Features {
 
 /// The targets of one task.
 pub(crate) enum Column {
-    /// 0 or 1.
-    Binary(Vec<u8>),
-    /// Classes.
-    Multiclass(Vec<u8>),
+    /// 0 or 1; [`Column::NO_FLAG`] where absent.
+    Flags(Vec<u8>),
+    /// Classes; [`Column::NO_CLASS`] where absent.
+    Classes(Vec<u32>),
     /// Values; NaN where absent.
-    Regression(Vec<f32>),
+    Values(Vec<f32>),
 }
 
 impl Table {
@@ -53,8 +53,9 @@ impl Table {
 
     pub(crate) fn rows(&self) -> usize {
         match self.targets.first() {
-            Some(Column::Binary(values) | Column::Multiclass(values)) => values.len(),
-            Some(Column::Regression(values)) => values.len(),
+            Some(Column::Flags(flags)) => flags.len(),
+            Some(Column::Classes(classes)) => classes.len(),
+            Some(Column::Values(values)) => values.len(),
             None => 0,
         }
     }
@@ -90,23 +91,27 @@ impl Features {
 }
 
 impl Column {
+    pub(crate) const NO_FLAG: u8 = u8::MAX;
+    pub(crate) const NO_CLASS: u32 = u32::MAX;
+
     pub(crate) fn gather(&self, rows: &[u32]) -> Target {
         match self {
-            Column::Binary(values) => {
-                Target::Binary(pick(values, rows).into_iter().map(Real::from).collect())
+            Column::Flags(flags) => {
+                let flags = pick(flags, rows);
+                let present = flags.iter().map(|&flag| flag != Self::NO_FLAG).collect();
+                let values = flags.iter().map(|&flag| Real::from(u8::from(flag == 1)));
+                Target::binary(values.collect()).with_present(present)
             }
-            Column::Multiclass(classes) => {
-                Target::Multiclass(pick(classes, rows).into_iter().map(u32::from).collect())
+            Column::Classes(classes) => {
+                let classes = pick(classes, rows);
+                let present = classes.iter().map(|&class| class != Self::NO_CLASS).collect();
+                Target::classes(classes).with_present(present)
             }
-            Column::Regression(values) => {
+            Column::Values(values) => {
                 let values = pick(values, rows);
-                Target::Regression {
-                    present: values.iter().map(|v| !v.is_nan()).collect(),
-                    values: values
-                        .into_iter()
-                        .map(|v| if v.is_nan() { 0.0 } else { v as Real })
-                        .collect(),
-                }
+                let present = values.iter().map(|v| !v.is_nan()).collect();
+                let values = values.into_iter().map(|v| if v.is_nan() { 0.0 } else { v as Real });
+                Target::regression(values.collect(), present)
             }
         }
     }
@@ -137,12 +142,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absent_value_is_masked_and_finite() {
-        let column = Column::Regression(vec![2.5, f32::NAN, 4.0]);
+    fn an_absent_target_is_masked_and_finite() {
+        let present = || vec![false, true, false];
         assert_eq!(
-            column.gather(&[1, 2, 1]),
-            Target::Regression { values: vec![0.0, 4.0, 0.0], present: vec![false, true, false] }
+            Column::Values(vec![2.5, f32::NAN, 4.0]).gather(&[1, 2, 1]),
+            Target::regression(vec![0.0, 4.0, 0.0], present())
         );
+        assert_eq!(
+            Column::Flags(vec![0, Column::NO_FLAG, 1]).gather(&[1, 2, 1]),
+            Target::binary(vec![0.0, 1.0, 0.0]).with_present(present())
+        );
+        let target = Column::Classes(vec![0, Column::NO_CLASS, 300]).gather(&[1, 2, 1]);
+        assert_eq!((target.present.clone(), target.classes_of(1)), (present(), &[300][..]));
     }
 
     #[test]

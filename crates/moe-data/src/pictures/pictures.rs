@@ -62,8 +62,11 @@ pub(crate) fn table<const T: usize>(
     values: Vec<u8>,
     tasks: [(&str, Vec<u8>); T],
 ) -> Table {
-    let kind = TaskKind::Multiclass { classes: CLASSES };
+    let kind = TaskKind::multiclass(CLASSES);
     let features = Features::Bytes { width, divisor: brightest, values };
-    let tasks = tasks.map(|(name, labels)| (name, kind, Column::Multiclass(labels)));
+    let tasks = tasks.map(|(name, labels)| {
+        let classes = labels.into_iter().map(u32::from).collect();
+        (name, kind.clone(), Column::Classes(classes))
+    });
     Table::new(InputSpec::Dense { width }, features, tasks)
 }

@@ -80,8 +80,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     };
     let values = pictures(&folder.join(PICTURES), &names)?;
     let features = Features::Bytes { width: NUMBERS, divisor: u8::MAX, values };
-    let tasks = ATTRIBUTES.into_iter().zip(targets.map(Column::Binary));
-    let tasks = tasks.map(|(name, targets)| (name, TaskKind::Binary, targets));
+    let tasks = ATTRIBUTES.into_iter().zip(targets.map(Column::Flags));
+    let tasks = tasks.map(|(name, targets)| (name, TaskKind::binary(), targets));
     Dataset::new(ID, Table::new(InputSpec::Dense { width: NUMBERS }, features, tasks), splits)
 }
 

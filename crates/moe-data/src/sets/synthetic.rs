@@ -89,7 +89,7 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     }
 
     let features = Features::Floats { width, values: inputs };
-    let y = ("y", TaskKind::Regression, Column::Regression(targets));
+    let y = ("y", TaskKind::regression(), Column::Values(targets));
     let table = Table::new(InputSpec::Dense { width }, features, [y]);
     let table = Table { planted: Some(planted), ..table };
     Dataset::new(ID, table, split::consecutive(rows))

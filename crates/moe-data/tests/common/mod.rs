@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use moe_core::batch::{Batch, BatchSource, Inputs, Target};
+use moe_core::batch::{Batch, BatchSource, Inputs};
 use moe_data::{Dataset, LoadOptions, Split};
 use tempfile::TempDir;
 
@@ -35,19 +35,14 @@ pub fn ids(batch: &Batch) -> &[Vec<u32>] {
 }
 
 pub fn classes(batch: &Batch, task: usize) -> &[u32] {
-    match &batch.targets[task] {
-        Target::Multiclass(classes) => classes,
-        other => panic!("task {task} is {other:?}"),
-    }
+    &batch.targets[task].classes
 }
 
 /// Numbers of rows by value 0..=9 of a regression task, present rows only.
 pub fn marks(batch: &Batch, task: usize) -> [usize; 10] {
-    let Target::Regression { values, present } = &batch.targets[task] else {
-        panic!("task {task} is not a regression");
-    };
+    let target = &batch.targets[task];
     let mut counts = [0; 10];
-    for (value, _) in values.iter().zip(present).filter(|(_, present)| **present) {
+    for (value, _) in target.values.iter().zip(&target.present).filter(|(_, present)| **present) {
         assert_eq!(value.fract(), 0.0);
         counts[*value as usize] += 1;
     }
@@ -89,18 +84,9 @@ pub fn check_splits(data: &Dataset) {
                 _ => panic!("inputs of two kinds"),
             }
             for (one, many) in single.targets.iter().zip(&batch.targets) {
-                match (one, many) {
-                    (Target::Binary(a), Target::Binary(b)) => assert_eq!(a[0], b[place]),
-                    (Target::Multiclass(a), Target::Multiclass(b)) => assert_eq!(a[0], b[place]),
-                    (
-                        Target::Regression { values, present },
-                        Target::Regression { values: all, present: which },
-                    ) => {
-                        assert_eq!(values[0], all[place]);
-                        assert_eq!(present[0], which[place]);
-                    }
-                    _ => panic!("targets of two kinds"),
-                }
+                assert_eq!(one.values_of(0), many.values_of(place));
+                assert_eq!(one.classes_of(0), many.classes_of(place));
+                assert_eq!(one.present[0], many.present[place]);
             }
         }
     }
@@ -177,12 +163,9 @@ pub fn rating_rows(data: &Dataset) -> Vec<(u32, u32, Option<f64>)> {
     let mut rows = Vec::new();
     for (_, split) in data.splits() {
         let batch = all(split);
-        let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
-        let Target::Regression { values, present } = &batch.targets[1] else {
-            panic!("rating is a number")
-        };
+        let (watch, rating) = (&batch.targets[0].values, &batch.targets[1]);
         for row in 0..batch.rows() {
-            let rating = if present[row] { f64::from(values[row]) } else { f64::NAN };
+            let rating = if rating.present[row] { f64::from(rating.values[row]) } else { f64::NAN };
             assert!(watch[row] == 1.0 || rating.is_nan(), "a rating of what was not watched");
             let watched = (watch[row] == 1.0).then_some(rating);
             rows.push((batch.row_ids[row], ids(&batch)[0][row], ids(&batch)[1][row], watched));

@@ -1,6 +1,7 @@
-use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskSpec};
 use moe_core::kernel::add;
 use moe_core::tape::{Tape, Var};
+use moe_core::task::{Binary, Multiclass, Regression};
 use moe_core::{
     Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
     named_state,
@@ -27,22 +28,23 @@ impl BiasDescription {
     /// The model before fitting, with all biases zero.
     ///
     /// # Errors
-    /// If the input is not two columns of ids.
+    /// If the input is not two columns of ids, or a task is of a kind without a closed form.
     pub fn build(&self) -> Result<Bias, ModelError> {
         let found = match &self.input {
             InputSpec::Ids { columns } if columns.len() == 2 => {
                 let task = |task: &TaskSpec| {
+                    let rule = Rule::of(task)?;
                     let outputs = task.kind.outputs();
                     let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
-                    TaskBiases {
-                        kind: task.kind,
+                    Ok(TaskBiases {
+                        rule,
                         mean: table(1),
                         columns: (columns.iter())
                             .map(|column| (column.name.clone(), table(column.vocabulary)))
                             .collect(),
-                    }
+                    })
                 };
-                let tasks = self.tasks.iter().map(task).collect();
+                let tasks = self.tasks.iter().map(task).collect::<Result<_, ModelError>>()?;
                 return Ok(Bias { tasks, ridge: self.ridge });
             }
             InputSpec::Ids { columns } => format!("{} columns of ids", columns.len()),
@@ -78,10 +80,56 @@ pub struct Bias {
     ridge: f64,
 }
 
+/// The closed form of a kind of task.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Binary,
+    Multiclass,
+    Regression,
+}
+
+impl Rule {
+    fn of(task: &TaskSpec) -> Result<Self, ModelError> {
+        match task.kind.id() {
+            Binary::ID => Ok(Rule::Binary),
+            Multiclass::ID => Ok(Rule::Multiclass),
+            Regression::ID => Ok(Rule::Regression),
+            kind => {
+                let (task, kind) = (task.name.clone(), kind.to_owned());
+                Err(ModelError::NoClosedForm { task, kind })
+            }
+        }
+    }
+
+    /// The largest curvature of a row's loss (c).
+    fn largest_curvature(self) -> f64 {
+        match self {
+            Rule::Regression => 1.0,
+            Rule::Binary => 0.25,
+            Rule::Multiclass => 0.5,
+        }
+    }
+
+    /// Replaces the logits, or the prediction, of a row by the target minus its expectation.
+    fn unexplained(self, target: &Target, row: usize, z: &mut [f64]) {
+        match self {
+            Rule::Regression => z[0] = f64::from(target.values[row]) - z[0],
+            Rule::Binary => z[0] = f64::from(target.values[row]) - 1.0 / (1.0 + (-z[0]).exp()),
+            Rule::Multiclass => {
+                let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                z.iter_mut().for_each(|z| *z = (*z - most).exp());
+                let sum: f64 = z.iter().sum();
+                z.iter_mut().for_each(|z| *z /= -sum);
+                z[target.classes[row] as usize] += 1.0;
+            }
+        }
+    }
+}
+
 /// The biases of one task with C outputs.
 #[derive(Debug)]
 struct TaskBiases {
-    kind: TaskKind,
+    rule: Rule,
     /// `[1, C]`
     mean: Parameter,
     /// Name and biases `[V, C]` of each id column.
@@ -147,13 +195,13 @@ impl TaskBiases {
     fn fit(&mut self, ids: &[Vec<u32>], target: &Target, ridge: f64) -> u64 {
         const TOLERANCE: f64 = 1e-9;
         const MOST_SWEEPS: u64 = 1000;
-        let rows = counted_rows(target);
+        let rows: Vec<usize> = (0..target.rows()).filter(|&row| target.present[row]).collect();
         let column = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| {
             Column::new(table, rows.iter().map(|&row| ids[row]).collect(), ridge)
         };
         let columns = self.columns.iter().zip(ids).map(column).collect();
         let mean = doubles(&self.mean);
-        let mut fit = Fit { kind: self.kind, target, ridge, rows, mean, columns };
+        let mut fit = Fit { rule: self.rule, target, ridge, rows, mean, columns };
         let mut sweeps = 0;
         loop {
             sweeps += 1;
@@ -172,16 +220,6 @@ impl TaskBiases {
     }
 }
 
-/// The rows that count towards the loss of a task.
-fn counted_rows(target: &Target) -> Vec<usize> {
-    match target {
-        Target::Regression { present, .. } => {
-            (0..present.len()).filter(|&row| present[row]).collect()
-        }
-        Target::Binary(_) | Target::Multiclass(_) => (0..target.counted()).collect(),
-    }
-}
-
 fn doubles(parameter: &Parameter) -> Vec<f64> {
     parameter.value().as_slice().iter().map(|&v| f64::from(v)).collect()
 }
@@ -193,7 +231,7 @@ fn store(parameter: &mut Parameter, values: &[f64]) {
 
 /// A task being fitted, in double precision.
 struct Fit<'a> {
-    kind: TaskKind,
+    rule: Rule,
     target: &'a Target,
     ridge: f64,
     /// The rows that count towards the loss.
@@ -234,7 +272,7 @@ impl Fit<'_> {
         if self.rows.is_empty() {
             return 0.0;
         }
-        let outputs = self.kind.outputs();
+        let outputs = self.mean.len();
         let mut residuals = self.residuals(column);
         let Column { values, counts, weights, .. } = &mut self.columns[column];
         let mut largest = 0.0f64;
@@ -262,12 +300,8 @@ impl Fit<'_> {
 
     /// `[V, C]`: for each id of a column, the negative slope of the loss of its rows (their residuals), divided by c.
     fn residuals(&self, column: usize) -> Vec<f64> {
-        let outputs = self.kind.outputs();
-        let largest_curvature = match self.kind {
-            TaskKind::Regression => 1.0,
-            TaskKind::Binary => 0.25,
-            TaskKind::Multiclass { .. } => 0.5,
-        };
+        let outputs = self.mean.len();
+        let largest_curvature = self.rule.largest_curvature();
         let mut sums = vec![0.0; self.columns[column].values.len()];
         let mut z = vec![0.0; outputs];
         for (i, &row) in self.rows.iter().enumerate() {
@@ -276,7 +310,7 @@ impl Fit<'_> {
                 let start = ids[i] as usize * outputs;
                 z.iter_mut().zip(&values[start..]).for_each(|(z, value)| *z += value);
             }
-            unexplained(self.target, row, &mut z);
+            self.rule.unexplained(self.target, row, &mut z);
             let start = self.columns[column].ids[i] as usize * outputs;
             let sums = sums[start..].iter_mut().zip(&z);
             sums.for_each(|(sum, rest)| *sum += rest / largest_curvature);
@@ -287,21 +321,6 @@ impl Fit<'_> {
     fn largest_value(&self) -> f64 {
         let values = self.columns.iter().flat_map(|column| &column.values).chain(&self.mean);
         values.fold(0.0, |most, value| most.max(value.abs()))
-    }
-}
-
-/// Replaces the logits, or the prediction, of a row by the target minus its expectation.
-fn unexplained(target: &Target, row: usize, z: &mut [f64]) {
-    match target {
-        Target::Regression { values, .. } => z[0] = f64::from(values[row]) - z[0],
-        Target::Binary(values) => z[0] = f64::from(values[row]) - 1.0 / (1.0 + (-z[0]).exp()),
-        Target::Multiclass(classes) => {
-            let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            z.iter_mut().for_each(|z| *z = (*z - most).exp());
-            let sum: f64 = z.iter().sum();
-            z.iter_mut().for_each(|z| *z /= -sum);
-            z[classes[row] as usize] += 1.0;
-        }
     }
 }
 

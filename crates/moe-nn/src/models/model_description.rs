@@ -1,4 +1,5 @@
 use moe_core::batch::{InputSpec, TaskSpec};
+use moe_core::task::TaskKinds;
 use moe_routers::{GateSpec, Registry, RegistryError};
 use serde::{Deserialize, Serialize};
 
@@ -99,8 +100,10 @@ impl ModelDescription {
     /// The model with the initial weights of `seed`.
     ///
     /// # Errors
-    /// If the router is unknown, K or one of its parameters is not allowed, or the model does not take such inputs.
+    /// If the router or the kind of a task is unknown, K or one of the router's parameters is not allowed, or the model does not
+    /// take such inputs or tasks.
     pub fn build(&self, registry: &Registry, seed: u64) -> Result<Box<dyn Model>, ModelError> {
+        TaskKinds::standard().resolve(self.tasks())?;
         Ok(match self {
             ModelDescription::Mixture(mixture) => Box::new(mixture.build(registry, seed)?),
             ModelDescription::SharedBottom(bottom) => Box::new(bottom.build(seed)),

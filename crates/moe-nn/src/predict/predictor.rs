@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::in_pool;
@@ -41,7 +42,7 @@ use crate::store::weights::Weights;
 /// # let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
 /// # let description = ModelDescription::Mixture(MixtureDescription {
 /// #     input: InputSpec::Ids { columns: vec![column("user", 100), column("film", 50)] },
-/// #     tasks: vec![TaskSpec { name: "watched".into(), kind: TaskKind::Binary }],
+/// #     tasks: vec![TaskSpec { name: "watched".into(), kind: TaskKind::binary() }],
 /// #     embedding_width: 8,
 /// #     experts: 4,
 /// #     k: 2,
@@ -79,7 +80,7 @@ use crate::store::weights::Weights;
 /// ```
 pub struct Predictor {
     input: InputSpec,
-    tasks: Vec<TaskSpec>,
+    tasks: Arc<[TaskSpec]>,
     model: Box<dyn Model>,
 }
 
@@ -148,7 +149,7 @@ impl Predictor {
     /// Any model, with its inputs and tasks.
     pub fn of(mut model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
         model.pack_weights();
-        Predictor { input, tasks, model }
+        Predictor { input, tasks: tasks.into(), model }
     }
 
     /// The inputs.
@@ -192,8 +193,9 @@ impl Predictor {
         } else {
             infer()
         }
-        out.kinds.clear();
-        out.kinds.extend(self.tasks.iter().map(|task| task.kind));
+        if !Arc::ptr_eq(&out.tasks, &self.tasks) {
+            out.tasks = Arc::clone(&self.tasks);
+        }
         Ok(())
     }
 

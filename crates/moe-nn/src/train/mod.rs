@@ -8,6 +8,5 @@ pub(crate) mod history;
 pub(crate) mod observer;
 pub(crate) mod options;
 pub(crate) mod step;
-pub(crate) mod task_loss;
 pub(crate) mod train_state;
 pub(crate) mod trainer;

@@ -9,7 +9,6 @@ use moe_routers::{AuxLoss, Observed, Routing};
 use crate::models::model::Model;
 use crate::optimizer::optimizer::{GradientNorms, Optimizer};
 use crate::train::error::StepError;
-use crate::train::task_loss::task_loss;
 
 /// Report of a training step, with values from before its update.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +129,7 @@ fn gradients(
     let mut losses = Vec::with_capacity(at.tasks.len());
     for (i, task) in at.tasks.iter().enumerate() {
         let weight = at.task_weights[i] * share(&|batch| batch.targets[i].counted());
-        let loss = task_loss(output.predictions[i], &batch.targets[i]).scale(weight);
+        let loss = task.kind.loss(output.predictions[i], &batch.targets[i]).scale(weight);
         terms.push((task.name.clone(), value(loss)));
         losses.push(loss);
     }

@@ -14,7 +14,7 @@ use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
     Mixture, MixtureDescription, Model, ModelDescription, Module, OptimizerOptions, Output,
-    TrainOptions, Weights, task_loss,
+    TrainOptions, Weights,
 };
 use moe_routers::{Registry, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
@@ -69,12 +69,13 @@ impl BatchSource for Memory {
             Inputs::Ids(ids) => Inputs::Ids(columns(ids)),
             Inputs::Mixed { ids, dense: x } => Inputs::Mixed { ids: columns(ids), dense: dense(x) },
         };
-        let targets = self.targets.iter().map(|target| match target {
-            Target::Binary(values) => Target::Binary(pick(values, rows)),
-            Target::Multiclass(classes) => Target::Multiclass(pick(classes, rows)),
-            Target::Regression { values, present } => {
-                Target::Regression { values: pick(values, rows), present: pick(present, rows) }
-            }
+        let targets = self.targets.iter().map(|target| Target {
+            values: rows.iter().flat_map(|&row| target.values_of(row as usize).to_vec()).collect(),
+            classes: rows
+                .iter()
+                .flat_map(|&row| target.classes_of(row as usize).to_vec())
+                .collect(),
+            present: pick(&target.present, rows),
         });
         // Row ids that are not positions, some above 32 bits.
         let row_ids = rows.iter().map(|&row| u64::from(row).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -95,21 +96,23 @@ pub(crate) fn task(name: &str, kind: TaskKind) -> TaskSpec {
     TaskSpec { name: name.into(), kind }
 }
 
+/// The kinds of the tasks of [`dense`] and [`ids`].
+pub(crate) fn kinds() -> [TaskKind; 3] {
+    [TaskKind::binary(), TaskKind::multiclass(3), TaskKind::regression()]
+}
+
 /// The three kinds of task, as functions of two hidden numbers in [-1, 1) per row; every fourth value of the
 /// regression is missing.
 fn targets(hidden: &[[Real; 2]]) -> (Vec<TaskSpec>, Vec<Target>) {
-    let tasks = vec![
-        task("positive", TaskKind::Binary),
-        task("third", TaskKind::Multiclass { classes: 3 }),
-        task("product", TaskKind::Regression),
-    ];
+    let names = ["positive", "third", "product"].into_iter();
+    let tasks = names.zip(kinds()).map(|(name, kind)| task(name, kind)).collect();
     let positive = hidden.iter().map(|[a, b]| if a + b > 0.0 { 1.0 } else { 0.0 }).collect();
     let third = hidden.iter().map(|[a, _]| ((a + 1.0) * 1.5).clamp(0.0, 2.0) as u32).collect();
-    let regression = Target::Regression {
-        values: hidden.iter().map(|[a, b]| a * b).collect(),
-        present: (0..hidden.len()).map(|row| row % 4 != 3).collect(),
-    };
-    (tasks, vec![Target::Binary(positive), Target::Multiclass(third), regression])
+    let regression = Target::regression(
+        hidden.iter().map(|[a, b]| a * b).collect(),
+        (0..hidden.len()).map(|row| row % 4 != 3).collect(),
+    );
+    (tasks, vec![Target::binary(positive), Target::classes(third), regression])
 }
 
 /// Rows of `width` (at least 2) numbers; the targets follow from the first two.
@@ -225,10 +228,15 @@ pub(crate) fn predictions(model: &dyn Model, batch: &Batch) -> Vec<Tensor> {
     forward(model, &tape, batch, Mode::Infer).predictions.iter().map(Var::value).collect()
 }
 
-/// The sum of the tasks' losses, unweighted.
+/// The losses of the tasks of [`dense`] or [`ids`].
+pub(crate) fn losses<'t>(output: &Output<'t>, batch: &Batch) -> Vec<Var<'t>> {
+    let terms = output.predictions.iter().zip(&batch.targets).zip(kinds());
+    terms.map(|((prediction, target), kind)| kind.loss(*prediction, target)).collect()
+}
+
+/// Their sum, unweighted.
 pub(crate) fn loss<'t>(output: &Output<'t>, batch: &Batch) -> Var<'t> {
-    let terms = output.predictions.iter().zip(&batch.targets);
-    terms.map(|(prediction, target)| task_loss(*prediction, target)).reduce(|a, b| a + b).unwrap()
+    losses(output, batch).into_iter().reduce(|a, b| a + b).unwrap()
 }
 
 /// The gradient of every parameter by name; `None` where there is none.

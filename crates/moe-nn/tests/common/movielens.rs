@@ -37,7 +37,7 @@ pub(crate) fn model(k: usize, dropout: Real) -> Mixture {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     let description = MixtureDescription {
         input: InputSpec::Ids { columns: vec![column("user", 6040), column("movie", 3952)] },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
+        tasks: vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())],
         embedding_width: 128,
         experts: 16,
         k,
@@ -67,6 +67,6 @@ pub(crate) fn batch(step: u64) -> (Vec<u64>, Inputs, [Target; 2]) {
     let watch: Vec<Real> = words.iter().map(|w| (w[2] & 1) as Real).collect();
     let values = words.iter().map(|w| (1 + w[3] % 5) as Real).collect();
     let present = watch.iter().map(|&w| w == 1.0).collect();
-    let targets = [Target::Binary(watch), Target::Regression { values, present }];
+    let targets = [Target::binary(watch), Target::regression(values, present)];
     (row_ids, Inputs::Ids(vec![users, movies]), targets)
 }
