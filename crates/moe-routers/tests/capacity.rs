@@ -205,7 +205,10 @@ fn no_expert_has_more_rows_than_its_capacity() {
                 assert!(load.iter().all(|&load| load as usize <= capacity), "{id}: {load:?}");
                 let expected: Vec<_> = free.assignments.load();
                 let expected = expected.iter().map(|&load| (load as usize).min(capacity));
-                assert_eq!(load.iter().map(|&l| l as usize).sum::<usize>(), expected.sum());
+                assert_eq!(
+                    load.iter().map(|&l| l as usize).sum::<usize>(),
+                    expected.sum::<usize>()
+                );
                 let all = free.assignments.pairs() as f64;
                 let share = 1.0 - tight.assignments.pairs() as f64 / all;
                 assert_relative_eq!(dropped(&tight).unwrap(), share, epsilon = 1e-12);

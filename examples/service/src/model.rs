@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::path::Path;
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskSpec;
 use moe_data::{FeatureSchema, Unknown};
 use moe_nn::{ModelDescription, Predictor, RunDir};
 use moe_routers::Registry;
@@ -114,11 +114,11 @@ fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> V
 }
 
 fn about_task((task, names): (&TaskSpec, &Option<Vec<String>>)) -> Value {
-    let mut about = json!({ "name": task.name, "kind": task.kind.name() });
-    if let TaskKind::Multiclass { classes } = task.kind {
+    let mut about = json!({ "name": task.name, "kind": task.kind.id() });
+    if task.kind.fields().iter().any(|field| field.is_per_class) {
         about["classes"] = match names {
             Some(names) => json!(names),
-            None => json!((0..classes).collect::<Vec<_>>()),
+            None => json!((0..task.kind.classes()).collect::<Vec<_>>()),
         };
     }
     about

@@ -18,15 +18,18 @@ pub(crate) struct Eval {
     /// Evaluate the same weights with other values of k or capacity as well, such as k=1,2,4
     #[arg(long, value_name = "KEY=VALUES")]
     sweep: Option<SweepRequest>,
+    /// Metrics beside the default ones, separated by commas, such as f1,mcc; each task has those of its kind
+    #[arg(long, value_delimiter = ',', value_name = "METRICS")]
+    metrics: Vec<String>,
 }
 
 impl Command for Eval {
     const NAME: &'static str = "eval";
 
     fn run(&self, registry: &Registry) -> Result<String, Error> {
-        let result = self
-            .run
-            .with_run(registry, |run| evaluate(run, self.run.split, self.sweep.as_ref()))?;
+        let Eval { run: args, sweep, metrics } = self;
+        let result =
+            args.with_run(registry, |run| evaluate(run, args.split, sweep.as_ref(), metrics))?;
         Ok((self.run.format.write)(&Report::new(&result, evaluation(&result))))
     }
 }

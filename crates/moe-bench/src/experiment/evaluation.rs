@@ -103,23 +103,25 @@ pub(crate) struct Cost {
     pub(crate) seconds_per_thousand_rows: f64,
 }
 
-/// Tests the run on a split, and each value of `request` if there is one.
+/// Tests the run on a split, and each value of `request` if there is one, with these metrics beside the default ones.
 ///
 /// # Errors
-/// If a value of the request does not apply to the model, or a model cannot be built.
+/// If a value of the request does not apply to the model, a metric is unknown, or a model cannot be built.
 pub(crate) fn evaluate(
     run: &SavedRun<'_>,
     split: SplitName,
     request: Option<&SweepRequest>,
+    metrics: &[String],
 ) -> Result<EvalResult, Error> {
     // A value that does not apply is reported before anything is computed.
     let models = request.map(|request| models(run, request)).transpose()?;
     let rows = run.split(split);
-    let evaluation = run.evaluate(&*run.model()?, rows);
+    let evaluation = run.evaluate(&*run.model()?, rows, metrics);
+    let evaluation = evaluation.map_err(|error| Error::Config(format!("--metrics: {error}")))?;
     let k = run.experiment.config.model.k;
     let sweep = request.zip(models).map(|(request, models)| Sweep {
         parameter: request.key,
-        values: models.into_iter().map(|model| sweep_line(run, rows, model)).collect(),
+        values: models.into_iter().map(|model| sweep_line(run, rows, model, metrics)).collect(),
     });
     Ok(EvalResult {
         schema: "moe.eval/1",
@@ -157,8 +159,13 @@ fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), 
     Ok((is_own, predictor))
 }
 
-fn sweep_line(run: &SavedRun<'_>, split: &Split, (value, own, model): Variant) -> SweepLine {
-    let evaluation = run.evaluate(model.model(), split);
+fn sweep_line(
+    run: &SavedRun<'_>,
+    split: &Split,
+    (value, own, model): Variant,
+    metrics: &[String],
+) -> SweepLine {
+    let evaluation = run.evaluate(model.model(), split, metrics).expect("checked by `evaluate`");
     let gates = &evaluation.gates;
     let stats = evaluation.routing.as_ref().expect("a mixture has gates");
     SweepLine {

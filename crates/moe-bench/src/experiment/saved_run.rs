@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use moe_core::batch::{Batch, BatchSource};
+use moe_core::task::UnknownMetric;
 use moe_data::{FeatureSchema, Split};
-use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, Weights, evaluate};
+use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, Weights, evaluate_with};
 use moe_routers::Registry;
 use serde::Serialize;
 
@@ -150,10 +151,19 @@ impl<'r> SavedRun<'r> {
         }
     }
 
-    /// Evaluates a model as after training.
-    pub(crate) fn evaluate(&self, model: &dyn Model, rows: &Split) -> Evaluation {
+    /// Evaluates a model as after training, with these metrics beside the default ones.
+    ///
+    /// # Errors
+    /// If none of the tasks has a metric.
+    pub(crate) fn evaluate(
+        &self,
+        model: &dyn Model,
+        rows: &Split,
+        metrics: &[String],
+    ) -> Result<Evaluation, UnknownMetric> {
         let weights = self.experiment.task_weights();
-        evaluate(model, rows, &weights, self.experiment.config.train.batch_rows)
+        let batch_rows = self.experiment.config.train.batch_rows;
+        evaluate_with(model, rows, &weights, batch_rows, metrics)
     }
 
     /// All rows of a split in order, in batches of the size of training.

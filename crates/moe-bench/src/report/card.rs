@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use moe_core::batch::{BatchSource, InputSpec, TaskKind};
+use moe_core::batch::{BatchSource, InputSpec};
 use moe_core::{Real, kernel};
 use moe_data::{Entry, Origin};
 use moe_routers::RouterInfo;
@@ -86,13 +86,8 @@ fn data(experiment: &Experiment<'_>, entry: &Entry) -> Vec<String> {
     if !matches!(data.input, InputSpec::Ids { .. }) {
         inputs.push(format!("{} numbers", data.input.dense_width()));
     }
-    let tasks = data.tasks.iter().map(|task| {
-        let name = one_line(&task.name);
-        match task.kind {
-            TaskKind::Multiclass { classes } => format!("{name} (multiclass, {classes} classes)"),
-            kind => format!("{name} ({})", kind.name()),
-        }
-    });
+    let tasks = data.tasks.iter();
+    let tasks = tasks.map(|task| format!("{} ({})", one_line(&task.name), task.kind.summary()));
     let origin = match entry.origin {
         Origin::Embedded => "comes with the program".into(),
         Origin::Generated => "computed".into(),
