@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::pass::{Mode, Pass};
 use crate::tensor::Tensor;
 
 pub use crate::task::{Target, TaskKind, TaskSpec};
@@ -109,4 +110,17 @@ pub trait BatchSource: Sync {
     /// # Panics
     /// If a row does not exist.
     fn batch(&self, rows: &[u32]) -> Batch;
+}
+
+impl<'a> Pass<'a> {
+    /// The pass of a training step.
+    pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
+        Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
+    }
+
+    /// The pass of inference on a batch.
+    pub fn inference(batch: &'a Batch) -> Self {
+        let Batch { row_ids, keys, .. } = batch;
+        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::dispatch::plan::ExpertPlan;
 use crate::random::dropout_mask::DrawRows;
@@ -37,17 +36,6 @@ pub struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    /// The pass of a training step.
-    pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
-        Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
-    }
-
-    /// The pass of inference on a batch.
-    pub fn inference(batch: &'a Batch) -> Self {
-        let Batch { row_ids, keys, .. } = batch;
-        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
-    }
-
     /// The pass of inference on rows that are known by their keys alone.
     pub fn of_keys(keys: &'a [u64]) -> Self {
         Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
