@@ -6,7 +6,7 @@ use approx::assert_abs_diff_eq;
 use common::{DOUBLE, Memory};
 use moe_core::batch::{Batch, BatchSource, Inputs, Target};
 use moe_core::tape::Tape;
-use moe_core::{Mode, Tensor};
+use moe_core::{Mode, Real, Tensor};
 use moe_nn::{
     Bias, BiasDescription, Model, Module, StopReason, TrainOptions, Weights, evaluate, train,
 };
@@ -145,7 +145,7 @@ fn rows_without_a_target_are_not_fitted() {
     for row in (0..120).filter(|row| row % 4 == 3) {
         for target in &mut holes.targets {
             target.present[row] = false;
-            target.values.get_mut(row).into_iter().for_each(|value| *value = f32::NAN.into());
+            target.values.get_mut(row).into_iter().for_each(|value| *value = Real::NAN);
             target.classes.get_mut(row).into_iter().for_each(|class| *class = u32::MAX);
         }
     }
