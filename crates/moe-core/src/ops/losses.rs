@@ -150,8 +150,8 @@ impl<'t> Var<'t> {
     }
 
     /// Kullback-Leibler divergence of the softmax of logits z from target probabilities t, mean over the rows that
-    /// are present: Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants and should add up to 1 in each
-    /// row. A negative target makes the loss NaN. No such row: 0.
+    /// are present: Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants and should add up
+    /// to 1 in each row. A negative target makes the loss NaN. No such row: 0.
     ///
     /// For distillation t is the teacher's softmax, for a router the desired gate.
     ///

@@ -90,8 +90,8 @@ pub trait Task: fmt::Debug + Send + Sync + 'static {
     /// `outputs` `[B, outputs]`
     fn probabilities(&self, _outputs: &mut [Real]) {}
 
-    /// Passes the values of the fields of one row on, in order. `outputs` are those of the model, or what
-    /// [`Task::probabilities`] has made of them. By default each is a value.
+    /// Passes the values of the fields of one row on, in order: one, or one for each class, as the field says. `outputs` are
+    /// those of the model, or what [`Task::probabilities`] has made of them. By default each is a value.
     fn field_values(&self, outputs: &[Real], each: &mut dyn FnMut(FieldValue)) {
         outputs.iter().for_each(|&output| each(FieldValue::Number(output)));
     }

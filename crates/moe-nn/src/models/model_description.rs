@@ -100,8 +100,8 @@ impl ModelDescription {
     /// The model with the initial weights of `seed`.
     ///
     /// # Errors
-    /// If the router or the kind of a task is unknown, K or one of the router's parameters is not allowed, or the model does not
-    /// take such inputs or tasks.
+    /// If the router or the kind of a task is unknown, K or one of the router's parameters is not allowed, or the model does
+    /// not take such inputs or tasks.
     pub fn build(&self, registry: &Registry, seed: u64) -> Result<Box<dyn Model>, ModelError> {
         TaskKinds::standard().resolve(self.tasks())?;
         Ok(match self {

@@ -95,7 +95,10 @@ impl PredictionsOut {
                     if written.is_ok() {
                         written = sink.cell(match value {
                             FieldValue::Number(value) => Cell::Real(value),
-                            FieldValue::Class(class) => Cell::Text(&classes[class as usize]),
+                            FieldValue::Class(class) => match classes.get(class as usize) {
+                                Some(name) => Cell::Text(name),
+                                None => Cell::Number(class.into()),
+                            },
                         });
                     }
                 });
