@@ -71,4 +71,5 @@ pub use parameter::{
 pub use pass::{Mode, Pass, SlotRows};
 pub use rand_chacha;
 pub use real::Real;
+pub use smallvec;
 pub use tensor::{Shape, Tensor};

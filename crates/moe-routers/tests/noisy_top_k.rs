@@ -83,7 +83,7 @@ fn noise_spreads_rows_as_its_law_says() {
         keys: &ids,
         experts: None,
     };
-    let tape = Tape::inference();
+    let tape = Tape::new();
     let x = tape.constant(Tensor::zeros([ROWS, 1]));
     let routing = gate.route(&RouteContext { pass, gate: 0 }, x);
     let share = f64::from(routing.observed.load[1]) / ROWS as f64;

@@ -23,7 +23,7 @@
 //! let row_ids = [0, 1];
 //! let x = Tensor::new([2, 3], vec![1.0, 0.0, 2.0, -1.0, 1.0, 0.0]);
 //! let experts_per_row = |searched: &Searched, mode| {
-//!     let tape = Tape::inference();
+//!     let tape = Tape::new();
 //!     let pass =
 //!         Pass { mode, seed: 1, step: 0, epoch: 0, row_ids: &row_ids, keys: &row_ids, experts: None };
 //!     let routings = searched.route(&pass, tape.constant(x.clone()));

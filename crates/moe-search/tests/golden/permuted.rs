@@ -299,7 +299,7 @@ fn check_learning(
     let ids: Vec<u64> = (0..rows as u64).collect();
     let pass = pass(Mode::Train, &ids);
     for _ in 1..case.count("call")? {
-        let tape = Tape::inference();
+        let tape = Tape::new();
         let routings = searched.route(&pass, inputs(case, sizes, &tape)?);
         let observed: Vec<Observed> = routings.into_iter().map(|r| r.observed).collect();
         searched.after_step(&observed);
