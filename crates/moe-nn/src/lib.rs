@@ -13,7 +13,7 @@
 //!   their [`intervals`].
 //! * [`RunDir`]: a directory with a saved run, which can be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files; [`import_weights`]: safetensors files of other programs.
-//! * [`Predictor`]: inference with a trained model, without a tape.
+//! * [`Predictor`]: inference with a trained model.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -112,7 +112,7 @@ pub use models::overrides::Overrides;
 pub use models::shared_bottom::{SharedBottom, SharedBottomDescription};
 pub use module::Module;
 pub use moe::expert_bank::ExpertBank;
-pub use moe::experts::{ExpertScratch, Experts};
+pub use moe::experts::Experts;
 pub use moe::layer_experts::LayerExperts;
 pub use moe::moe_layer::MoeLayer;
 pub use optimizer::clipping::Clipping;

@@ -168,3 +168,15 @@ fn a_tied_embedding_gets_the_gradients_of_both_uses() {
     }
     table.visit(&mut |_, state| assert!(matches!(state, StateRef::Parameter(_))));
 }
+
+#[test]
+fn inference_keeps_no_hidden_outputs() {
+    for depth in [1, 30] {
+        let options = MlpOptions { hidden: vec![8; depth], ..MlpOptions::default() };
+        let mlp = Mlp::new(6, 4, &options, &mut rng(1, 0));
+        let tape = Tape::inference();
+        let x = tape.constant(uniform([5, 6], 1.0, &mut rng(2, 0)));
+        let _ = mlp.forward(&pass(Mode::Infer, None), x);
+        assert_eq!(tape.num_values(), 2, "depth {depth}");
+    }
+}

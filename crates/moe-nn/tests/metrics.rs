@@ -184,7 +184,10 @@ impl Model for Echo {
             let picked = (0..x.rows()).flat_map(|row| x.row(row)[from..from + width].to_vec());
             tape.constant(Tensor::new([x.rows(), width], picked.collect()))
         };
-        Output { predictions: vec![columns(0, 1), columns(1, 3), columns(4, 1)], routings: vec![] }
+        Output {
+            predictions: vec![columns(0, 1), columns(1, 3), columns(4, 1)].into(),
+            routings: vec![].into(),
+        }
     }
 }
 

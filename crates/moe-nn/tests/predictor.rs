@@ -1,4 +1,4 @@
-//! Inference without a tape: the bits of evaluation, for one row or many, and the inputs it refuses.
+//! Inference: the bits of a pass that is recorded, for one row or many, and the inputs it refuses.
 
 mod common;
 
@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::{Memory, description, in_pool, options, predictions, rng, tensor_bits};
+use common::{Memory, description, in_pool, options, rng, tensor_bits};
 use moe_core::batch::Target::{Binary, Multiclass, Regression};
 use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, TaskKind};
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
+use moe_core::{Mode, Pass, Real, StateMut, Tensor, Visit, VisitMut};
 use moe_nn::{
     Activation, Encoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
     MixtureDescription, Mlp, MlpOptions, Model, ModelDescription, ModelScratch, Module, MoeLayer,
@@ -64,7 +64,7 @@ fn predict_row(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memori
     (0..out.num_tasks()).flat_map(|task| bits(out.raw(task))).collect()
 }
 
-/// Checks that each batch of `source` has the bits of a tape, and that batches of 1, 7 and `rows` rows agree if rows are
+/// Checks that each batch of `source` has the bits of a tape that records, and that batches of 1, 7 and `rows` rows agree if rows are
 /// independent.
 #[track_caller]
 fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Memories) {
@@ -75,9 +75,10 @@ fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Me
         for rows in rows.chunks(size) {
             let batch = source.batch(rows);
             let found = predict(predictor, &batch, memory);
-            let on_tape: Vec<_> =
-                predictions(predictor.model(), &batch).iter().map(tensor_bits).collect();
-            assert!(found == on_tape, "{size} rows: {rows:?}");
+            let tape = Tape::new();
+            let recorded = common::forward(predictor.model(), &tape, &batch, Mode::Infer);
+            let recorded = recorded.predictions.iter().map(|p| tensor_bits(&p.value()));
+            assert!(recorded.eq(found.iter().cloned()), "{size} rows: {rows:?}");
             if size == 1 {
                 assert_eq!(predict_row(predictor, &batch, memory), found.concat());
             }
@@ -103,7 +104,7 @@ fn mixed(rows: usize) -> Memory {
 
 /// Every router of the registry, by default and with a capacity at inference.
 #[test]
-fn every_router_predicts_the_bits_of_the_tape_in_any_batch() {
+fn every_router_predicts_the_recorded_bits_in_any_batch() {
     let mut memory = Memories::default();
     for entry in Registry::standard().entries() {
         let info = entry.info();
@@ -145,7 +146,7 @@ fn batches_for_several_threads_have_the_same_bits() {
 }
 
 #[test]
-fn models_without_a_mixture_predict_the_bits_of_the_tape() {
+fn models_without_a_mixture_predict_the_recorded_bits() {
     let source = common::ids(2, 40);
     for baseline in ["shared-bottom", "single", "bias"] {
         let description = description(&source, baseline);
@@ -167,7 +168,7 @@ fn mixture_of(experts: Box<dyn Experts>, head: &MlpOptions, source: &Memory) -> 
 }
 
 #[test]
-fn every_activation_predicts_the_bits_of_the_tape() {
+fn every_activation_predicts_the_recorded_bits() {
     let source = common::dense(5, 30, 8);
     for activation in [
         Activation::Identity,
@@ -192,7 +193,7 @@ fn every_activation_predicts_the_bits_of_the_tape() {
 }
 
 #[test]
-fn experts_that_have_no_inference_of_their_own_go_through_a_tape() {
+fn experts_made_of_layers_predict_the_recorded_bits() {
     let source = common::dense(5, 30, 8);
     let options = MlpOptions { hidden: vec![6], dropout: 0.4, ..MlpOptions::default() };
     let layer = |i| -> Box<dyn Layer> { Box::new(Mlp::new(8, 7, &options, &mut rng(i, 0))) };
@@ -201,7 +202,20 @@ fn experts_that_have_no_inference_of_their_own_go_through_a_tape() {
     check(&predictor(&source, model), &source, true, &mut Memories::default());
 }
 
-/// A model whose `infer` is not its `forward`.
+#[test]
+fn inference_keeps_the_outputs_of_layers_and_the_weights_of_routings_only() {
+    let source = common::ids(3, 20);
+    for entry in Registry::standard().entries() {
+        let model = common::build(&description(&source, &entry.info().id), 1);
+        let (tape, batch) = (Tape::inference(), common::first_rows(&source, 20));
+        let output = common::forward(&model, &tape, &batch, Mode::Infer);
+        let (tasks, gates) = (output.predictions.len(), output.routings.len());
+        // The encoded rows; of each gate the weights and the mixed outputs; the predictions.
+        assert_eq!(tape.num_values(), 1 + 2 * gates + tasks, "{}", entry.info().id);
+    }
+}
+
+/// A model whose last bit depends on whether its tape records.
 struct LastBit(Mixture);
 
 impl Module for LastBit {
@@ -217,46 +231,12 @@ impl Module for LastBit {
 impl Model for LastBit {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let mut output = self.0.forward(tape, pass, inputs);
-        let last = output.predictions.last_mut().unwrap();
-        *last = last.scale(1.0 + Real::EPSILON);
+        if tape.is_recording() {
+            let last = output.predictions.last_mut().unwrap();
+            *last = last.scale(1.0 + Real::EPSILON);
+        }
         output
     }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        keys: &[u64],
-        out: &mut Vec<Tensor>,
-        scratch: &mut ModelScratch,
-    ) {
-        self.0.infer(inputs, keys, out, scratch);
-    }
-}
-
-/// A model that only implements `forward`.
-struct OnTape(Mixture);
-
-impl Module for OnTape {
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.0.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.0.visit_mut(f);
-    }
-}
-
-impl Model for OnTape {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        self.0.forward(tape, pass, inputs)
-    }
-}
-
-#[test]
-fn models_that_have_no_inference_of_their_own_go_through_a_tape() {
-    let source = common::ids(1, 20);
-    let model = common::build(&description(&source, "comet"), 1);
-    check(&predictor(&source, Box::new(OnTape(model))), &source, true, &mut Memories::default());
 }
 
 #[test]

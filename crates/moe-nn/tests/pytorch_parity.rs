@@ -78,6 +78,7 @@ fn repeats(recording: &str, dropout: Real) {
         );
         assert_eq!(slots, recording.slots[step], "slots of step {step}");
         let gradients = tape.backward(loss);
+        drop(output);
         drop(tape);
         optimizer.step(&mut model, &gradients).unwrap();
     }

@@ -162,7 +162,10 @@ impl Model for Root {
     fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
         let ones = tape.constant(Tensor::full([x.rows(), 1], 1.0));
-        Output { predictions: vec![ones.matmul(tape.parameter(&self.0).sqrt())], routings: vec![] }
+        Output {
+            predictions: vec![ones.matmul(tape.parameter(&self.0).sqrt())].into(),
+            routings: vec![].into(),
+        }
     }
 }
 

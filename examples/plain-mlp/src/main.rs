@@ -20,7 +20,7 @@ impl Model for Digits {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let Inputs::Dense(pixels) = inputs else { panic!("pixels are dense") };
         let logits = self.0.forward(pass, tape.constant(pixels.clone()));
-        Output { predictions: vec![logits], routings: Vec::new() }
+        Output { predictions: vec![logits].into(), routings: Default::default() }
     }
 }
 

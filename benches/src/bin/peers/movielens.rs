@@ -167,6 +167,7 @@ impl GatesAlone {
         let losses = routings.iter().map(|r| total_loss(r.weights.sum(), &r.aux_losses));
         let loss = losses.reduce(|a, b| a + b).expect("there is a gate");
         black_box(self.tape.backward(loss));
+        drop(routings);
         self.tape.clear();
     }
 }

@@ -1,14 +1,14 @@
 use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
-use moe_core::kernel::add;
 use moe_core::tape::{Tape, Var};
 use moe_core::{
     Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
     named_state,
 };
+use moe_routers::Routings;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::models::model::{Model, ModelScratch, Output};
+use crate::models::model::{Model, Output};
 use crate::module::Module;
 
 /// Everything needed to build a [`Bias`].
@@ -100,30 +100,7 @@ impl Model for Bias {
             let biases = task.columns.iter().zip(ids).map(of_ids);
             biases.fold(tape.parameter(&task.mean), |sum, bias| sum + bias)
         });
-        Output { predictions: predictions.collect(), routings: Vec::new() }
-    }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        _keys: &[u64],
-        out: &mut Vec<Tensor>,
-        _scratch: &mut ModelScratch,
-    ) {
-        let ids = two_columns(inputs);
-        let rows = ids[0].len();
-        assert_eq!(ids[1].len(), rows, "the id columns differ in their number of rows");
-        out.resize_with(self.tasks.len(), Tensor::default);
-        for (task, out) in self.tasks.iter().zip(out) {
-            let mean = task.mean.value().as_slice();
-            out.resize([rows, mean.len()]);
-            for (row, out) in out.as_mut_slice().chunks_exact_mut(mean.len().max(1)).enumerate() {
-                out.copy_from_slice(mean);
-                for ((_, table), ids) in task.columns.iter().zip(ids) {
-                    add(out, table.value().row(ids[row] as usize));
-                }
-            }
-        }
+        Output { predictions: predictions.collect(), routings: Routings::new() }
     }
 
     fn fit(&mut self, source: &dyn BatchSource) -> Option<u64> {

@@ -1,8 +1,7 @@
 use moe_core::batch::{InputSpec, Inputs};
-use moe_core::kernel::for_row_blocks;
 use moe_core::rand_chacha::ChaCha8Rng;
-use moe_core::tape::{Tape, Var};
-use moe_core::{Real, Tensor, Visit, VisitMut, named, named_mut};
+use moe_core::tape::{Tape, Var, Vars};
+use moe_core::{Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::layers::embedding::Embedding;
 use crate::module::Module;
@@ -92,43 +91,11 @@ impl Encoder {
         if let ([], Some(x)) = (columns, dense) {
             return x;
         }
+        let mark = tape.mark();
         let embedded = columns.iter().zip(ids).map(|((_, table), ids)| table.forward(tape, ids));
-        tape.concat(&embedded.chain(dense).collect::<Vec<_>>())
-    }
-
-    /// The values of [`Encoder::forward`] without a tape. Returns the inputs themselves if they are dense, else `out`.
-    ///
-    /// # Shapes
-    /// B rows → `[B, D]`
-    ///
-    /// # Panics
-    /// As `forward`.
-    pub(crate) fn infer<'a>(&self, inputs: &'a Inputs, out: &'a mut Tensor) -> &'a Tensor {
-        let (columns, ids, dense) = self.matched(inputs);
-        if let ([], Some(x)) = (columns, dense) {
-            return x;
-        }
-        let rows = ids.first().map_or(0, Vec::len);
-        let even = ids.iter().all(|ids| ids.len() == rows);
-        assert!(
-            even && dense.is_none_or(|x| x.rows() == rows),
-            "the inputs differ in their number of rows"
-        );
-        let cols = self.outputs();
-        out.resize([rows, cols]);
-        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
-            for (r, mut rest) in block.chunks_exact_mut(cols).enumerate() {
-                let mut put = |part: &[Real]| {
-                    let place = rest.split_off_mut(..part.len());
-                    place.expect("widths add up to the row").copy_from_slice(part);
-                };
-                for ((_, table), ids) in columns.iter().zip(ids) {
-                    put(table.vector(ids[first + r]));
-                }
-                dense.into_iter().for_each(|x| put(x.row(first + r)));
-            }
-        });
-        out
+        let rows = tape.concat(&embedded.chain(dense).collect::<Vars<'t>>());
+        tape.free_since(mark, &[rows]);
+        rows
     }
 }
 

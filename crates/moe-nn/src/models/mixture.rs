@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
 use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Tensor, named_state};
+use moe_core::{Pass, Real, named_state};
 use moe_routers::{
     GateSpec, Observed, Registry, RegistryError, Relabelled, Share, TrainingLength, Value,
 };
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::layers::mlp::{Mlp, MlpOptions};
 use crate::layers::stage::Activation;
 use crate::models::encoder::Encoder;
-use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
-use crate::models::model::{Model, ModelScratch, Output};
+use crate::models::heads::{forward_heads, heads};
+use crate::models::model::{Model, Output};
 use crate::module::Module;
 use crate::moe::expert_bank::ExpertBank;
 use crate::moe::moe_layer::MoeLayer;
@@ -126,22 +126,6 @@ impl Model for Mixture {
         let rows = self.encoder.forward(tape, inputs);
         let (outputs, routings) = self.layer.forward(pass, rows);
         Output { predictions: forward_heads(&self.heads, pass, &outputs), routings }
-    }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        keys: &[u64],
-        out: &mut Vec<Tensor>,
-        scratch: &mut ModelScratch,
-    ) {
-        let ModelScratch { rows, layer, work, heads, .. } = scratch;
-        self.layer.infer(self.encoder.infer(inputs, rows), keys, layer, work);
-        let infer = |gate: usize, HeadScratch { mixed, hidden }: &mut _, out: &mut Tensor| {
-            layer.combine(gate, mixed);
-            self.heads[gate].infer(mixed, out, hidden);
-        };
-        infer_heads(&self.heads, keys.len(), heads, out, infer);
     }
 
     fn begin_training(&mut self, length: TrainingLength) {

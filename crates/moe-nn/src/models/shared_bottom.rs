@@ -1,16 +1,17 @@
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::random::chacha;
-use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Tensor, named_state};
+use moe_core::tape::{Tape, Vars};
+use moe_core::{Pass, Real, named_state};
+use moe_routers::Routings;
 use serde::{Deserialize, Serialize};
 
 use crate::layers::layer::Layer;
 use crate::layers::mlp::{Mlp, MlpOptions};
 use crate::layers::stage::Activation;
 use crate::models::encoder::Encoder;
-use crate::models::heads::{HeadScratch, forward_heads, heads, infer_heads};
+use crate::models::heads::{forward_heads, heads};
 use crate::models::mixture::MixtureDescription;
-use crate::models::model::{Model, ModelScratch, Output};
+use crate::models::model::{Model, Output};
 use crate::module::Module;
 
 /// Everything needed to build a [`SharedBottom`], except a seed.
@@ -124,24 +125,9 @@ pub struct SharedBottom {
 impl Model for SharedBottom {
     fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
         let shared = self.bottom.forward(pass, self.encoder.forward(tape, inputs));
-        let inputs = vec![shared; self.heads.len()];
+        let inputs = Vars::from_elem(shared, self.heads.len());
         let predictions = forward_heads(&self.heads, pass, &inputs);
-        Output { predictions, routings: Vec::new() }
-    }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        keys: &[u64],
-        out: &mut Vec<Tensor>,
-        scratch: &mut ModelScratch,
-    ) {
-        let ModelScratch { rows, shared, work, heads, .. } = scratch;
-        self.bottom.infer(self.encoder.infer(inputs, rows), shared, &mut work.hidden);
-        let infer = |task: usize, HeadScratch { hidden, .. }: &mut _, out: &mut Tensor| {
-            self.heads[task].infer(shared, out, hidden);
-        };
-        infer_heads(&self.heads, keys.len(), heads, out, infer);
+        Output { predictions, routings: Routings::new() }
     }
 }
 

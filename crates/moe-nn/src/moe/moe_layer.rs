@@ -1,12 +1,11 @@
-use std::sync::Arc;
-
-use moe_core::dispatch::{Assignments, ExpertPlan};
-use moe_core::tape::Var;
-use moe_core::{Pass, Tensor, named_state, ops};
-use moe_routers::{GateSet, Observed, Routing, RoutingBuf, TrainingLength};
+use moe_core::dispatch::ExpertPlan;
+use moe_core::smallvec::SmallVec;
+use moe_core::tape::{Var, Vars};
+use moe_core::{Pass, named_state};
+use moe_routers::{GateSet, Observed, Routing, Routings, TrainingLength};
 
 use crate::module::Module;
-use crate::moe::experts::{ExpertScratch, Experts};
+use crate::moe::experts::Experts;
 
 /// A mixture of experts with G gates that share the experts (Ma and others, "Modeling task relationships in multi-task
 /// learning with multi-gate mixture-of-experts", KDD 2018). An expert is computed at most once per row, even if several
@@ -44,37 +43,19 @@ impl MoeLayer {
     ///
     /// # Shapes
     /// `[B, D]` → G times `[B, O]`
-    pub fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> (Vec<Var<'t>>, Vec<Routing<'t>>) {
+    pub fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> (Vars<'t>, Routings<'t>) {
+        let (tape, mark) = (x.tape(), x.tape().mark());
         let routings = self.gates.route(pass, x);
-        let assignments: Vec<&Assignments> = routings.iter().map(|r| &r.assignments).collect();
-        let plan = Arc::new(ExpertPlan::new(&assignments));
+        let mut kept: SmallVec<[Var<'t>; 8]> = routings.iter().flat_map(Routing::values).collect();
+        tape.free_since(mark, &kept);
+        let plan = ExpertPlan::shared(routings.len(), |gate| &routings[gate].assignments);
         let slots = self.experts.forward(pass, x, &plan);
-        let outputs = routings
-            .iter()
-            .enumerate()
-            .map(|(gate, r)| slots.combine(r.weights, &r.assignments, &plan, gate))
-            .collect();
+        let gates = routings.iter().enumerate();
+        let outputs: Vars<'t> =
+            gates.map(|(gate, r)| slots.combine(r.weights, &r.assignments, &plan, gate)).collect();
+        kept.extend_from_slice(&outputs);
+        tape.free_since(mark, &kept);
         (outputs, routings)
-    }
-
-    /// Routes B rows and computes their experts without a tape, to the values of [`MoeLayer::forward`] in
-    /// [`Mode::Infer`](moe_core::Mode::Infer). [`LayerOutputs::combine`] then computes the output of a gate.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys
-    pub(crate) fn infer(
-        &self,
-        x: &Tensor,
-        keys: &[u64],
-        out: &mut LayerOutputs,
-        work: &mut ExpertScratch,
-    ) {
-        let LayerOutputs { routings, plan, slots } = out;
-        self.gates.infer(x, keys, routings, &mut work.routing);
-        Arc::make_mut(plan).rebuild(self.gates.num_experts(), routings.len(), |gate| {
-            (routings[gate].offsets(), routings[gate].experts())
-        });
-        self.experts.infer(x, keys, plan, slots, work);
     }
 
     /// Tells the gates the largest number of training steps.
@@ -100,31 +81,5 @@ impl std::fmt::Debug for MoeLayer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (gates, experts) = (self.gates.num_gates(), self.experts.num_experts());
         write!(f, "MoeLayer of {experts} experts and {gates} gates")
-    }
-}
-
-/// The result of [`MoeLayer::infer`], in reusable memory.
-#[derive(Debug, Default)]
-pub(crate) struct LayerOutputs {
-    /// The routing of each gate.
-    routings: Vec<RoutingBuf>,
-    plan: Arc<ExpertPlan>,
-    /// `[S, O]`: the output of every slot.
-    slots: Tensor,
-}
-
-impl LayerOutputs {
-    /// Computes the output of the layer for a gate.
-    ///
-    /// # Shapes
-    /// → `[B, O]`
-    ///
-    /// # Panics
-    /// If there is no such gate.
-    pub(crate) fn combine(&self, gate: usize, out: &mut Tensor) {
-        let (routing, slots) = (&self.routings[gate], &self.slots);
-        out.resize([routing.rows(), slots.cols()]);
-        let pair_slots = self.plan.pair_slots(gate);
-        ops::combine(slots, routing.weights(), routing.offsets(), pair_slots, out.as_mut_slice());
     }
 }

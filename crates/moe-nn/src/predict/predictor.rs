@@ -2,11 +2,11 @@ use std::path::Path;
 
 use moe_core::batch::{InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::in_pool;
-use moe_core::{Real, Tensor};
+use moe_core::{Pass, Real, Tensor};
 use moe_routers::Registry;
 
 use crate::error::{InputError, OverrideError, PredictorError};
-use crate::models::model::{Model, ModelScratch};
+use crate::models::model::{Model, ModelScratch, Output};
 use crate::models::model_description::ModelDescription;
 use crate::models::overrides::Overrides;
 use crate::predict::predictions::Predictions;
@@ -185,7 +185,16 @@ impl Predictor {
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
         check(&self.input, inputs, keys.len())?;
-        let mut infer = || self.model.infer(inputs, keys, &mut out.outputs, scratch);
+        let (tape, outputs) = (&mut scratch.tape, &mut out.outputs);
+        let mut infer = || {
+            let Output { predictions, .. } = self.model.forward(tape, &Pass::of_keys(keys), inputs);
+            outputs.resize_with(predictions.len(), Tensor::default);
+            for (output, prediction) in outputs.iter_mut().zip(&predictions) {
+                *output = prediction.value();
+            }
+            drop(predictions);
+            tape.clear();
+        };
         // A single row takes less time than waking a thread.
         if keys.len() > 1 {
             in_pool(infer)

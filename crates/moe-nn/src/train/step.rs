@@ -150,7 +150,10 @@ fn gradients(
     let gradients = tape.backward(total_loss(loss, &aux_losses));
     let routings = output.routings.into_iter();
     let routings = routings.map(|Routing { assignments, weights, telemetry, observed, .. }| {
-        (Decision { assignments, weights: weights.value().clone(), telemetry }, observed)
+        (
+            Decision { assignments, weights: weights.value(), telemetry: telemetry.into_vec() },
+            observed,
+        )
     });
     let (decisions, observed) = routings.unzip();
     Ok(Found { loss: loss_value, terms, gradients, decisions: vec![decisions], observed })
