@@ -1,5 +1,5 @@
 //! Prediction allocates nothing once its memory has grown: every router of the registry, a row at a time, and batches on
-//! all threads of a pool.
+//! a thread of a pool; with several threads only small buffers for what one computes for another.
 
 #[path = "../../moe-routers/tests/common/counting.rs"]
 mod counting;
@@ -141,6 +141,7 @@ impl Model for Recorded {
 fn main() {
     // Threads that are still starting allocate.
     rayon::broadcast(|_| ());
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("one thread");
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("two threads");
     let registry = Registry::standard();
     let routers = registry.entries().iter().map(|entry| entry.info().id.as_str());
@@ -151,10 +152,15 @@ fn main() {
             }
             let predictor = predictor(model(router, mixed), mixed);
             assert_eq!(of_rows(&predictor), 0, "{router}, a row at a time");
+            const SIZES: [usize; 4] = [512, 1, 300, 7];
+            let found = alone.install(|| of_batches(&predictor, &SIZES));
+            assert_eq!(found, 0, "{router}, batches on one thread");
             // Every thread takes its working memory with its first products.
             pool.broadcast(|_| of_batches(&predictor, &[100]));
-            let found = pool.install(|| of_batches(&predictor, &[512, 1, 300, 7]));
-            assert_eq!(found, 0, "{router}, batches on two threads");
+            let found = pool.install(|| of_batches(&predictor, &SIZES));
+            // Of each output that a thread computes for another one, a small buffer and the count of its owners.
+            let most = 2 * 2 * SIZES.len() * predictor.tasks().len();
+            assert!(found <= most as u64, "{router}, batches on two threads: {found}");
         }
     }
     // Allocations of a tape that records are counted.

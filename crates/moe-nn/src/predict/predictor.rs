@@ -16,12 +16,12 @@ use crate::store::weights::Weights;
 /// Runs inference with a trained model, writing into caller-owned, reusable buffers. One call predicts a batch or a single
 /// row.
 ///
-/// The predictions have the bits that [`evaluate`](crate::evaluate) sees, but no tape is recorded. The predictions of a row
-/// do not depend on the other rows of its batch, unless the routing does: with `expert-choice`, and with any router that has
-/// an inference capacity. Several threads may share one `Predictor`, each with its own [`Predictions`] and
+/// The predictions have the bits that [`evaluate`](crate::evaluate) sees. The predictions of a row do not depend on the
+/// other rows of its batch, unless the routing does: with `expert-choice`, and with any router that has an inference
+/// capacity. Several threads may share one `Predictor`, each with its own [`Predictions`] and
 /// [`ModelScratch`]. Once these have grown to the size of the batch, a single row allocates nothing and is computed on the
-/// calling thread; a batch that is large enough for several threads allocates nothing if the calling thread belongs to a
-/// rayon pool.
+/// calling thread. If the calling thread belongs to a rayon pool, a batch that is large enough for several threads
+/// allocates at most small buffers for the heads that other threads compute.
 ///
 /// It packs the weights of experts and dense layers for inference when it is created
 /// ([`Module::pack_weights`](crate::Module::pack_weights)), so that they take twice their memory.
