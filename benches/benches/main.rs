@@ -16,7 +16,6 @@ mod pictures;
 mod predictor;
 mod ratings;
 mod router;
-mod router_infer;
 mod sinkhorn;
 mod telemetry;
 
@@ -35,7 +34,6 @@ fn main() {
     dispatch::bench(&mut criterion);
     combine::bench(&mut criterion);
     router::bench(&mut criterion);
-    router_infer::bench(&mut criterion);
     sinkhorn::bench(&mut criterion);
     optimizer::bench(&mut criterion);
     elementary::bench(&mut criterion);

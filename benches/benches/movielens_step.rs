@@ -39,7 +39,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             bencher.iter(|| {
                 let at = StepContext { step: steps, ..start };
                 let parts = black_box(std::slice::from_ref(&batch));
-                train_step(&mut tape, &mut model, &mut optimizer, &at, parts)
+                train_step(&mut tape, &mut model, &mut optimizer, &mut (), &at, parts)
                     .expect("loss and gradients are finite");
                 steps += 1;
             });

@@ -1,4 +1,4 @@
-//! Prediction with the MovieLens model: one row and a batch, without a tape (`predict`) and for comparison with one (`tape`).
+//! Prediction with the MovieLens model: one row and a batch.
 //! No row repeats the ids of the row before it. Throughput in rows.
 
 use std::hint::black_box;
@@ -6,9 +6,7 @@ use std::hint::black_box;
 use benches::data::ROWS;
 use benches::movielens::{batch, first_rows, predictor};
 use criterion::{BenchmarkId, Criterion, Throughput};
-use moe_core::Pass;
 use moe_core::batch::Batch;
-use moe_core::tape::Tape;
 use moe_nn::{ModelScratch, Predictions};
 
 const EXPERTS: usize = 16;
@@ -23,25 +21,16 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         for rows in [1, ROWS] {
             let parts: Vec<Batch> = batches.iter().map(|batch| first_rows(batch, rows)).collect();
             group.throughput(Throughput::Elements(rows as u64));
-            let id = |way: &str| BenchmarkId::new(format!("{router}-{way}"), format!("B{rows}"));
+            let id = BenchmarkId::new(router, format!("B{rows}"));
             let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
             let mut turns = parts.iter().cycle();
-            group.bench_function(id("predict"), |bencher| {
+            group.bench_function(id, |bencher| {
                 bencher.iter(|| {
                     let part = turns.next().expect("there are batches");
                     let result =
                         predictor.predict(&part.inputs, &part.keys, &mut out, &mut scratch);
                     result.expect("the inputs are those of the model");
                     black_box(&out);
-                });
-            });
-            let (mut tape, mut turns) = (Tape::inference(), parts.iter().cycle());
-            group.bench_function(id("tape"), |bencher| {
-                bencher.iter(|| {
-                    let part = turns.next().expect("there are batches");
-                    let pass = Pass::inference(part);
-                    black_box(predictor.model().forward(&tape, &pass, &part.inputs));
-                    tape.clear();
                 });
             });
         }

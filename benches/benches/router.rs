@@ -49,7 +49,16 @@ fn bench_gates(
 ) {
     let row_ids: Vec<u64> = (0..ROWS as u64).collect();
     let (row_ids, keys) = (&row_ids[..], &row_ids[..]);
-    let pass = Pass { mode: Mode::Train, seed: 1, step: 0, epoch: 0, row_ids, keys, experts: None };
+    let pass = Pass {
+        mode: Mode::Train,
+        seed: 1,
+        step: 0,
+        epoch: 0,
+        row_ids,
+        keys,
+        batch_rows: None,
+        experts: None,
+    };
     bench_operator(group, name, [ROWS as u64; 2], std::slice::from_ref(x), |v| {
         let routing = gates.route(&pass, v[0]).remove(0);
         total_loss(routing.weights.sum(), &routing.aux_losses)

@@ -17,13 +17,13 @@ const COLUMNS: [(&str, usize); 2] = [("user", 6040), ("movie", 3952)];
 
 fn input() -> InputSpec {
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
-    InputSpec::Ids { columns: COLUMNS.map(column).to_vec() }
+    InputSpec::ids(COLUMNS.map(column).to_vec())
 }
 
 /// The two tasks.
 pub fn tasks() -> Vec<TaskSpec> {
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)]
+    vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())]
 }
 
 /// The model with `experts` experts of 256 inputs and outputs with dropout, and a gate and a head per task: 2.47 million
@@ -32,20 +32,16 @@ pub fn tasks() -> Vec<TaskSpec> {
 /// # Panics
 /// If the router is unknown or does not have these parameters.
 pub fn model(router: &str, experts: usize, parameters: &[(String, Value)]) -> Mixture {
-    let description = MixtureDescription {
-        input: input(),
-        tasks: tasks(),
-        embedding_width: 128,
-        experts,
-        k: K,
-        expert_hidden_widths: vec![],
-        expert_width: OUTPUTS,
-        expert_dropout: 0.5,
-        head_widths: vec![256],
-        router: router.into(),
-        router_parameters: parameters.iter().cloned().collect(),
-        relabelled: None,
-    };
+    let description = MixtureDescription::new(input(), tasks())
+        .with_embedding_width(128)
+        .with_experts(experts)
+        .with_k(K)
+        .with_expert_hidden_widths(&[])
+        .with_expert_width(OUTPUTS)
+        .with_expert_dropout(0.5)
+        .with_head_widths(&[256])
+        .with_router(router)
+        .with_router_parameters(parameters.iter().cloned().collect());
     description.build(&with_search(Registry::standard()), 1).expect("the router is known")
 }
 
@@ -91,11 +87,11 @@ pub fn predictor(router: &str, experts: usize) -> Predictor {
 /// # Panics
 /// If the batch has fewer rows.
 pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
-    let Inputs::Ids(columns) = &batch.inputs else { unreachable!("the model is given ids") };
+    let columns = batch.inputs.ids.iter();
     Batch {
         row_ids: batch.row_ids[..rows].to_vec(),
         keys: batch.keys[..rows].to_vec(),
-        inputs: Inputs::Ids(columns.iter().map(|ids| ids[..rows].to_vec()).collect()),
+        inputs: Inputs::ids(columns.map(|ids| ids[..rows].to_vec()).collect()),
         targets: vec![],
     }
 }
@@ -108,15 +104,12 @@ pub fn batch(number: u64) -> Batch {
     Batch {
         row_ids: (0..ROWS as u64).map(|row| number * ROWS as u64 + row).collect(),
         keys: columns[0].iter().map(|&user| user.into()).collect(),
-        inputs: Inputs::Ids(columns),
+        inputs: Inputs::ids(columns),
         targets: vec![
-            Target::Binary(
+            Target::binary(
                 watched.iter().map(|&watched| if watched { 1.0 } else { 0.0 }).collect(),
             ),
-            Target::Regression {
-                values: uniform([ROWS], &mut rng).as_slice().to_vec(),
-                present: watched,
-            },
+            Target::regression(uniform([ROWS], &mut rng).as_slice().to_vec(), watched),
         ],
     }
 }

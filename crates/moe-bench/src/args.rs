@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use moe_routers::Registry;
+use moe_nn::Models;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing_subscriber::filter::LevelFilter;
 
@@ -137,10 +137,10 @@ impl RunArgs {
     /// Calls `work` with the saved run, on the threads asked for.
     pub(crate) fn with_run<T: Send>(
         &self,
-        registry: &Registry,
+        models: &Models,
         work: impl FnOnce(&SavedRun<'_>) -> Result<T, Error> + Send,
     ) -> Result<T, Error> {
-        let open = || SavedRun::open(&self.run, self.data_dir.as_deref(), registry);
+        let open = || SavedRun::open(&self.run, self.data_dir.as_deref(), models);
         self.threads.pool()?.install(|| work(&open()?))
     }
 }

@@ -3,16 +3,18 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::commands::COMMANDS;
 use crate::error::Error;
 use crate::output;
 
-/// Runs the `moe` command with the routers of `registry`: prints results to stdout and everything else to stderr.
+/// Runs the `moe` command with these models, or mixtures with the routers of a
+/// [`Registry`](moe_routers::Registry): prints results to stdout and everything else to stderr.
 ///
 /// The exit status is 0 for success, 2 for a usage or configuration error, 1 for anything else.
-pub fn run(args: impl IntoIterator<Item = OsString>, registry: Registry) -> ExitCode {
+pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) -> ExitCode {
+    let models = models.into();
     let program = clap::Command::new("moe")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Train and compare routers for sparse mixtures of experts on CPU")
@@ -31,7 +33,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, registry: Registry) -> Exit
     let (name, arguments) = matches.subcommand().expect("a command is required");
     let command = COMMANDS.iter().find(|command| command.name == name);
     let command = command.expect("clap accepts only these commands");
-    let printed = (command.run)(arguments, &registry)
+    let printed = (command.run)(arguments, &models)
         .and_then(|results| output::print(&results).map_err(Error::file("standard output")));
     match printed {
         Ok(()) => ExitCode::SUCCESS,

@@ -23,13 +23,13 @@
 //! # An experiment in code
 //! ```
 //! use moe_bench::{Config, compare};
-//! use moe_routers::Registry;
+//! use moe_nn::Models;
 //!
 //! let mut config = Config::preset("smoke")?;
 //! config.dataset.name = "synthetic".into();
 //! config.run.seeds = 1;
 //! config.run.routers = vec!["top-k".into()];
-//! let comparison = compare(&config, &Registry::standard(), &mut ())?;
+//! let comparison = compare(&config, &Models::standard(), &mut ())?;
 //! assert_eq!(comparison.runs.len(), 1);
 //! # Ok::<(), moe_bench::Error>(())
 //! ```

@@ -11,7 +11,7 @@ use moe_core::Pass;
 use moe_core::batch::Inputs;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Tape;
-use moe_nn::{ModelScratch, Predictions, Predictor, Weights};
+use moe_nn::{ModelScratch, Models, Predictions, Predictor, Weights};
 use moe_routers::Registry;
 use moe_search::with_search;
 
@@ -24,11 +24,11 @@ fn unpadded(text: &str) -> String {
 /// The program that the card shows.
 fn load(
     run: &Path,
-    registry: Registry,
+    models: Models,
     inputs: Inputs,
     keys: Vec<u64>,
 ) -> Result<(Predictor, Predictions), Box<dyn Error>> {
-    let predictor = Predictor::load(run, &registry)?;
+    let predictor = Predictor::load(run, &models)?;
     let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
     predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
     Ok((predictor, out))
@@ -75,13 +75,14 @@ fn the_model_is_loaded_as_it_says() {
         let run = ["train", "--config", "short.toml", "--router", router, "--epochs", "1", "--out"];
         place.run(&[&run[..], &[router]].concat()).succeeded();
         let run = place.path(router);
-        let (rows, keys) = (uniform([9, 144], 1.0, &mut chacha(1, "rows", 0)), vec![0; 9]);
-        let (batch, registry) = (Inputs::Dense(rows), with_search(Registry::standard()));
-        let (predictor, found) = load(&run, registry, batch.clone(), keys.clone()).unwrap();
+        let (rows, keys) = (uniform([9, 1, 12, 12], 1.0, &mut chacha(1, "rows", 0)), vec![0; 9]);
+        let (batch, models) =
+            (Inputs::dense(rows), Models::from(with_search(Registry::standard())));
+        let (predictor, found) = load(&run, models, batch.clone(), keys.clone()).unwrap();
         let weights = Weights::load(&run.join("best.safetensors")).unwrap();
         assert_eq!(Weights::of(predictor.model()), weights);
         let tape = Tape::inference();
-        let on_tape = predictor.model().forward(&tape, &Pass::of_keys(&keys), &batch);
+        let on_tape = predictor.model().run(&tape, &Pass::of_keys(&keys), &batch);
         for (task, expected) in on_tape.predictions.iter().enumerate() {
             assert_eq!(found.raw(task), expected.value().as_slice(), "{router}");
         }

@@ -122,6 +122,42 @@ fn a_sweep_shows_quality_against_cost() {
 }
 
 #[test]
+fn more_metrics_are_asked_for_by_name() {
+    let place = place();
+    run(&place, &["--epochs", "1"]);
+    let plain = eval(&place, &[]);
+    let found = eval(&place, &["--metrics", "mcc,macro-f1,cross-entropy", "--sweep", "k=2"]);
+    for task in ["left", "right"] {
+        let metrics = &found["tasks"][task];
+        let names = ["accuracy", "cross-entropy", "loss", "macro-f1", "mcc"];
+        assert_eq!(keys(metrics), names, "{task}");
+        assert_eq!(metrics["cross-entropy"], metrics["loss"]);
+        assert!(metrics["mcc"].as_f64().unwrap() < metrics["accuracy"].as_f64().unwrap());
+        assert_eq!(keys(&plain["tasks"][task]), ["accuracy", "loss"]);
+        for name in ["accuracy", "loss"] {
+            assert_eq!(metrics[name], plain["tasks"][task][name]);
+        }
+    }
+    assert_eq!(found["ci95"], plain["ci95"], "these have no interval, or that of the loss");
+    assert_eq!(found["sweep"]["values"][0]["tasks"], found["tasks"]);
+    let text = place.run(&["eval", "run", "--metrics", "mcc"]).succeeded().stdout;
+    let line = text.lines().find(|line| line.contains(" mcc ")).unwrap();
+    assert!(line.contains("left") && line.trim_end().ends_with('-'), "{line}");
+
+    let known =
+        "task left (multiclass) has loss, accuracy, macro-f1, mcc, rand-index, cross-entropy";
+    check_refused(
+        &place,
+        &["eval", "run", "--metrics"],
+        &[
+            ("f2", 2, &["--metrics: there is no metric \"f2\"", known]),
+            ("mcc,acuracy", 2, &["\"acuracy\", did you mean \"accuracy\"?", "task right"]),
+            ("rmse", 2, &["there is no metric \"rmse\""]),
+        ],
+    );
+}
+
+#[test]
 fn a_capacity_drops_rows() {
     let place = place();
     run(&place, &[]);
@@ -216,6 +252,32 @@ fn nothing_is_written() {
     place.run(&["inspect", "run"]).succeeded();
     assert_eq!(place.list("run"), before);
     assert_eq!(place.text("run/metrics.jsonl"), metrics);
+}
+
+/// The manifests of format 1 know vectors of numbers only.
+#[test]
+fn pictures_without_a_shape_in_the_manifest_are_read() {
+    let place = place();
+    run(&place, &["--dataset", "optdigits"]);
+    let found = timeless(eval(&place, &[]));
+    let mut manifest = place.json("run/manifest.json");
+    // A manifest that does not record its own checksum is not checked against it.
+    manifest["sha256"] = "".into();
+    for which in ["last", "best"] {
+        let input = &mut manifest["models"][which]["input"];
+        assert_eq!(*input, serde_json::json!({"dense": [1, 8, 8]}));
+        *input = serde_json::json!({"kind": "dense", "width": 64});
+    }
+    place.write("run/manifest.json", manifest.to_string());
+    assert_eq!(timeless(eval(&place, &[])), found);
+    place.run(&["inspect", "run"]).succeeded();
+    for width in [63, 65] {
+        for which in ["last", "best"] {
+            manifest["models"][which]["input"]["width"] = width.into();
+        }
+        place.write("run/manifest.json", manifest.to_string());
+        place.run(&["inspect", "run"]).failed(1, &["trained on other data", "its inputs are"]);
+    }
 }
 
 /// Ratings of 31 users and 53 items.

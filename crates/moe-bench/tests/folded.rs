@@ -7,15 +7,15 @@ use common::Place;
 use common::training::{SHORT, check_manifest, check_same_end};
 use moe_core::Tensor;
 use moe_core::batch::Inputs;
-use moe_nn::{ModelDescription, ModelScratch, Predictions, Predictor, RunDir};
+use moe_nn::{ModelScratch, Models, Predictions, Predictor, RunDir};
 use moe_routers::Registry;
 
 fn bits(predictor: &Predictor) -> Vec<Vec<u64>> {
-    let width = predictor.input().dense_width();
-    let x = Tensor::from_fn([40, width], |i| ((i * 37 % 97) as f64 / 50.0 - 1.0) as moe_core::Real);
+    let shape = predictor.input().dense_shape(40);
+    let x = Tensor::from_fn(shape, |i| ((i * 37 % 97) as f64 / 50.0 - 1.0) as moe_core::Real);
     let keys: Vec<u64> = (0..40).collect();
     let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
-    predictor.predict(&Inputs::Dense(x), &keys, &mut out, &mut scratch).unwrap();
+    predictor.predict(&Inputs::dense(x), &keys, &mut out, &mut scratch).unwrap();
     let tasks = 0..out.num_tasks();
     tasks.map(|task| out.raw(task).iter().map(|v| f64::from(*v).to_bits()).collect()).collect()
 }
@@ -23,7 +23,7 @@ fn bits(predictor: &Predictor) -> Vec<Vec<u64>> {
 #[test]
 fn plain_routers_are_enough_to_use_it() {
     let (standard, searching) =
-        (Registry::standard(), moe_search::with_search(Registry::standard()));
+        (Models::standard(), Models::from(moe_search::with_search(Registry::standard())));
     for (router, share, moves) in [
         ("comet+", "all", true),
         ("comet+", "part", true),
@@ -48,19 +48,18 @@ fn plain_routers_are_enough_to_use_it() {
         // The model as it was trained, with its best weights, and the one that is saved.
         let path = place.path("run");
         let (_, state) = RunDir::open_to_read(&path).unwrap();
-        let trained: ModelDescription =
-            serde_json::from_value(manifest["models"]["last"].clone()).unwrap();
-        let trained = Predictor::new(&trained, state.best(), &searching).unwrap();
+        let trained = searching.read(&manifest["models"]["last"]).unwrap();
+        let trained = Predictor::new(&*trained, state.best(), &searching).unwrap();
         let saved = Predictor::load(&path, &standard).unwrap();
         assert_eq!(bits(&trained), bits(&saved), "{router} {share}");
         assert!(saved.model().parameter_count() < trained.model().parameter_count());
 
         // Without the permutation it is another model, if there is one.
-        let mut plain = RunDir::open_to_read(&path).unwrap().0.best_model().unwrap();
-        let ModelDescription::Mixture(mixture) = &mut plain else { panic!("a mixture") };
-        let share = mixture.relabelled.take().unwrap();
+        let mut plain = manifest["models"]["best"].clone();
+        let share = plain.as_object_mut().unwrap().remove("relabelled").unwrap();
+        let plain = standard.read(&plain).unwrap();
         let unmoved = Predictor::load(&path, &standard).unwrap();
-        let mut plain = plain.build(&standard, 0).unwrap();
+        let mut plain = standard.build(&*plain, 0).unwrap();
         let weights = moe_nn::Weights::of(unmoved.model());
         plain.visit_mut(&mut |name, mut to| {
             let from = weights.iter().find(|(found, _)| *found == name).expect("a tensor").1;

@@ -41,7 +41,7 @@ fn it_says_how_the_run_routes() {
     let gates = found["gates"].as_array().unwrap();
     assert_eq!(gates.len(), 2);
     for (i, gate) in gates.iter().enumerate() {
-        assert_eq!(keys(gate), ["alarms", "gate", "groups", "summary", "task", "trees"]);
+        assert_eq!(keys(gate), ["alarms", "gate", "groups", "layer", "summary", "task", "trees"]);
         assert_eq!(gate["summary"], result["routing"]["gates"][i]);
         assert_eq!(gate["task"], ["left", "right"][i]);
         assert_eq!(gate["trees"], Value::Array(Vec::new()));

@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use common::Place;
-use moe_nn::{ModelScratch, Predictions, Predictor};
+use moe_core::batch::InputRow;
+use moe_nn::{ModelScratch, Models, Predictions, Predictor};
 use moe_routers::Registry;
 
 /// Fewer than promised, where that would take minutes.
@@ -99,13 +100,14 @@ fn alone(place: &Place) -> Vec<String> {
     let text = place.text("run/features.json");
     let schema: moe_data::FeatureSchema = serde_json::from_str(&text).unwrap();
     let (users, movies) = (schema.ids[0].vocabulary.ids(), schema.ids[1].vocabulary.ids());
-    let predictor = Predictor::load(&run, &Registry::standard()).unwrap();
+    let predictor = Predictor::load(&run, &Models::standard()).unwrap();
     let (mut out, mut scratch, mut watch) =
         (Predictions::default(), ModelScratch::default(), Vec::new());
     (0..USERS * MOVIES)
         .map(|pair| {
             let ids = [users[&*(pair / MOVIES).to_string()], movies[&*(pair % MOVIES).to_string()]];
-            predictor.predict_row(&ids, &[], ids[0].into(), &mut out, &mut scratch).unwrap();
+            let (row, key) = (InputRow::ids(&ids), ids[0].into());
+            predictor.predict_row(&row, key, &mut out, &mut scratch).unwrap();
             out.probabilities(0, &mut watch);
             format!("{:?},{:?}", watch[0], out.raw(1)[0])
         })

@@ -1,7 +1,5 @@
 //! What the papers promise of their routers, on rows that were planted for experts.
 
-use std::collections::BTreeMap;
-
 use moe_core::batch::BatchSource;
 use moe_core::tape::Tape;
 use moe_core::{Pass, Real};
@@ -26,20 +24,16 @@ fn data() -> Dataset {
 
 fn trained(data: &Dataset, router: &str, parameters: &[(&str, f64)]) -> (Mixture, History) {
     let parameters = parameters.iter().map(|&(name, value)| (name.into(), Value::Real(value)));
-    let description = MixtureDescription {
-        input: data.input.clone(),
-        tasks: data.tasks.clone(),
-        embedding_width: 1,
-        experts: EXPERTS,
-        k: K,
-        expert_hidden_widths: vec![],
-        expert_width: 16,
-        expert_dropout: 0.0,
-        head_widths: vec![],
-        router: router.into(),
-        router_parameters: parameters.collect::<BTreeMap<_, _>>(),
-        relabelled: None,
-    };
+    let description = MixtureDescription::new(data.input.clone(), data.tasks.clone())
+        .with_embedding_width(1)
+        .with_experts(EXPERTS)
+        .with_k(K)
+        .with_expert_hidden_widths(&[])
+        .with_expert_width(16)
+        .with_expert_dropout(0.0)
+        .with_head_widths(&[])
+        .with_router(router)
+        .with_router_parameters(parameters.collect());
     let options = TrainOptions {
         seed: 1,
         batch_rows: 256,
@@ -76,8 +70,8 @@ fn comet_comes_to_use_at_most_k_experts_and_computes_no_more() {
 fn mass_outside(data: &Dataset, model: &Mixture) -> f64 {
     let batch = data.val.batch(&(0..data.val.rows() as u32).collect::<Vec<_>>());
     let tape = Tape::inference();
-    let output = model.forward(&tape, &Pass::inference(&batch), &batch.inputs);
-    let gates = output.routings[0].to_dense();
+    let output = model.run(&tape, &Pass::inference(&batch), &batch.inputs);
+    let gates = output.layers[0].gates[0].to_dense();
     let outside = |row: usize| -> f64 {
         let mut weights: Vec<Real> = gates.row(row).to_vec();
         weights.sort_by(|a, b| b.total_cmp(a));

@@ -9,10 +9,9 @@ use std::process::{Command, Stdio};
 use common::training::{args, place};
 use common::{Place, Ran, check_refused, gzip};
 use moe_core::Real;
-use moe_core::batch::{BatchSource, Inputs};
+use moe_core::batch::BatchSource;
 use moe_data::FeatureSchema;
-use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
-use moe_routers::Registry;
+use moe_nn::{ModelScratch, Models, Overrides, Predictions, Predictor, RunDir};
 use serde_json::Value;
 
 /// Ids, numbers and categories; a task of each kind.
@@ -107,7 +106,6 @@ fn predictions_with(
     rows: std::ops::Range<usize>,
     overrides: &Overrides,
 ) -> Predictions {
-    let registry = Registry::standard();
     let (dir, _) = RunDir::open_to_read(&place.path("run")).unwrap();
     let schema: FeatureSchema = serde_json::from_str(&dir.features().unwrap().unwrap()).unwrap();
     let raw: Vec<[String; 3]> = rows
@@ -117,10 +115,10 @@ fn predictions_with(
         })
         .collect();
     let inputs = schema.encoder().encode(&raw).unwrap();
-    let Inputs::Mixed { ids, .. } = &inputs else { panic!("ids and numbers") };
-    let keys: Vec<u64> = ids[0].iter().map(|&id| id.into()).collect();
+    let keys: Vec<u64> = inputs.ids[0].iter().map(|&id| id.into()).collect();
     let mut out = Predictions::default();
-    let predictor = Predictor::load_with(&place.path("run"), overrides, &registry).unwrap();
+    let predictor =
+        Predictor::load_with(&place.path("run"), overrides, &Models::standard()).unwrap();
     predictor.predict(&inputs, &keys, &mut out, &mut ModelScratch::default()).unwrap();
     out
 }
@@ -373,14 +371,14 @@ fn a_run_without_a_schema() {
         let config = moe_bench::Config::read(&place.path("run/config.resolved.toml")).unwrap();
         let data = moe_data::load("synthetic", &config.dataset.options).unwrap();
         let batch = data.train.batch(&(0..50).collect::<Vec<_>>());
-        let Inputs::Dense(x) = &batch.inputs else { panic!("numbers") };
+        let x = batch.inputs.dense_rows().expect("numbers");
         let line =
             |row: &[Real]| row.iter().map(|x| format!("{x:?}")).collect::<Vec<_>>().join(",");
         let header = (0..x.cols()).map(|i| format!("x{i}")).collect::<Vec<_>>().join(",");
         let rows: Vec<String> = (0..50).map(|i| line(x.row(i))).collect();
         place.write("rows.csv", format!("{header}\n{}\n", rows.join("\n")));
 
-        let predictor = Predictor::load(&place.path("run"), &Registry::standard()).unwrap();
+        let predictor = Predictor::load(&place.path("run"), &Models::standard()).unwrap();
         let (mut out, keys) = (Predictions::default(), (0..50).collect::<Vec<u64>>());
         predictor.predict(&batch.inputs, &keys, &mut out, &mut ModelScratch::default()).unwrap();
         let ran = predict(&place, "--input rows.csv --output-format jsonl --batch-rows 7");

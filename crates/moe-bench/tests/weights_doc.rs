@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use moe_core::StateRef;
 use moe_core::batch::{IdColumn, InputSpec, TaskKind, TaskSpec};
-use moe_nn::{MixtureDescription, ModelDescription};
+use moe_nn::{MixtureDescription, Models};
 use moe_routers::Registry;
 
 const DOCUMENT: &str = include_str!("../../../docs/weights.md");
@@ -12,20 +12,18 @@ const DOCUMENT: &str = include_str!("../../../docs/weights.md");
 fn description(router: &str) -> MixtureDescription {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user", 101), column("movie", 103)] },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-        embedding_width: 19,
-        experts: 32,
-        k: 2,
-        expert_hidden_widths: vec![29],
-        expert_width: 23,
-        expert_dropout: 0.0,
-        head_widths: vec![31],
-        router: router.into(),
-        router_parameters: Default::default(),
-        relabelled: None,
-    }
+    MixtureDescription::new(
+        InputSpec::ids(vec![column("user", 101), column("movie", 103)]),
+        vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())],
+    )
+    .with_embedding_width(19)
+    .with_experts(32)
+    .with_k(2)
+    .with_expert_hidden_widths(&[29])
+    .with_expert_width(23)
+    .with_expert_dropout(0.0)
+    .with_head_widths(&[31])
+    .with_router(router)
 }
 
 /// Sizes of the model of [`description`] that stand for an axis.
@@ -41,14 +39,14 @@ const AXES: [(usize, &str); 9] = [
     (1, "C"),
 ];
 
-fn registry() -> Registry {
-    moe_search::with_search(Registry::standard())
+fn models() -> Models {
+    moe_search::with_search(Registry::standard()).into()
 }
 
 /// The tensors of a router's model as cells of a table: name, shape and whether it is a buffer.
 fn tensors(router: &str) -> Vec<(String, String)> {
-    let model = ModelDescription::of(description(router)).unwrap();
-    let model = model.build(&registry(), 1).unwrap();
+    let model = models().describe(description(router)).unwrap();
+    let model = models().build(&*model, 1).unwrap();
     let mut cells = Vec::new();
     model.visit(&mut |name, state| {
         let axis = |size: &usize| {
@@ -121,7 +119,8 @@ fn a_search_adds_to_any_router_and_baselines_are_as_said() {
     };
     let of_top_k = added("top-k", "top-k+");
     assert!(!of_top_k.is_empty());
-    for entry in registry().entries().iter().filter(|entry| entry.info().id.ends_with('+')) {
+    for entry in models().routers().entries().iter().filter(|entry| entry.info().id.ends_with('+'))
+    {
         let plus = &entry.info().id;
         assert_eq!(added(plus.trim_end_matches('+'), plus), of_top_k, "{plus}");
     }

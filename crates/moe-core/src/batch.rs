@@ -1,146 +1,11 @@
 //! The types by which data and models communicate.
 
-use serde::{Deserialize, Serialize};
+pub use crate::inputs::input_spec::{IdColumn, InputSpec, TokenSpec};
+pub use crate::inputs::inputs::{InputRow, Inputs};
+pub use crate::inputs::tokens::Tokens;
+pub use crate::task::{Target, TaskKind, TaskSpec};
 
-use crate::real::Real;
-use crate::tensor::Tensor;
-
-/// The kind of prediction of a task, which decides its loss and its metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum TaskKind {
-    /// Yes or no: binary cross-entropy on one logit.
-    Binary,
-    /// One of `classes` classes: cross-entropy on one logit per class.
-    Multiclass {
-        /// Number of classes.
-        classes: usize,
-    },
-    /// A number: mean squared error. Rows may be masked out.
-    Regression,
-}
-
-impl TaskKind {
-    /// Width of the prediction: the number of logits or values per row.
-    pub fn outputs(&self) -> usize {
-        match self {
-            TaskKind::Multiclass { classes } => *classes,
-            TaskKind::Binary | TaskKind::Regression => 1,
-        }
-    }
-
-    /// The name of the kind in configurations and results.
-    pub fn name(&self) -> &'static str {
-        match self {
-            TaskKind::Binary => "binary",
-            TaskKind::Multiclass { .. } => "multiclass",
-            TaskKind::Regression => "regression",
-        }
-    }
-}
-
-/// A task of a data set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskSpec {
-    /// Name of the task, unique in the data set.
-    pub name: String,
-    /// The kind of prediction.
-    #[serde(flatten)]
-    pub kind: TaskKind,
-}
-
-/// The input of a model for each row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum InputSpec {
-    /// A vector of D numbers.
-    Dense {
-        /// Number of dense inputs (D).
-        width: usize,
-    },
-    /// One id per column, each below the column's vocabulary.
-    Ids {
-        /// Name and vocabulary size of each column, in order. The first column is the key of the row (for recommenders, the user).
-        columns: Vec<IdColumn>,
-    },
-    /// Ids, and a vector of D numbers beside them.
-    Mixed {
-        /// The columns, as in [`InputSpec::Ids`].
-        columns: Vec<IdColumn>,
-        /// Number of dense inputs (D).
-        width: usize,
-    },
-}
-
-impl InputSpec {
-    /// The columns of ids. There are none if the input is dense.
-    pub fn id_columns(&self) -> &[IdColumn] {
-        match self {
-            InputSpec::Dense { .. } => &[],
-            InputSpec::Ids { columns } | InputSpec::Mixed { columns, .. } => columns,
-        }
-    }
-
-    /// Number of dense inputs.
-    pub fn dense_width(&self) -> usize {
-        match self {
-            InputSpec::Dense { width } | InputSpec::Mixed { width, .. } => *width,
-            InputSpec::Ids { .. } => 0,
-        }
-    }
-}
-
-/// A column of ids.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IdColumn {
-    /// Name of the column.
-    pub name: String,
-    /// Size of the vocabulary. All ids are below it.
-    pub vocabulary: usize,
-}
-
-/// The inputs of a batch, as described by an [`InputSpec`].
-#[derive(Clone, Debug)]
-pub enum Inputs {
-    /// `[B, D]`
-    Dense(Tensor),
-    /// One vector of B ids per column.
-    Ids(Vec<Vec<u32>>),
-    /// Ids and dense inputs.
-    Mixed {
-        /// One vector of B ids per column.
-        ids: Vec<Vec<u32>>,
-        /// `[B, D]`
-        dense: Tensor,
-    },
-}
-
-/// The targets of one task for the B rows of a batch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Target {
-    /// 0 or 1 for each row.
-    Binary(Vec<Real>),
-    /// The class of each row.
-    Multiclass(Vec<u32>),
-    /// The value of each row, and whether it counts.
-    Regression {
-        /// One value per row, ignored where `present` is false.
-        values: Vec<Real>,
-        /// Whether each row counts in loss and metrics.
-        present: Vec<bool>,
-    },
-}
-
-impl Target {
-    /// Number of rows that count in loss and metrics.
-    pub fn counted(&self) -> usize {
-        match self {
-            Target::Binary(values) => values.len(),
-            Target::Multiclass(classes) => classes.len(),
-            Target::Regression { present, .. } => present.iter().filter(|&&p| p).count(),
-        }
-    }
-}
+use crate::pass::{Mode, Pass};
 
 /// Rows of a data set as the input of a model.
 #[derive(Clone, Debug)]
@@ -179,4 +44,16 @@ pub trait BatchSource: Sync {
     /// # Panics
     /// If a row does not exist.
     fn batch(&self, rows: &[u32]) -> Batch;
+}
+
+impl<'a> Pass<'a> {
+    /// The pass of a training step.
+    pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
+        Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
+    }
+
+    /// The pass of inference on a batch.
+    pub fn inference(batch: &'a Batch) -> Self {
+        Pass { row_ids: &batch.row_ids, ..Pass::of_keys(&batch.keys) }
+    }
 }

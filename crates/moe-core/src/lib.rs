@@ -11,7 +11,8 @@
 //! * [`tape`]: differentiation; [`ops`]: the operators.
 //! * [`dispatch`]: the experts that each row goes to, and the order in which experts are computed.
 //! * [`kernel`]: matrix products, sums and parallel loops. [`random`]: the two generators.
-//! * [`batch`]: the batches that data sources give to models. [`testing`]: derivatives against finite differences.
+//! * [`batch`]: the batches that data sources give to models. [`task`]: kinds of tasks, with their losses and metrics.
+//! * [`testing`]: derivatives against finite differences.
 //! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all; [`checksum`]: SHA-256.
 //!
 //! # Precision
@@ -50,6 +51,7 @@ pub mod checksum;
 pub mod dispatch;
 pub mod envelope;
 pub mod files;
+mod inputs;
 pub mod kernel;
 mod names;
 pub mod ops;
@@ -58,6 +60,7 @@ mod pass;
 pub mod random;
 mod real;
 pub mod tape;
+pub mod task;
 mod tensor;
 pub mod testing;
 
@@ -68,7 +71,8 @@ pub use ndarray_rand::{rand, rand_distr};
 pub use parameter::{
     Parameter, ParameterId, StateMut, StateRef, Visit, VisitMut, named, named_mut,
 };
-pub use pass::{Mode, Pass, SlotRows};
+pub use pass::{Mode, Pass, SlotRows, TokenRows};
 pub use rand_chacha;
 pub use real::Real;
+pub use smallvec;
 pub use tensor::{Shape, Tensor};

@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use crate::batch::Batch;
 use crate::buffer::Buffer;
 use crate::dispatch::plan::ExpertPlan;
 use crate::random::dropout_mask::DrawRows;
@@ -32,25 +31,25 @@ pub struct Pass<'a> {
     pub row_ids: &'a [u64],
     /// Lookup key of each row; see [`Batch::keys`](crate::batch::Batch::keys).
     pub keys: &'a [u64],
+    /// The row of the batch that each row belongs to; `None` where the rows are those of the batch. See [`TokenRows`].
+    pub batch_rows: Option<&'a [u32]>,
     /// The expert that computes each row; `None` outside experts. See [`SlotRows`].
     pub experts: Option<&'a [u32]>,
 }
 
 impl<'a> Pass<'a> {
-    /// The pass of a training step.
-    pub fn training(batch: &'a Batch, seed: u64, step: u64, epoch: u64) -> Self {
-        Pass { mode: Mode::Train, seed, step, epoch, ..Pass::inference(batch) }
-    }
-
-    /// The pass of inference on a batch.
-    pub fn inference(batch: &'a Batch) -> Self {
-        let Batch { row_ids, keys, .. } = batch;
-        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None }
-    }
-
     /// The pass of inference on rows that are known by their keys alone.
     pub fn of_keys(keys: &'a [u64]) -> Self {
-        Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: keys, keys, experts: None }
+        Pass {
+            mode: Mode::Infer,
+            seed: 0,
+            step: 0,
+            epoch: 0,
+            row_ids: keys,
+            keys,
+            batch_rows: None,
+            experts: None,
+        }
     }
 
     /// Returns whether this is a training pass.
@@ -76,6 +75,7 @@ impl<'a> Pass<'a> {
         Pass {
             row_ids: &self.row_ids[rows.clone()],
             keys: &self.keys[rows.clone()],
+            batch_rows: self.batch_rows.map(|batch_rows| &batch_rows[rows.clone()]),
             experts: self.experts.map(|experts| &experts[rows]),
             ..*self
         }
@@ -121,7 +121,53 @@ impl SlotRows {
     pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
         let SlotRows { row_ids, keys, experts } = self;
         let Pass { mode, seed, step, epoch, .. } = *pass;
-        Pass { mode, seed, step, epoch, row_ids, keys, experts: Some(experts) }
+        Pass { mode, seed, step, epoch, row_ids, keys, batch_rows: None, experts: Some(experts) }
+    }
+}
+
+/// The tokens of the rows of a pass as rows of their own, so that a router decides for each token.
+///
+/// The key of a token is its id in the vocabulary. Its row id, which keys its random draws, follows from the id of its row
+/// and its position there, whatever else is in the batch.
+#[derive(Clone, Debug)]
+pub struct TokenRows {
+    row_ids: Buffer<u64>,
+    keys: Buffer<u64>,
+    batch_rows: Buffer<u32>,
+}
+
+impl TokenRows {
+    /// The tokens `ids`, of which `ids[offsets[r]..offsets[r + 1]]` are those of row r.
+    ///
+    /// # Panics
+    /// If the offsets do not divide the tokens among the rows of the pass.
+    pub fn new(pass: &Pass<'_>, ids: &[u32], offsets: &[u32]) -> Self {
+        assert_eq!(offsets.len(), pass.row_ids.len() + 1, "one more offset than rows");
+        let ends = (offsets[0] as usize, offsets[pass.row_ids.len()] as usize);
+        assert_eq!(ends, (0, ids.len()), "the offsets begin at 0 and end at the number of tokens");
+        let philox = Philox::new(0, "token", 0);
+        let mut rows = TokenRows {
+            row_ids: Buffer::unspecified(ids.len()),
+            keys: Buffer::unspecified(ids.len()),
+            batch_rows: Buffer::unspecified(ids.len()),
+        };
+        for (row, bounds) in offsets.windows(2).enumerate() {
+            for token in bounds[0]..bounds[1] {
+                let [low, high, ..] = philox.row_block(pass.row_ids[row], token - bounds[0], 0);
+                let token = token as usize;
+                rows.row_ids[token] = u64::from(high) << 32 | u64::from(low);
+                rows.keys[token] = ids[token].into();
+                rows.batch_rows[token] = row as u32;
+            }
+        }
+        rows
+    }
+
+    /// The pass `pass` with these rows.
+    pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
+        let TokenRows { row_ids, keys, batch_rows } = self;
+        let Pass { mode, seed, step, epoch, .. } = *pass;
+        Pass { mode, seed, step, epoch, row_ids, keys, batch_rows: Some(batch_rows), experts: None }
     }
 }
 
@@ -134,7 +180,8 @@ mod tests {
     fn slot_rows_are_named_by_row_and_expert() {
         let (row_ids, keys) = ([70, 71, 72], [0, 1, 2]);
         let (mode, seed, step, epoch) = (Mode::Train, 1, 2, 3);
-        let pass = Pass { mode, seed, step, epoch, row_ids: &row_ids, keys: &keys, experts: None };
+        let inference = Pass { row_ids: &row_ids, ..Pass::of_keys(&keys) };
+        let pass = Pass { mode, seed, step, epoch, ..inference };
         let plan = ExpertPlan::new(&[&Assignments::from_rows(3, [vec![0, 2], vec![2], vec![0]])]);
         let slots = SlotRows::new(&pass, &plan);
         let inside = slots.pass(&pass);
@@ -154,5 +201,28 @@ mod tests {
         let inner = ExpertPlan::new(&[&Assignments::from_rows(4, [[3], [1]])]);
         let inner = SlotRows::new(&of_expert, &inner);
         assert_eq!(inner.pass(&of_expert).experts, Some(&[9, 11][..]));
+    }
+
+    #[test]
+    fn token_rows_are_named_by_row_and_position() {
+        let keys = [7, 8, 9];
+        let of = |row_ids: &[u64], ids: &[u32], offsets: &[u32]| {
+            let pass = Pass { row_ids, ..Pass::of_keys(&keys[..row_ids.len()]) };
+            let rows = TokenRows::new(&pass, ids, offsets);
+            let inside = rows.pass(&pass);
+            assert_eq!(inside.row_ids.len(), ids.len());
+            (inside.row_ids.to_vec(), inside.keys.to_vec(), inside.batch_rows.unwrap().to_vec())
+        };
+        let (row_ids, keys, batch_rows) = of(&[70, 71, 72], &[5, 5, 6, 5], &[0, 2, 2, 4]);
+        assert_eq!((&keys[..], &batch_rows[..]), (&[5, 5, 6, 5][..], &[0, 0, 2, 2][..]));
+        assert_eq!(row_ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 4);
+        // The same tokens in another batch.
+        assert_eq!(of(&[72, 70], &[6, 5, 5], &[0, 2, 3]).0, [row_ids[2], row_ids[3], row_ids[0]]);
+    }
+
+    #[test]
+    #[should_panic(expected = "end at the number of tokens")]
+    fn tokens_without_a_row_are_refused() {
+        TokenRows::new(&Pass::of_keys(&[1]), &[3, 4], &[0, 1]);
     }
 }

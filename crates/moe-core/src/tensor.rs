@@ -2,20 +2,19 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Shared};
 use crate::kernel::geometry::PIECE;
 use crate::kernel::mat::Mat;
 use crate::kernel::parallel::for_pieces;
 use crate::kernel::rows::add;
 use crate::real::Real;
 
-/// Dimensions of a tensor: at most four, stored inline.
+/// Dimensions of a tensor: at most [`Shape::MAX_RANK`], stored inline.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     dims: [usize; Shape::MAX_RANK],
@@ -24,7 +23,7 @@ pub struct Shape {
 
 impl Shape {
     /// The largest number of axes a tensor may have.
-    pub const MAX_RANK: usize = 4;
+    pub const MAX_RANK: usize = 6;
 
     /// The shape with these dimensions.
     ///
@@ -93,7 +92,7 @@ impl From<&[usize]> for Shape {
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Tensor {
     shape: Shape,
-    data: Arc<Buffer<Real>>,
+    data: Shared<Real>,
 }
 
 /// The serialised form of a tensor.
@@ -144,7 +143,7 @@ impl Tensor {
             shape.size(),
             data.len()
         );
-        Tensor { shape, data: Arc::new(data) }
+        Tensor { shape, data: Shared::new(data) }
     }
 
     /// All elements equal to `value`.
@@ -162,9 +161,9 @@ impl Tensor {
     /// Changes the shape, with elements of unspecified value: in place, if they fit and no other tensor shares the buffer.
     pub fn resize(&mut self, shape: impl Into<Shape>) {
         let shape = shape.into();
-        match Arc::get_mut(&mut self.data) {
+        match self.data.get_mut() {
             Some(buffer) => buffer.resize(shape.size()),
-            None => self.data = Arc::new(Buffer::unspecified(shape.size())),
+            None => self.data = Shared::new(Buffer::unspecified(shape.size())),
         }
         self.shape = shape;
     }
@@ -176,7 +175,7 @@ impl Tensor {
 
     /// A tensor without axes.
     pub fn scalar(value: Real) -> Self {
-        Tensor::new([], vec![value])
+        Tensor::full([], value)
     }
 
     /// Elements `f(i)` by their row-major position i.
@@ -251,7 +250,7 @@ impl Tensor {
 
     /// The elements, writable; copies first if the buffer is shared.
     pub fn as_mut_slice(&mut self) -> &mut [Real] {
-        Arc::<Buffer<Real>>::make_mut(&mut self.data)
+        self.data.make_mut()
     }
 
     /// Row `r` of the matrix view.

@@ -2,7 +2,9 @@
 
 use std::fmt::Debug;
 
-use moe_core::batch::{Batch, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
+use moe_core::batch::{
+    Batch, IdColumn, InputRow, InputSpec, Inputs, Target, TaskKind, TaskSpec, Tokens,
+};
 use moe_core::dispatch::{AssignmentError, Assignments, ExpertPlan};
 use moe_core::kernel::Mat;
 use moe_core::random::{DrawRows, Philox};
@@ -28,6 +30,8 @@ fn values_are_cloned_shared_between_threads_and_printed() {
     value::<IdColumn>();
     value::<InputSpec>();
     value::<Inputs>();
+    value::<InputRow<'_>>();
+    value::<Tokens>();
     value::<Mat<'_>>();
     value::<Mode>();
     value::<ParameterId>();
@@ -67,42 +71,15 @@ fn errors_are_errors() {
 #[test]
 fn task_specs_are_written_as_in_results_and_read_again() {
     let table = [
-        (TaskKind::Binary, json!({"name": "t", "kind": "binary"})),
-        (
-            TaskKind::Multiclass { classes: 3 },
-            json!({"name": "t", "kind": "multiclass", "classes": 3}),
-        ),
-        (TaskKind::Regression, json!({"name": "t", "kind": "regression"})),
+        (TaskKind::binary(), json!({"name": "t", "kind": "binary"})),
+        (TaskKind::multiclass(3), json!({"name": "t", "kind": "multiclass", "classes": 3})),
+        (TaskKind::regression(), json!({"name": "t", "kind": "regression"})),
     ];
     for (kind, written) in table {
         let spec = TaskSpec { name: "t".into(), kind };
         assert_eq!(serde_json::to_value(&spec).unwrap(), written);
         assert_eq!(serde_json::from_value::<TaskSpec>(written).unwrap(), spec);
     }
-}
-
-#[test]
-fn input_specs_are_written_and_read_again() {
-    let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
-    let table = [
-        (InputSpec::Dense { width: 64 }, json!({"kind": "dense", "width": 64})),
-        (
-            InputSpec::Ids { columns: vec![column("user", 5), column("film", 7)] },
-            json!({"kind": "ids", "columns": [
-                {"name": "user", "vocabulary": 5},
-                {"name": "film", "vocabulary": 7},
-            ]}),
-        ),
-        (
-            InputSpec::Mixed { columns: vec![column("user", 5)], width: 3 },
-            json!({"kind": "mixed", "columns": [{"name": "user", "vocabulary": 5}], "width": 3}),
-        ),
-    ];
-    for (spec, written) in table {
-        assert_eq!(serde_json::to_value(&spec).unwrap(), written);
-        assert_eq!(serde_json::from_value::<InputSpec>(written).unwrap(), spec);
-    }
-    assert!(serde_json::from_value::<InputSpec>(json!({"kind": "images"})).is_err());
 }
 
 #[test]
@@ -118,6 +95,6 @@ fn tensors_are_written_and_read_again() {
     let short = json!({"shape": [2, 2], "data": [1.0, 2.0, 3.0]});
     let error = serde_json::from_value::<Tensor>(short).unwrap_err().to_string();
     assert!(error.contains("[2, 2] cannot hold 3 elements"), "{error}");
-    let deep = json!({"shape": [1, 1, 1, 1, 1], "data": [1.0]});
+    let deep = json!({"shape": [1, 1, 1, 1, 1, 1, 1], "data": [1.0]});
     assert!(serde_json::from_value::<Tensor>(deep).is_err());
 }

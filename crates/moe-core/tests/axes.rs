@@ -9,7 +9,7 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Shape, Tensor};
 use proptest::prelude::*;
 
-/// A shape of rank 1 to 4, and one of its axes.
+/// Any shape with an axis, and one of its axes.
 fn shape_and_axis() -> impl Strategy<Value = (Shape, usize)> {
     let dims = prop::collection::vec(0usize..5, 1..=Shape::MAX_RANK);
     (dims, any::<prop::sample::Index>())

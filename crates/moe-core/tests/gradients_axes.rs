@@ -67,11 +67,14 @@ proptest! {
         let targets = targets.map(|v| if v < -0.5 { -1e4 } else { v });
         let targets = Tape::inference().constant(targets).softmax().value();
         let (column, matrix) = (std::slice::from_ref(&column), std::slice::from_ref(&matrix));
-        check(|_, v| v[0].bce_with_logits(&soft), column);
+        // One flag for all numbers of a row.
+        check(|_, v| v[0].bce_with_logits(targets.as_slice(), &present), matrix);
+        check(|_, v| v[0].masked_mse(targets.as_slice(), &present), matrix);
+        check(|_, v| v[0].bce_with_logits(&soft, &present), column);
         check(|_, v| v[0].masked_mse(&soft, &present), column);
-        check(|_, v| v[0].cross_entropy(&wanted), matrix);
-        check(|_, v| v[0].kl_with_logits(&targets), matrix);
+        check(|_, v| v[0].cross_entropy(&wanted, &present), matrix);
+        check(|_, v| v[0].kl_with_logits(&targets, &present), matrix);
         // Also where the targets of a row do not add up to 1.
-        check(|_, v| v[0].kl_with_logits(&targets.map(|t| 3.0 * t)), matrix);
+        check(|_, v| v[0].kl_with_logits(&targets.map(|t| 3.0 * t), &present), matrix);
     }
 }

@@ -91,7 +91,10 @@ fn csr_softmax_normalises_each_row_over_its_pairs() {
 #[test]
 fn bce_with_logits_by_hand() {
     let mean = |logits: &[Real], targets: &[Real]| {
-        Tape::new().constant(vector(logits)).bce_with_logits(targets).value()
+        Tape::new()
+            .constant(vector(logits))
+            .bce_with_logits(targets, &vec![true; targets.len()])
+            .value()
     };
     let z = ln(3.0);
     let table = [
@@ -110,7 +113,7 @@ fn bce_with_logits_by_hand() {
     // The gradient is (σ(z) - t) / B: far out ±1/B or 0, never NaN.
     let tape = Tape::new();
     let z = tape.variable(matrix(&[[1e4], [1e4], [-1e4], [-1e4]]));
-    let loss = z.bce_with_logits(&[0.0, 1.0, 0.0, 1.0]);
+    let loss = z.bce_with_logits(&[0.0, 1.0, 0.0, 1.0], &[true; 4]);
     let gradient = tape.backward(loss).wrt(z).unwrap();
     assert_eq!(gradient.as_slice(), [0.25, 0.0, 0.0, -0.25]);
 }
@@ -137,7 +140,7 @@ fn masked_mse_leaves_masked_rows_out() {
 #[test]
 fn cross_entropy_by_hand() {
     let mean = |logits: Tensor, classes: &[u32]| {
-        Tape::new().constant(logits).cross_entropy(classes).value()
+        Tape::new().constant(logits).cross_entropy(classes, &vec![true; classes.len()]).value()
     };
     let row = [0.0, ln(2.0), ln(5.0)];
     let table = [
@@ -157,7 +160,7 @@ fn cross_entropy_by_hand() {
     // The gradient is (softmax - one-hot) / B.
     let tape = Tape::new();
     let z = tape.variable(matrix(&[[0.0, ln(2.0), ln(5.0)], [1e4, -1e4, -1e4]]));
-    let gradient = tape.backward(z.cross_entropy(&[1, 2])).wrt(z).unwrap();
+    let gradient = tape.backward(z.cross_entropy(&[1, 2], &[true; 2])).wrt(z).unwrap();
     let expected = matrix(&[[0.0625, -0.375, 0.3125], [0.5, 0.0, -0.5]]);
     assert_close(&gradient, &expected, ULPS, "gradient");
 }
@@ -309,7 +312,7 @@ fn an_id_outside_the_table_is_refused() {
 #[test]
 #[should_panic(expected = "class 2 of 2")]
 fn a_class_outside_the_logits_is_refused() {
-    let _ = Tape::new().constant(Tensor::zeros([1, 2])).cross_entropy(&[2]);
+    let _ = Tape::new().constant(Tensor::zeros([1, 2])).cross_entropy(&[2], &[true]);
 }
 
 #[test]

@@ -24,7 +24,7 @@
 //! | `digits` | from `mnist` and `svhn` (or `usps`) | dense, 1,024 | `digit`: multiclass(10) |
 //!
 //! ```
-//! use moe_core::batch::{BatchSource, Target};
+//! use moe_core::batch::BatchSource;
 //! use moe_data::LoadOptions;
 //!
 //! let options = LoadOptions { seed: 1, ..LoadOptions::default() };
@@ -33,7 +33,7 @@
 //!
 //! let batch = data.train.batch(&[0, 17, 4]);
 //! assert_eq!(batch.rows(), 3);
-//! let Target::Multiclass(left) = &batch.targets[0] else { unreachable!() };
+//! let left = &batch.targets[0].classes;
 //! assert!(left.iter().all(|&digit| digit < 10));
 //! # Ok::<(), moe_data::DataError>(())
 //! ```

@@ -6,7 +6,7 @@ mod common;
 use std::fs;
 
 use common::{all, check_splits, dense, folder, seeded};
-use moe_core::batch::{BatchSource, Target, TaskKind};
+use moe_core::batch::{BatchSource, TaskKind};
 use moe_data::{Dataset, LoadOptions, load};
 use tempfile::TempDir;
 
@@ -59,15 +59,14 @@ fn pictures_and_attributes() {
     assert_eq!(data.splits().map(|(_, split)| split.rows()), [6, 7, 7]);
     assert_eq!(data.tasks.len(), 10);
     assert_eq!(
-        (data.tasks[3].name.as_str(), data.tasks[3].kind),
-        ("High_Cheekbones", TaskKind::Binary)
+        (data.tasks[3].name.as_str(), data.tasks[3].kind.clone()),
+        ("High_Cheekbones", TaskKind::binary())
     );
     let batch = all(&data.test);
     for (row, &id) in batch.row_ids.iter().enumerate() {
         let i = id as usize + 1;
         for (task, attribute) in (2..=11).enumerate() {
-            let Target::Binary(values) = &batch.targets[task] else { panic!("yes or no") };
-            assert_eq!(values[row] == 1.0, i.is_multiple_of(attribute));
+            assert_eq!(batch.targets[task].values[row] == 1.0, i.is_multiple_of(attribute));
         }
         for (plane, colour) in [i * 10, 100, 200].into_iter().enumerate() {
             let value = dense(&batch).row(row)[plane * 1024 + 500] * 255.0;

@@ -18,14 +18,14 @@ fn counts(classes: impl IntoIterator<Item = u32>) -> [usize; 10] {
 }
 
 fn digit(name: &str) -> TaskSpec {
-    TaskSpec { name: name.into(), kind: TaskKind::Multiclass { classes: 10 } }
+    TaskSpec { name: name.into(), kind: TaskKind::multiclass(10) }
 }
 
 /// Class counts as in the set's own description (`optdigits.names`).
 #[test]
 fn optdigits_has_its_rows_and_classes() {
     let data = load("optdigits", &seeded(1)).unwrap();
-    assert_eq!(data.input, InputSpec::Dense { width: 64 });
+    assert_eq!(data.input, InputSpec::default().with_dense([1, 8, 8]));
     assert_eq!(data.tasks, [digit("digit")]);
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [3250, 573, 1797]);
@@ -74,12 +74,12 @@ fn the_first_test_digit_is_a_zero() {
 #[test]
 fn restaurant_has_its_rows_ids_and_marks() {
     let data = load("restaurant", &seeded(1)).unwrap();
-    let InputSpec::Ids { columns } = &data.input else { panic!("ids") };
-    let columns: Vec<_> = columns.iter().map(|c| (c.name.as_str(), c.vocabulary)).collect();
+    let columns: Vec<_> =
+        data.input.columns.iter().map(|c| (c.name.as_str(), c.vocabulary)).collect();
     assert_eq!(columns, [("user", 138), ("place", 130)]);
     let names = data.tasks.iter().map(|task| task.name.as_str());
     assert!(names.eq(["rating", "food_rating", "service_rating"]));
-    assert!(data.tasks.iter().all(|t| t.kind == TaskKind::Regression));
+    assert!(data.tasks.iter().all(|t| t.kind == TaskKind::regression()));
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [929, 116, 116]);
 
@@ -107,14 +107,13 @@ fn multi_optdigits_has_two_tasks_and_the_sizes_asked_for() {
     let options =
         LoadOptions { train_rows: Some(300), val_rows: Some(20), test_rows: Some(30), ..seeded(5) };
     let data = load("multi-optdigits", &options).unwrap();
-    assert_eq!(data.input, InputSpec::Dense { width: 144 });
+    assert_eq!(data.input, InputSpec::default().with_dense([1, 12, 12]));
     assert_eq!(data.tasks, [digit("left"), digit("right")]);
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [300, 20, 30]);
     for (_, split) in data.splits() {
         let batch = all(split);
-        let pixels = dense(&batch).as_slice();
-        assert!(pixels.iter().all(|p| (0.0..=1.0).contains(p)));
+        assert!(dense(&batch).as_slice().iter().all(|p| (0.0..=1.0).contains(p)));
     }
     check_splits(&data);
 }
@@ -131,15 +130,16 @@ fn multi_optdigits_is_made_of_the_parts_of_optdigits() {
     for ((_, split), (_, sources)) in data.splits().into_iter().zip(digits.splits()) {
         let sources = all(sources);
         let batch = split.batch(&(0..200).collect::<Vec<_>>());
+        let (pictures, canvases) = (dense(&sources), dense(&batch));
         for (task, lines) in [0..16, 48..64].into_iter().enumerate() {
             let known: HashSet<(Vec<u8>, u32)> = (0..sources.rows())
                 .map(|row| {
-                    let picture = &dense(&sources).row(row)[lines.clone()];
+                    let picture = &pictures.row(row)[lines.clone()];
                     (bytes(picture), classes(&sources, 0)[row])
                 })
                 .collect();
             for row in 0..batch.rows() {
-                let canvas = dense(&batch).row(row);
+                let canvas = canvases.row(row);
                 let label = classes(&batch, task)[row];
                 let found = corners[task].into_iter().any(|[y, x]| {
                     let line = |y: usize| &canvas[y * 12 + x..][..8];

@@ -64,15 +64,9 @@ fn val_alone_is_split_by_index() {
     assert_eq!(ids(&test), [vec![9, 19], vec![18, 38]]);
     assert_eq!(test.keys, [9, 19]);
     let val = all(&data.val);
-    assert_eq!(val.targets[0], Target::Binary(vec![0.0, 0.0]));
-    assert_eq!(
-        test.targets[1],
-        Target::Regression { values: vec![5.0, 5.0], present: vec![true, true] }
-    );
-    assert_eq!(
-        val.targets[1],
-        Target::Regression { values: vec![0.0, 0.0], present: vec![false, false] }
-    );
+    assert_eq!(val.targets[0], Target::binary(vec![0.0, 0.0]));
+    assert_eq!(test.targets[1], Target::regression(vec![5.0, 5.0], vec![true, true]));
+    assert_eq!(val.targets[1], Target::regression(vec![0.0, 0.0], vec![false, false]));
     check_splits(&data);
 }
 

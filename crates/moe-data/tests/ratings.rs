@@ -5,10 +5,8 @@ mod common;
 use std::collections::HashSet;
 use std::fs;
 
-use common::{
-    all, check_splits, folder, gzip, rating_rows, same_data, same_inputs, uncached, watched,
-};
-use moe_core::batch::{BatchSource, InputSpec, Inputs, TaskKind};
+use common::{all, check_splits, folder, gzip, rating_rows, same_data, uncached, watched};
+use moe_core::batch::{BatchSource, Inputs, TaskKind};
 use moe_data::{DataError, Dataset, LoadOptions, Unknown, load};
 
 /// A format: id, folder, original file, what comes before the lines, and a line of user, item and rating.
@@ -122,10 +120,10 @@ fn format(id: &str) -> &'static Format {
 fn every_format_gives_its_ratings_with_their_names() {
     for format in &FORMATS {
         let data = format.read(format.text().as_bytes()).unwrap();
-        let InputSpec::Ids { columns } = &data.input else { panic!("ids") };
-        assert_eq!(columns.iter().map(|c| c.vocabulary).collect::<Vec<_>>(), [24, 12]);
-        let tasks: Vec<_> = data.tasks.iter().map(|task| (task.name.as_str(), task.kind)).collect();
-        assert_eq!(tasks, [("watch", TaskKind::Binary), ("rating", TaskKind::Regression)]);
+        assert_eq!(data.input.columns.iter().map(|c| c.vocabulary).collect::<Vec<_>>(), [24, 12]);
+        let tasks = data.tasks.iter().map(|task| (task.name.as_str(), task.kind.clone()));
+        let tasks: Vec<_> = tasks.collect();
+        assert_eq!(tasks, [("watch", TaskKind::binary()), ("rating", TaskKind::regression())]);
         let half = if format.id == "movielens-10m" { 0.5 } else { 0.0 };
         let expected: Vec<_> = pairs()
             .map(|(user, item, rating)| (user.to_string(), item.to_string(), rating as f64 + half))
@@ -251,10 +249,10 @@ fn names_outside_the_train_split_can_share_an_id() {
         let old = common::ids(&was);
         let names = (0..was.rows()).map(|row| [0, 1].map(|column| name(column, old[column][row])));
         let names: Vec<[&str; 2]> = names.collect();
-        assert!(same_inputs(&encoder.encode(&names).unwrap(), &is.inputs));
+        assert_eq!(encoder.encode(&names).unwrap(), is.inputs);
         for (column, ids) in common::ids(&is).iter().enumerate() {
             let last = shared.vocabulary(column).unwrap().len() as u32;
-            assert_eq!(shared.input.id_columns()[column].vocabulary, last as usize + 1);
+            assert_eq!(shared.input.columns[column].vocabulary, last as usize + 1);
             let count = ids.iter().filter(|id| **id == last).count();
             assert!(split != "train" || count == 0);
             unknown += count;
@@ -263,7 +261,7 @@ fn names_outside_the_train_split_can_share_an_id() {
     assert!(unknown > 0, "a name is in the other splits only");
     let new = encoder.encode(&[["nobody", "nothing"]]).unwrap();
     let vocabulary = |column| shared.vocabulary(column).unwrap().len() as u32;
-    assert!(same_inputs(&new, &Inputs::Ids(vec![vec![vocabulary(0)], vec![vocabulary(1)]])));
+    assert_eq!(new, Inputs::ids(vec![vec![vocabulary(0)], vec![vocabulary(1)]]));
     let error = refused.schema().unwrap().encoder().encode(&[["nobody", "1"]]).unwrap_err();
     assert!(error.to_string().contains("\"nobody\" is unknown"));
 }

@@ -3,7 +3,8 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-use moe_core::batch::{IdColumn, InputSpec};
+use moe_core::Tensor;
+use moe_core::batch::{IdColumn, InputSpec, Inputs, Tokens};
 use moe_data::{DataError, FeatureSchema, RowEncoder, RowFormat, RowReader};
 use proptest::prelude::*;
 
@@ -127,7 +128,7 @@ fn names_say_the_format() {
 #[test]
 fn a_wrong_row_is_not_there() {
     let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
-    let mixed = RowEncoder::of_input(&InputSpec::Mixed { columns, width: 2 });
+    let mixed = RowEncoder::of_input(&InputSpec::ids(columns).with_dense([2]));
     assert_eq!(mixed.columns().collect::<Vec<_>>(), ["user", "x0", "x1"]);
     let mut rows = mixed.rows();
     mixed.push(&["7", "0.5", "-1e3"], 0, &mut rows).unwrap();
@@ -148,8 +149,13 @@ fn a_wrong_row_is_not_there() {
     mixed.push(&["3", " 4 ", "5"], 1, &mut rows).unwrap();
     let (inputs, keys) = rows.batch();
     assert_eq!(keys, [7, 3]);
-    let moe_core::batch::Inputs::Mixed { ids, dense } = inputs else { panic!("ids and numbers") };
-    assert_eq!((&ids[..], dense.as_slice()), (&[vec![7, 3]][..], &[0.5, -1e3, 4.0, 5.0][..]));
+    let dense = Tensor::new([2, 2], vec![0.5, -1e3, 4.0, 5.0]);
+    assert_eq!(*inputs, Inputs::ids(vec![vec![7, 3]]).with_dense(dense));
+
+    let pictures = RowEncoder::of_input(&InputSpec::default().with_dense([1, 2, 2]));
+    assert_eq!(pictures.columns().collect::<Vec<_>>(), ["x0", "x1", "x2", "x3"]);
+    let inputs = pictures.encode(&[["1", "2", "3", "4"]]).unwrap();
+    assert_eq!(inputs, Inputs::dense(Tensor::new([1, 1, 2, 2], vec![1.0, 2.0, 3.0, 4.0])));
 
     let schema = FeatureSchema {
         numbers: vec![moe_data::NumberFeature { name: "n".into(), shift: 0.0, scale: 1.0 }],
@@ -157,4 +163,26 @@ fn a_wrong_row_is_not_there() {
     };
     let error = schema.encoder().encode(&[["1e300"]]).unwrap_err().to_string();
     assert!(error.contains("\"1e300\" is not a number"), "{error}");
+}
+
+#[test]
+fn tokens_are_whole_numbers_with_spaces_between_them() {
+    let columns = vec![IdColumn { name: "user".into(), vocabulary: 9 }];
+    let tokens = InputSpec::tokens(20, 3).tokens;
+    let encoder = RowEncoder::of_input(&InputSpec { tokens, ..InputSpec::ids(columns) });
+    assert_eq!(encoder.columns().collect::<Vec<_>>(), ["user", "tokens"]);
+    let mut rows = encoder.rows();
+    encoder.push(&["7", " 3  19 0 "], 0, &mut rows).unwrap();
+    for wrong in ["", "20", "1 2 3 4", "1 -2", "1,2"] {
+        let error = encoder.push(&["8", wrong], 1, &mut rows).unwrap_err().to_string();
+        let says =
+            "column tokens: \"W\" is not a row of tokens; allowed: from 1 to 3 whole numbers";
+        assert!(error.contains(&says.replace('W', wrong)), "{error}");
+        assert_eq!(rows.len(), 1);
+    }
+    encoder.push(&["8", "5"], 1, &mut rows).unwrap();
+    let (inputs, keys) = rows.batch();
+    let tokens = Some(Tokens::from_rows([&[3, 19, 0][..], &[5]]));
+    assert_eq!(*inputs, Inputs { tokens, ..Inputs::ids(vec![vec![7, 8]]) });
+    assert_eq!(keys, [7, 8]);
 }

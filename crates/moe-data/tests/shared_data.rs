@@ -23,8 +23,7 @@ fn movielens_1m_mtl() {
     let mut seen = [vec![false; 6040], vec![false; 3952]];
     for (_, split) in data.splits() {
         let batch = all(split);
-        let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
-        watched += watch.iter().filter(|&&w| w == 1.0).count();
+        watched += batch.targets[0].values.iter().filter(|&&w| w == 1.0).count();
         for (total, count) in ratings.iter_mut().zip(marks(&batch, 1)) {
             *total += count;
         }
@@ -41,7 +40,7 @@ fn movielens_1m_mtl() {
     let first = data.train.batch(&[0, 1]);
     assert_eq!(ids(&first), [vec![3478, 4984], vec![913, 2923]]);
     assert_eq!(first.keys, [3478, 4984]);
-    assert_eq!(first.targets[0], Target::Binary(vec![1.0, 0.0]));
+    assert_eq!(first.targets[0], Target::binary(vec![1.0, 0.0]));
     check_splits(&data);
 }
 

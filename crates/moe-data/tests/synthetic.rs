@@ -3,7 +3,7 @@
 mod common;
 
 use common::{all, check_splits, dense, same_data, seeded};
-use moe_core::batch::{BatchSource, InputSpec, Target, TaskKind};
+use moe_core::batch::{BatchSource, InputSpec, TaskKind};
 use moe_data::{Dataset, LoadOptions, load};
 
 fn small(seed: u64) -> LoadOptions {
@@ -19,16 +19,16 @@ fn small(seed: u64) -> LoadOptions {
 
 fn targets(data: &Dataset) -> Vec<f64> {
     let batch = all(&data.train);
-    let Target::Regression { values, present } = &batch.targets[0] else { panic!("regression") };
-    assert!(present.iter().all(|&p| p));
-    values.iter().map(|&v| f64::from(v)).collect()
+    let target = &batch.targets[0];
+    assert!(target.present.iter().all(|&p| p));
+    target.values.iter().map(|&v| f64::from(v)).collect()
 }
 
 #[test]
 fn sizes_are_those_asked_for_and_every_row_has_its_expert() {
     let data = load("synthetic", &small(1)).unwrap();
-    assert_eq!(data.input, InputSpec::Dense { width: 6 });
-    assert_eq!(data.tasks[0].kind, TaskKind::Regression);
+    assert_eq!(data.input, InputSpec::dense(6));
+    assert_eq!(data.tasks[0].kind, TaskKind::regression());
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [600, 40, 50]);
     let planted = data.planted().unwrap();
@@ -89,7 +89,8 @@ fn without_separation_only_the_gate_is_left() {
     let options = LoadOptions { separation: Some(0.0), ..small(5) };
     let data = load("synthetic", &options).unwrap();
     let batch = all(&data.train);
-    let x = dense(&batch).as_slice();
+    let x = dense(&batch);
+    let x = x.as_slice();
     // 3,600 standard normal draws: the mean's standard error is 0.017, the mean square's 0.024.
     let mean = x.iter().map(|&v| f64::from(v)).sum::<f64>() / x.len() as f64;
     let square = x.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / x.len() as f64;

@@ -2,11 +2,12 @@
 
 mod common;
 
-use common::{all, check_splits, folder, gzip, same_data, same_inputs};
-use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind};
+use common::{all, check_splits, folder, gzip, same_data};
+use moe_core::Tensor;
+use moe_core::batch::{BatchSource, InputSpec, TaskKind};
 use moe_data::{
-    DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, TableOptions, TargetColumn,
-    TargetKind, Unknown, load,
+    DataError, Dataset, FeatureSchema, LoadOptions, Scaling, Separator, Stats, TableOptions,
+    TargetColumn, TargetKind, Unknown, load,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -71,38 +72,42 @@ fn columns_become_what_they_are_said_to_be() {
     let data = loaded(text(200).as_bytes(), described()).unwrap();
     check_splits(&data);
     assert_eq!(data.splits().map(|(_, split)| split.rows()), [157, 23, 20]);
-    let kinds: Vec<_> = data.tasks.iter().map(|task| (task.name.as_str(), task.kind)).collect();
-    let classes = TaskKind::Multiclass { classes: 2 };
+    let kinds: Vec<_> =
+        data.tasks.iter().map(|task| (task.name.as_str(), task.kind.clone())).collect();
+    let classes = TaskKind::multiclass(2);
     assert_eq!(
         kinds,
-        [("bought", TaskKind::Binary), ("stars", TaskKind::Regression), ("colour", classes)]
+        [("bought", TaskKind::binary()), ("stars", TaskKind::regression()), ("colour", classes)]
     );
     let schema = data.schema().unwrap();
     assert_eq!(schema.columns().collect::<Vec<_>>(), NAMES);
     assert_eq!(schema.input(), data.input);
-    let InputSpec::Mixed { columns, width: 4 } = &data.input else { panic!("{:?}", data.input) };
+    let InputSpec { columns, dense, .. } = &data.input;
+    assert_eq!(dense, &[4]);
     assert_eq!((columns[1].name.as_str(), columns[1].vocabulary), ("city", 10));
     assert_eq!(columns[0].vocabulary, data.vocabulary(0).unwrap().len() + 1);
 
     // As many of each class in every split.
     for (_, split) in data.splits() {
         let batch = all(split);
-        let Target::Binary(bought) = &batch.targets[0] else { panic!("bought is binary") };
+        let bought = &batch.targets[0].values;
         let share = bought.iter().sum::<moe_core::Real>() / bought.len() as moe_core::Real;
         assert!((share - 1.0 / 3.0).abs() < 0.03, "{share}");
         for (row, &id) in batch.row_ids.iter().enumerate() {
             let fields = fields(id as usize);
             assert_eq!(bought[row] == 1.0, fields[4] == "yes");
-            let Target::Regression { values, present } = &batch.targets[1] else { panic!() };
-            assert_eq!(present[row], !fields[5].is_empty());
-            assert!(!present[row] || values[row].to_string() == fields[5].replace(".0", ""));
+            let stars = &batch.targets[1];
+            assert_eq!(stars.present[row], !fields[5].is_empty());
+            assert!(
+                !stars.present[row] || stars.values[row].to_string() == fields[5].replace(".0", "")
+            );
             let name = schema.classes["colour"].name(common::classes(&batch, 2)[row]);
             assert_eq!(name, Some(fields[6].as_str()));
         }
     }
     // Numbers of the train split have mean 0 and variance 1 where they are there; missing ones are 0.
     let batch = all(&data.train);
-    let Inputs::Mixed { dense, .. } = &batch.inputs else { panic!("ids and numbers") };
+    let dense = batch.inputs.dense.as_ref().expect("numbers");
     let known = (0..batch.rows()).filter(|&row| batch.row_ids[row] % 7 != 3);
     let ages: Vec<f64> = known.map(|row| f64::from(dense.row(row)[0])).collect();
     let mean = ages.iter().sum::<f64>() / ages.len() as f64;
@@ -125,14 +130,11 @@ fn a_schema_encodes_raw_rows_as_training_did() {
             [user, city, age, job.replace('"', "")]
         });
         let rows: Vec<[String; 4]> = rows.collect();
-        assert!(same_inputs(&encoder.encode(&rows).unwrap(), &batch.inputs));
+        assert_eq!(encoder.encode(&rows).unwrap(), batch.inputs);
     }
-    let Inputs::Mixed { ids, dense } = encoder.encode(&[["new", "c1", "", "judge"]]).unwrap()
-    else {
-        panic!("ids and numbers")
-    };
-    assert_eq!(ids[0], [schema.ids[0].vocabulary.len() as u32]);
-    assert_eq!(dense.row(0), [0.0; 4]);
+    let inputs = encoder.encode(&[["new", "c1", "", "judge"]]).unwrap();
+    assert_eq!(inputs.ids[0], [schema.ids[0].vocabulary.len() as u32]);
+    assert_eq!(inputs.dense, Some(Tensor::zeros([1, 4])));
     for (row, says) in [
         (vec!["u1", "c1", "old", "smith"], "row 0, column age: \"old\" is not a number; allowed:"),
         (vec!["u1", "c1", "inf", "smith"], "\"inf\" is not a number"),
@@ -148,17 +150,17 @@ fn unknown_ids_share_one_or_are_refused() {
     let shared = loaded(text(200).as_bytes(), described()).unwrap();
     let refused = TableOptions { unknown: Unknown::Refuse, ..described() };
     let refused = loaded(text(200).as_bytes(), refused).unwrap();
-    assert_eq!(refused.input.id_columns()[0].vocabulary, 50);
+    assert_eq!(refused.input.columns[0].vocabulary, 50);
     let encoder = refused.schema().unwrap().encoder();
     let error = encoder.encode(&[["new", "c1", "3", "smith"]]).unwrap_err().to_string();
     assert!(error.contains("column user: \"new\" is unknown; allowed: a name that was"), "{error}");
     // Users with fewer than 4 of their 4 rows in the train split are unknown.
     let rare = TableOptions { min_count: 4, ..described() };
     let rare = loaded(text(200).as_bytes(), rare).unwrap();
-    let ids = |data: &Dataset| data.input.id_columns()[0].vocabulary;
+    let ids = |data: &Dataset| data.input.columns[0].vocabulary;
     assert!(ids(&rare) < ids(&shared) && ids(&rare) > 1);
     let last = ids(&rare) as u32 - 1;
-    let Inputs::Mixed { ids, .. } = all(&rare.train).inputs else { panic!("ids and numbers") };
+    let ids = all(&rare.train).inputs.ids;
     assert!(ids[0].contains(&last));
 }
 
@@ -166,14 +168,14 @@ fn unknown_ids_share_one_or_are_refused() {
 fn inputs_are_dense_without_ids_and_ids_without_the_rest() {
     let dense = TableOptions { ids: Vec::new(), scaling: Scaling::MinMax, ..described() };
     let dense = loaded(text(200).as_bytes(), dense).unwrap();
-    assert_eq!(dense.input, InputSpec::Dense { width: 4 });
+    assert_eq!(dense.input, InputSpec::dense(4));
     check_splits(&dense);
     let train = all(&dense.train);
     let ages: Vec<_> = (0..train.rows()).map(|row| common::dense(&train).row(row)[0]).collect();
     assert!(ages.iter().all(|age| (0.0..=1.0).contains(age)));
     let ids = TableOptions { numbers: Vec::new(), categories: Vec::new(), ..described() };
     let ids = loaded(text(200).as_bytes(), ids).unwrap();
-    assert!(matches!(ids.input, InputSpec::Ids { .. }));
+    assert!(!ids.input.columns.is_empty() && ids.input.dense.is_empty());
     check_splits(&ids);
     let plain = TableOptions {
         ids: Vec::new(),
@@ -198,6 +200,53 @@ fn separators_line_ends_and_packing_do_not_matter() {
         let table = TableOptions { separator, ..described() };
         assert!(same_data(&data, &loaded(text.as_bytes(), table).unwrap()));
     }
+}
+
+/// A row without a class or an answer has no target, whatever the kind, and is drawn into a split like the others.
+#[test]
+fn an_empty_target_is_absent() {
+    let lines = (0..800).map(|i| {
+        let answer = ["1", "0", ""][i % 3];
+        let class = if i % 5 == 0 { String::new() } else { format!("class {}", i % 400) };
+        format!("{i},{class},{answer}\n")
+    });
+    let text = format!("x,class,answer\n{}", lines.collect::<String>());
+    let table = |targets: [TargetColumn; 2]| TableOptions {
+        ids: vec![],
+        numbers: vec!["x".into()],
+        categories: vec![],
+        targets: targets.into(),
+        ..described()
+    };
+    let class = || target("class", TargetKind::Multiclass);
+    let answer = || target("answer", TargetKind::Binary);
+    for (targets, [class_at, answer_at]) in
+        [([class(), answer()], [0, 1]), ([answer(), class()], [1, 0])]
+    {
+        let data = loaded(text.as_bytes(), table(targets)).unwrap();
+        check_splits(&data);
+        // More than a byte holds.
+        assert_eq!(data.tasks[class_at].kind, TaskKind::multiclass(320));
+        for (_, split) in data.splits() {
+            let batch = all(split);
+            let (classes, answers) = (&batch.targets[class_at], &batch.targets[answer_at]);
+            for (row, &id) in batch.row_ids.iter().enumerate() {
+                assert_eq!(classes.present[row], id % 5 != 0);
+                assert_eq!(answers.present[row], id % 3 != 2);
+                let name = data.schema().unwrap().classes["class"].name(classes.classes[row]);
+                assert_eq!(
+                    name.map(str::to_owned),
+                    (id % 5 != 0).then(|| format!("class {}", id % 400))
+                );
+                assert!(!answers.present[row] || (answers.values[row] == 1.0) == (id % 3 == 0));
+            }
+        }
+        let stats = Stats::of(&data);
+        assert_eq!((stats.tasks[class_at].rows, stats.tasks[answer_at].rows), (640, 534));
+    }
+    let error = loaded(b"x,class,answer\n1,,1\n2,,0\n", table([class(), answer()])).unwrap_err();
+    let says = "table.targets = the column class, which is empty";
+    assert!(error.to_string().contains(says), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use moe_core::envelope::EnvelopeError;
+use moe_core::task::TaskError;
 use moe_routers::RegistryError;
 
 /// Error of building a model.
@@ -11,6 +12,57 @@ pub enum ModelError {
     /// The router cannot be built.
     #[error(transparent)]
     Router(#[from] RegistryError),
+    /// A size is not allowed.
+    #[error("{what} {problem}")]
+    Size {
+        /// The size.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The model does not fit into memory.
+    #[error(
+        "the model would have {weights:.1e} weights and need {bytes:.1e} bytes, more than this machine has"
+    )]
+    TooLarge {
+        /// Number of weights.
+        weights: f64,
+        /// Memory in bytes.
+        bytes: f64,
+    },
+    /// No model is of this kind.
+    #[error("unknown kind of model \"{kind}\"; known kinds: {known}")]
+    UnknownKind {
+        /// The kind of the description.
+        kind: String,
+        /// All kinds.
+        known: String,
+    },
+    /// The description cannot be read.
+    #[error("the description of the model is not readable: {message}")]
+    Description {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The rows have tokens, or no inputs at all.
+    #[error("the model is for rows of ids and numbers; a row has {found}")]
+    Inputs {
+        /// Description of a row.
+        found: String,
+    },
+    /// The program does not know the kind of a task.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+    /// [`Bias`](crate::Bias) cannot be fitted to a kind of task.
+    #[error(
+        "task {task}: bias has no closed form for the kind \"{kind}\"; it has one for binary, multiclass and regression"
+    )]
+    NoClosedForm {
+        /// Name of the task.
+        task: String,
+        /// Id of its kind.
+        kind: String,
+    },
     /// [`Bias`](crate::Bias) only takes two columns of ids.
     #[error("bias is for rows of two ids, such as a user and an item; a row has {found}")]
     NotTwoIds {
@@ -187,13 +239,13 @@ pub enum PredictorError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
-    /// The inputs are of another kind: ids instead of numbers, or the reverse.
+    /// A part of the inputs is missing, or there is one too many.
     #[error("the model takes {needed}, not {found}")]
-    Kind {
-        /// Kind that the model takes.
-        needed: &'static str,
-        /// Kind of the inputs.
-        found: &'static str,
+    Parts {
+        /// The parts that the model takes, such as `ids and numbers`.
+        needed: String,
+        /// The parts of the inputs.
+        found: String,
     },
     /// The number of id columns differs.
     #[error("the model takes {needed} columns of ids, not {found}")]
@@ -211,10 +263,18 @@ pub enum InputError {
         /// Number in the inputs.
         found: usize,
     },
+    /// The dense values of a row have another shape.
+    #[error("the model takes numbers of the shape {needed:?} per row, not {found:?}")]
+    Shape {
+        /// Shape that the model takes.
+        needed: Vec<usize>,
+        /// Shape of a row of the inputs.
+        found: Vec<usize>,
+    },
     /// Row counts of keys and inputs differ.
     #[error("{what}: {found} rows, but there are {needed} keys")]
     Rows {
-        /// Name of the id column, or "numbers".
+        /// Name of the id column, "numbers" or "tokens".
         what: String,
         /// Number of keys.
         needed: usize,
@@ -231,6 +291,28 @@ pub enum InputError {
         /// The id.
         id: u32,
         /// Size of the vocabulary: every id is below it.
+        vocabulary: usize,
+    },
+    /// A row has no tokens, or too many.
+    #[error("row {row}: {found} tokens; the model takes from 1 to {longest}")]
+    Tokens {
+        /// Index of the row, from 0.
+        row: usize,
+        /// Number of tokens of the row.
+        found: usize,
+        /// Largest number of tokens of a row.
+        longest: usize,
+    },
+    /// A token is outside the vocabulary.
+    #[error("row {row}: token {place} is {id}, which is not below {vocabulary}")]
+    Token {
+        /// Index of the row, from 0.
+        row: usize,
+        /// Place of the token in the row, from 0.
+        place: usize,
+        /// The token.
+        id: u32,
+        /// Size of the vocabulary: every token is below it.
         vocabulary: usize,
     },
 }

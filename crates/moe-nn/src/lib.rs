@@ -4,8 +4,8 @@
 //! * [`Mixture`], built from a [`MixtureDescription`]: the model of the papers, an [`Encoder`], a [`MoeLayer`] whose G gates
 //!   share an [`ExpertBank`], and an [`Mlp`] per task. [`Module`] and [`Model`] are the traits to implement for your own
 //!   models.
-//! * [`SharedBottom`] and [`Bias`]: the [`Baseline`]s, models without a mixture. A [`ModelDescription`] builds any of these
-//!   models.
+//! * [`SharedBottom`] and [`Bias`]: the baselines, models without a mixture. [`Models`] is the registry of all models, which
+//!   builds any [`ModelDescription`]; a [`ModelEntry`] adds your own.
 //! * [`Layer`]: maps rows to rows ([`Linear`], [`Mlp`], [`LayerNorm`], [`Dropout`]; a `Vec` applies layers one after the
 //!   other). [`Experts`]: the experts of a [`MoeLayer`], either an [`ExpertBank`] of stacked perceptrons or [`LayerExperts`]
 //!   of arbitrary layers.
@@ -13,7 +13,7 @@
 //!   their [`intervals`].
 //! * [`RunDir`]: a directory with a saved run, which can be continued after any interruption. [`save_weights`] and
 //!   [`load_weights`]: safetensors files; [`import_weights`]: safetensors files of other programs.
-//! * [`Predictor`]: inference with a trained model, without a tape.
+//! * [`Predictor`]: inference with a trained model.
 //!
 //! Axis letters are those of [`moe_core`].
 //!
@@ -37,31 +37,20 @@
 //!         Batch {
 //!             keys: row_ids.clone(),
 //!             row_ids,
-//!             targets: vec![Target::Regression {
-//!                 values: x.iter().map(|x| x.abs()).collect(),
-//!                 present: vec![true; x.len()],
-//!             }],
-//!             inputs: Inputs::Dense(Tensor::new([x.len(), 1], x)),
+//!             targets: vec![Target::values(x.iter().map(|x| x.abs()).collect(), 1)],
+//!             inputs: Inputs::dense(Tensor::new([x.len(), 1], x)),
 //!         }
 //!     }
 //! }
-//! let task = TaskSpec { name: "y".into(), kind: TaskKind::Regression };
-//! let data = Grid(InputSpec::Dense { width: 1 }, vec![task]);
+//! let task = TaskSpec { name: "y".into(), kind: TaskKind::regression() };
+//! let data = Grid(InputSpec::dense(1), vec![task]);
 //!
-//! let description = MixtureDescription {
-//!     input: data.input().clone(),
-//!     tasks: data.tasks().to_vec(),
-//!     embedding_width: 0,
-//!     experts: 2,
-//!     k: 2,
-//!     expert_hidden_widths: vec![],
-//!     expert_width: 8,
-//!     expert_dropout: 0.0,
-//!     head_widths: vec![],
-//!     router: "top-k".into(),
-//!     router_parameters: Default::default(),
-//!     relabelled: None,
-//! };
+//! let description = MixtureDescription::new(data.input().clone(), data.tasks().to_vec())
+//!     .with_experts(2)
+//!     .with_k(2)
+//!     .with_expert_width(8)
+//!     .with_expert_dropout(0.0)
+//!     .with_head_widths(&[]);
 //! let mut model = description.build(&Registry::standard(), 1)?;
 //! let options = TrainOptions {
 //!     seed: 1,
@@ -92,29 +81,33 @@ mod train;
 pub use error::{
     InputError, ModelError, OtherModule, OverrideError, PredictorError, RunDirError, WeightsError,
 };
-pub use eval::evaluate::{Evaluation, TaskMetrics, evaluate};
-pub use eval::intervals;
-pub use eval::metrics;
+pub use eval::evaluate::{Evaluation, evaluate, evaluate_with};
 pub use layers::dropout::Dropout;
 pub use layers::embedding::Embedding;
+pub use layers::forward::{Forward, LayerRoutings, RoutingRecord};
 pub use layers::layer::Layer;
 pub use layers::layer_norm::LayerNorm;
 pub use layers::linear::Linear;
 pub use layers::mlp::{Mlp, MlpOptions};
 pub use layers::stage::Activation;
-pub use models::baseline::Baseline;
 pub use models::bias::{Bias, BiasDescription};
+pub use models::column_encoder::ColumnEncoder;
+pub use models::description::{Fold, ModelDescription};
 pub use models::encoder::Encoder;
-pub use models::mixture::{Mixture, MixtureDescription};
+pub use models::entry::ModelEntry;
+pub use models::expert_kind::{ExpertKind, MlpExperts};
+pub use models::mixture::Mixture;
+pub use models::mixture_description::MixtureDescription;
 pub use models::model::{Model, ModelScratch, Output};
-pub use models::model_description::{Fold, ModelDescription};
 pub use models::overrides::Overrides;
+pub use models::registry::Models;
 pub use models::shared_bottom::{SharedBottom, SharedBottomDescription};
-pub use module::Module;
+pub use module::{LayerGates, Module};
 pub use moe::expert_bank::ExpertBank;
-pub use moe::experts::{ExpertScratch, Experts};
+pub use moe::experts::Experts;
 pub use moe::layer_experts::LayerExperts;
 pub use moe::moe_layer::MoeLayer;
+pub use moe_core::task::{TaskMetrics, intervals, metrics};
 pub use optimizer::clipping::Clipping;
 pub use optimizer::error::OptimizerError;
 pub use optimizer::groups::ParameterGroup;
@@ -126,11 +119,12 @@ pub use predict::predictor::Predictor;
 pub use store::import::{ImportMap, import_weights};
 pub use store::run_dir::{RunDir, RunInfo};
 pub use store::weights::{Weights, load_weights, save_weights};
+pub use train::contribution::{Contribution, Decision, LayerObserved};
 pub use train::error::{StepError, TrainError};
 pub use train::history::{EpochRecord, History, StopReason};
 pub use train::observer::Observer;
 pub use train::options::TrainOptions;
-pub use train::step::{Decision, StepContext, StepReport, train_step};
-pub use train::task_loss::task_loss;
+pub use train::step::{StepContext, StepReport, train_step};
+pub use train::step_hook::{StepCounts, StepHook};
 pub use train::train_state::TrainState;
-pub use train::trainer::{continue_training, train};
+pub use train::trainer::{continue_training, train, train_with_hook};

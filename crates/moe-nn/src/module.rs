@@ -1,4 +1,5 @@
 use moe_core::{Parameter, StateMut, StateRef, Visit, VisitMut, named, named_mut};
+use moe_routers::GateSet;
 
 /// Returns whether `name` is `prefix` or begins with it and a dot. The empty prefix matches every name.
 pub(crate) fn is_named(name: &str, prefix: &str) -> bool {
@@ -16,6 +17,20 @@ pub(crate) fn visit_parameters(
             f(name, parameter);
         }
     });
+}
+
+/// The gates of an MoE layer, with the name of the layer.
+pub struct LayerGates<'m> {
+    /// Name of the layer, which is also the prefix of its parameters.
+    pub layer: &'m str,
+    /// Its gates.
+    pub gates: &'m mut dyn GateSet,
+}
+
+impl std::fmt::Debug for LayerGates<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} gates of layer {}", self.gates.num_gates(), self.layer)
+    }
 }
 
 /// Anything that owns named parameters and buffers. [`named_state!`](moe_core::named_state) writes both methods from one
@@ -36,6 +51,13 @@ pub trait Module: Send + Sync {
     ///
     /// [`Predictor`](crate::Predictor) calls this once; training never does. The default copies nothing.
     fn pack_weights(&mut self) {}
+
+    /// The gates of all MoE layers inside, in the order in which a forward pass computes the layers. Training tells them the
+    /// length of training and what they observed, and `moe inspect` looks at them. The default is for a module without an
+    /// MoE layer; a module that contains one, or contains a module that may contain one, must pass its gates on.
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        Vec::new()
+    }
 
     /// Freezes (or unfreezes) every parameter whose name is `prefix` or begins with it and a dot; the empty prefix matches
     /// every name. Returns the number of matching parameters.
@@ -66,6 +88,14 @@ impl<M: Module + ?Sized> Module for Box<M> {
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         (**self).visit_mut(f);
     }
+
+    fn pack_weights(&mut self) {
+        (**self).pack_weights();
+    }
+
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        (**self).gates_mut()
+    }
 }
 
 /// The modules are named by their index.
@@ -80,5 +110,13 @@ impl<M: Module> Module for Vec<M> {
         for (i, module) in self.iter_mut().enumerate() {
             named_mut(&i.to_string(), f, |f| module.visit_mut(f));
         }
+    }
+
+    fn pack_weights(&mut self) {
+        self.iter_mut().for_each(Module::pack_weights);
+    }
+
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        self.iter_mut().flat_map(Module::gates_mut).collect()
     }
 }

@@ -10,8 +10,8 @@ use moe_core::batch::{
 };
 use moe_core::random::{Philox, chacha};
 use moe_nn::{
-    Activation, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp, MlpOptions,
-    MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
+    Activation, ColumnEncoder, Encoder, Layer, LayerExperts, Mixture, MixtureDescription, Mlp,
+    MlpOptions, MoeLayer, Observer, OptimizerOptions, TrainOptions, train,
 };
 use moe_routers::{GateSpec, Registry};
 
@@ -87,16 +87,16 @@ impl BatchSource for Pairs {
         Batch {
             row_ids: rows.iter().map(|&row| row.into()).collect(),
             keys: words.iter().map(|w| u64::from(w[0] % 900)).collect(),
-            inputs: Inputs::Ids(vec![
+            inputs: Inputs::ids(vec![
                 words.iter().map(|w| w[0] % 900).collect(),
                 words.iter().map(|w| w[1] % 700).collect(),
             ]),
             targets: vec![
-                Target::Regression {
-                    values: words.iter().map(|w| (w[3] % 5) as Real).collect(),
-                    present: watch.iter().map(|&w| w == 1.0).collect(),
-                },
-                Target::Binary(watch),
+                Target::regression(
+                    words.iter().map(|w| (w[3] % 5) as Real).collect(),
+                    watch.iter().map(|&w| w == 1.0).collect(),
+                ),
+                Target::binary(watch),
             ],
         }
     }
@@ -122,34 +122,29 @@ fn pairs(rows: usize) -> Pairs {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
     Pairs {
-        input: InputSpec::Ids { columns: vec![column("user", 900), column("movie", 700)] },
-        tasks: vec![task("rating", TaskKind::Regression), task("watch", TaskKind::Binary)],
+        input: InputSpec::ids(vec![column("user", 900), column("movie", 700)]),
+        tasks: vec![task("rating", TaskKind::regression()), task("watch", TaskKind::binary())],
         rows,
     }
 }
 
 fn description(router: &str, expert_hidden_widths: &[usize]) -> MixtureDescription {
     let data = pairs(0);
-    MixtureDescription {
-        input: data.input,
-        tasks: data.tasks,
-        embedding_width: 128,
-        experts: 16,
-        k: 2,
-        expert_hidden_widths: expert_hidden_widths.to_vec(),
-        expert_width: 256,
-        expert_dropout: 0.5,
-        head_widths: vec![256],
-        router: router.into(),
-        router_parameters: Default::default(),
-        relabelled: None,
-    }
+    MixtureDescription::new(data.input, data.tasks)
+        .with_embedding_width(128)
+        .with_experts(16)
+        .with_k(2)
+        .with_expert_hidden_widths(expert_hidden_widths)
+        .with_expert_width(256)
+        .with_expert_dropout(0.5)
+        .with_head_widths(&[256])
+        .with_router(router)
 }
 
 /// A mixture whose experts are separate perceptrons of four layers each.
 fn with_modules() -> Mixture {
     let mut rng = chacha(1, "init", 0);
-    let encoder = Encoder::new(&pairs(0).input, 128, &mut rng);
+    let encoder = ColumnEncoder::new(&pairs(0).input, 128, &mut rng);
     let spec = GateSpec { inputs: encoder.outputs(), experts: 8, k: 1, seed: 1, gate: 0 };
     let registry = Registry::standard();
     let gates = registry.get("softmax").unwrap().build(&spec, 2, &Default::default()).unwrap();
@@ -161,9 +156,9 @@ fn with_modules() -> Mixture {
     };
     let expert = |_| -> Box<dyn Layer> { Box::new(Mlp::new(256, 128, &options, &mut rng)) };
     let experts = LayerExperts::new((0..8).map(expert).collect(), 128);
-    let layer = MoeLayer::new(gates, Box::new(experts));
+    let layer = MoeLayer::new("layer", gates, Box::new(experts));
     let head = |i| Mlp::new(128, 1, &MlpOptions::default(), &mut chacha(1, "head", i));
-    Mixture::new(encoder, layer, (0..2).map(head).collect())
+    Mixture::new(Box::new(encoder), layer, (0..2).map(head).collect())
 }
 
 fn check(name: &str, mut model: Mixture) {

@@ -4,12 +4,11 @@ mod common;
 
 use approx::assert_abs_diff_eq;
 use common::{DOUBLE, Memory};
-use moe_core::batch::{Batch, BatchSource, Inputs, Target};
+use moe_core::batch::{Batch, BatchSource, Target};
 use moe_core::tape::Tape;
-use moe_core::{Mode, Tensor};
+use moe_core::{Mode, Real, Tensor};
 use moe_nn::{
-    Bias, BiasDescription, Model, Module, StopReason, TrainOptions, Weights, evaluate, task_loss,
-    train,
+    Bias, BiasDescription, Model, Module, StopReason, TrainOptions, Weights, evaluate, train,
 };
 
 const RIDGE: f64 = 1.5;
@@ -54,8 +53,8 @@ fn solve(mut a: Vec<Vec<f64>>, mut b: Vec<f64>) -> Vec<f64> {
 fn a_regression_is_the_solution_of_the_normal_equations() {
     for seed in 1..4 {
         let source = common::ids(seed, 70);
-        let Inputs::Ids(ids) = &source.inputs else { panic!() };
-        let Target::Regression { values, present } = &source.targets[2] else { panic!() };
+        let ids = &source.inputs.ids;
+        let Target { values, present, .. } = &source.targets[2];
         // Unknowns: the mean, 12 users, 9 items.
         let (mut a, mut b) = (vec![vec![0.0; 22]; 22], vec![0.0; 22]);
         for row in (0..70).filter(|&row| present[row]) {
@@ -80,14 +79,14 @@ fn a_regression_is_the_solution_of_the_normal_equations() {
 fn largest_slope(model: &Bias, source: &Memory, ridge: f64) -> f64 {
     let batch = all(source);
     let mut largest = 0.0f64;
-    for (i, (target, curvature)) in batch.targets.iter().zip([0.25, 0.5, 1.0]).enumerate() {
+    for (i, curvature) in [0.25, 0.5, 1.0].into_iter().enumerate() {
         let tape = Tape::new();
         let output = common::forward(model, &tape, &batch, Mode::Train);
-        let loss = task_loss(output.predictions[i], target);
+        let loss = common::losses(&output, &batch)[i];
         let slopes = common::by_name(model, &tape.backward(loss));
         // From the mean of (y - z)² to the sum of half of it.
-        let half = if let Target::Regression { .. } = target { 0.5 } else { 1.0 };
-        let scale = target.counted() as f64 * half;
+        let half = if i == 2 { 0.5 } else { 1.0 };
+        let scale = batch.targets[i].counted() as f64 * half;
         for (name, value) in Weights::of(model).iter() {
             let Some(slope) = &slopes[name] else { continue };
             let ridge = if name.ends_with("mean") { 0.0 } else { ridge * curvature };
@@ -116,11 +115,10 @@ fn every_kind_of_task_is_at_its_minimum() {
 #[test]
 fn who_was_not_seen_has_no_bias() {
     let mut source = common::ids(3, 100);
-    let Inputs::Ids(ids) = &mut source.inputs else { panic!() };
-    ids[0].iter_mut().filter(|id| **id == 5).for_each(|id| *id = 6);
+    source.inputs.ids[0].iter_mut().filter(|id| **id == 5).for_each(|id| *id = 6);
     // One item only occurs in rows without a value for the regression.
-    let Target::Regression { present, .. } = &mut source.targets[2] else { panic!() };
-    ids[1]
+    let present = &mut source.targets[2].present;
+    source.inputs.ids[1]
         .iter()
         .zip(present)
         .filter(|(id, _)| **id == 2)
@@ -135,10 +133,31 @@ fn who_was_not_seen_has_no_bias() {
     }
 }
 
+/// Each kind of task can lack targets: the fit is that of the other rows, whatever is in these.
+#[test]
+fn rows_without_a_target_are_not_fitted() {
+    let source = common::ids(2, 120);
+    let rows: Vec<u32> = (0..120).filter(|row| row % 4 != 3).collect();
+    let kept = source.batch(&rows);
+    let kept = Memory { inputs: kept.inputs, targets: kept.targets, ..source.clone() };
+    let mut holes = source;
+    for row in (0..120).filter(|row| row % 4 == 3) {
+        for target in &mut holes.targets {
+            target.present[row] = false;
+            target.values.get_mut(row).into_iter().for_each(|value| *value = Real::NAN);
+            target.classes.get_mut(row).into_iter().for_each(|class| *class = u32::MAX);
+        }
+    }
+    assert_eq!(common::bits(&fitted(&holes)), common::bits(&fitted(&kept)));
+    holes.targets[0].present[3] = true;
+    holes.targets[0].values[3] = 1.0;
+    assert_ne!(common::bits(&fitted(&holes)), common::bits(&fitted(&kept)));
+}
+
 #[test]
 fn one_class_alone_gives_numbers() {
     let mut source = common::ids(3, 100);
-    source.targets[0] = Target::Binary(vec![1.0; 100]);
+    source.targets[0] = Target::binary(vec![1.0; 100]);
     let mut model = description(&source).build().unwrap();
     assert_eq!(model.fit(&source), Some(1000), "the mean grows for ever");
     let loss = evaluate(&model, &source, &[1.0; 3], 50).tasks[0].loss();
@@ -184,7 +203,7 @@ fn rows_without_two_ids_are_refused() {
         "bias is for rows of two ids, such as a user and an item; a row has 4 numbers"
     );
     let mut three = common::ids(1, 1);
-    let moe_core::batch::InputSpec::Ids { columns } = &mut three.input else { panic!() };
+    let columns = &mut three.input.columns;
     columns.push(columns[0].clone());
     assert!(refused(&three).ends_with("a row has 3 columns of ids"), "{}", refused(&three));
 }

@@ -14,7 +14,7 @@ use moe_routers::telemetry::{Alarm, GateStats, Thresholds};
 fn an_epoch_tells_how_each_gate_routed() {
     let (part, val) = (common::ids(1, 200), common::ids(2, 60));
     for (router, experts_per_row) in [("softmax", 5.0), ("top-k", 2.0), ("moesart", 2.0)] {
-        let description = moe_nn::MixtureDescription { experts: 5, ..description(&part, router) };
+        let description = description(&part, router).with_experts(5);
         let options = TrainOptions { epochs: 3, patience: 3, ..options(1) };
         let mut model = build(&description, 1);
         let history = train(&mut model, &part, &val, &options, &mut ()).unwrap();
@@ -46,12 +46,13 @@ fn an_evaluation_tells_what_its_routings_say() {
     let evaluation = evaluate(&model, &source, &options(1).task_weights, 7);
     let batch = source.batch(&(0..90).collect::<Vec<_>>());
     let tape = Tape::inference();
-    let output = model.forward(&tape, &Pass::inference(&batch), &batch.inputs);
-    assert_eq!(evaluation.gates.len(), output.routings.len());
-    for (found, routing) in evaluation.gates.iter().zip(&output.routings) {
+    let output = model.run(&tape, &Pass::inference(&batch), &batch.inputs);
+    assert_eq!(evaluation.gates.len(), output.gates().count());
+    for (found, (layer, gate, routing)) in evaluation.gates.iter().zip(output.gates()) {
         let mut stats = GateStats::default();
         stats.add_routing(routing);
         let expected = stats.summary();
+        assert_eq!((&*found.layer, found.gate), (&**layer, gate));
         assert_eq!(found.load_share, expected.load_share);
         assert!((found.mutual_information - expected.mutual_information).abs() < 1e-6);
         assert_eq!((found.changed, found.weight_difference), (None, None));

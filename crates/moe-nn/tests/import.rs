@@ -102,12 +102,10 @@ fn model(widths: [usize; 2], seed: u64) -> Mixture {
     let [hidden, width] = widths;
     let description = description(&common::ids(1, 1), "top-k");
     let mut model = build(
-        &moe_nn::MixtureDescription {
-            expert_hidden_widths: vec![hidden],
-            expert_width: width,
-            head_widths: vec![width],
-            ..description
-        },
+        &description
+            .with_expert_hidden_widths(&[hidden])
+            .with_expert_width(width)
+            .with_head_widths(&[width]),
         seed,
     );
     // Biases that are not all zero.

@@ -12,7 +12,9 @@ use moe_core::rand::Rng;
 use moe_core::random::uniform;
 use moe_core::tape::{Backward, InputGradients, Operator, Tape, Var};
 use moe_core::{Mode, Parameter, Pass, Real, Shape, StateMut, StateRef, Tensor, Visit, VisitMut};
-use moe_nn::{Activation, ExpertBank, Experts, Layer, LayerExperts, Mlp, MlpOptions, Module};
+use moe_nn::{
+    Activation, ExpertBank, Experts, Forward, Layer, LayerExperts, Mlp, MlpOptions, Module,
+};
 
 const TOLERANCE: Real = if DOUBLE { 1e-12 } else { 1e-4 };
 
@@ -21,7 +23,16 @@ type Found = (Tensor, Tensor, BTreeMap<String, Option<Tensor>>);
 
 fn run(experts: &dyn Experts, x: &Tensor, plan: &Arc<ExpertPlan>, mode: Mode) -> Found {
     let ids: Vec<u64> = (0..x.rows() as u64).map(|row| row * 0x1_0000_0007).collect();
-    let pass = Pass { mode, seed: 7, step: 3, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
+    let pass = Pass {
+        mode,
+        seed: 7,
+        step: 3,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        batch_rows: None,
+        experts: None,
+    };
     let tape = Tape::new();
     let x = tape.variable(x.clone());
     let y = experts.forward(&pass, x, plan);
@@ -161,7 +172,16 @@ fn work_follows_the_slots() {
     let (plan, x) = (plan(40, 6), uniform([40, 4], 1.0, &mut rng(5, 0)));
     let ids = [0; 40];
     let (mode, seed) = (Mode::Infer, 0);
-    let pass = Pass { mode, seed, step: 0, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
+    let pass = Pass {
+        mode,
+        seed,
+        step: 0,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        batch_rows: None,
+        experts: None,
+    };
     for experts in [&bank as &dyn Experts, &modules] {
         // On one thread, since multiply-adds are counted on the thread that issues them.
         let work = in_pool(1, || {
@@ -266,7 +286,7 @@ impl Operator for SumOfPairs {
 }
 
 impl Layer for Convolution {
-    fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
+    fn forward<'t>(&self, _pass: &Forward<'_, 't>, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
         let pairs = tape.apply(Pairs { height: self.height }, &[x]);
         let seen = pairs.matmul(tape.parameter(&self.weight)).tanh();

@@ -4,11 +4,19 @@ use moe_core::StateMut;
 use moe_core::tape::Tape;
 use moe_core::testing::gradcheck;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Layer, LayerNorm, Module};
+use moe_nn::{Forward, Layer, LayerNorm, Module};
 
 /// Nothing of it matters.
-const PASS: Pass<'static> =
-    Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &[], keys: &[], experts: None };
+const PASS: Pass<'static> = Pass {
+    mode: Mode::Infer,
+    seed: 0,
+    step: 0,
+    epoch: 0,
+    row_ids: &[],
+    keys: &[],
+    batch_rows: None,
+    experts: None,
+};
 
 /// (1, 3, 5, 7) has mean 4 and variance 5.
 #[test]
@@ -26,7 +34,7 @@ fn it_standardises_and_then_scales_and_shifts() {
     });
     let tape = Tape::new();
     let x = tape.constant(Tensor::new([1, 2, 4], vec![1.0, 3.0, 5.0, 7.0, 2.0, 2.0, 2.0, 2.0]));
-    let y = norm.forward(&PASS, x).value();
+    let y = norm.forward(&Forward::unrecorded(PASS), x).value();
     assert_eq!(y.shape()[..], [1, 2, 4]);
     let expected = [-2.0, 0.0, 2.0, 4.0, 1.0, 1.0, 1.0, 1.0];
     for (y, expected) in y.as_slice().iter().zip(expected) {
@@ -38,7 +46,7 @@ fn it_standardises_and_then_scales_and_shifts() {
 fn its_gradient_is_that_of_its_value() {
     let norm = LayerNorm::new(5);
     let x = Tensor::from_fn([3, 5], |i| ((i * 7 % 11) as Real - 5.0) / 4.0);
-    assert_eq!(gradcheck(|_, v| norm.forward(&PASS, v[0]), &[x]), Ok(()));
+    assert_eq!(gradcheck(|_, v| norm.forward(&Forward::unrecorded(PASS), v[0]), &[x]), Ok(()));
 }
 
 #[test]

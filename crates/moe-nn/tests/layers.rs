@@ -6,23 +6,34 @@ use common::{DOUBLE, by_name, names, rng, tensors};
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Gradient, Tape, Var};
 use moe_core::{Mode, Parameter, Pass, Real, StateRef, Tensor};
-use moe_nn::{Activation, Dropout, Embedding, Layer, Linear, Mlp, MlpOptions, Module};
+use moe_nn::{Activation, Dropout, Embedding, Forward, Layer, Linear, Mlp, MlpOptions, Module};
 
 const ROW_IDS: [u64; 5] = [3, 1, 4, 15, 9];
 
 fn pass(mode: Mode, experts: Option<&[u32]>) -> Pass<'_> {
-    Pass { mode, seed: 1, step: 2, epoch: 0, row_ids: &ROW_IDS, keys: &ROW_IDS, experts }
+    Pass {
+        mode,
+        seed: 1,
+        step: 2,
+        epoch: 0,
+        row_ids: &ROW_IDS,
+        keys: &ROW_IDS,
+        batch_rows: None,
+        experts,
+    }
 }
 
 /// Inference of five rows.
 fn infer(layer: &dyn Layer, x: &Tensor) -> Tensor {
     let tape = Tape::inference();
-    layer.forward(&pass(Mode::Infer, None), tape.constant(x.clone())).value()
+    layer.forward(&Forward::unrecorded(pass(Mode::Infer, None)), tape.constant(x.clone())).value()
 }
 
 fn train(layer: &dyn Layer, experts: Option<&[u32]>, x: &Tensor) -> Tensor {
     let tape = Tape::inference();
-    layer.forward(&pass(Mode::Train, experts), tape.constant(x.clone())).value()
+    layer
+        .forward(&Forward::unrecorded(pass(Mode::Train, experts)), tape.constant(x.clone()))
+        .value()
 }
 
 type Function = fn(Var<'_>) -> Var<'_>;
@@ -167,4 +178,16 @@ fn a_tied_embedding_gets_the_gradients_of_both_uses() {
         assert!((a - b).abs() < tolerance, "{a} and {b}");
     }
     table.visit(&mut |_, state| assert!(matches!(state, StateRef::Parameter(_))));
+}
+
+#[test]
+fn inference_keeps_no_hidden_outputs() {
+    for depth in [1, 30] {
+        let options = MlpOptions { hidden: vec![8; depth], ..MlpOptions::default() };
+        let mlp = Mlp::new(6, 4, &options, &mut rng(1, 0));
+        let tape = Tape::inference();
+        let x = tape.constant(uniform([5, 6], 1.0, &mut rng(2, 0)));
+        let _ = mlp.forward(&Forward::unrecorded(pass(Mode::Infer, None)), x);
+        assert_eq!(tape.num_values(), 2, "depth {depth}");
+    }
 }

@@ -5,11 +5,11 @@ mod common;
 use approx::{assert_abs_diff_eq, assert_relative_eq};
 use moe_core::batch::{Batch, InputSpec, Inputs, Target, TaskKind};
 use moe_core::rand::Rng;
-use moe_core::tape::Tape;
-use moe_core::{Pass, Real, Tensor, Visit, VisitMut};
-use moe_nn::intervals::{self, TaskIntervals};
+use moe_core::tape::{Tape, Vars};
+use moe_core::{Real, Tensor, Visit, VisitMut};
+use moe_nn::intervals;
 use moe_nn::metrics::{accuracy, adjusted_rand_index, cross_entropy, log_loss, mse, roc_auc};
-use moe_nn::{MixtureDescription, Model, Module, Output, TaskMetrics, evaluate};
+use moe_nn::{Forward, Model, Module, TaskMetrics, evaluate, evaluate_with};
 use proptest::prelude::*;
 
 /// The share of (positive, negative) pairs in which the positive scores higher, ties counted half.
@@ -178,32 +178,32 @@ impl Module for Echo {
 }
 
 impl Model for Echo {
-    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
+        let x = inputs.dense.as_ref().expect("dense inputs");
         let columns = |from: usize, width: usize| {
             let picked = (0..x.rows()).flat_map(|row| x.row(row)[from..from + width].to_vec());
             tape.constant(Tensor::new([x.rows(), width], picked.collect()))
         };
-        Output { predictions: vec![columns(0, 1), columns(1, 3), columns(4, 1)], routings: vec![] }
+        [columns(0, 1), columns(1, 3), columns(4, 1)].into_iter().collect()
     }
 }
 
 fn echoed() -> common::Memory {
     let tasks = vec![
-        common::task("b", TaskKind::Binary),
-        common::task("m", TaskKind::Multiclass { classes: 3 }),
-        common::task("r", TaskKind::Regression),
+        common::task("b", TaskKind::binary()),
+        common::task("m", TaskKind::multiclass(3)),
+        common::task("r", TaskKind::regression()),
     ];
     let rows: [[Real; 5]; 3] =
         [[2.0, 0.0, 0.0, 0.0, 1.0], [-1.0, 0.0, 4.0, 0.0, 9.0], [-2.0, 0.0, 0.0, 4.0, 3.0]];
     common::Memory {
-        input: InputSpec::Dense { width: 5 },
+        input: InputSpec::dense(5),
         tasks,
-        inputs: Inputs::Dense(Tensor::new([3, 5], rows.concat())),
+        inputs: Inputs::dense(Tensor::new([3, 5], rows.concat())),
         targets: vec![
-            Target::Binary(vec![1.0, 1.0, 0.0]),
-            Target::Multiclass(vec![0, 1, 1]),
-            Target::Regression { values: vec![2.0, 0.0, 1.0], present: vec![true, false, true] },
+            Target::binary(vec![1.0, 1.0, 0.0]),
+            Target::classes(vec![0, 1, 1]),
+            Target::regression(vec![2.0, 0.0, 1.0], vec![true, false, true]),
         ],
     }
 }
@@ -220,32 +220,55 @@ fn evaluation_by_hand() {
     // Errors -1 and 2; the second row does not count.
     let regression = (1.0 + 4.0) / 2.0;
 
-    let [TaskMetrics::Binary { loss, auc, accuracy }, rest @ ..] = &evaluation.tasks[..] else {
-        panic!("{:?}", evaluation.tasks)
+    let names = |of: &TaskMetrics| -> Vec<String> {
+        of.measurements.iter().map(|measured| measured.name.clone()).collect()
     };
-    assert_relative_eq!(*loss, binary, max_relative = 1e-14);
-    assert_eq!(*auc, Some(1.0));
-    assert_relative_eq!(*accuracy, 2.0 / 3.0);
-    let [TaskMetrics::Multiclass { loss, accuracy }, rest @ ..] = rest else { panic!("{rest:?}") };
-    assert_relative_eq!(*loss, multiclass, max_relative = 1e-14);
-    assert_relative_eq!(*accuracy, 2.0 / 3.0);
-    assert_eq!(rest, [TaskMetrics::Regression { loss: regression, mse: regression }]);
+    let [of_binary, of_multiclass, of_regression] = &evaluation.tasks[..] else { panic!() };
+    assert_eq!(names(of_binary), ["loss", "auc", "accuracy"]);
+    assert_relative_eq!(of_binary.loss(), binary, max_relative = 1e-14);
+    assert_eq!(of_binary.value("auc"), Some(1.0));
+    assert_relative_eq!(of_binary.value("accuracy").unwrap(), 2.0 / 3.0);
+    assert_eq!(names(of_multiclass), ["loss", "accuracy"]);
+    assert_relative_eq!(of_multiclass.loss(), multiclass, max_relative = 1e-14);
+    assert_relative_eq!(of_multiclass.value("accuracy").unwrap(), 2.0 / 3.0);
+    assert_eq!(names(of_regression), ["loss", "mse"]);
+    assert_eq!((of_regression.loss(), of_regression.value("mse")), (regression, Some(regression)));
     let expected = binary + 10.0 * multiclass + 100.0 * regression;
     assert_relative_eq!(evaluation.loss, expected, max_relative = 1e-14);
     assert_eq!((evaluation.routing, evaluation.main_experts.len()), (None, 0));
 
-    let [binary, multiclass, regression] = evaluation.intervals[..] else { panic!("three tasks") };
     let losses = [softplus(-2.0), softplus(1.0), softplus(-2.0)];
-    assert_eq!((binary.rows, binary.auc), (3, None), "no width for an area of 1");
+    assert_eq!((of_binary.rows, of_binary.interval("auc")), (3, None), "an area of 1 has no width");
     let [[low, high], [expected_low, expected_high]] =
-        [binary.loss, intervals::mean(&losses)].map(Option::unwrap);
+        [of_binary.interval("loss"), intervals::mean(&losses)].map(Option::unwrap);
     assert_relative_eq!(low, expected_low, max_relative = 1e-12);
     assert_relative_eq!(high, expected_high, max_relative = 1e-12);
-    for of_task in [binary, multiclass] {
-        assert_eq!((of_task.rows, of_task.accuracy), (3, intervals::share(2.0 / 3.0, 3)));
+    for of_task in [of_binary, of_multiclass] {
+        let interval = intervals::share(2.0 / 3.0, 3);
+        assert_eq!((of_task.rows, of_task.interval("accuracy")), (3, interval));
     }
-    let of_errors = TaskIntervals { rows: 2, loss: intervals::mean(&[1.0, 4.0]), ..binary };
-    assert_eq!(regression, TaskIntervals { accuracy: None, ..of_errors });
+    let of_errors = intervals::mean(&[1.0, 4.0]);
+    assert_eq!((of_regression.rows, of_regression.interval("loss")), (2, of_errors));
+    assert_eq!(of_regression.interval("mse"), of_errors);
+}
+
+#[test]
+fn more_metrics_are_measured_by_the_tasks_that_have_them() {
+    let asked: Vec<String> = ["f1", "rmse"].map(String::from).into();
+    let plain = evaluate(&Echo, &echoed(), &[1.0, 10.0, 100.0], 2);
+    let more = evaluate_with(&Echo, &echoed(), &[1.0, 10.0, 100.0], 2, &asked).unwrap();
+    assert_eq!(more.loss, plain.loss);
+    // One of two positives found and nothing else: precision 1, recall 1/2.
+    assert_relative_eq!(more.tasks[0].value("f1").unwrap(), 2.0 / 3.0);
+    assert_eq!((more.tasks[2].value("f1"), more.tasks[0].value("rmse")), (None, None));
+    assert_eq!(more.tasks[2].value("rmse"), Some(2.5f64.sqrt()));
+    for (more, plain) in more.tasks.iter().zip(&plain.tasks) {
+        assert!(more.measurements.starts_with(&plain.measurements));
+    }
+    let unknown = vec!["f2".to_owned()];
+    let error = evaluate_with(&Echo, &echoed(), &[1.0; 3], 2, &unknown).unwrap_err().to_string();
+    assert!(error.starts_with("there is no metric \"f2\", did you mean \"f1\"?"), "{error}");
+    assert!(error.ends_with("task r (regression) has loss, mse, rmse"), "{error}");
 }
 
 #[test]
@@ -264,7 +287,7 @@ fn evaluation_does_not_depend_on_the_batch_size() {
 fn evaluation_drops_nothing() {
     let source = common::dense(5, 20, 4);
     let plain = common::description(&source, "top-k");
-    let dropping = MixtureDescription { expert_dropout: 0.5, ..plain.clone() };
+    let dropping = plain.clone().with_expert_dropout(0.5);
     let evaluated = |description| evaluate(&common::build(description, 1), &source, &[1.0; 3], 20);
     assert_eq!(evaluated(&plain), evaluated(&dropping));
 }
@@ -277,7 +300,7 @@ fn the_main_expert_has_the_largest_weight() {
     let batch: Batch = common::first_rows(&source, 20);
     let tape = Tape::inference();
     let output = common::forward(&model, &tape, &batch, moe_core::Mode::Infer);
-    for (routing, main) in output.routings.iter().zip(&evaluation.main_experts) {
+    for ((_, _, routing), main) in output.gates().zip(&evaluation.main_experts) {
         let gate = routing.to_dense();
         for (row, &expert) in main.iter().enumerate() {
             let weights = gate.row(row);

@@ -29,8 +29,7 @@ fn distance(a: &Mixture, b: &Mixture) -> f64 {
 fn the_parts_of_a_batch_do_not_matter() {
     // The number of rows with a regression target differs between micro-batches; dropout draws by row.
     for source in [common::dense(1, 90, 4), common::ids(1, 90)] {
-        let description =
-            MixtureDescription { expert_dropout: 0.3, ..description(&source, "top-k") };
+        let description = description(&source, "top-k").with_expert_dropout(0.3);
         let (whole, history) = trained(&description, &source, None);
         for rows in [1, 5, 16, 1000] {
             let (parts, of_parts) = trained(&description, &source, Some(rows));
@@ -64,7 +63,7 @@ fn a_balancing_loss_is_averaged_over_the_parts() {
 fn parameters_without_gradient_are_named() {
     let source = common::dense(1, 90, 4);
     // With one expert per row the gates' weights are 1, whatever the logits.
-    let one = MixtureDescription { k: 1, ..description(&source, "top-k") };
+    let one = description(&source, "top-k").with_k(1);
     let (model, history) = trained(&one, &source, None);
     for record in &history.epochs {
         assert!(!record.idle_parameters.is_empty());

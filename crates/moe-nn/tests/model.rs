@@ -5,13 +5,13 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{Memory, build, description, forward, predictions, tensor_bits};
-use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs};
+use moe_core::batch::{Batch, BatchSource, Inputs};
 use moe_core::kernel::multiply_adds;
 use moe_core::rand::seq::SliceRandom;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Real, StateMut, StateRef, Tensor};
-use moe_nn::{Encoder, Mixture, MixtureDescription, Module, Weights};
-use moe_routers::{Registry, Routing};
+use moe_nn::{ColumnEncoder, Encoder, Forward, Mixture, MixtureDescription, Module, Weights};
+use moe_routers::Registry;
 
 const ROUTERS: [&str; 2] = ["softmax", "top-k"];
 
@@ -54,7 +54,7 @@ fn names_are_as_documented() {
     assert_eq!(model.parameter_count(), (12 + 9) * 5 + gates + 4 * (10 * 8 + 8) + heads);
 
     let [dense, _] = sources(1);
-    let plain = MixtureDescription { head_widths: vec![], ..description(&dense, "softmax") };
+    let plain = description(&dense, "softmax").with_head_widths(&[]);
     let names = common::names(&build(&plain, 1));
     assert_eq!(names[0], "layer.gates.0.weight", "dense inputs have no encoder");
     assert_eq!(names[names.len() - 2..], ["heads.1.0.weight", "heads.1.0.bias"]);
@@ -120,7 +120,7 @@ fn rows_bits(model: &Mixture, source: &Memory, rows: &[u32], mode: Mode) -> Vec<
     let tape = Tape::new();
     let output = forward(model, &tape, &batch, mode);
     let predicted = output.predictions.iter().map(|var| var.value());
-    let gates = output.routings.iter().map(Routing::to_dense);
+    let gates = output.gates().map(|(_, _, routing)| routing.to_dense());
     let tensors: Vec<Tensor> = predicted.chain(gates).collect();
     let row =
         |r: usize| tensors.iter().flat_map(move |t| t.row(r)).map(|&v| f64::from(v).to_bits());
@@ -132,11 +132,8 @@ fn a_row_does_not_depend_on_its_batch() {
     for source in sources(150) {
         for router in ROUTERS {
             // Wide enough for vector code to have a remainder, many enough for several row blocks.
-            let description = MixtureDescription {
-                expert_width: 33,
-                expert_dropout: 0.4,
-                ..description(&source, router)
-            };
+            let description =
+                description(&source, router).with_expert_width(33).with_expert_dropout(0.4);
             let model = build(&description, 5);
             // In training too: dropout is drawn by the row's identity.
             for mode in [Mode::Infer, Mode::Train] {
@@ -179,7 +176,7 @@ fn no_rows_have_no_predictions() {
 fn all_experts_by_top_k_are_the_softmax_gate() {
     for source in sources(70) {
         let soft = build(&description(&source, "softmax"), 8);
-        let all = MixtureDescription { k: 4, ..description(&source, "top-k") };
+        let all = description(&source, "top-k").with_k(4);
         let mut top = build(&all, 9);
         assert_eq!(common::names(&soft), common::names(&top));
         Weights::of(&soft).put_into(&mut top).unwrap();
@@ -202,7 +199,7 @@ fn all_experts_by_top_k_are_the_softmax_gate() {
 fn each_row_and_expert_is_computed_once_for_all_gates() {
     let rows = 130;
     for (source, inputs) in sources(rows).into_iter().zip([7, 10]) {
-        let wide = MixtureDescription { experts: 6, ..description(&source, "top-k") };
+        let wide = description(&source, "top-k").with_experts(6);
         let model = build(&wide, 2);
         let batch = common::first_rows(&source, rows);
         for recording in [false, true] {
@@ -212,13 +209,13 @@ fn each_row_and_expert_is_computed_once_for_all_gates() {
             let work = multiply_adds() - before;
 
             let mut pairs = BTreeSet::new();
-            for routing in &output.routings {
+            for (_, _, routing) in output.gates() {
                 for row in 0..rows {
                     pairs.extend(routing.assignments.of_row(row).iter().map(|&e| (row, e)));
                 }
             }
             let slots = pairs.len();
-            let asked: usize = output.routings.iter().map(|r| r.assignments.pairs()).sum();
+            let asked: usize = output.gates().map(|(_, _, r)| r.assignments.pairs()).sum();
             assert_eq!(asked, 2 * 2 * rows, "gates, K, rows");
             assert!(slots < asked, "the test needs gates that share experts");
 
@@ -232,7 +229,7 @@ fn each_row_and_expert_is_computed_once_for_all_gates() {
                 let work = (multiply_adds() - before) as usize;
                 assert!(common::by_name(&model, &gradients).values().all(Option::is_some));
                 // One product for the weights and one for the inputs; rows that are given need the first only.
-                let given = matches!(batch.inputs, Inputs::Dense(_));
+                let given = batch.inputs.ids.is_empty();
                 let below = if given { gates + experts } else { 2 * (gates + experts) };
                 assert_eq!(work, below + 2 * heads, "backward");
             }
@@ -251,7 +248,7 @@ fn an_expert_that_no_row_goes_to_has_no_gradient() {
     let batch = common::first_rows(&source, 40);
     let tape = Tape::new();
     let output = forward(&model, &tape, &batch, Mode::Train);
-    assert!(output.routings.iter().all(|r| r.observed.load[2] == 0));
+    assert!(output.gates().all(|(_, _, r)| r.observed.load[2] == 0));
     let gradients = tape.backward(common::loss(&output, &batch));
     let gradients = common::by_name(&model, &gradients);
     for name in ["layer.experts.weight", "layer.experts.bias"] {
@@ -270,9 +267,9 @@ fn descriptions_go_through_json_and_refuse_unknown_keys() {
         let json = serde_json::to_string(&description).unwrap();
         let again: MixtureDescription = serde_json::from_str(&json).unwrap();
         assert_eq!(again, description);
-        let unknown = json.replacen("\"experts\"", "\"expert\"", 1);
+        let unknown = json.replacen("\"experts\"", "\"exports\"", 1);
         let error = serde_json::from_str::<MixtureDescription>(&unknown).unwrap_err();
-        assert!(error.to_string().contains("unknown field `expert`"), "{error}");
+        assert!(error.to_string().contains("unknown field `exports`"), "{error}");
     }
 }
 
@@ -284,7 +281,7 @@ fn a_description_that_cannot_be_built_says_why() {
     };
     let unknown = error(description(&source, "top_k"));
     assert!(unknown.contains("did you mean \"top-k\"?"), "{unknown}");
-    let k = error(MixtureDescription { k: 5, ..description(&source, "top-k") });
+    let k = error(description(&source, "top-k").with_k(5));
     assert!(k.contains("k = 5 is not allowed with 4 experts"), "{k}");
     let value = error(common::balanced(&source, -1.0));
     assert!(value.contains("load-balance = -1"), "{value}");
@@ -295,7 +292,7 @@ fn batch_of(source: &Memory) -> Batch {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind")]
+#[should_panic(expected = "the model takes 0 columns of ids")]
 fn inputs_of_another_kind_are_refused() {
     let [dense, ids] = sources(1);
     let _ = predictions(&build(&description(&dense, "top-k"), 1), &batch_of(&ids));
@@ -314,7 +311,7 @@ fn inputs_of_another_width_are_refused() {
 fn an_id_outside_the_vocabulary_is_refused() {
     let [_, ids] = sources(1);
     let model = build(&description(&ids, "top-k"), 1);
-    let batch = Batch { inputs: Inputs::Ids(vec![vec![12], vec![0]]), ..batch_of(&ids) };
+    let batch = Batch { inputs: Inputs::ids(vec![vec![12], vec![0]]), ..batch_of(&ids) };
     let _ = predictions(&model, &batch);
 }
 
@@ -322,22 +319,23 @@ fn an_id_outside_the_vocabulary_is_refused() {
 #[test]
 fn numbers_stand_beside_embeddings() {
     let [dense, ids] = sources(9);
-    let (InputSpec::Ids { columns }, Inputs::Ids(columns_of_ids)) = (&ids.input, &ids.inputs)
-    else {
-        panic!("ids")
-    };
-    let Inputs::Dense(numbers) = &dense.inputs else { panic!("numbers") };
-    let input = InputSpec::Mixed { columns: columns.clone(), width: 7 };
-    let inputs = Inputs::Mixed { ids: columns_of_ids.clone(), dense: numbers.clone() };
+    let columns = &ids.input.columns;
+    let numbers = dense.inputs.dense.as_ref().expect("numbers");
+    let input = ids.input.clone().with_dense([7]);
+    let inputs = ids.inputs.clone().with_dense(numbers.clone());
+    let pass = moe_core::Pass::of_keys(&[]);
     let mut rng = moe_core::random::chacha(1, "test", 0);
-    let encoder = Encoder::new(&input, 3, &mut rng);
+    let encoder = ColumnEncoder::new(&input, 3, &mut rng);
     assert_eq!(encoder.outputs(), columns.len() * 3 + 7);
     let tape = Tape::new();
     let alone = {
         let mut rng = moe_core::random::chacha(1, "test", 0);
-        Encoder::new(&ids.input, 3, &mut rng).forward(&tape, &ids.inputs).value().clone()
+        ColumnEncoder::new(&ids.input, 3, &mut rng)
+            .forward(&tape, &Forward::unrecorded(pass), &ids.inputs)
+            .value()
+            .clone()
     };
-    let x = encoder.forward(&tape, &inputs).value().clone();
+    let x = encoder.forward(&tape, &Forward::unrecorded(pass), &inputs).value().clone();
     for row in 0..9 {
         let (left, right) = x.row(row).split_at(columns.len() * 3);
         assert_eq!((left, right), (alone.row(row), numbers.row(row)));
@@ -354,10 +352,10 @@ fn numbers_stand_beside_embeddings() {
 }
 
 #[test]
-#[should_panic(expected = "not of the kind that the model takes")]
+#[should_panic(expected = "the model takes rows of width 7")]
 fn ids_without_their_numbers_are_refused() {
     let [_, ids] = sources(1);
-    let input = InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 7 };
+    let input = ids.input.clone().with_dense([7]);
     let model = build(&description(&Memory { input, ..ids.clone() }, "top-k"), 1);
     let _ = predictions(&model, &batch_of(&ids));
 }
@@ -368,7 +366,7 @@ fn large_inputs_stay_finite() {
     for router in ROUTERS {
         let model = build(&description(&source, router), 4);
         let mut batch = common::first_rows(&source, 6);
-        let Inputs::Dense(x) = &mut batch.inputs else { panic!("dense inputs") };
+        let x = batch.inputs.dense.as_mut().expect("dense inputs");
         *x = x.map(|v| 1e4 * v);
         let tape = Tape::new();
         let output = forward(&model, &tape, &batch, Mode::Train);
@@ -383,7 +381,7 @@ fn large_inputs_stay_finite() {
 
 #[test]
 fn types_that_threads_share() {
-    fn shared<T: Send + Sync + std::fmt::Debug>() {}
+    fn shared<T: Send + Sync + std::fmt::Debug + ?Sized>() {}
     shared::<Mixture>();
     shared::<MixtureDescription>();
     shared::<moe_nn::MoeLayer>();
@@ -393,7 +391,8 @@ fn types_that_threads_share() {
     shared::<moe_nn::MlpOptions>();
     shared::<moe_nn::Activation>();
     shared::<moe_nn::Dropout>();
-    shared::<moe_nn::Encoder>();
+    shared::<ColumnEncoder>();
+    shared::<dyn Encoder>();
     shared::<moe_nn::Embedding>();
     shared::<moe_nn::Linear>();
     shared::<moe_nn::Optimizer>();

@@ -26,17 +26,17 @@ const ABSOLUTE: f64 = if DOUBLE { 1e-9 } else { 0.02 };
 fn loss(model: &dyn Model, batch: &Batch) -> (f64, Vec<Assignments>) {
     let tape = Tape::inference();
     let output = common::forward(model, &tape, batch, Mode::Train);
-    let tasks = output.predictions.iter().zip(&batch.targets);
-    let tasks: f64 = tasks.map(|(p, t)| f64::from(moe_nn::task_loss(*p, t).value().item())).sum();
-    let aux = output.routings.iter().flat_map(|r| &r.aux_losses);
+    let tasks = common::losses(&output, batch).into_iter();
+    let tasks: f64 = tasks.map(|loss| f64::from(loss.value().item())).sum();
+    let aux = output.gates().flat_map(|(_, _, r)| &r.aux_losses);
     let loss = tasks + aux.map(|aux| f64::from(aux.value.value().item())).sum::<f64>();
-    (loss, output.routings.into_iter().map(|r| r.assignments).collect())
+    (loss, output.gates().map(|(_, _, r)| r.assignments.clone()).collect())
 }
 
 fn gradients(model: &dyn Model, batch: &Batch) -> BTreeMap<String, Tensor> {
     let tape = Tape::new();
     let output = common::forward(model, &tape, batch, Mode::Train);
-    let aux: Vec<_> = output.routings.iter().flat_map(|r| &r.aux_losses).copied().collect();
+    let aux: Vec<_> = output.gates().flat_map(|(_, _, r)| &r.aux_losses).copied().collect();
     let gradients = tape.backward(total_loss(common::loss(&output, batch), &aux));
     let gradients = common::by_name(model, &gradients).into_iter();
     gradients.map(|(name, gradient)| (name, gradient.unwrap())).collect()
@@ -87,13 +87,11 @@ fn check(
 }
 
 fn tiny(source: &Memory, router: &str) -> MixtureDescription {
-    MixtureDescription {
-        embedding_width: 2,
-        experts: 3,
-        expert_width: 4,
-        head_widths: vec![3],
-        ..common::description(source, router)
-    }
+    common::description(source, router)
+        .with_embedding_width(2)
+        .with_experts(3)
+        .with_expert_width(4)
+        .with_head_widths(&[3])
 }
 
 /// A model with biases away from zero and larger embeddings, so that nothing is near a kink by construction.
@@ -112,15 +110,12 @@ fn spread(description: &MixtureDescription, seed: u64) -> Box<dyn Model> {
 fn gradients_are_the_slopes_of_the_loss() {
     for source in [common::dense(1, 9, 3), common::ids(1, 9)] {
         let batch = common::first_rows(&source, 9);
-        let balanced = MixtureDescription {
-            router_parameters: common::balanced(&source, 0.7).router_parameters,
-            ..tiny(&source, "top-k")
-        };
-        let dropped = MixtureDescription { expert_dropout: 0.3, ..balanced.clone() };
-        let one = MixtureDescription { k: 1, ..tiny(&source, "top-k") };
-        let deep = MixtureDescription { expert_hidden_widths: vec![3, 2], ..dropped.clone() };
-        let deep_softmax =
-            MixtureDescription { expert_hidden_widths: vec![4], ..tiny(&source, "softmax") };
+        let balanced = tiny(&source, "top-k")
+            .with_router_parameters(common::balanced(&source, 0.7).router_parameters);
+        let dropped = balanced.clone().with_expert_dropout(0.3);
+        let one = tiny(&source, "top-k").with_k(1);
+        let deep = dropped.clone().with_expert_hidden_widths(&[3, 2]);
+        let deep_softmax = tiny(&source, "softmax").with_expert_hidden_widths(&[4]);
         let descriptions = [
             tiny(&source, "softmax"),
             tiny(&source, "top-k"),
@@ -130,7 +125,7 @@ fn gradients_are_the_slopes_of_the_loss() {
             deep,
             deep_softmax,
             tiny(&source, "shared-bottom"),
-            MixtureDescription { expert_hidden_widths: vec![3], ..tiny(&source, "single") },
+            tiny(&source, "single").with_expert_hidden_widths(&[3]),
         ];
         for (seed, description) in (1..).zip(&descriptions) {
             let mut model = spread(description, seed);

@@ -1,4 +1,4 @@
-//! Inference without a tape: the bits of evaluation, for one row or many, and the inputs it refuses.
+//! Inference: the bits of a pass that is recorded, for one row or many, and the inputs it refuses.
 
 mod common;
 
@@ -6,17 +6,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use common::{Memory, description, in_pool, options, predictions, rng, tensor_bits};
-use moe_core::batch::Target::{Binary, Multiclass, Regression};
-use moe_core::batch::{Batch, BatchSource, InputSpec, Inputs, TaskKind};
+use common::{Memory, description, in_pool, options, rng, tensor_bits};
+use moe_core::batch::{Batch, BatchSource, InputRow, Inputs, TaskKind};
 use moe_core::random::{chacha, uniform};
-use moe_core::tape::Tape;
-use moe_core::{Pass, Real, StateMut, Tensor, Visit, VisitMut};
+use moe_core::tape::{Tape, Vars};
+use moe_core::{Mode, Real, StateMut, Tensor, Visit, VisitMut};
 use moe_nn::{
-    Activation, Encoder, ExpertBank, Experts, InputError, Layer, LayerExperts, Mixture,
-    MixtureDescription, Mlp, MlpOptions, Model, ModelDescription, ModelScratch, Module, MoeLayer,
-    Output, Overrides, Predictions, Predictor, RunDir, RunInfo, TaskMetrics, TrainState, Weights,
-    evaluate, metrics,
+    Activation, ColumnEncoder, ExpertBank, Experts, Forward, InputError, Layer, LayerExperts,
+    LayerGates, Mixture, MixtureDescription, Mlp, MlpOptions, Model, ModelScratch, Models, Module,
+    MoeLayer, Overrides, Predictions, Predictor, RunDir, RunInfo, TrainState, Weights, evaluate,
+    metrics,
 };
 use moe_routers::{GateSpec, Registry, Value};
 
@@ -54,17 +53,18 @@ fn predict(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memories) 
 
 /// The first row of a batch, by itself.
 fn predict_row(predictor: &Predictor, batch: &Batch, (out, scratch): &mut Memories) -> Vec<u64> {
-    let ids = |ids: &[Vec<u32>]| ids.iter().map(|ids| ids[0]).collect();
-    let (ids, numbers): (Vec<u32>, &[Real]) = match &batch.inputs {
-        Inputs::Dense(x) => (Vec::new(), x.row(0)),
-        Inputs::Ids(columns) => (ids(columns), &[]),
-        Inputs::Mixed { ids: columns, dense } => (ids(columns), dense.row(0)),
+    let Inputs { ids, tokens, .. } = &batch.inputs;
+    let (ids, dense) = (ids.iter().map(|ids| ids[0]), batch.inputs.dense_rows());
+    let row = InputRow {
+        ids: &ids.collect::<Vec<_>>(),
+        dense: dense.as_ref().map_or(&[], |x| x.row(0)),
+        tokens: tokens.as_ref().map_or(&[], |tokens| tokens.of_row(0)),
     };
-    predictor.predict_row(&ids, numbers, batch.keys[0], out, scratch).unwrap();
+    predictor.predict_row(&row, batch.keys[0], out, scratch).unwrap();
     (0..out.num_tasks()).flat_map(|task| bits(out.raw(task))).collect()
 }
 
-/// Checks that each batch of `source` has the bits of a tape, and that batches of 1, 7 and `rows` rows agree if rows are
+/// Checks that each batch of `source` has the bits of a tape that records, and that batches of 1, 7 and `rows` rows agree if rows are
 /// independent.
 #[track_caller]
 fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Memories) {
@@ -75,9 +75,10 @@ fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Me
         for rows in rows.chunks(size) {
             let batch = source.batch(rows);
             let found = predict(predictor, &batch, memory);
-            let on_tape: Vec<_> =
-                predictions(predictor.model(), &batch).iter().map(tensor_bits).collect();
-            assert!(found == on_tape, "{size} rows: {rows:?}");
+            let tape = Tape::new();
+            let recorded = common::forward(predictor.model(), &tape, &batch, Mode::Infer);
+            let recorded = recorded.predictions.iter().map(|p| tensor_bits(&p.value()));
+            assert!(recorded.eq(found.iter().cloned()), "{size} rows: {rows:?}");
             if size == 1 {
                 assert_eq!(predict_row(predictor, &batch, memory), found.concat());
             }
@@ -91,19 +92,16 @@ fn check(predictor: &Predictor, source: &Memory, row_wise: bool, memory: &mut Me
 /// Rows of ids and numbers.
 fn mixed(rows: usize) -> Memory {
     let (ids, dense) = (common::ids(3, rows), common::dense(3, rows, 4));
-    let (Inputs::Ids(columns), Inputs::Dense(x)) = (&ids.inputs, &dense.inputs) else {
-        unreachable!("made so")
-    };
     Memory {
-        input: InputSpec::Mixed { columns: ids.input.id_columns().to_vec(), width: 4 },
-        inputs: Inputs::Mixed { ids: columns.clone(), dense: x.clone() },
+        input: ids.input.clone().with_dense([4]),
+        inputs: ids.inputs.clone().with_dense(dense.inputs.dense.expect("numbers")),
         ..ids
     }
 }
 
 /// Every router of the registry, by default and with a capacity at inference.
 #[test]
-fn every_router_predicts_the_bits_of_the_tape_in_any_batch() {
+fn every_router_predicts_the_recorded_bits_in_any_batch() {
     let mut memory = Memories::default();
     for entry in Registry::standard().entries() {
         let info = entry.info();
@@ -129,14 +127,12 @@ fn every_router_predicts_the_bits_of_the_tape_in_any_batch() {
 fn batches_for_several_threads_have_the_same_bits() {
     let source = common::ids(4, 512);
     for router in ["top-k", "comet", "softmax"] {
-        let description = MixtureDescription {
-            embedding_width: 40,
-            experts: 16,
-            expert_width: 72,
-            expert_hidden_widths: vec![50],
-            head_widths: vec![64],
-            ..description(&source, router)
-        };
+        let description = description(&source, router)
+            .with_embedding_width(40)
+            .with_experts(16)
+            .with_expert_width(72)
+            .with_expert_hidden_widths(&[50])
+            .with_head_widths(&[64]);
         let predictor = build(&source, &description);
         for threads in [1, 3] {
             in_pool(threads, || check(&predictor, &source, true, &mut Memories::default()));
@@ -145,7 +141,7 @@ fn batches_for_several_threads_have_the_same_bits() {
 }
 
 #[test]
-fn models_without_a_mixture_predict_the_bits_of_the_tape() {
+fn models_without_a_mixture_predict_the_recorded_bits() {
     let source = common::ids(2, 40);
     for baseline in ["shared-bottom", "single", "bias"] {
         let description = description(&source, baseline);
@@ -162,12 +158,12 @@ fn mixture_of(experts: Box<dyn Experts>, head: &MlpOptions, source: &Memory) -> 
     let outputs = experts.outputs();
     let head = |outputs_of_task| Mlp::new(outputs, outputs_of_task, head, &mut rng(6, 0));
     let heads = source.tasks.iter().map(|task| head(task.kind.outputs())).collect();
-    let encoder = Encoder::Dense { width: 8 };
-    Box::new(Mixture::new(encoder, MoeLayer::new(gates, experts), heads))
+    let encoder = Box::new(ColumnEncoder::new(&source.input, 0, &mut rng(7, 0)));
+    Box::new(Mixture::new(encoder, MoeLayer::new("layer", gates, experts), heads))
 }
 
 #[test]
-fn every_activation_predicts_the_bits_of_the_tape() {
+fn every_activation_predicts_the_recorded_bits() {
     let source = common::dense(5, 30, 8);
     for activation in [
         Activation::Identity,
@@ -192,7 +188,7 @@ fn every_activation_predicts_the_bits_of_the_tape() {
 }
 
 #[test]
-fn experts_that_have_no_inference_of_their_own_go_through_a_tape() {
+fn experts_made_of_layers_predict_the_recorded_bits() {
     let source = common::dense(5, 30, 8);
     let options = MlpOptions { hidden: vec![6], dropout: 0.4, ..MlpOptions::default() };
     let layer = |i| -> Box<dyn Layer> { Box::new(Mlp::new(8, 7, &options, &mut rng(i, 0))) };
@@ -201,7 +197,20 @@ fn experts_that_have_no_inference_of_their_own_go_through_a_tape() {
     check(&predictor(&source, model), &source, true, &mut Memories::default());
 }
 
-/// A model whose `infer` is not its `forward`.
+#[test]
+fn inference_keeps_the_outputs_of_layers_and_the_weights_of_routings_only() {
+    let source = common::ids(3, 20);
+    for entry in Registry::standard().entries() {
+        let model = common::build(&description(&source, &entry.info().id), 1);
+        let (tape, batch) = (Tape::inference(), common::first_rows(&source, 20));
+        let output = common::forward(&model, &tape, &batch, Mode::Infer);
+        let (tasks, gates) = (output.predictions.len(), output.gates().count());
+        // The encoded rows; of each gate the weights and the mixed outputs; the predictions.
+        assert_eq!(tape.num_values(), 1 + 2 * gates + tasks, "{}", entry.info().id);
+    }
+}
+
+/// A model whose last bit depends on whether its tape records.
 struct LastBit(Mixture);
 
 impl Module for LastBit {
@@ -212,51 +221,21 @@ impl Module for LastBit {
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         self.0.visit_mut(f);
     }
+
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        self.0.gates_mut()
+    }
 }
 
 impl Model for LastBit {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let mut output = self.0.forward(tape, pass, inputs);
-        let last = output.predictions.last_mut().unwrap();
-        *last = last.scale(1.0 + Real::EPSILON);
-        output
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
+        let mut predictions = self.0.forward(tape, pass, inputs);
+        if tape.is_recording() {
+            let last = predictions.last_mut().unwrap();
+            *last = last.scale(1.0 + Real::EPSILON);
+        }
+        predictions
     }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        keys: &[u64],
-        out: &mut Vec<Tensor>,
-        scratch: &mut ModelScratch,
-    ) {
-        self.0.infer(inputs, keys, out, scratch);
-    }
-}
-
-/// A model that only implements `forward`.
-struct OnTape(Mixture);
-
-impl Module for OnTape {
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.0.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.0.visit_mut(f);
-    }
-}
-
-impl Model for OnTape {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        self.0.forward(tape, pass, inputs)
-    }
-}
-
-#[test]
-fn models_that_have_no_inference_of_their_own_go_through_a_tape() {
-    let source = common::ids(1, 20);
-    let model = common::build(&description(&source, "comet"), 1);
-    check(&predictor(&source, Box::new(OnTape(model))), &source, true, &mut Memories::default());
 }
 
 #[test]
@@ -277,21 +256,19 @@ fn predictions_are_those_that_evaluation_sees() {
     let batch = common::first_rows(&source, 50);
     predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch).unwrap();
     let raw = |task| -> Vec<f64> { out.raw(task).iter().map(|&v| f64::from(v)).collect() };
-    let [Binary(yes), Multiclass(classes), Regression { values, present }] = &batch.targets[..]
-    else {
-        unreachable!("the three kinds")
-    };
-    let yes: Vec<bool> = yes.iter().map(|&yes| yes == 1.0).collect();
-    let auc = metrics::roc_auc(&raw(0), &yes);
-    let TaskMetrics::Binary { loss, auc: expected, .. } = evaluation.tasks[0] else { panic!() };
-    assert_eq!((metrics::log_loss(&raw(0), &yes), auc), (loss, expected));
-    let loss = metrics::cross_entropy(&raw(1), 3, classes);
+    let [yes, classes, values] = &batch.targets[..] else { unreachable!("the three kinds") };
+    let present = &values.present;
+    let yes: Vec<bool> = yes.values.iter().map(|&yes| yes == 1.0).collect();
+    let (binary, auc) = (&evaluation.tasks[0], metrics::roc_auc(&raw(0), &yes));
+    assert_eq!(metrics::log_loss(&raw(0), &yes), binary.loss());
+    assert_eq!((auc, auc.is_some()), (binary.value("auc"), true));
+    let loss = metrics::cross_entropy(&raw(1), 3, &classes.classes);
     assert_eq!(loss, evaluation.tasks[1].loss());
     let kept = |values: Vec<f64>| -> Vec<f64> {
         let kept = values.into_iter().zip(present).filter(|(_, present)| **present);
         kept.map(|(value, _)| value).collect()
     };
-    let values = kept(values.iter().map(|&v| f64::from(v)).collect());
+    let values = kept(values.values.iter().map(|&v| f64::from(v)).collect());
     let loss = metrics::mse(&kept(raw(2)), &values);
     assert_eq!(loss, evaluation.tasks[2].loss());
 
@@ -354,22 +331,23 @@ fn inputs_that_the_model_cannot_take_are_refused() {
     let source = mixed(4);
     let predictor = build(&source, &description(&source, "top-k"));
     let (mut out, mut scratch) = Memories::default();
-    let inputs = |ids: &[&[u32]], shape: [usize; 2]| Inputs::Mixed {
-        ids: ids.iter().map(|ids| ids.to_vec()).collect(),
-        dense: Tensor::zeros(shape),
+    let inputs = |ids: &[&[u32]], shape: [usize; 2]| {
+        let ids = Inputs::ids(ids.iter().map(|ids| ids.to_vec()).collect());
+        ids.with_dense(Tensor::zeros(shape))
     };
     let mut refused = |inputs: Inputs, says: &str| {
         let error = predictor.predict(&inputs, &[1, 2], &mut out, &mut scratch).unwrap_err();
         assert_eq!(error.to_string(), says);
     };
-    refused(Inputs::Dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
+    refused(Inputs::dense(Tensor::zeros([2, 4])), "the model takes ids and numbers, not numbers");
     refused(inputs(&[&[1, 2]], [2, 4]), "the model takes 2 columns of ids, not 1");
     refused(inputs(&[&[1, 2], &[1, 2]], [2, 3]), "the model takes 4 numbers per row, not 3");
     refused(inputs(&[&[1, 2], &[1, 2]], [1, 4]), "numbers: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 2], &[1]], [2, 4]), "item: 1 rows, but there are 2 keys");
     refused(inputs(&[&[1, 12], &[1, 2]], [2, 4]), "row 1: user 12 is not below 12");
     let mut row = |ids: &[u32], numbers: &[Real]| {
-        predictor.predict_row(ids, numbers, 0, &mut out, &mut scratch)
+        let row = InputRow { dense: numbers, ..InputRow::ids(ids) };
+        predictor.predict_row(&row, 0, &mut out, &mut scratch)
     };
     assert_eq!(row(&[1], &[0.0; 4]), Err(InputError::Columns { needed: 2, found: 1 }));
     assert_eq!(row(&[1, 2], &[0.0]), Err(InputError::Width { needed: 4, found: 1 }));
@@ -383,15 +361,13 @@ fn inputs_that_the_model_cannot_take_are_refused() {
 fn another_k_or_capacity() {
     let source = common::ids(3, 30);
     let batch = common::first_rows(&source, 30);
-    let of = |router: &str, k| {
-        ModelDescription::Mixture(moe_nn::MixtureDescription { k, ..description(&source, router) })
-    };
-    let registry = Registry::standard();
-    let weights = |model: &ModelDescription| Weights::of(&*model.build(&registry, 5).unwrap());
+    let of = |router: &str, k| description(&source, router).with_k(k);
+    let models = Models::standard();
+    let weights = |model: &MixtureDescription| Weights::of(&*models.build(model, 5).unwrap());
     let mut memory = Memories::default();
     let top_k = of("top-k", 2);
-    let with = |model: &ModelDescription, overrides| {
-        Predictor::with_overrides(model, &weights(model), &overrides, &registry)
+    let with = |model: &MixtureDescription, overrides| {
+        Predictor::with_overrides(model, &weights(model), &overrides, &models)
     };
     let k = |k| Overrides { k: Some(k), ..Overrides::default() };
     let capacity =
@@ -399,7 +375,7 @@ fn another_k_or_capacity() {
     let mut all = Vec::new();
     for (overrides, own) in [(k(1), of("top-k", 1)), (k(3), of("top-k", 3)), (k(2), top_k.clone())]
     {
-        let expected = Predictor::new(&own, &weights(&top_k), &registry).unwrap();
+        let expected = Predictor::new(&own, &weights(&top_k), &models).unwrap();
         let predictor = with(&top_k, overrides).unwrap();
         all.push(predict(&predictor, &batch, &mut memory));
         assert_eq!(all.last(), Some(&predict(&expected, &batch, &mut memory)));
@@ -436,7 +412,7 @@ fn run(path: &Path, source: &Memory, model: serde_json::Value) -> Box<dyn Model>
 }
 
 fn described(source: &Memory, router: &str) -> serde_json::Value {
-    serde_json::to_value(ModelDescription::of(description(source, router)).unwrap()).unwrap()
+    Models::standard().describe(description(source, router)).unwrap().to_json()
 }
 
 fn files(path: &Path) -> Vec<(String, Vec<u8>)> {
@@ -460,7 +436,7 @@ fn a_run_is_loaded_and_left_as_it_is() {
     let mut lines = fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
     std::io::Write::write_all(&mut lines, b"{\"epoch\":1").unwrap();
     let before = files(&path);
-    let predictor = Predictor::load(&path, &Registry::standard()).unwrap();
+    let predictor = Predictor::load(&path, &Models::standard()).unwrap();
     assert_eq!(files(&path), before);
     assert_eq!((predictor.input(), predictor.tasks()), (&source.input, &source.tasks[..]));
     assert_eq!(Weights::of(predictor.model()), Weights::of(&*model));
@@ -492,12 +468,12 @@ fn a_run_with_a_file_missing_cut_or_changed_is_refused_by_name() {
                 None => fs::remove_file(&file).unwrap(),
                 Some(damaged) => fs::write(&file, damaged).unwrap(),
             }
-            let error = Predictor::load(&path, &Registry::standard()).unwrap_err().to_string();
+            let error = Predictor::load(&path, &Models::standard()).unwrap_err().to_string();
             assert!(error.contains(&name), "{name}, damage {i}: {error}");
             fs::write(&file, &content).unwrap();
         }
     }
-    Predictor::load(&path, &Registry::standard()).unwrap();
+    Predictor::load(&path, &Models::standard()).unwrap();
 }
 
 #[test]
@@ -507,7 +483,7 @@ fn a_run_whose_model_cannot_be_built_is_refused() {
     let refused = |name: &str, model, says: &str| {
         let path = place.path().join(name);
         run(&path, &source, model);
-        let error = Predictor::load(&path, &Registry::standard()).unwrap_err().to_string();
+        let error = Predictor::load(&path, &Models::standard()).unwrap_err().to_string();
         assert!(error.contains(name) && error.contains(says), "{error}");
     };
     refused("nothing", serde_json::Value::Null, "manifest.json: does not describe a model");
@@ -515,7 +491,7 @@ fn a_run_whose_model_cannot_be_built_is_refused() {
     unknown["router"] = "commet".into();
     refused("unknown", unknown, "commet");
     refused("other", described(&source, "top-k"), "layer.gates.");
-    let classes = TaskKind::Multiclass { classes: 4 };
+    let classes = TaskKind::multiclass(4);
     let mut wider = Memory { ..common::ids(1, 25) };
     wider.tasks[1].kind = classes;
     refused("wider", described(&wider, "comet"), "tensor \"heads.1.");

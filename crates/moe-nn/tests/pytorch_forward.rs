@@ -8,7 +8,6 @@ mod movielens;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use moe_core::batch::Inputs;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real};
 use moe_nn::{Model, save_weights};
@@ -39,10 +38,11 @@ fn predictions(k: usize) -> Vec<Vec<f64>> {
         epoch: 0,
         row_ids: &row_ids,
         keys: &row_ids,
+        batch_rows: None,
         experts: None,
     };
     let tape = Tape::inference();
-    let output = model(k, 0.0).forward(&tape, &pass, &inputs);
+    let output = model(k, 0.0).run(&tape, &pass, &inputs);
     let values = |var: &moe_core::tape::Var<'_>| -> Vec<f64> {
         var.value().as_slice().iter().map(|&value| f64::from(value)).collect()
     };
@@ -82,7 +82,7 @@ fn the_python_of_the_document_gives_what_the_model_gives() {
     save_weights(&model(2, 0.0), &file).unwrap();
     let snippet = DOCUMENT.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
     let (_, inputs, _) = batch(0);
-    let Inputs::Ids(ids) = inputs else { unreachable!("ids") };
+    let ids = &inputs.ids;
     for k in ["2", "1"] {
         let mut python = Command::new("python3")
             .args(["-c", &format!("{snippet}{CALL}")])

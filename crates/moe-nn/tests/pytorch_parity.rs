@@ -6,9 +6,10 @@ mod movielens;
 
 use std::collections::BTreeMap;
 
+use moe_core::batch::TaskKind;
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{Model, Module, Optimizer, OptimizerOptions, task_loss};
+use moe_nn::{Model, Module, Optimizer, OptimizerOptions};
 use movielens::{SEED, batch, initial, model, word};
 use serde::Deserialize;
 
@@ -57,17 +58,19 @@ fn repeats(recording: &str, dropout: Real) {
             epoch: 0,
             row_ids: &row_ids,
             keys: &row_ids,
+            batch_rows: None,
             experts: None,
         };
         let tape = Tape::new();
-        let output = model.forward(&tape, &pass, &inputs);
-        let assignments: Vec<_> = output.routings.iter().map(|r| &r.assignments).collect();
+        let output = model.run(&tape, &pass, &inputs);
+        let assignments: Vec<_> = output.gates().map(|(_, _, r)| &r.assignments).collect();
         let slots = moe_core::dispatch::ExpertPlan::new(&assignments).slots();
         let terms: Vec<_> = output
             .predictions
             .iter()
             .zip(&targets)
-            .map(|(prediction, target)| task_loss(*prediction, target).scale(0.5))
+            .zip([TaskKind::binary(), TaskKind::regression()])
+            .map(|((prediction, target), kind)| kind.loss(*prediction, target).scale(0.5))
             .collect();
         let loss = terms[0] + terms[1];
         let value = f64::from(loss.value().item());
@@ -78,6 +81,7 @@ fn repeats(recording: &str, dropout: Real) {
         );
         assert_eq!(slots, recording.slots[step], "slots of step {step}");
         let gradients = tape.backward(loss);
+        drop(output);
         drop(tape);
         optimizer.step(&mut model, &gradients).unwrap();
     }

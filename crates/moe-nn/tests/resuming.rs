@@ -74,8 +74,7 @@ fn cuts_do_not_matter(
 fn baselines_without_a_mixture() {
     let parts = (common::ids(1, 60), common::ids(2, 40));
     for (id, epochs) in [("shared-bottom", 3), ("single", 3), ("bias", 1)] {
-        let description =
-            MixtureDescription { expert_dropout: 0.3, ..common::description(&parts.0, id) };
+        let description = common::description(&parts.0, id).with_expert_dropout(0.3);
         let options = TrainOptions { epochs: 3, ..options(1) };
         let history = cuts_do_not_matter(&description, &parts, &options);
         assert_eq!(history.epochs.len(), epochs, "{id}");
@@ -85,8 +84,7 @@ fn baselines_without_a_mixture() {
 #[test]
 fn dense_rows_with_dropout_and_a_balancing_loss() {
     let parts = (common::dense(1, 90, 4), common::dense(2, 40, 4));
-    let description =
-        MixtureDescription { expert_dropout: 0.3, ..common::balanced(&parts.0, 0.05) };
+    let description = common::balanced(&parts.0, 0.05).with_expert_dropout(0.3);
     cuts_do_not_matter(&description, &parts, &TrainOptions { epochs: 5, ..options(1) });
 }
 

@@ -7,33 +7,35 @@ use moe_core::Mode;
 use moe_core::batch::{IdColumn, InputSpec, TaskKind};
 use moe_core::kernel::multiply_adds;
 use moe_core::tape::Tape;
-use moe_nn::{
-    MixtureDescription, Model, ModelDescription, Module, SharedBottomDescription, evaluate, train,
-};
+use moe_nn::{MixtureDescription, Model, Models, Module, SharedBottomDescription, evaluate, train};
 use proptest::prelude::*;
 
 /// COMET's recommender (16 experts of width 256, heads with one hidden layer of 256) with smaller vocabularies.
 fn recommender() -> MixtureDescription {
     let column = |name: &str| IdColumn { name: name.into(), vocabulary: 10 };
-    MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user"), column("item")] },
-        tasks: vec![
-            common::task("watch", TaskKind::Binary),
-            common::task("rating", TaskKind::Regression),
+    MixtureDescription::new(
+        InputSpec::ids(vec![column("user"), column("item")]),
+        vec![
+            common::task("watch", TaskKind::binary()),
+            common::task("rating", TaskKind::regression()),
         ],
-        embedding_width: 128,
-        experts: 16,
-        expert_width: 256,
-        head_widths: vec![256],
-        ..description(&common::ids(1, 1), "shared-bottom")
-    }
+    )
+    .with_router("shared-bottom")
+    .with_expert_dropout(0.0)
+    .with_embedding_width(128)
+    .with_experts(16)
+    .with_expert_width(256)
+    .with_head_widths(&[256])
 }
 
 fn bottom(mixture: MixtureDescription) -> SharedBottomDescription {
-    match ModelDescription::of(mixture).unwrap() {
-        ModelDescription::SharedBottom(bottom) => bottom,
-        other => panic!("{other:?}"),
-    }
+    let description = Models::standard().describe(mixture).unwrap();
+    assert_eq!(description.kind(), "shared-bottom");
+    serde_json::from_value(description.fields()).unwrap()
+}
+
+fn replacing(mixture: &MixtureDescription, experts: usize) -> SharedBottomDescription {
+    SharedBottomDescription::replacing(mixture, experts).unwrap()
 }
 
 #[test]
@@ -49,10 +51,10 @@ fn sizes_by_hand() {
     assert!(counted <= active && counted > active - 769, "{counted} of {active}");
 
     // At most the number of experts.
-    let few = bottom(MixtureDescription { experts: 3, ..recommender() });
-    assert_eq!(few, SharedBottomDescription::replacing(&recommender(), 3));
+    let few = bottom(recommender().with_experts(3));
+    assert_eq!(few, replacing(&recommender(), 3));
 
-    let single = bottom(MixtureDescription { router: "single".into(), ..recommender() });
+    let single = bottom(recommender().with_router("single"));
     assert_eq!(
         (single.width, single.build(1).parameter_count()),
         (256, embeddings + 3 * 257 * 256 + 2 * 257)
@@ -67,8 +69,7 @@ fn sizes_by_hand() {
 #[test]
 fn a_row_costs_what_its_experts_would() {
     let source = common::dense(1, 64, 16);
-    let mixture =
-        MixtureDescription { experts: 3, expert_width: 64, ..description(&source, "softmax") };
+    let mixture = description(&source, "softmax").with_experts(3).with_expert_width(64);
     let batch = common::first_rows(&source, 64);
     let cost = |model: &dyn Model| {
         let before = multiply_adds();
@@ -78,11 +79,11 @@ fn a_row_costs_what_its_experts_would() {
     // Every row reaches all three experts, since three gates choose.
     let gates = (64 * 3 * 16 * 3) as f64;
     let of_mixture = cost(&common::build(&mixture, 1)) - gates;
-    let shared = SharedBottomDescription::replacing(&mixture, 3).build(1);
+    let shared = replacing(&mixture, 3).build(1);
     let ratio = cost(&shared) / of_mixture;
     // Biases count as parameters, but not as multiplications.
     assert!((0.97..=1.03).contains(&ratio), "{ratio}");
-    let single = SharedBottomDescription::replacing(&mixture, 1).build(1);
+    let single = replacing(&mixture, 1).build(1);
     assert!(cost(&single) < 0.6 * of_mixture, "the other direction");
 }
 
@@ -94,27 +95,22 @@ proptest! {
         width in 1usize..40, hidden in prop::collection::vec(1usize..30, 0..3),
         expert_width in 1usize..40, heads in prop::collection::vec(1usize..30, 0..2), experts in 1usize..9,
     ) {
-        let mixture = MixtureDescription {
-            input: InputSpec::Dense { width },
-            expert_hidden_widths: hidden,
-            expert_width,
-            head_widths: heads,
-            ..description(&common::dense(1, 1, 2), "top-k")
-        };
+        let mixture = MixtureDescription::new(InputSpec::dense(width), common::dense(1, 1, 2).tasks)
+            .with_experts(4).with_expert_dropout(0.0).with_expert_hidden_widths(&hidden).with_expert_width(expert_width).with_head_widths(&heads);
         let size = |of: &SharedBottomDescription| of.build(1).parameter_count();
-        let single = SharedBottomDescription::replacing(&mixture, 1);
+        let single = replacing(&mixture, 1);
         prop_assert_eq!(single.width, expert_width);
-        prop_assert_eq!(&single.hidden_widths, &mixture.expert_hidden_widths);
+        prop_assert_eq!(&single.hidden_widths, &hidden);
         let expert = {
             let without_heads = SharedBottomDescription { tasks: vec![], ..single.clone() };
             size(&without_heads)
         };
         let most = size(&single) + (experts - 1) * expert;
-        let found = SharedBottomDescription::replacing(&mixture, experts);
+        let found = replacing(&mixture, experts);
         prop_assert!(size(&found) <= most && found.width >= expert_width);
         let wider = SharedBottomDescription {
             width: found.width + 1,
-            hidden_widths: (mixture.expert_hidden_widths.iter())
+            hidden_widths: (hidden.iter())
                 .map(|h| ((h * (found.width + 1)) as f64 / expert_width as f64).round() as usize)
                 .collect(),
             ..found
@@ -126,8 +122,7 @@ proptest! {
 #[test]
 fn it_learns_and_repeats_itself() {
     let (train_part, val) = (common::ids(1, 200), common::ids(2, 60));
-    let mixture =
-        MixtureDescription { expert_dropout: 0.2, ..description(&train_part, "shared-bottom") };
+    let mixture = description(&train_part, "shared-bottom").with_expert_dropout(0.2);
     let bottom = bottom(mixture);
     let options = moe_nn::TrainOptions { epochs: 15, ..common::options(3) };
     let before = evaluate(&bottom.build(3), &val, &options.task_weights, 60).loss;
@@ -144,17 +139,14 @@ fn it_learns_and_repeats_itself() {
 
 #[test]
 fn descriptions_survive_their_text() {
-    let ids = recommender();
+    let (models, ids) = (Models::standard(), recommender());
     for router in ["shared-bottom", "single", "bias", "top-k"] {
-        let one = ModelDescription::of(MixtureDescription { router: router.into(), ..ids.clone() });
-        let text = serde_json::to_string(&one.clone().unwrap()).unwrap();
-        assert_eq!(
-            serde_json::from_str::<ModelDescription>(&text).unwrap(),
-            one.unwrap(),
-            "{text}"
-        );
+        let one = models.describe(ids.clone().with_router(router)).unwrap();
+        let text = one.to_json().to_string();
+        let json = serde_json::from_str(&text).unwrap();
+        assert_eq!(*models.read(&json).unwrap(), *one, "{text}");
     }
-    let none = ModelDescription::of(MixtureDescription { k: 0, ..ids }).unwrap_err().to_string();
+    let none = models.describe(ids.with_k(0)).unwrap_err().to_string();
     assert_eq!(
         none,
         "router shared-bottom: k = 0 is not allowed with 16 experts; k must be from 1 to 16"

@@ -8,11 +8,11 @@ use approx::{assert_abs_diff_eq, assert_relative_eq};
 use common::{DOUBLE, Memory, build, description, options};
 use moe_core::batch::{BatchSource, Inputs};
 use moe_core::random::permutation;
-use moe_core::tape::Tape;
+use moe_core::tape::{Tape, Vars};
 use moe_core::{Mode, Pass, Tensor, Visit, VisitMut};
 use moe_nn::{
-    EpochRecord, History, Mixture, MixtureDescription, Model, Module, Observer, Output,
-    TrainOptions, TrainState, evaluate, task_loss, train,
+    EpochRecord, Forward, History, LayerGates, Mixture, MixtureDescription, Model, Module,
+    Observer, TrainOptions, TrainState, evaluate, train,
 };
 use moe_routers::aux_loss::total_loss;
 
@@ -108,13 +108,11 @@ fn no_epochs_leave_the_model_as_it_was() {
 /// Wide enough for every kernel to go parallel, with dropout.
 fn wide(seed: u64) -> (Vec<u64>, Vec<f64>) {
     let parts = (common::dense(1, 600, 48), common::dense(2, 100, 48));
-    let description = MixtureDescription {
-        experts: 8,
-        expert_width: 32,
-        expert_dropout: 0.3,
-        head_widths: vec![64],
-        ..description(&parts.0, "top-k")
-    };
+    let description = description(&parts.0, "top-k")
+        .with_experts(8)
+        .with_expert_width(32)
+        .with_expert_dropout(0.3)
+        .with_head_widths(&[64]);
     let options = TrainOptions { batch_rows: 200, epochs: 3, ..options(seed) };
     let (model, history) = trained(&description, &parts, &options);
     let losses = history.epochs.iter().flat_map(|e| [e.train_loss, e.val_loss]);
@@ -144,7 +142,7 @@ fn the_seed_of_training_shuffles_and_drops() {
     };
     assert_ne!(run(&plain, 1), run(&plain, 2), "the order of the rows");
     // With one batch the seed of training decides dropout alone.
-    plain.expert_dropout = 0.5;
+    plain = plain.with_expert_dropout(0.5);
     let whole = |seed| {
         let mut model = build(&plain, 1);
         let options = TrainOptions { batch_rows: 200, epochs: 1, ..options(seed) };
@@ -225,20 +223,28 @@ fn the_first_step_minimises_what_its_terms_say() {
     // One step on all rows: its terms are those of the initial weights, task weights applied.
     let (train_part, val) = &sources()[0];
     let options = TrainOptions { batch_rows: 200, epochs: 1, ..options(6) };
-    let description =
-        MixtureDescription { expert_dropout: 0.25, ..common::balanced(train_part, 0.3) };
+    let description = common::balanced(train_part, 0.3).with_expert_dropout(0.25);
     let mut model = build(&description, 6);
     let history = train(&mut model, train_part, val, &options, &mut ()).unwrap();
 
     let initial = build(&description, 6);
     let batch = train_part.batch(&permutation(200, 6, "shuffle", 1));
     let (row_ids, keys) = (&batch.row_ids, &batch.keys);
-    let pass = Pass { mode: Mode::Train, seed: 6, step: 0, epoch: 0, row_ids, keys, experts: None };
+    let pass = Pass {
+        mode: Mode::Train,
+        seed: 6,
+        step: 0,
+        epoch: 0,
+        row_ids,
+        keys,
+        batch_rows: None,
+        experts: None,
+    };
     let tape = Tape::new();
-    let output = initial.forward(&tape, &pass, &batch.inputs);
-    let terms = output.predictions.iter().zip(&batch.targets).zip(&options.task_weights);
-    let loss = terms.map(|((p, t), w)| task_loss(*p, t).scale(*w)).reduce(|a, b| a + b).unwrap();
-    let aux: Vec<_> = output.routings.iter().flat_map(|r| &r.aux_losses).copied().collect();
+    let output = initial.run(&tape, &pass, &batch.inputs);
+    let terms = common::losses(&output, &batch).into_iter().zip(&options.task_weights);
+    let loss = terms.map(|(loss, w)| loss.scale(*w)).reduce(|a, b| a + b).unwrap();
+    let aux: Vec<_> = output.gates().flat_map(|(_, _, r)| &r.aux_losses).copied().collect();
     let total = f64::from(total_loss(loss, &aux).value().item());
 
     let record = &history.epochs[0];
@@ -278,13 +284,13 @@ fn every_parameter_has_a_gradient_and_moves() {
 #[test]
 fn one_expert_per_row_gives_the_gates_no_gradient_from_the_tasks() {
     let parts = &sources()[0];
-    let description = MixtureDescription { k: 1, ..description(&parts.0, "top-k") };
+    let description = description(&parts.0, "top-k").with_k(1);
     let (start, (after, _)) = (build(&description, 1), trained(&description, parts, &options(1)));
     for (name, a, b) in common::side_by_side(&start, &after) {
         assert_eq!(a == b, name.contains("gates"), "{name}");
     }
     // The load-balancing loss moves them.
-    let description = MixtureDescription { k: 1, ..common::balanced(&parts.0, 0.1) };
+    let description = common::balanced(&parts.0, 0.1).with_k(1);
     let (after, _) = trained(&description, parts, &options(1));
     assert_ne!(common::bits(&after), common::bits(&start));
     for (name, a, b) in common::side_by_side(&start, &after) {
@@ -328,10 +334,14 @@ impl Module for Watched {
     fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
         self.model.visit_mut(f);
     }
+
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        self.model.gates_mut()
+    }
 }
 
 impl Model for Watched {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
         if pass.is_training() {
             let told = (pass.seed, pass.step, pass.epoch, pass.keys.to_vec());
             self.passes.lock().unwrap().push(told);

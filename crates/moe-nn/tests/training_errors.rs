@@ -5,10 +5,10 @@ mod common;
 use common::{Memory, build, description, options};
 use moe_core::batch::{BatchSource, Inputs, Target};
 use moe_core::random::permutation;
-use moe_core::tape::Tape;
-use moe_core::{Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::tape::{Tape, Vars};
+use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    Model, Module, Optimizer, OptimizerError, OptimizerOptions, Output, ParameterGroup,
+    Forward, Model, Module, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
     StepContext, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
     train, train_step,
 };
@@ -26,7 +26,7 @@ fn error_of(parts: &(Memory, Memory), router: &str) -> TrainError {
 }
 
 fn input_mut(source: &mut Memory, row: usize) -> &mut Real {
-    let Inputs::Dense(x) = &mut source.inputs else { panic!("dense inputs") };
+    let x = source.inputs.dense.as_mut().expect("dense inputs");
     &mut x.as_mut_slice()[4 * row + 2]
 }
 
@@ -60,7 +60,7 @@ fn a_bad_input_is_found_in_its_step() {
 fn a_bad_target_names_its_task() {
     for (bad, row) in BAD.into_iter().zip([8, 16, 32]) {
         let mut parts = parts();
-        let Target::Regression { values, present } = &mut parts.0.targets[2] else { panic!() };
+        let Target { values, present, .. } = &mut parts.0.targets[2];
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
@@ -70,7 +70,7 @@ fn a_bad_target_names_its_task() {
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
 
         // The value of a row that does not count does not matter.
-        let Target::Regression { present, .. } = &mut parts.0.targets[2] else { panic!() };
+        let present = &mut parts.0.targets[2].present;
         present[row] = false;
         let mut model = build(&description(&parts.0, "top-k"), 3);
         assert!(train(&mut model, &parts.0, &parts.1, &options(3), &mut ()).is_ok());
@@ -80,7 +80,7 @@ fn a_bad_target_names_its_task() {
 #[test]
 fn a_bad_validation_part_names_its_task() {
     let mut bad_target = parts();
-    let Target::Regression { values, .. } = &mut bad_target.1.targets[2] else { panic!() };
+    let values = &mut bad_target.1.targets[2].values;
     values[4] = Real::NAN;
     let error = error_of(&bad_target, "top-k");
     let text = "after epoch 1: the validation loss of product is NaN; try a smaller learning rate";
@@ -159,10 +159,10 @@ impl Module for Root {
 }
 
 impl Model for Root {
-    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(x) = inputs else { panic!("dense inputs") };
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
+        let x = inputs.dense.as_ref().expect("dense inputs");
         let ones = tape.constant(Tensor::full([x.rows(), 1], 1.0));
-        Output { predictions: vec![ones.matmul(tape.parameter(&self.0).sqrt())], routings: vec![] }
+        [ones.matmul(tape.parameter(&self.0).sqrt())].into_iter().collect()
     }
 }
 
@@ -170,7 +170,7 @@ impl Model for Root {
 fn ones() -> Memory {
     let mut source = common::dense(1, 32, 4);
     source.tasks = source.tasks.split_off(2);
-    source.targets = vec![Target::Regression { values: vec![1.0; 32], present: vec![true; 32] }];
+    source.targets = vec![Target::values(vec![1.0; 32], 1)];
     source
 }
 
@@ -197,7 +197,8 @@ fn a_step_reports_the_norm_of_the_gradients() {
     let mut optimizer = Optimizer::new(common::rate(0.01));
     let (tasks, task_weights) = (&source.tasks[..], &[1.0][..]);
     let at = StepContext { seed: 1, step: 0, epoch: 0, tasks, task_weights };
-    let report = train_step(&mut Tape::new(), &mut model, &mut optimizer, &at, &[batch]).unwrap();
+    let tape = &mut Tape::new();
+    let report = train_step(tape, &mut model, &mut optimizer, &mut (), &at, &[batch]).unwrap();
     assert!((report.gradient_norms.total - 1.0).abs() < 1e-6, "{report:?}");
     assert_eq!(report.gradient_norms.parameters.len(), 1);
 }
@@ -239,8 +240,8 @@ fn a_part_without_rows_is_named() {
 fn a_state_of_another_model_is_refused() {
     let (train_part, val) = parts();
     let description = description(&train_part, "top-k");
-    let mut others = vec![description.clone(); 4];
-    others[0].expert_width += 1;
+    let mut others = vec![description.clone().with_expert_width(9); 4];
+    others[1..].fill(description.clone());
     others[1].experts += 1;
     others[2].head_widths.push(3);
     others[3].head_widths.clear();

@@ -242,8 +242,7 @@ fn tensors_must_be_those_of_the_model() {
 fn weights_of_another_model_are_refused() {
     let (_folder, path) = folder();
     let source = common::ids(1, 1);
-    let mut wider = common::description(&source, "top-k");
-    wider.expert_width += 1;
+    let wider = common::description(&source, "top-k").with_expert_width(9);
     save_weights(&build(&wider, 1), &path).unwrap();
     let mut model = model(2);
     let before = common::bits(&model);

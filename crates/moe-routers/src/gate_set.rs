@@ -1,22 +1,18 @@
-use moe_core::kernel::for_each2;
 use moe_core::tape::Var;
 use moe_core::{Pass, Tensor, Visit, VisitMut, named, named_mut};
 
 use crate::observed::Observed;
-use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
+use crate::parts::PartsOfGates;
 use crate::properties::Properties;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
+use crate::routing::Routings;
 
 /// The G gates of a layer, routed together. Wrappers around gates, such as a permutation that all of them share, wrap a
 /// gate set and are one.
 ///
-/// Only `infer` has a default, which goes through `route`: a wrapper that does not pass something on does not compile.
+/// Nothing has a default: a wrapper that does not pass something on does not compile.
 pub trait GateSet: Send + Sync {
     /// Number of gates (G).
     fn num_gates(&self) -> usize;
@@ -28,22 +24,7 @@ pub trait GateSet: Send + Sync {
     ///
     /// # Shapes
     /// `x` `[B, D]`
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>>;
-
-    /// Routes B rows at inference, as [`Router::infer`] does: one buffer per gate in `out`.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys
-    ///
-    /// # Panics
-    /// As `route`.
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        out.resize_with(self.num_gates(), RoutingBuf::default);
-        scratch.with_tape(|tape| {
-            let routings = self.route(&Pass::of_keys(keys), tape.constant(x.clone()));
-            out.iter_mut().zip(&routings).for_each(|(out, routing)| out.copy_from(routing));
-        });
-    }
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t>;
 
     /// The gates as sums of parts; `None` if a gate is not one. A wrapper that changes the sums passes the parts on and
     /// changes the sums in [`GatesOfParts::finish`].
@@ -82,22 +63,10 @@ pub trait GatesOfParts {
     ///
     /// # Shapes
     /// `x` `[B, D]`; the parts are `[B, K, N]`.
-    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>>;
-
-    /// The weights of [`GatesOfParts::route_parts`] at inference, without a tape: one buffer per gate in `out`.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys
-    ///
-    /// # Panics
-    /// As `route_parts`.
-    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch);
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> PartsOfGates<'t>;
 
     /// Applies what the gates do to the sums of their parts, such as a limit to the rows of an expert.
-    fn finish<'t>(&self, pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>>;
-
-    /// [`GatesOfParts::finish`] at inference, in place.
-    fn infer_finish(&self, sums: &mut [RoutingBuf], scratch: &mut Scratch);
+    fn finish<'t>(&self, pass: &Pass<'_>, sums: Routings<'t>) -> Routings<'t>;
 }
 
 /// The longest possible length of training.
@@ -138,19 +107,9 @@ impl GateSet for Gates {
         self.routers[0].num_experts()
     }
 
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t> {
         let gates = self.routers.iter().enumerate();
         gates.map(|(gate, router)| router.route(&RouteContext { pass: *pass, gate }, x)).collect()
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        let gates = self.num_gates();
-        out.resize_with(gates, RoutingBuf::default);
-        scratch.gates.resize_with(gates, Scratch::default);
-        let work = x.cols() * self.num_experts();
-        for_each2((keys.len(), work), &mut scratch.gates, out, |gate, scratch, out| {
-            self.routers[gate].infer(x, keys, out, scratch);
-        });
     }
 
     fn as_parts(&self) -> Option<&dyn GatesOfParts> {
@@ -190,7 +149,7 @@ impl GateSet for Gates {
 const ARE_SUMS: &str = "every gate is a sum of parts";
 
 impl GatesOfParts for Gates {
-    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>> {
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> PartsOfGates<'t> {
         let gates = self.routers.iter().enumerate().map(|(gate, router)| {
             let router = router.as_parts().expect(ARE_SUMS);
             router.route_parts(&RouteContext { pass: *pass, gate }, x)
@@ -198,17 +157,9 @@ impl GatesOfParts for Gates {
         gates.collect()
     }
 
-    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch) {
-        for (router, out) in self.routers.iter().zip(out) {
-            router.as_parts().expect(ARE_SUMS).infer_parts(x, keys, out, scratch);
-        }
-    }
-
-    fn finish<'t>(&self, _pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+    fn finish<'t>(&self, _pass: &Pass<'_>, sums: Routings<'t>) -> Routings<'t> {
         sums
     }
-
-    fn infer_finish(&self, _sums: &mut [RoutingBuf], _scratch: &mut Scratch) {}
 }
 
 impl std::fmt::Debug for Gates {

@@ -20,8 +20,6 @@
 //! | `expert-choice` | [`ExpertChoice`]: each expert chooses its rows | Zhou and others, 2022 |
 //! | `x-moe` | [`XMoe`]: the K largest probabilities of cosine logits | Chi and others, 2022 |
 //!
-//! [`Router::infer`] routes rows at inference, without a tape and without allocating.
-//!
 //! [`RouterEntry::with_capacity`], which most of these are registered with, limits the number of rows of a batch that
 //! an expert takes. [`Relabelled`] permutes the expert indices of gates, as a search for a permutation (crate
 //! `moe-search`) leaves them.
@@ -52,7 +50,7 @@
 //! let tape = Tape::inference();
 //! let x = tape.constant(Tensor::zeros([2, 4]));
 //! let (row_ids, keys) = ([0, 1], [7, 9]);
-//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, experts: None };
+//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, batch_rows: None, experts: None };
 //! let routing = ByKey(3).route(&RouteContext { pass, gate: 0 }, x);
 //! assert_eq!(routing.to_dense().as_slice(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
 //! ```
@@ -63,15 +61,12 @@ mod gate;
 mod gate_set;
 mod observed;
 mod parts;
-mod parts_buf;
 mod properties;
 mod registry;
 mod route_context;
 mod router;
 mod routers;
 mod routing;
-mod routing_buf;
-mod scratch;
 mod sum_of_parts;
 pub mod telemetry;
 mod wrap;
@@ -83,8 +78,7 @@ pub use gate::smooth_step::{SmoothStep, Step};
 pub use gate::top_k::{top_k_assignments, top_k_indices};
 pub use gate_set::{GateSet, Gates, GatesOfParts, TrainingLength};
 pub use observed::Observed;
-pub use parts::Parts;
-pub use parts_buf::PartsBuf;
+pub use parts::{Parts, PartsOfGates};
 pub use properties::{Cardinality, GradientKind, Properties, TotalWeight};
 pub use registry::entry::{Folded, RouterEntry};
 pub use registry::error::RegistryError;
@@ -108,9 +102,7 @@ pub use routers::switch::{Switch, SwitchOptions};
 pub use routers::top_k::TopK;
 pub use routers::v_moe::{VMoe, VMoeOptions};
 pub use routers::x_moe::{Combine, XMoe, XMoeLogits, XMoeOptions};
-pub use routing::Routing;
-pub use routing_buf::RoutingBuf;
-pub use scratch::Scratch;
+pub use routing::{Routing, Routings};
 pub use sum_of_parts::SumOfParts;
 pub use telemetry::load::RoutingStats;
 pub use wrap::capacity::{Capacity, CapacityOptions, expert_capacity, limit_rows};

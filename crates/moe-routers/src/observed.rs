@@ -46,9 +46,12 @@ impl Observed {
         }
     }
 
-    /// Makes this the observation of a wrapper around a gate that observed `inner`: the load stays, the values go.
+    /// Makes this the observation of a wrapper around a gate that observed `inner`: the load stays, the values go. If
+    /// nothing was observed, nothing is.
     pub fn wrap(&mut self, inner: Observed) {
-        (self.values, self.inner) = (None, Some(Box::new(inner)));
+        if *self != Observed::default() {
+            (self.values, self.inner) = (None, Some(Box::new(inner)));
+        }
     }
 
     /// What the wrapped gates observed.

@@ -1,10 +1,14 @@
 use moe_core::dispatch::Assignments;
+use moe_core::smallvec::SmallVec;
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Real, Tensor};
 
 use crate::aux_loss::aux_loss::AuxLoss;
 use crate::observed::Observed;
 use crate::routing::Routing;
+
+/// The parts of each gate of a layer. Up to four gates take no memory from the heap.
+pub type PartsOfGates<'t> = SmallVec<[Parts<'t>; 4]>;
 
 /// The parts of a gate that is a sum of K parts ([`SumOfParts`](crate::SumOfParts)), before they are added up.
 #[derive(Debug)]
@@ -42,8 +46,11 @@ impl<'t> Parts<'t> {
     }
 
     /// What the gate observes of its own experts, for a wrapper that permutes them part by part. The load counts the
-    /// rows to which some part gives an expert a weight.
+    /// rows to which some part gives an expert a weight. Nothing is observed on a tape that does not record.
     pub fn observed(&self) -> Observed {
+        if !self.weights.tape().is_recording() {
+            return Observed::default();
+        }
         let assignments = self.assignments();
         Observed::of_load(assignments.rows(), assignments.load())
     }
@@ -60,7 +67,7 @@ impl<'t> Parts<'t> {
 }
 
 /// Returns whether some part of a row `[K, N]` gives an expert a weight.
-pub(crate) fn is_used(row: &[Real], experts: usize, expert: usize) -> bool {
+fn is_used(row: &[Real], experts: usize, expert: usize) -> bool {
     row[expert..].iter().step_by(experts).any(|&weight| weight != 0.0)
 }
 

@@ -12,11 +12,6 @@ pub struct RouteContext<'a> {
 }
 
 impl<'a> RouteContext<'a> {
-    /// The context of rows with these keys in inference, where neither row ids nor the gate matter.
-    pub(crate) fn inference(keys: &'a [u64]) -> Self {
-        RouteContext { pass: Pass::of_keys(keys), gate: 0 }
-    }
-
     /// The random function of this gate for `purpose` at this step; use row ids and experts as its counter.
     pub fn philox(&self, purpose: &str) -> Philox {
         self.pass.philox(&format!("router.{}.{purpose}", self.gate))

@@ -1,12 +1,10 @@
 use moe_core::tape::Var;
-use moe_core::{Tensor, Visit, VisitMut};
+use moe_core::{Visit, VisitMut};
 
 use crate::observed::Observed;
 use crate::properties::Properties;
 use crate::route_context::RouteContext;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 use crate::sum_of_parts::SumOfParts;
 
 /// Decides which experts each row goes to, and with what weights.
@@ -29,31 +27,6 @@ pub trait Router: Send + Sync {
     /// # Shapes
     /// `x` `[B, D]`; the routing is for B rows and N experts.
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t>;
-
-    /// Routes B rows at inference: the result of [`Router::route`] in [`Mode::Infer`](moe_core::Mode::Infer), without a
-    /// tape.
-    ///
-    /// The routers of this crate do not allocate once `out` and `scratch` have grown to the size of the batch (except
-    /// that a product large enough for several threads may allocate if it is called from outside rayon's pool). The
-    /// default goes through `route` or, for a sum of parts, through [`SumOfParts::infer_parts`].
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys; `out` is for B rows and N experts.
-    ///
-    /// # Panics
-    /// As `route`.
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        let Some(gate) = self.as_parts() else {
-            return scratch.with_tape(|tape| {
-                let cx = RouteContext::inference(keys);
-                out.copy_from(&self.route(&cx, tape.constant(x.clone())));
-            });
-        };
-        scratch.with_parts(1, |parts, scratch| {
-            gate.infer_parts(x, keys, &mut parts[0], scratch);
-            out.sum_parts(&parts[0]);
-        });
-    }
 
     /// The gate as a sum of parts. `None`, the default, if it is not one.
     fn as_parts(&self) -> Option<&dyn SumOfParts> {

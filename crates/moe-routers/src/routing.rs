@@ -1,9 +1,13 @@
 use moe_core::Tensor;
 use moe_core::dispatch::Assignments;
+use moe_core::smallvec::SmallVec;
 use moe_core::tape::Var;
 
 use crate::aux_loss::aux_loss::AuxLoss;
 use crate::observed::Observed;
+
+/// The routings of the gates of a layer. Up to four take no memory from the heap.
+pub type Routings<'t> = SmallVec<[Routing<'t>; 4]>;
 
 /// The decision of a router for B rows.
 #[derive(Debug)]
@@ -17,8 +21,9 @@ pub struct Routing<'t> {
     /// Terms that the router adds to the loss.
     pub aux_losses: Vec<AuxLoss<'t>>,
     /// Further numbers that the router reports, by name.
-    pub telemetry: Vec<(&'static str, f64)>,
-    /// The observation that [`Router::after_step`](crate::Router::after_step) will be given.
+    pub telemetry: SmallVec<[(&'static str, f64); 1]>,
+    /// The observation that [`Router::after_step`](crate::Router::after_step) will be given. Nothing is observed on a tape
+    /// that does not record.
     pub observed: Observed,
 }
 
@@ -30,8 +35,12 @@ impl<'t> Routing<'t> {
     pub fn new(assignments: Assignments, weights: Var<'t>) -> Self {
         let shape = weights.shape();
         assert_eq!(shape[..], [assignments.pairs()], "a routing has one weight per pair");
-        let observed = Observed::of_load(assignments.rows(), assignments.load());
-        Routing { assignments, weights, aux_losses: Vec::new(), telemetry: Vec::new(), observed }
+        let observed = match weights.tape().is_recording() {
+            true => Observed::of_load(assignments.rows(), assignments.load()),
+            false => Observed::default(),
+        };
+        let (aux_losses, telemetry) = (Vec::new(), SmallVec::new());
+        Routing { assignments, weights, aux_losses, telemetry, observed }
     }
 
     /// Adds a term of the loss.
@@ -57,6 +66,11 @@ impl<'t> Routing<'t> {
     pub fn redirect(&mut self, other: Routing<'t>) {
         self.observed.load = other.observed.load;
         (self.assignments, self.weights) = (other.assignments, other.weights);
+    }
+
+    /// The weights and the auxiliary losses: what a tape has to keep of the router's computation.
+    pub fn values(&self) -> impl Iterator<Item = Var<'t>> {
+        [self.weights].into_iter().chain(self.aux_losses.iter().map(|loss| loss.value))
     }
 
     /// The gate matrix of the papers.

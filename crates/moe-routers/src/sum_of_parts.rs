@@ -2,10 +2,8 @@ use moe_core::Tensor;
 use moe_core::tape::Var;
 
 use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
 use crate::route_context::RouteContext;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::scratch::Scratch;
 
 /// A gate that is a sum of K parts, such as COMET's trees or DSelect-k's selectors. A permutation of the experts can
 /// act on each part by itself.
@@ -17,21 +15,6 @@ pub trait SumOfParts {
     /// # Shapes
     /// `x` `[B, D]`; the parts are `[B, K, N]`.
     fn route_parts<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Parts<'t>;
-
-    /// The weights of [`SumOfParts::route_parts`] in [`Mode::Infer`](moe_core::Mode::Infer), without a tape. The
-    /// default goes through `route_parts`.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`, B keys
-    ///
-    /// # Panics
-    /// As `route_parts`.
-    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
-        scratch.with_tape(|tape| {
-            let cx = RouteContext::inference(keys);
-            out.copy_from(&self.route_parts(&cx, tape.constant(x.clone())));
-        });
-    }
 
     /// The probabilities of all nodes in inference, for a gate whose parts are soft trees. `None`, the default, for any
     /// other gate.

@@ -131,6 +131,7 @@ fn the_weights_of_each_tree_add_up_to_the_routing() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        batch_rows: None,
         experts: None,
     };
     let tape = Tape::inference();
@@ -177,6 +178,7 @@ fn a_walk_has_the_nodes_that_rows_reach() {
             epoch: 0,
             row_ids: &ids,
             keys: &ids,
+            batch_rows: None,
             experts: None,
         };
         let parts = gate.route_parts(&RouteContext { pass, gate: 0 }, tape.constant(x));

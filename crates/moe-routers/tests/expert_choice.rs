@@ -27,7 +27,7 @@ fn thresholds(set: &dyn GateSet) -> Vec<f64> {
 
 /// One training step's routing, without a change of weights.
 fn observe(set: &mut dyn GateSet, x: Tensor) -> Observed {
-    let tape = Tape::inference();
+    let tape = Tape::new();
     let observed = route(set, tape.constant(x), Mode::Train).remove(0).observed;
     set.after_step(std::slice::from_ref(&observed));
     observed
@@ -41,7 +41,7 @@ fn experts_take_their_rows_by_hand() {
     let three = 3f64.ln() as Real;
     let logits = vec![0.0, three, three, 0.0, 0.0, 0.0, three, 0.0];
     common::set(&mut *set, "0.weight", &Tensor::new([4, 2], logits));
-    let tape = Tape::inference();
+    let tape = Tape::new();
     let x = tape.constant(Tensor::from_fn([4, 4], |i| if i / 4 == i % 4 { 1.0 } else { 0.0 }));
     let routing = route(&*set, x, Mode::Train).remove(0);
     // Two rows each: expert 0 takes 1 and 3, expert 1 takes 0 and 2.

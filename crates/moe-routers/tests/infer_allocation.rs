@@ -9,11 +9,8 @@ use std::collections::BTreeMap;
 use counting::allocations;
 use moe_core::StateMut;
 use moe_core::random::{chacha, uniform};
-use moe_core::tape::Var;
-use moe_routers::{
-    GateSet, GateSpec, Gates, Range, Registry, RouteContext, Router, RouterEntry, Routing, TopK,
-    Value,
-};
+use moe_core::tape::Tape;
+use moe_routers::{GateSet, GateSpec, Range, Registry, RouterEntry, Value};
 
 const D: usize = 24;
 const N: usize = 12;
@@ -56,19 +53,6 @@ fn variants(entry: &RouterEntry) -> Vec<BTreeMap<String, Value>> {
     variants
 }
 
-/// A router with the default `infer`.
-struct ByDefault(TopK);
-
-impl Router for ByDefault {
-    fn num_experts(&self) -> usize {
-        self.0.num_experts()
-    }
-
-    fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
-        self.0.route(cx, x)
-    }
-}
-
 fn main() {
     // Threads that are still starting allocate.
     rayon::broadcast(|_| ());
@@ -77,14 +61,15 @@ fn main() {
             let gates = gates(entry, &given);
             for rows in [1, 64] {
                 let id = &entry.info().id;
-                assert_eq!(allocations(&*gates, D, rows), 0, "{id} with {given:?}, {rows} rows");
+                let found = allocations(&*gates, Tape::inference(), D, rows);
+                assert_eq!(found, 0, "{id} with {given:?}, {rows} rows");
             }
         }
     }
-    // What goes through a tape is seen.
-    let spec = GateSpec { inputs: D, experts: N, k: 2, seed: 1, gate: 0 };
-    let by_default = Gates::new(vec![Box::new(ByDefault(TopK::new(&spec, 0.0)))]);
-    assert!(allocations(&by_default, D, 1) >= 10);
+    // What a tape records is seen.
+    let registry = Registry::standard();
+    let gates = gates(registry.get("top-k").expect("it is registered"), &BTreeMap::new());
+    assert!(allocations(&*gates, Tape::new(), D, 1) >= 10);
     in_parallel();
 }
 
@@ -94,8 +79,8 @@ fn in_parallel() {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
     for entry in Registry::standard().entries() {
         let gates = gates(entry, &BTreeMap::new());
-        pool.broadcast(|_| allocations(&*gates, D, 1));
-        let found = pool.install(|| allocations(&*gates, D, ROWS));
+        pool.broadcast(|_| allocations(&*gates, Tape::inference(), D, ROWS));
+        let found = pool.install(|| allocations(&*gates, Tape::inference(), D, ROWS));
         assert_eq!(found, 0, "{}, {ROWS} rows on two threads", entry.info().id);
     }
 }

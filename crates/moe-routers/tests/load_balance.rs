@@ -75,7 +75,7 @@ fn top_k_adds_it_in_training_alone() {
     let set = build("top-k", &spec, 2, &[("load-balance", Value::Real(0.25))]);
     let parameters = common::parameters(&*set);
     let x = random::uniform([9, 5], 1.0, &mut rng(5, 0));
-    let tape = Tape::inference();
+    let tape = Tape::new();
     let x = tape.constant(x);
     assert!(route(&*set, x, Mode::Infer).iter().all(|routing| routing.aux_losses.is_empty()));
     for (gate, routing) in route(&*set, x, Mode::Train).iter().enumerate() {

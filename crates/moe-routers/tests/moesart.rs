@@ -30,7 +30,16 @@ fn with_logits(logits: &[f64], k: usize, options: MoesartOptions) -> Moesart {
 /// Routes rows with ids `0..rows` and hands the routing to `f`.
 fn routed<T>(gate: &Moesart, rows: usize, mode: Mode, f: impl FnOnce(&Routing<'_>) -> T) -> T {
     let ids: Vec<u64> = (0..rows as u64).collect();
-    let pass = Pass { mode, seed: 7, step: 3, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
+    let pass = Pass {
+        mode,
+        seed: 7,
+        step: 3,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        batch_rows: None,
+        experts: None,
+    };
     let tape = Tape::inference();
     let x = tape.constant(Tensor::zeros([rows, 1]));
     f(&gate.route(&RouteContext { pass, gate: 0 }, x))
@@ -86,6 +95,7 @@ fn a_draw_is_a_function_of_seed_step_row_and_gate() {
             epoch: 9,
             row_ids: ids,
             keys: ids,
+            batch_rows: None,
             experts: None,
         };
         let tape = Tape::inference();

@@ -26,6 +26,7 @@ fn noise_belongs_to_seed_step_gate_row_and_expert() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        batch_rows: None,
         experts: None,
     };
     let tape = Tape::inference();
@@ -81,9 +82,10 @@ fn noise_spreads_rows_as_its_law_says() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        batch_rows: None,
         experts: None,
     };
-    let tape = Tape::inference();
+    let tape = Tape::new();
     let x = tape.constant(Tensor::zeros([ROWS, 1]));
     let routing = gate.route(&RouteContext { pass, gate: 0 }, x);
     let share = f64::from(routing.observed.load[1]) / ROWS as f64;

@@ -110,7 +110,7 @@ proptest! {
             let set = learnt_with(id, spec, gates, &all_losses(id));
             assert_eq!((set.num_gates(), set.num_experts()), (gates, experts));
             for mode in [Mode::Train, Mode::Infer] {
-                let tape = Tape::inference();
+                let tape = Tape::new();
                 // A bound must be positive: all-zero rows are a separate case.
                 let x = rows(count, width, 1.0, seed).map(|v| v * size as Real);
                 let routings = route(&*set, tape.constant(x), mode);
@@ -233,6 +233,7 @@ fn a_row_is_routed_alike_in_any_batch() {
                     epoch: 0,
                     row_ids: &ids,
                     keys: &ids,
+                    batch_rows: None,
                     experts: None,
                 };
                 let tape = Tape::inference();
@@ -286,7 +287,7 @@ fn large_logits_give_numbers() {
     for id in IDS {
         let mut set = build(id, &spec, 1, &[]);
         common::set(&mut *set, "0.weight", &Tensor::new([3, 5], logits.concat()));
-        let tape = Tape::inference();
+        let tape = Tape::new();
         let routing = route(&*set, tape.constant(x.clone()), Mode::Infer).remove(0);
         assert_sound(&routing, 3, 5, &set.properties()[0]);
         let dense = routing.to_dense();
@@ -400,6 +401,7 @@ fn draws_do_not_matter_to_these_routers() {
                 epoch: step,
                 row_ids: &ids,
                 keys: &ids,
+                batch_rows: None,
                 experts: None,
             };
             let tape = Tape::inference();

@@ -119,7 +119,7 @@ proptest! {
         for kind in KINDS {
             let set = kind.learnt(&spec, gamma);
             for mode in [Mode::Train, Mode::Infer] {
-                let tape = Tape::inference();
+                let tape = Tape::new();
                 let x = rows(count, width, 1.0, seed).map(|v| v * size as Real);
                 for (routing, properties) in route(&set, tape.constant(x), mode).iter().zip(set.properties()) {
                     let shape = (routing.assignments.rows(), routing.assignments.num_experts());
@@ -303,7 +303,7 @@ fn large_logits_give_numbers() {
             let logit = |_| sizes[rng.random_range(0..sizes.len())];
             *state.tensor_mut() = Tensor::from_fn(*state.tensor_mut().shape(), logit);
         });
-        let tape = Tape::inference();
+        let tape = Tape::new();
         let total = set.properties()[0].total_weight;
         for routing in route(&set, tape.constant(x.clone()), Mode::Infer) {
             assert_sound(&routing, total);

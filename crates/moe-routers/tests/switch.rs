@@ -68,7 +68,16 @@ fn jitter_is_drawn_by_row_id_step_and_gate() {
     let set = build("switch", &SPEC, 2, &[("jitter", Value::Real(0.5))]);
     let routed = |mode, step, ids: [u64; 8]| {
         let tape = Tape::inference();
-        let pass = Pass { mode, seed: 5, step, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
+        let pass = Pass {
+            mode,
+            seed: 5,
+            step,
+            epoch: 0,
+            row_ids: &ids,
+            keys: &ids,
+            batch_rows: None,
+            experts: None,
+        };
         let routings = set.route(&pass, tape.constant(x.clone()));
         routings.iter().map(|routing| bits(&routing.to_dense())).collect::<Vec<_>>()
     };
@@ -122,6 +131,7 @@ fn the_load_balancing_loss_is_on_by_default() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        batch_rows: None,
         experts: None,
     };
     let routing = gate.route(&moe_routers::RouteContext { pass, gate: 0 }, x);

@@ -3,7 +3,7 @@ use moe_core::tape::{Tape, Var};
 use moe_core::{Parameter, Pass, Real, Tensor, named_state};
 use moe_routers::{
     AuxLoss, Cardinality, GateSet, GatesOfParts, GradientKind, Observed, Parts, Properties,
-    Relabelled, Relabelling, Routing, RoutingBuf, Scratch, TotalWeight, TrainingLength, TreeWalk,
+    Relabelled, Relabelling, Routings, TotalWeight, TrainingLength, TreeWalk,
 };
 
 use crate::entropy::{hard_entropy, permutation_entropy};
@@ -149,11 +149,11 @@ impl Searched {
     }
 
     /// The routings under soft matrices.
-    fn route_soft<'t>(&self, pass: &Pass<'_>, x: Var<'t>, soft: Var<'t>) -> Vec<Routing<'t>> {
+    fn route_soft<'t>(&self, pass: &Pass<'_>, x: Var<'t>, soft: Var<'t>) -> Routings<'t> {
         let threshold = self.options.threshold;
         let kept = if threshold > 0.0 { drop_small(soft, threshold) } else { soft };
         let of_gate = |gate| kept.slice(0, self.options.share.of_gate(gate));
-        let (mut routings, own): (Vec<_>, Vec<_>) = match self.gates.as_parts() {
+        let (mut routings, own): (Routings<'t>, Vec<_>) = match self.gates.as_parts() {
             Some(sums) => {
                 let parts = sums.route_parts(pass, x);
                 let own = parts.iter().map(Parts::observed).collect();
@@ -196,7 +196,7 @@ impl GateSet for Searched {
         self.gates.num_experts()
     }
 
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t> {
         let call = self.soft_call(pass);
         let soft = call.map(|call| self.soften(x.tape(), pass, call));
         let mut routings = match soft {
@@ -214,10 +214,6 @@ impl GateSet for Searched {
             first.aux_losses.push(AuxLoss { name: "permutation-entropy", value });
         }
         routings
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        self.rounded.infer(&*self.gates, (x, keys), out, scratch);
     }
 
     /// None: the parts are permuted already, and another permutation acts on their sums.

@@ -72,7 +72,7 @@ fn while_it_is_learnt() {
     assert_passes(
         &[],
         |_| {},
-        &["shape", "state_is_whole", "infer_equals_route", "gradients_reach"],
+        &["shape", "state_is_whole", "recording_does_not_show", "gradients_reach"],
     );
     for share in ["gate", "part"] {
         assert_passes(&[("search-share", text(share))], |_| {}, &[]);
@@ -101,7 +101,7 @@ fn at_a_temperature_that_differences_can_follow() {
 fn once_it_is_rounded() {
     for share in ["all", "gate", "part"] {
         let given = [("search-steps", Value::Int(1)), ("search-share", text(share))];
-        assert_passes(&given, shuffle, &["shape", "state_is_whole", "infer_equals_route"]);
+        assert_passes(&given, shuffle, &["shape", "state_is_whole", "recording_does_not_show"]);
     }
 }
 

@@ -7,63 +7,14 @@ use std::collections::BTreeMap;
 
 use counting::allocations;
 use moe_core::random::permutation;
-use moe_core::tape::Var;
-use moe_core::{Pass, Tensor, Visit, VisitMut};
-use moe_routers::{
-    GateSet, GateSpec, GatesOfParts, Observed, Properties, Registry, Relabelled, Routing, Share,
-    TrainingLength, TreeWalk, Value,
-};
+use moe_core::tape::Tape;
+use moe_routers::{GateSet, GateSpec, Registry, Relabelled, Share, Value};
 use moe_search::with_search;
 
 const D: usize = 24;
 /// So few that no product is worth several threads: those that are still starting allocate.
 const N: usize = 9;
 const K: usize = 2;
-
-/// Gates with the default `infer`.
-struct ByDefault(Box<dyn GateSet>);
-
-impl GateSet for ByDefault {
-    fn num_gates(&self) -> usize {
-        self.0.num_gates()
-    }
-
-    fn num_experts(&self) -> usize {
-        self.0.num_experts()
-    }
-
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
-        self.0.route(pass, x)
-    }
-
-    fn as_parts(&self) -> Option<&dyn GatesOfParts> {
-        None
-    }
-
-    fn walk_trees(&self, x: &Tensor) -> Option<Vec<TreeWalk>> {
-        self.0.walk_trees(x)
-    }
-
-    fn properties(&self) -> Vec<Properties> {
-        self.0.properties()
-    }
-
-    fn visit(&self, f: &mut Visit<'_>) {
-        self.0.visit(f);
-    }
-
-    fn visit_mut(&mut self, f: &mut VisitMut<'_>) {
-        self.0.visit_mut(f);
-    }
-
-    fn begin_training(&mut self, length: TrainingLength) {
-        self.0.begin_training(length);
-    }
-
-    fn after_step(&mut self, observed: &[Observed]) {
-        self.0.after_step(observed);
-    }
-}
 
 fn main() {
     let registry = with_search(Registry::standard());
@@ -88,14 +39,14 @@ fn main() {
                 (relabelled, "relabelled")
             };
             for rows in [1, 64] {
-                let found = allocations(&*gates, D, rows);
+                let found = allocations(&*gates, Tape::inference(), D, rows);
                 assert_eq!(found, 0, "{id}, {kind}, {share:?}, {rows} rows");
             }
         }
     }
-    // What goes through a tape is seen.
+    // What a tape records is seen.
     let top_k = registry.get("top-k").unwrap().build(&spec, 2, &BTreeMap::new()).unwrap();
     let labels = vec![permutation(N, 7, "tests", 0)];
-    let relabelled = Relabelled::new(Box::new(ByDefault(top_k)), Share::All, labels);
-    assert!(allocations(&relabelled, D, 1) >= 10);
+    let relabelled = Relabelled::new(top_k, Share::All, labels);
+    assert!(allocations(&relabelled, Tape::new(), D, 1) >= 10);
 }

@@ -60,7 +60,16 @@ impl Planted {
         let tape = Tape::inference();
         let x = tape.constant(self.rows.clone());
         let (mode, keys) = (Mode::Train, &self.keys[..]);
-        let pass = Pass { mode, seed: 1, step: 0, epoch: 0, row_ids: keys, keys, experts: None };
+        let pass = Pass {
+            mode,
+            seed: 1,
+            step: 0,
+            epoch: 0,
+            row_ids: keys,
+            keys,
+            batch_rows: None,
+            experts: None,
+        };
         let routing = gates.route(&pass, x).remove(0);
         let assignments: &Assignments = &routing.assignments;
         let plan = Arc::new(ExpertPlan::new(&[assignments]));

@@ -11,7 +11,7 @@ use moe_core::tape::{Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateMut, StateRef, Tensor};
 use moe_routers::{
     Cardinality, GateSet, GateSpec, Gates, Observed, Relabelled, RouteContext, Router, Routing,
-    Scratch, Share, TotalWeight, TrainingLength, Value, relabel_routing,
+    Share, TotalWeight, TrainingLength, Value, relabel_routing,
 };
 use moe_search::{Learning, Schedule, SearchOptions, Searched};
 use proptest::prelude::*;
@@ -30,7 +30,7 @@ fn options(share: Share, steps: u64) -> SearchOptions {
 }
 
 fn pass(mode: Mode, step: u64, ids: &[u64]) -> Pass<'_> {
-    Pass { mode, seed: 3, step, epoch: 0, row_ids: ids, keys: ids, experts: None }
+    Pass { mode, seed: 3, step, epoch: 0, row_ids: ids, keys: ids, batch_rows: None, experts: None }
 }
 
 fn ids() -> Vec<u64> {
@@ -131,9 +131,6 @@ fn folded_equals_unfolded_to_the_bit() {
             let searched = learnt(id, 6, share);
             assert_ne!(searched.permutations()[0], [0, 1, 2, 3, 4, 5], "{id}: nothing to fold");
             let unfolded = [Mode::Train, Mode::Infer].map(|mode| decided(&searched, mode));
-            let mut inferred = Vec::new();
-            let (x, ids) = (rows(ROWS, D, 1.0, 1000), ids());
-            searched.infer(&x, &ids, &mut inferred, &mut Scratch::default());
             let folded = searched.fold();
             let properties = folded.properties();
             assert_eq!(
@@ -141,12 +138,6 @@ fn folded_equals_unfolded_to_the_bit() {
                 [Mode::Train, Mode::Infer].map(|mode| decided(&*folded, mode)),
                 "{id} {share:?}"
             );
-            let mut out = Vec::new();
-            folded.infer(&x, &ids, &mut out, &mut Scratch::default());
-            assert_eq!(out, inferred, "{id} {share:?}");
-            for (buf, (assignments, _)) in out.iter().zip(&unfolded[1]) {
-                assert_eq!(buf.assignments(), *assignments, "{id} {share:?}");
-            }
             if share != Share::Part(K) {
                 assert_eq!(properties, gates(id, 6).properties(), "{id} {share:?}");
             }
@@ -283,7 +274,7 @@ fn parts_of_a_batch_observe_the_same_matrices() {
     let mut parts = Searched::new(gates("top-k", 4), options(Share::All, 6), 3);
     let (x, ids) = (rows(ROWS, D, 1.0, 5), ids());
     let observe = |gates: &Searched, range: std::ops::Range<usize>| -> Vec<Observed> {
-        let tape = Tape::inference();
+        let tape = Tape::new();
         let part = common::pick_rows(&x, &range.clone().collect::<Vec<_>>());
         let routings = gates.route(&pass(Mode::Train, 0, &ids).rows(range), tape.constant(part));
         routings.into_iter().map(|routing| routing.observed).collect()
@@ -380,7 +371,7 @@ proptest! {
         let id = if spec.k < 2 && ROUTERS[id] == "moesart" { "top-k" } else { ROUTERS[id] };
         let plain = build(id, &spec, 2, &[]);
         let relabelled = Relabelled::new(build(id, &spec, 2, &[]), Share::All, vec![labels.clone()]);
-        let (tape, ids) = (Tape::inference(), ids());
+        let (tape, ids) = (Tape::new(), ids());
         let x = tape.constant(rows(ROWS, D, 1.0, seed));
         let experts = rows(ROWS, n, 1.0, seed ^ 1);
         let moved = |i: usize| labels[i % n] as usize + i / n * n;

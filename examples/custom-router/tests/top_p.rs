@@ -9,7 +9,7 @@ use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Tape, Var};
 use moe_core::testing::gradcheck;
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_routers::{GateSet, GateSpec, Registry, Routing, Value};
+use moe_routers::{GateSet, GateSpec, Registry, Routings, Value};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, FileFailurePersistence};
 
@@ -58,11 +58,20 @@ fn logits_of_first_gate(gates: &dyn GateSet, x: &Tensor) -> Tensor {
 }
 
 /// The routings of both gates in training.
-fn route<'t>(gates: &dyn GateSet, x: Var<'t>) -> Vec<Routing<'t>> {
+fn route<'t>(gates: &dyn GateSet, x: Var<'t>) -> Routings<'t> {
     let row_ids: Vec<u64> = (0..x.shape()[0] as u64).collect();
     let (row_ids, keys) = (&row_ids[..], &row_ids[..]);
     gates.route(
-        &Pass { mode: Mode::Train, seed: 0, step: 0, epoch: 0, row_ids, keys, experts: None },
+        &Pass {
+            mode: Mode::Train,
+            seed: 0,
+            step: 0,
+            epoch: 0,
+            row_ids,
+            keys,
+            batch_rows: None,
+            experts: None,
+        },
         x,
     )
 }

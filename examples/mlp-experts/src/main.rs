@@ -5,9 +5,7 @@
 use std::error::Error;
 
 use moe_data::LoadOptions;
-use moe_nn::{
-    MixtureDescription, Module, OptimizerOptions, TaskMetrics, TrainOptions, evaluate, train,
-};
+use moe_nn::{MixtureDescription, Module, OptimizerOptions, TrainOptions, evaluate, train};
 use moe_routers::Registry;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,26 +27,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("layers of an expert  parameters  experts/row  test loss  accuracies");
     for (layers, expert_hidden_widths) in [("144-32", vec![]), ("144-24-32", vec![24])] {
-        let description = MixtureDescription {
-            input: data.input.clone(),
-            tasks: data.tasks.clone(),
-            embedding_width: 0,
-            experts: 8,
-            k: 2,
-            expert_hidden_widths,
-            expert_width: 32,
-            expert_dropout: 0.0,
-            head_widths: vec![],
-            router: "top-k".into(),
-            router_parameters: Default::default(),
-            relabelled: None,
-        };
+        let description = MixtureDescription::new(data.input.clone(), data.tasks.clone())
+            .with_experts(8)
+            .with_k(2)
+            .with_expert_hidden_widths(&expert_hidden_widths)
+            .with_expert_width(32)
+            .with_expert_dropout(0.0)
+            .with_head_widths(&[])
+            .with_router("top-k");
         let mut model = description.build(&Registry::standard(), 1)?;
         train(&mut model, &data.train, &data.val, &options, &mut ())?;
         let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
-        let accuracies = test.tasks.iter().map(|task| match task {
-            TaskMetrics::Multiclass { accuracy, .. } => format!("{accuracy:.4}"),
-            _ => unreachable!("a digit is one of ten classes"),
+        let accuracies = test.tasks.iter().map(|task| {
+            format!("{:.4}", task.value("accuracy").expect("a digit is one of ten classes"))
         });
         let experts_per_row = test.routing.as_ref().map_or(0.0, |stats| stats.experts_per_row());
         println!(

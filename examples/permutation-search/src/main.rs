@@ -8,13 +8,13 @@ use std::error::Error;
 
 use moe_core::batch::{BatchSource, Inputs};
 use moe_core::random::chacha;
-use moe_core::tape::Tape;
+use moe_core::tape::{Tape, Vars};
 use moe_core::{Pass, Real, StateMut, Tensor, named_state};
 use moe_nn::{
-    ExpertBank, MlpOptions, Model, Module, MoeLayer, OptimizerOptions, Output, TrainOptions,
-    evaluate, task_loss, train,
+    ExpertBank, Forward, LayerGates, MlpOptions, Model, Module, MoeLayer, OptimizerOptions,
+    TrainOptions, evaluate, train,
 };
-use moe_routers::{GateSet, GateSpec, Observed, Registry, Relabelled, Share, TrainingLength};
+use moe_routers::{GateSet, GateSpec, Registry, Relabelled, Share};
 use moe_search::{Learning, Schedule, SearchOptions, Searched, swap_search};
 
 use planted::{EXPERTS, Planted, WIDTH};
@@ -33,9 +33,11 @@ impl Frozen {
     fn new(gates: Box<dyn GateSet>, experts: &Tensor) -> Self {
         let (options, mut rng) = (MlpOptions::default(), chacha(1, "init.experts", 0));
         let bank = ExpertBank::new(EXPERTS, WIDTH, 1, &options, &mut rng);
-        let mut model = Frozen(MoeLayer::new(gates, Box::new(bank)));
+        let mut model = Frozen(MoeLayer::new("layer", gates, Box::new(bank)));
         model.visit_mut(&mut |name, state| {
-            if let (true, StateMut::Parameter(parameter)) = (name.starts_with("experts."), state) {
+            if let (true, StateMut::Parameter(parameter)) =
+                (name.starts_with("layer.experts."), state)
+            {
                 if name.ends_with("weight") {
                     *parameter.value_mut() = experts.clone();
                 }
@@ -47,23 +49,18 @@ impl Frozen {
 }
 
 impl Model for Frozen {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(rows) = inputs else { panic!("rows are dense") };
-        let (predictions, routings) = self.0.forward(pass, tape.constant(rows.clone()));
-        Output { predictions, routings }
-    }
-
-    fn begin_training(&mut self, length: TrainingLength) {
-        self.0.begin_training(length);
-    }
-
-    fn after_step(&mut self, observed: &[Observed]) {
-        self.0.after_step(observed);
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
+        let rows = inputs.dense_rows().expect("rows are dense");
+        self.0.forward_gates(pass, tape.constant(rows))
     }
 }
 
 impl Module for Frozen {
-    named_state!(flat 0);
+    named_state!("layer" => child 0);
+
+    fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
+        self.0.gates_mut()
+    }
 }
 
 fn comet(seed: u64) -> Box<dyn GateSet> {
@@ -123,14 +120,15 @@ fn swap(model: &mut Frozen, data: &Planted) {
     let batch = data.train.batch(&(0..256).collect::<Vec<_>>());
     let mut relabel = |labels: &[u32]| {
         model.visit_mut(&mut |name, mut state| {
-            if name == "gates.permutation.rounded" {
+            if name == "layer.gates.permutation.rounded" {
                 let labels = labels.iter().map(|&label| label as Real).collect();
                 *state.tensor_mut() = Tensor::new([1, EXPERTS], labels);
             }
         });
         let tape = Tape::inference();
-        let output = model.forward(&tape, &Pass::inference(&batch), &batch.inputs);
-        f64::from(task_loss(output.predictions[0], &batch.targets[0]).value().item())
+        let output = model.run(&tape, &Pass::inference(&batch), &batch.inputs);
+        let kind = &data.train.tasks()[0].kind;
+        f64::from(kind.loss(output.predictions[0], &batch.targets[0]).value().item())
     };
     let found = swap_search((0..EXPERTS as u32).collect(), SWAP_BUDGET, &mut relabel);
     relabel(&found.permutation);

@@ -60,8 +60,8 @@ impl Split {
             products.map(|(x, w)| x * w).sum()
         };
         let targets = (0..count as usize).map(target).collect();
-        let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::Regression }];
-        Split { input: InputSpec::Dense { width: WIDTH }, tasks, first_row, rows, targets }
+        let tasks = vec![TaskSpec { name: "y".into(), kind: TaskKind::regression() }];
+        Split { input: InputSpec::dense(WIDTH), tasks, first_row, rows, targets }
     }
 }
 
@@ -85,8 +85,8 @@ impl BatchSource for Split {
         Batch {
             keys: row_ids.clone(),
             row_ids,
-            inputs: Inputs::Dense(Tensor::new([rows.len(), WIDTH], picked)),
-            targets: vec![Target::Regression { values, present: vec![true; rows.len()] }],
+            inputs: Inputs::dense(Tensor::new([rows.len(), WIDTH], picked)),
+            targets: vec![Target::values(values, 1)],
         }
     }
 }

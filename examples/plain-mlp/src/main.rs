@@ -4,23 +4,21 @@
 use std::error::Error;
 
 use moe_core::batch::Inputs;
+use moe_core::named_state;
 use moe_core::random::chacha;
-use moe_core::tape::Tape;
-use moe_core::{Pass, named_state};
+use moe_core::tape::{Tape, Vars};
 use moe_data::LoadOptions;
 use moe_nn::{
-    Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, Output, TaskMetrics, TrainOptions,
-    evaluate, train,
+    Forward, Layer, Mlp, MlpOptions, Model, Module, OptimizerOptions, TrainOptions, evaluate, train,
 };
 
 /// Maps 64 pixels to one logit per digit.
 struct Digits(Mlp);
 
 impl Model for Digits {
-    fn forward<'t>(&self, tape: &'t Tape, pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
-        let Inputs::Dense(pixels) = inputs else { panic!("pixels are dense") };
-        let logits = self.0.forward(pass, tape.constant(pixels.clone()));
-        Output { predictions: vec![logits], routings: Vec::new() }
+    fn forward<'t>(&self, tape: &'t Tape, pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
+        let pixels = inputs.dense_rows().expect("pixels are dense");
+        [self.0.forward(pass, tape.constant(pixels))].into_iter().collect()
     }
 }
 
@@ -46,9 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut model = Digits(Mlp::new(64, 10, &mlp, &mut chacha(1, "init", 0)));
         train(&mut model, &data.train, &data.val, &options, &mut ())?;
         let test = evaluate(&model, &data.test, &options.task_weights, options.batch_rows);
-        let TaskMetrics::Multiclass { loss, accuracy } = test.tasks[0] else {
-            unreachable!("a digit is one of ten classes")
-        };
+        let loss = test.tasks[0].loss();
+        let accuracy = test.tasks[0].value("accuracy").expect("a digit is one of ten classes");
         println!("{name:<13}  {:>10}  {loss:>9.4}  {accuracy:>8.4}", model.parameter_count());
     }
     Ok(())

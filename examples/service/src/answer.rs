@@ -1,7 +1,8 @@
 //! The answer to `POST /predict`.
 
 use moe_core::Real;
-use moe_core::batch::TaskKind;
+use moe_core::task::{FieldValue, TaskKind};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::model::Served;
@@ -20,20 +21,20 @@ struct Rows<'a>(&'a Answer<'a>);
 /// One row of an answer.
 struct Row<'a>(&'a Answer<'a>, usize);
 
-/// The prediction of a task for a row.
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Predicted<'a> {
-    Binary { probability: Real },
-    Multiclass { class: Class<'a>, probabilities: &'a [Real] },
-    Regression { value: Real },
+/// The fields of the prediction of a task for a row, with values such as `Predictions::probabilities` and the names of classes.
+struct Predicted<'a> {
+    kind: &'a TaskKind,
+    values: &'a [Real],
+    names: Option<&'a [String]>,
 }
 
-#[derive(Serialize)]
+/// A value of a field.
+#[derive(Clone, Copy, Serialize)]
 #[serde(untagged)]
-enum Class<'a> {
-    Name(&'a str),
-    Number(usize),
+enum Shown<'a> {
+    Number(Real),
+    ClassName(&'a str),
+    Class(u32),
 }
 
 impl Serialize for Answer<'_> {
@@ -56,21 +57,43 @@ impl Serialize for Row<'_> {
             let width = task.kind.outputs();
             let values = &answer.predicted[i][row * width..][..width];
             let names = answer.served.class_names[i].as_deref();
-            (task.name.as_str(), predicted(task.kind, values, names))
+            (task.name.as_str(), Predicted { kind: &task.kind, values, names })
         }))
     }
 }
 
-fn predicted<'a>(kind: TaskKind, values: &'a [Real], names: Option<&'a [String]>) -> Predicted<'a> {
-    match kind {
-        TaskKind::Binary => Predicted::Binary { probability: values[0] },
-        TaskKind::Regression => Predicted::Regression { value: values[0] },
-        TaskKind::Multiclass { .. } => {
-            let first_largest = (1..values.len())
-                .fold(0, |best, i| if values[i] > values[best] { i } else { best });
-            let name = names.and_then(|names| names.get(first_largest));
-            let class = name.map_or(Class::Number(first_largest), |name| Class::Name(name));
-            Predicted::Multiclass { class, probabilities: values }
+impl Serialize for Predicted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut shown = Vec::new();
+        self.kind.field_values(self.values, &mut |value| {
+            shown.push(match value {
+                FieldValue::Number(value) => Shown::Number(value),
+                FieldValue::Class(class) => {
+                    let name = self.names.and_then(|names| names.get(class as usize));
+                    name.map_or(Shown::Class(class), |name| Shown::ClassName(name))
+                }
+            });
+        });
+        let mut rest = &shown[..];
+        let fields = self.kind.fields();
+        let mut map = serializer.serialize_map(Some(fields.len()))?;
+        for field in fields {
+            let count = if field.is_per_class { self.kind.classes() } else { 1 };
+            let (own, others) = rest.split_at(count);
+            rest = others;
+            match own {
+                [value] if !field.is_per_class => map.serialize_entry(field.name, value)?,
+                values => map.serialize_entry(&plural(field.name), values)?,
+            }
         }
+        map.end()
+    }
+}
+
+/// The name of a list of such values.
+fn plural(name: &str) -> String {
+    match name.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None => format!("{name}s"),
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use moe_core::batch::{InputSpec, Inputs};
+use moe_core::batch::{InputSpec, Inputs, Tokens};
 use moe_core::{Real, Tensor};
 use moe_nn::{ModelScratch, Predictions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -64,7 +64,7 @@ impl Batcher {
     ) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let queue = Arc::new(Mutex::new(queue));
-        let max_rows = if served.row_wise { options.max_rows } else { 1 };
+        let max_rows = if served.predictor.is_row_wise() { options.max_rows } else { 1 };
         for i in 0..options.threads {
             let worker = Worker {
                 served: Arc::clone(&served),
@@ -138,7 +138,7 @@ impl Worker {
             result.expect("inputs of the model");
         }
         while self.collect(&mut jobs) {
-            batch.fill(&jobs);
+            batch.fill(predictor.input(), &jobs);
             let result = predictor.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
             result.expect("rows were checked as they were read");
             self.metrics.batch_rows.observe(batch.keys.len() as f64);
@@ -191,45 +191,52 @@ struct Batch {
 
 impl Batch {
     fn of(input: &InputSpec) -> Self {
-        let ids = || vec![Vec::new(); input.id_columns().len()];
-        let inputs = match input {
-            InputSpec::Dense { .. } => Inputs::Dense(Tensor::default()),
-            InputSpec::Ids { .. } => Inputs::Ids(ids()),
-            InputSpec::Mixed { .. } => Inputs::Mixed { ids: ids(), dense: Tensor::default() },
+        let inputs = Inputs {
+            ids: vec![Vec::new(); input.columns.len()],
+            dense: (!input.dense.is_empty()).then(Tensor::default),
+            tokens: input.tokens.map(|_| Tokens::default()),
         };
         Batch { inputs, keys: Vec::new() }
     }
 
     /// Fills the batch with made-up rows of different ids.
     fn fill_with(&mut self, input: &InputSpec, rows: usize) {
-        let (ids, dense) = parts(&mut self.inputs);
-        for (column, ids) in input.id_columns().iter().zip(ids) {
+        for (column, ids) in input.columns.iter().zip(&mut self.inputs.ids) {
             ids.clear();
             ids.extend((0..rows).map(|row| (row % column.vocabulary.max(1)) as u32));
         }
-        if let Some(x) = dense {
-            *x = Tensor::zeros([rows, input.dense_width()]);
+        if let Some(x) = &mut self.inputs.dense {
+            *x = Tensor::zeros(input.dense_shape(rows));
+        }
+        if let Some(spec) = &input.tokens {
+            let longest = vec![0; spec.longest];
+            self.inputs.tokens = Some(Tokens::from_rows((0..rows).map(|_| &longest)));
         }
         self.keys.clear();
         self.keys.resize(rows, 0);
     }
 
     /// Fills the batch with the rows of all jobs. The key of a row is its first id, as in training.
-    fn fill(&mut self, jobs: &[Job]) {
+    fn fill(&mut self, input: &InputSpec, jobs: &[Job]) {
         let rows = jobs.iter().map(|job| job.rows).sum();
-        let (ids, dense) = parts(&mut self.inputs);
+        let Inputs { ids, dense, tokens } = &mut self.inputs;
         for (column, to) in ids.iter_mut().enumerate() {
             to.clear();
-            jobs.iter().for_each(|job| to.extend_from_slice(&ids_of(&job.inputs)[column]));
+            jobs.iter().for_each(|job| to.extend_from_slice(&job.inputs.ids[column]));
         }
         if let Some(x) = dense {
-            let width = jobs.first().and_then(|job| dense_of(&job.inputs)).map_or(0, Tensor::cols);
-            x.resize([rows, width]);
+            x.resize(input.dense_shape(rows));
             let mut rest = x.as_mut_slice();
-            for from in jobs.iter().filter_map(|job| dense_of(&job.inputs)) {
+            for from in jobs.iter().filter_map(|job| job.inputs.dense.as_ref()) {
                 let (own, others) = rest.split_at_mut(from.len());
                 own.copy_from_slice(from.as_slice());
                 rest = others;
+            }
+        }
+        if let Some(to) = tokens {
+            to.truncate(0);
+            for from in jobs.iter().filter_map(|job| job.inputs.tokens.as_ref()) {
+                (0..from.rows()).for_each(|row| to.push(from.of_row(row)));
             }
         }
         self.keys.clear();
@@ -237,27 +244,5 @@ impl Batch {
             Some(first) => self.keys.extend(first.iter().map(|&id| u64::from(id))),
             None => self.keys.resize(rows, 0),
         }
-    }
-}
-
-fn parts(inputs: &mut Inputs) -> (&mut [Vec<u32>], Option<&mut Tensor>) {
-    match inputs {
-        Inputs::Dense(x) => (&mut [], Some(x)),
-        Inputs::Ids(ids) => (ids, None),
-        Inputs::Mixed { ids, dense } => (ids, Some(dense)),
-    }
-}
-
-fn ids_of(inputs: &Inputs) -> &[Vec<u32>] {
-    match inputs {
-        Inputs::Dense(_) => &[],
-        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
-    }
-}
-
-fn dense_of(inputs: &Inputs) -> Option<&Tensor> {
-    match inputs {
-        Inputs::Ids(_) => None,
-        Inputs::Dense(dense) | Inputs::Mixed { dense, .. } => Some(dense),
     }
 }

@@ -1,9 +1,9 @@
 use std::error::Error;
 use std::path::Path;
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskSpec;
 use moe_data::{FeatureSchema, Unknown};
-use moe_nn::{ModelDescription, Predictor, RunDir};
+use moe_nn::{Models, Predictor, RunDir};
 use moe_routers::Registry;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -18,8 +18,6 @@ pub(crate) struct Served {
     pub(crate) reader: RowReader,
     /// The class names of each task whose classes have names.
     pub(crate) class_names: Vec<Option<Vec<String>>>,
-    /// Whether the prediction for a row is independent of the other rows of its batch.
-    pub(crate) row_wise: bool,
     /// The answer to `GET /model`.
     pub(crate) about: Value,
 }
@@ -27,21 +25,13 @@ pub(crate) struct Served {
 impl Served {
     /// Loads the best weights of the run in `path` and checks its files.
     pub(crate) fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let registry = moe_search::with_search(Registry::standard());
+        let models = Models::from(moe_search::with_search(Registry::standard()));
         let (dir, state) = RunDir::open_to_read(path)?;
-        let description = dir.best_model()?;
+        let description = dir.best_model(&models)?;
         let in_run = |problem: String| format!("{}: {problem}", path.display());
-        let predictor = Predictor::new(&description, &dir.best_weights(&state), &registry)
+        let predictor = Predictor::new(&*description, &dir.best_weights(&state), &models)
             .map_err(|error| in_run(error.to_string()))?;
-        let (router, row_wise) = match &description {
-            ModelDescription::Mixture(mixture) => {
-                let gates = mixture.build(&registry, 0)?;
-                let promised = gates.layer().gates().properties();
-                (mixture.router.as_str(), promised.iter().all(|gate| gate.row_wise))
-            }
-            ModelDescription::SharedBottom(_) => ("shared-bottom", true),
-            ModelDescription::Bias(_) => ("bias", true),
-        };
+        let router = description.router().map_or(description.kind(), |(router, _)| router);
 
         let schema: Option<FeatureSchema> = match dir.features()? {
             Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
@@ -49,7 +39,7 @@ impl Served {
             })?),
             None => None,
         };
-        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+        if schema.as_ref().is_some_and(|schema| !predictor.input().takes(&schema.input())) {
             return Err(
                 in_run("features.json does not match the inputs of the model".into()).into()
             );
@@ -71,7 +61,7 @@ impl Served {
             Some(schema) => RowReader::of_schema(Box::leak(Box::new(schema))),
             None => RowReader::of_inputs(predictor.input().clone()),
         };
-        Ok(Served { predictor, reader, class_names, row_wise, about })
+        Ok(Served { predictor, reader, class_names, about })
     }
 }
 
@@ -89,16 +79,23 @@ enum Column<'a> {
     Category { name: &'a str, categories: Vec<&'a str> },
     /// A list of numbers.
     Numbers { name: &'a str, width: usize },
+    /// A list of token ids.
+    Tokens { name: &'a str, ids: usize, longest: usize },
 }
 
 fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> Vec<Column<'a>> {
     let Some(schema) = schema else {
         let input = predictor.input();
-        let ids = input.id_columns().iter();
+        let ids = input.columns.iter();
         let ids = ids.map(|id| Column::PlainId { name: &id.name, ids: id.vocabulary });
         let width = input.dense_width();
         let dense = (width > 0).then_some(Column::Numbers { name: crate::rows::DENSE, width });
-        return ids.chain(dense).collect();
+        let tokens = input.tokens.map(|tokens| Column::Tokens {
+            name: crate::rows::TOKENS,
+            ids: tokens.vocabulary,
+            longest: tokens.longest,
+        });
+        return ids.chain(dense).chain(tokens).collect();
     };
     let ids = schema.ids.iter().map(|column| Column::Id {
         name: &column.name,
@@ -114,11 +111,11 @@ fn columns<'a>(predictor: &'a Predictor, schema: Option<&'a FeatureSchema>) -> V
 }
 
 fn about_task((task, names): (&TaskSpec, &Option<Vec<String>>)) -> Value {
-    let mut about = json!({ "name": task.name, "kind": task.kind.name() });
-    if let TaskKind::Multiclass { classes } = task.kind {
+    let mut about = json!({ "name": task.name, "kind": task.kind.id() });
+    if task.kind.fields().iter().any(|field| field.is_per_class) {
         about["classes"] = match names {
             Some(names) => json!(names),
-            None => json!((0..classes).collect::<Vec<_>>()),
+            None => json!((0..task.kind.classes()).collect::<Vec<_>>()),
         };
     }
     about

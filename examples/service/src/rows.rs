@@ -1,6 +1,6 @@
 //! Turns the rows of a request into inputs.
 
-use moe_core::batch::{IdColumn, InputSpec, Inputs};
+use moe_core::batch::{IdColumn, InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 use moe_data::{FeatureSchema, RowEncoder};
 use serde::Deserialize;
@@ -17,6 +17,9 @@ type Row = Map<String, Value>;
 
 /// The field with the dense inputs of a model without a feature schema.
 pub(crate) const DENSE: &str = "x";
+
+/// The field with the tokens of a model without a feature schema.
+pub(crate) const TOKENS: &str = "tokens";
 
 /// Turns rows into inputs.
 #[derive(Debug)]
@@ -44,10 +47,11 @@ impl RowReader {
     /// A reader for ids and numbers as the model takes them, without a feature schema.
     pub(crate) fn of_inputs(input: InputSpec) -> Self {
         let mut fields: Vec<String> =
-            input.id_columns().iter().map(|column| column.name.clone()).collect();
+            input.columns.iter().map(|column| column.name.clone()).collect();
         if input.dense_width() > 0 {
             fields.push(DENSE.to_owned());
         }
+        fields.extend(input.tokens.map(|_| TOKENS.to_owned()));
         RowReader { fields, kind: Kind::Inputs(input) }
     }
 
@@ -97,22 +101,37 @@ fn text(i: usize, field: &str, value: &Value) -> Result<String, String> {
 }
 
 fn inputs(input: &InputSpec, rows: &[Row]) -> Result<Inputs, String> {
-    let ids = || -> Result<Vec<Vec<u32>>, String> {
-        let ids = |column| rows.iter().enumerate().map(move |(i, row)| id(i, column, row));
-        input.id_columns().iter().map(|column| ids(column).collect()).collect()
-    };
-    let dense = || -> Result<Tensor, String> {
-        let width = input.dense_width();
-        let mut x = Tensor::unspecified([rows.len(), width]);
+    let ids = |column| rows.iter().enumerate().map(move |(i, row)| id(i, column, row));
+    let ids: Result<Vec<Vec<u32>>, String> =
+        input.columns.iter().map(|column| ids(column).collect()).collect();
+    let mut inputs = Inputs::ids(ids?);
+    let width = input.dense_width();
+    if width > 0 {
+        let mut x = Tensor::unspecified(input.dense_shape(rows.len()));
         for (i, (row, x)) in rows.iter().zip(x.as_mut_slice().chunks_exact_mut(width)).enumerate() {
             read_numbers(i, &row[DENSE], x)?;
         }
-        Ok(x)
+        inputs.dense = Some(x);
+    }
+    if let Some(spec) = &input.tokens {
+        let tokens = rows.iter().enumerate().map(|(i, row)| tokens(i, spec, &row[TOKENS]));
+        inputs.tokens = Some(Tokens::from_rows(tokens.collect::<Result<Vec<_>, _>>()?));
+    }
+    Ok(inputs)
+}
+
+fn tokens(i: usize, spec: &TokenSpec, value: &Value) -> Result<Vec<u32>, String> {
+    let TokenSpec { vocabulary, longest } = *spec;
+    let id = |value: &Value| {
+        let id = value.as_u64().filter(|&id| id < vocabulary as u64);
+        id.and_then(|id| u32::try_from(id).ok())
     };
-    Ok(match input {
-        InputSpec::Dense { .. } => Inputs::Dense(dense()?),
-        InputSpec::Ids { .. } => Inputs::Ids(ids()?),
-        InputSpec::Mixed { .. } => Inputs::Mixed { ids: ids()?, dense: dense()? },
+    let ids: Option<Vec<u32>> = value.as_array().and_then(|values| values.iter().map(id).collect());
+    ids.filter(|ids| (1..=longest).contains(&ids.len())).ok_or_else(|| {
+        format!(
+            "row {i}, {TOKENS}: {} is not allowed; it must be a list of 1 to {longest} whole numbers below {vocabulary}",
+            short(value)
+        )
     })
 }
 
@@ -153,5 +172,30 @@ fn short(value: &Value) -> String {
         Value::Array(_) => "a list".into(),
         Value::Object(_) => "an object".into(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_lists_of_whole_numbers() {
+        let reader = RowReader::of_inputs(InputSpec::tokens(20, 3));
+        let read = |tokens: Value| {
+            let row = |tokens| Map::from_iter([(TOKENS.to_owned(), tokens)]);
+            reader.read(&[row(json!([5])), row(tokens)])
+        };
+        let expected = Tokens::from_rows([&[5][..], &[0, 19, 3]]);
+        assert_eq!(read(json!([0, 19, 3])), Ok(Inputs::tokens(expected)));
+        for wrong in
+            [json!([]), json!([20]), json!([1, 2, 3, 4]), json!([-1]), json!("1"), json!([1.5])]
+        {
+            let error = read(wrong).unwrap_err();
+            let says = "it must be a list of 1 to 3 whole numbers below 20";
+            assert!(error.starts_with("row 1, tokens: ") && error.ends_with(says), "{error}");
+        }
     }
 }

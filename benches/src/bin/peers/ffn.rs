@@ -7,7 +7,7 @@ use moe_core::dispatch::Assignments;
 use moe_core::random::chacha;
 use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, Tensor};
-use moe_nn::{ExpertBank, MlpOptions, MoeLayer};
+use moe_nn::{ExpertBank, Forward, Layer as _, MlpOptions, MoeLayer, RoutingRecord};
 use moe_routers::{GateSpec, Gates, RouteContext, Router, Routing, TopK};
 use serde_json::json;
 
@@ -83,7 +83,7 @@ impl Layer {
             ExpertBank::new(experts, WIDTH, WIDTH, &options, &mut chacha(1, "init.experts", 0));
         let mut rng = rng("peers.ffn");
         Layer {
-            layer: MoeLayer::new(Box::new(gates), Box::new(bank)),
+            layer: MoeLayer::new("layer", Box::new(gates), Box::new(bank)),
             tape: Tape::new(),
             x: uniform([ROWS, WIDTH], &mut rng),
             cotangent: uniform([ROWS, WIDTH], &mut rng),
@@ -94,9 +94,20 @@ impl Layer {
     fn run(&mut self) {
         let (row_ids, keys) = (&self.rows[..], &self.rows[..]);
         let mode = Mode::Train;
-        let pass = Pass { mode, seed: 1, step: 0, epoch: 0, row_ids, keys, experts: None };
-        let (outputs, routings) = self.layer.forward(&pass, self.tape.variable(self.x.clone()));
-        black_box(self.tape.backward_from(outputs[0], self.cotangent.clone()));
+        let pass = Pass {
+            mode,
+            seed: 1,
+            step: 0,
+            epoch: 0,
+            row_ids,
+            keys,
+            batch_rows: None,
+            experts: None,
+        };
+        let routings = RoutingRecord::default();
+        let pass = Forward::new(pass, &routings);
+        let output = self.layer.forward(&pass, self.tape.variable(self.x.clone()));
+        black_box(self.tape.backward_from(output, self.cotangent.clone()));
         drop(routings);
         self.tape.clear();
     }

@@ -81,7 +81,7 @@ impl Training {
         let batch = &batches[self.step as usize % batches.len()];
         let parts = std::slice::from_ref(batch);
         self.step += 1;
-        train_step(&mut self.tape, &mut self.model, &mut self.optimizer, &at, parts)
+        train_step(&mut self.tape, &mut self.model, &mut self.optimizer, &mut (), &at, parts)
             .expect("loss and gradients are finite")
     }
 
@@ -156,17 +156,18 @@ impl GatesAlone {
             movielens::saturate(|f| gates.visit_mut(f));
         }
         let x = uniform([ROWS, INPUTS], &mut rng("peers"));
-        let batch = Batch { inputs: Inputs::Dense(x), ..movielens::batch(0) };
+        let batch = Batch { inputs: Inputs::dense(x), ..movielens::batch(0) };
         GatesAlone { gates, tape: Tape::new(), batch }
     }
 
     fn run(&mut self) {
-        let Inputs::Dense(x) = &self.batch.inputs else { unreachable!("set by `new`") };
+        let x = self.batch.inputs.dense.as_ref().expect("set by `new`");
         let pass = Pass::training(&self.batch, 1, 0, 0);
         let routings = self.gates.route(&pass, self.tape.variable(x.clone()));
         let losses = routings.iter().map(|r| total_loss(r.weights.sum(), &r.aux_losses));
         let loss = losses.reduce(|a, b| a + b).expect("there is a gate");
         black_box(self.tape.backward(loss));
+        drop(routings);
         self.tape.clear();
     }
 }
@@ -203,8 +204,8 @@ fn slots_at_inference(model: &dyn Model, batches: &[Batch]) -> f64 {
     let (mut slots, mut rows) = (0, 0);
     for batch in batches {
         let tape = Tape::inference();
-        let output = model.forward(&tape, &Pass::inference(batch), &batch.inputs);
-        let gates: Vec<&Assignments> = output.routings.iter().map(|r| &r.assignments).collect();
+        let output = model.run(&tape, &Pass::inference(batch), &batch.inputs);
+        let gates: Vec<&Assignments> = output.gates().map(|(_, _, r)| &r.assignments).collect();
         slots += ExpertPlan::new(&gates).slots();
         rows += batch.rows();
     }

@@ -1,7 +1,7 @@
 //! The interface of a command.
 
 use clap::{ArgMatches, Args};
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::error::Error;
 
@@ -11,7 +11,7 @@ pub(crate) trait Command: Args {
     const NAME: &'static str;
 
     /// Does the work and returns what goes to stdout.
-    fn run(&self, registry: &Registry) -> Result<String, Error>;
+    fn run(&self, models: &Models) -> Result<String, Error>;
 }
 
 /// A command in the table of all commands.
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     /// Describes its arguments to clap.
     pub(crate) arguments: fn() -> clap::Command,
     /// Runs it with arguments that clap has checked.
-    pub(crate) run: fn(&ArgMatches, &Registry) -> Result<String, Error>,
+    pub(crate) run: fn(&ArgMatches, &Models) -> Result<String, Error>,
 }
 
 impl Entry {
@@ -29,8 +29,8 @@ impl Entry {
         Entry {
             name: C::NAME,
             arguments: || C::augment_args(clap::Command::new(C::NAME)),
-            run: |matches, registry| {
-                C::from_arg_matches(matches).expect("clap has checked the arguments").run(registry)
+            run: |matches, models| {
+                C::from_arg_matches(matches).expect("clap has checked the arguments").run(models)
             },
         }
     }

@@ -1,7 +1,7 @@
 //! `moe compare`
 
 use clap::Args;
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
@@ -31,7 +31,7 @@ pub(crate) struct Compare {
 impl Command for Compare {
     const NAME: &'static str = "compare";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
+    fn run(&self, models: &Models) -> Result<String, Error> {
         let config = self.training.config(|config| {
             if let Some(routers) = &self.routers {
                 config.run.routers = routers.clone();
@@ -43,7 +43,7 @@ impl Command for Compare {
         self.training.start_log();
         self.training.threads.pool()?.install(|| {
             // A wrong configuration is reported before a directory is made.
-            let experiment = Experiment::prepare(&config, registry)?;
+            let experiment = Experiment::prepare(&config, models)?;
             self.compare(&experiment)
         })
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use moe_data::{DataError, Dataset, Entry, FetchOptions, LoadOptions, Origin, Stats};
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::args::ConfigArgs;
 use crate::commands::command::Command;
@@ -64,7 +64,7 @@ struct FetchArgs {
 impl Command for Data {
     const NAME: &'static str = "data";
 
-    fn run(&self, _registry: &Registry) -> Result<String, Error> {
+    fn run(&self, _models: &Models) -> Result<String, Error> {
         match &self.action {
             Action::List => Ok(list()),
             Action::Fetch(args) => fetch(args),

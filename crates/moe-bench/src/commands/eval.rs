@@ -1,7 +1,7 @@
 //! `moe eval`
 
 use clap::Args;
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::args::RunArgs;
 use crate::commands::command::Command;
@@ -18,15 +18,18 @@ pub(crate) struct Eval {
     /// Evaluate the same weights with other values of k or capacity as well, such as k=1,2,4
     #[arg(long, value_name = "KEY=VALUES")]
     sweep: Option<SweepRequest>,
+    /// Metrics beside the default ones, separated by commas, such as f1,mcc; each task has those of its kind
+    #[arg(long, value_delimiter = ',', value_name = "METRICS")]
+    metrics: Vec<String>,
 }
 
 impl Command for Eval {
     const NAME: &'static str = "eval";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
-        let result = self
-            .run
-            .with_run(registry, |run| evaluate(run, self.run.split, self.sweep.as_ref()))?;
+    fn run(&self, models: &Models) -> Result<String, Error> {
+        let Eval { run: args, sweep, metrics } = self;
+        let result =
+            args.with_run(models, |run| evaluate(run, args.split, sweep.as_ref(), metrics))?;
         Ok((self.run.format.write)(&Report::new(&result, evaluation(&result))))
     }
 }

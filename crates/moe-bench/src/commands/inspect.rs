@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use moe_core::files::replace_file;
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::args::RunArgs;
 use crate::commands::command::Command;
@@ -26,8 +26,8 @@ pub(crate) struct Inspect {
 impl Command for Inspect {
     const NAME: &'static str = "inspect";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
-        let result = self.run.with_run(registry, |run| inspect(run, self.run.split))?;
+    fn run(&self, models: &Models) -> Result<String, Error> {
+        let result = self.run.with_run(models, |run| inspect(run, self.run.split))?;
         let text = (self.run.format.write)(&Report::new(&result, inspection(&result)));
         let Some(path) = &self.out else { return Ok(text) };
         replace_file(path, text.as_bytes()).map_err(Error::file(path))?;

@@ -7,8 +7,8 @@ use std::time::Instant;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use moe_data::{DataError, EncodedRows, RowEncoder, RowFormat, RowReader};
+use moe_nn::Models;
 use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
-use moe_routers::Registry;
 
 use crate::args::Threads;
 use crate::commands::command::Command;
@@ -30,7 +30,7 @@ const REPORTED: u64 = 20;
 const COLUMNS: &str = "\
 Input: the columns that the model was trained on, found by name; other columns are ignored. If the data set of the
 run has no feature schema, ids are the whole numbers that the model was trained on, and the other inputs are the
-columns x0, x1, and so on.
+columns x0, x1, and so on; token ids are in the column tokens, separated by spaces.
 
 Output: one line per valid row, in the order of the input. It starts with the line number of the row (line), or with
 --keep with these columns unchanged; then come the predictions for each task TASK:
@@ -102,9 +102,9 @@ fn row_format() -> impl TypedValueParser<Value = RowFormat> {
 impl Command for Predict {
     const NAME: &'static str = "predict";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
+    fn run(&self, models: &Models) -> Result<String, Error> {
         let formats = self.formats()?;
-        self.threads.pool()?.install(|| self.predict(formats, registry))?;
+        self.threads.pool()?.install(|| self.predict(formats, models))?;
         Ok(String::new())
     }
 }
@@ -123,12 +123,12 @@ impl Predict {
     }
 
     /// Reads, predicts and writes all rows, batch by batch.
-    fn predict(&self, formats: [RowFormat; 2], registry: &Registry) -> Result<(), Error> {
+    fn predict(&self, formats: [RowFormat; 2], models: &Models) -> Result<(), Error> {
         let start = Instant::now();
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
-        let predictor = Predictor::load_with(&self.run, &overrides, registry)?;
+        let predictor = Predictor::load_with(&self.run, &overrides, models)?;
         let schema = features(&RunDir::open_to_read(&self.run)?.0)?;
-        if schema.as_ref().is_some_and(|schema| schema.input() != *predictor.input()) {
+        if schema.as_ref().is_some_and(|schema| !predictor.input().takes(&schema.input())) {
             let problem = "is not the schema of the model: the inputs differ";
             return Err(Error::out_dir(self.run.join("features.json"), problem));
         }

@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use clap::Args;
-use moe_nn::Baseline;
-use moe_routers::{Registry, RouterInfo};
+use moe_nn::Models;
+use moe_routers::RouterInfo;
 
 use crate::commands::command::Command;
 use crate::error::Error;
@@ -16,14 +16,14 @@ pub(crate) struct Routers {}
 impl Command for Routers {
     const NAME: &'static str = "routers";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
+    fn run(&self, models: &Models) -> Result<String, Error> {
         let mut text = String::new();
-        for entry in registry.entries() {
+        for entry in models.routers().entries() {
             describe(&mut text, entry.info());
         }
         text += "\nBaselines without a mixture, which can be named like routers:\n";
-        for baseline in Baseline::ALL {
-            describe(&mut text, &baseline.info());
+        for entry in models.entries() {
+            describe(&mut text, entry.info());
         }
         Ok(text)
     }

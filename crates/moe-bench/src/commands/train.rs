@@ -1,7 +1,7 @@
 //! `moe train`
 
 use clap::Args;
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
@@ -30,7 +30,7 @@ pub(crate) struct Train {
 impl Command for Train {
     const NAME: &'static str = "train";
 
-    fn run(&self, registry: &Registry) -> Result<String, Error> {
+    fn run(&self, models: &Models) -> Result<String, Error> {
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
         let mut config = self.training.config(|config| {
             if let Some(router) = &self.router {
@@ -42,7 +42,7 @@ impl Command for Train {
         config.run.seeds = 1;
         self.training.start_log();
         threads.pool()?.install(|| {
-            let experiment = Experiment::prepare(&config, registry)?;
+            let experiment = Experiment::prepare(&config, models)?;
             let mut progress = progress.start();
             let (mut dir, result) =
                 train_run(&experiment, out.as_deref(), self.resume, &mut *progress)?;

@@ -224,7 +224,7 @@ impl Config {
         (0..self.run.seeds as u64).map(move |i| first + i)
     }
 
-    /// The model of `router` for data with this input and these tasks.
+    /// The mixture with `router` for data with this input and these tasks.
     pub(crate) fn description(
         &self,
         router: &str,
@@ -232,20 +232,17 @@ impl Config {
         tasks: &[TaskSpec],
     ) -> MixtureDescription {
         let model = &self.model;
-        MixtureDescription {
-            input,
-            tasks: tasks.to_vec(),
-            embedding_width: model.embedding_width,
-            experts: model.experts,
-            k: model.k,
-            expert_hidden_widths: model.expert_hidden_widths.clone(),
-            expert_width: model.expert_width,
-            expert_dropout: model.expert_dropout as Real,
-            head_widths: model.head_widths.clone(),
-            router: router.into(),
-            router_parameters: self.routers.get(router).cloned().unwrap_or_default(),
-            relabelled: None,
-        }
+        let parameters = self.routers.get(router).cloned().unwrap_or_default();
+        MixtureDescription::new(input, tasks.to_vec())
+            .with_embedding_width(model.embedding_width)
+            .with_experts(model.experts)
+            .with_k(model.k)
+            .with_expert_hidden_widths(&model.expert_hidden_widths)
+            .with_expert_width(model.expert_width)
+            .with_expert_dropout(model.expert_dropout as Real)
+            .with_head_widths(&model.head_widths)
+            .with_router(router)
+            .with_router_parameters(parameters)
     }
 
     /// The training options of a run with this seed.

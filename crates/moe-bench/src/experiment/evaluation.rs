@@ -4,10 +4,9 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use moe_core::batch::BatchSource;
-use moe_core::tape::Tape;
-use moe_core::{Pass, kernel};
+use moe_core::kernel;
 use moe_data::Split;
-use moe_nn::{Model, ModelDescription, OverrideError, Overrides, Predictor, PredictorError};
+use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, PredictorError};
 use moe_routers::Value;
 use serde::Serialize;
 
@@ -103,23 +102,25 @@ pub(crate) struct Cost {
     pub(crate) seconds_per_thousand_rows: f64,
 }
 
-/// Tests the run on a split, and each value of `request` if there is one.
+/// Tests the run on a split, and each value of `request` if there is one, with these metrics beside the default ones.
 ///
 /// # Errors
-/// If a value of the request does not apply to the model, or a model cannot be built.
+/// If a value of the request does not apply to the model, a metric is unknown, or a model cannot be built.
 pub(crate) fn evaluate(
     run: &SavedRun<'_>,
     split: SplitName,
     request: Option<&SweepRequest>,
+    metrics: &[String],
 ) -> Result<EvalResult, Error> {
     // A value that does not apply is reported before anything is computed.
     let models = request.map(|request| models(run, request)).transpose()?;
     let rows = run.split(split);
-    let evaluation = run.evaluate(&*run.model()?, rows);
+    let evaluation = run.evaluate(&*run.model()?, rows, metrics);
+    let evaluation = evaluation.map_err(|error| Error::Config(format!("--metrics: {error}")))?;
     let k = run.experiment.config.model.k;
     let sweep = request.zip(models).map(|(request, models)| Sweep {
         parameter: request.key,
-        values: models.into_iter().map(|model| sweep_line(run, rows, model)).collect(),
+        values: models.into_iter().map(|model| sweep_line(run, rows, model, metrics)).collect(),
     });
     Ok(EvalResult {
         schema: "moe.eval/1",
@@ -146,19 +147,18 @@ fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<Vec<Variant>, Er
 
 /// The model with one value, and whether it was trained with it.
 fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
-    let (own, registry) = (&run.description, run.experiment.registry);
-    let predictor = Predictor::with_overrides(own, &run.weights, overrides, registry)?;
-    let resolved = |model: &ModelDescription| -> Result<_, OverrideError> {
-        let ModelDescription::Mixture(model) = model else { return Ok(None) };
-        let info = registry.get(&model.router)?.info();
-        Ok(Some((model.k, info.parameters(&model.router_parameters)?)))
-    };
-    let is_own = resolved(own)? == resolved(&own.with_overrides(overrides, registry)?)?;
-    Ok((is_own, predictor))
+    let (own, models) = (&*run.description, run.experiment.models);
+    let predictor = Predictor::with_overrides(own, &run.weights, overrides, models)?;
+    Ok((own.with_overrides(overrides, models.routers())?.is_none(), predictor))
 }
 
-fn sweep_line(run: &SavedRun<'_>, split: &Split, (value, own, model): Variant) -> SweepLine {
-    let evaluation = run.evaluate(model.model(), split);
+fn sweep_line(
+    run: &SavedRun<'_>,
+    split: &Split,
+    (value, own, model): Variant,
+    metrics: &[String],
+) -> SweepLine {
+    let evaluation = run.evaluate(model.model(), split, metrics).expect("checked by `evaluate`");
     let gates = &evaluation.gates;
     let stats = evaluation.routing.as_ref().expect("a mixture has gates");
     SweepLine {
@@ -169,19 +169,21 @@ fn sweep_line(run: &SavedRun<'_>, split: &Split, (value, own, model): Variant) -
         load_entropy: stats.load_entropy(),
         dead_experts: stats.dead_experts(),
         dropped: gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64,
-        cost: cost(run, model.model(), split),
+        cost: cost(run, &model, split),
     }
 }
 
 /// The cost of predicting a split, without making batches and computing metrics.
-fn cost(run: &SavedRun<'_>, model: &dyn Model, split: &Split) -> Cost {
+fn cost(run: &SavedRun<'_>, model: &Predictor, split: &Split) -> Cost {
     /// A small split is predicted repeatedly for so long, and the fastest time counts.
     const LEAST: Duration = Duration::from_millis(50);
-    let once = || {
+    let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
+    let mut once = || {
         let (mut time, mut work) = (Duration::ZERO, 0);
         for batch in run.batches(split) {
             let (start, before) = (Instant::now(), kernel::multiply_adds());
-            model.forward(&Tape::inference(), &Pass::inference(&batch), &batch.inputs);
+            let predicted = model.predict(&batch.inputs, &batch.keys, &mut out, &mut scratch);
+            predicted.expect("the data have the inputs of the model");
             work += kernel::multiply_adds() - before;
             time += start.elapsed();
         }

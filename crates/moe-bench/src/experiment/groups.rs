@@ -1,6 +1,6 @@
 //! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted expert.
 
-use moe_core::batch::{Batch, BatchSource, Inputs, Target, TaskKind};
+use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_data::{Dataset, FeatureSchema, Split};
 use serde::Serialize;
 
@@ -35,37 +35,36 @@ pub(crate) fn groupings(
     batches: impl Iterator<Item = Batch>,
 ) -> Vec<Grouping> {
     let new = |by, of: &str, names| Grouping { by, of: of.to_owned(), names, rows: Vec::new() };
-    // The tasks with classes and their indices.
     let mut classes = Vec::new();
-    for (i, task) in data.tasks.iter().enumerate() {
-        let names = match task.kind {
-            TaskKind::Binary => vec!["no".into(), "yes".into()],
-            TaskKind::Multiclass { classes } => class_names(data.schema(), &task.name, classes),
-            TaskKind::Regression => continue,
-        };
-        classes.push((i, new(By::Class, &task.name, names)));
+    for task in &data.tasks {
+        let mut names = class_names(data.schema(), task);
+        names.push("no target".to_owned());
+        classes.push(new(By::Class, &task.name, names));
     }
     let mut columns = Vec::new();
-    for (i, column) in data.input.id_columns().iter().enumerate() {
+    for (i, column) in data.input.columns.iter().enumerate() {
         let frequency = Frequency::new(&data.train, i, column.vocabulary);
         let grouping = new(By::Frequency, &column.name, frequency.names());
         columns.push((frequency, grouping));
     }
     for batch in batches {
-        for (task, grouping) in &mut classes {
-            match &batch.targets[*task] {
-                Target::Binary(values) => {
-                    grouping.rows.extend(values.iter().map(|&value| u32::from(value > 0.5)));
-                }
-                Target::Multiclass(classes) => grouping.rows.extend(classes),
-                Target::Regression { .. } => {}
+        for ((task, grouping), target) in data.tasks.iter().zip(&mut classes).zip(&batch.targets) {
+            let without = grouping.names.len() as u32 - 1;
+            for row in 0..target.rows() {
+                let class = target.present[row].then(|| task.kind.class_of(target, row));
+                grouping.rows.push(class.flatten().unwrap_or(without));
             }
         }
-        for ((frequency, grouping), ids) in columns.iter_mut().zip(ids(&batch.inputs)) {
+        for ((frequency, grouping), ids) in columns.iter_mut().zip(&batch.inputs.ids) {
             grouping.rows.extend(ids.iter().map(|&id| frequency.group(id)));
         }
     }
-    let mut all: Vec<Grouping> = classes.into_iter().map(|(_, grouping)| grouping).collect();
+    // A task whose rows have no class is no grouping.
+    classes.retain(|grouping: &Grouping| {
+        let without = grouping.names.len() as u32 - 1;
+        grouping.rows.iter().any(|&group| group != without)
+    });
+    let mut all = classes;
     all.extend(columns.into_iter().map(|(_, grouping)| grouping));
     if let Some(experts) = split.planted() {
         let most = experts.iter().copied().max().unwrap_or(0);
@@ -76,22 +75,12 @@ pub(crate) fn groupings(
     all
 }
 
-/// The names of a task's classes, or their indices where they have no names.
-pub(crate) fn class_names(
-    schema: Option<&FeatureSchema>,
-    task: &str,
-    classes: usize,
-) -> Vec<String> {
-    let names = schema.and_then(|schema| schema.classes.get(task));
-    let name = |class: usize| names.and_then(|names| names.name(class as u32)).map(String::from);
-    (0..classes).map(|class| name(class).unwrap_or_else(|| class.to_string())).collect()
-}
-
-fn ids(inputs: &Inputs) -> &[Vec<u32>] {
-    match inputs {
-        Inputs::Dense(_) => &[],
-        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
-    }
+/// The names of a task's classes: those of the schema, or of the kind of task where it has none.
+pub(crate) fn class_names(schema: Option<&FeatureSchema>, task: &TaskSpec) -> Vec<String> {
+    let names = schema.and_then(|schema| schema.classes.get(&task.name));
+    let name = |class| names.and_then(|names| names.name(class)).map(String::from);
+    let classes = 0..task.kind.classes() as u32;
+    classes.map(|class| name(class).unwrap_or_else(|| task.kind.class_name(class))).collect()
 }
 
 /// Frequencies of the ids of a column in training, in quarters of the ids that occur.
@@ -109,7 +98,7 @@ impl Frequency {
         for first in (0..train.rows()).step_by(ROWS) {
             let rows: Vec<u32> = (first as u32..(first + ROWS).min(train.rows()) as u32).collect();
             let batch = train.batch(&rows);
-            ids(&batch.inputs)[column].iter().for_each(|&id| counts[id as usize] += 1);
+            batch.inputs.ids[column].iter().for_each(|&id| counts[id as usize] += 1);
         }
         Frequency::of(counts)
     }

@@ -1,9 +1,11 @@
 //! How the gates of a saved run route the rows of a split.
 
+use std::sync::Arc;
+
 use moe_core::Pass;
-use moe_core::dispatch::Assignments;
+use moe_core::batch::TaskSpec;
 use moe_core::tape::Tape;
-use moe_nn::{Mixture, ModelDescription, Module};
+use moe_nn::{LayerRoutings, Model};
 use moe_routers::telemetry::{GateStats, GateSummary, TreeStats, TreeSummary};
 use serde::Serialize;
 
@@ -19,7 +21,7 @@ pub(crate) struct Inspection {
     pub(crate) schema: &'static str,
     #[serde(flatten)]
     pub(crate) about: About,
-    /// Number of experts (N); 0 for a model without gates.
+    /// Number of experts (N), the largest of all layers; 0 for a model without gates.
     pub(crate) experts: usize,
     /// Experts per row as configured (K), also for routers that do not use it.
     pub(crate) k: usize,
@@ -31,8 +33,10 @@ pub(crate) struct Inspection {
 /// A gate.
 #[derive(Debug, Serialize)]
 pub(crate) struct GateView {
+    /// Name of the gate's layer.
+    pub(crate) layer: String,
     pub(crate) gate: usize,
-    /// Name of the gate's task.
+    /// Name of the gate's task; empty if the layer does not have a gate per task.
     pub(crate) task: String,
     pub(crate) summary: GateSummary,
     pub(crate) alarms: Vec<GateAlarm>,
@@ -64,6 +68,8 @@ pub(crate) struct GroupLoad {
 /// An expert and the one with the most similar weights.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Nearest {
+    /// Name of the experts' layer.
+    pub(crate) layer: String,
     pub(crate) expert: usize,
     /// The other expert.
     pub(crate) nearest: usize,
@@ -76,26 +82,30 @@ pub(crate) struct Nearest {
 /// # Errors
 /// If the model cannot be built or its weights do not fit.
 pub(crate) fn inspect(run: &SavedRun<'_>, split: SplitName) -> Result<Inspection, Error> {
-    let mut inspection = Inspection {
+    let mut model = run.model()?;
+    let sizes: Vec<(String, usize)> = (model.gates_mut().iter())
+        .map(|layer| (layer.layer.to_string(), layer.gates.num_experts()))
+        .collect();
+    let nearest = sizes.iter().flat_map(|(layer, experts)| {
+        let nearest = nearest_experts(&experts_of(&*model, layer, *experts)).into_iter();
+        nearest.map(|nearest| Nearest { layer: layer.clone(), ..nearest })
+    });
+    Ok(Inspection {
         schema: "moe.inspect/1",
         about: run.about(split),
-        experts: 0,
+        experts: sizes.iter().map(|(_, experts)| *experts).max().unwrap_or(0),
         k: run.experiment.config.model.k,
-        gates: Vec::new(),
-        nearest: Vec::new(),
-    };
-    if let ModelDescription::Mixture(description) = &run.description {
-        let mut model = description.build(run.experiment.registry, 0)?;
-        run.load(&mut model)?;
-        inspection.experts = description.experts;
-        inspection.gates = gates(run, split, &model);
-        inspection.nearest = nearest_experts(&experts_of(&model, description.experts));
-    }
-    Ok(inspection)
+        nearest: nearest.collect(),
+        gates: gates(run, split, &mut *model),
+    })
 }
 
 /// Counts of a gate.
 struct Counts {
+    layer: Arc<str>,
+    gate: usize,
+    /// Number of gates of the layer.
+    gates: usize,
     stats: GateStats,
     trees: TreeStats,
     /// Number of rows, and of rows of each expert, by grouping and group.
@@ -103,24 +113,35 @@ struct Counts {
 }
 
 impl Counts {
-    fn new(groupings: &[Grouping], experts: usize) -> Self {
+    fn new(layer: &LayerRoutings<'_>, gate: usize, groupings: &[Grouping]) -> Self {
+        let experts = layer.gates[gate].assignments.num_experts();
         let of = |grouping: &Grouping| vec![(0, vec![0; experts]); grouping.names.len()];
-        let groups = groupings.iter().map(of).collect();
-        Counts { stats: GateStats::default(), trees: TreeStats::default(), groups }
+        Counts {
+            layer: Arc::clone(&layer.layer),
+            gate,
+            gates: layer.gates.len(),
+            stats: GateStats::default(),
+            trees: TreeStats::default(),
+            groups: groupings.iter().map(of).collect(),
+        }
     }
 
-    /// Adds the rows of the split from index `first` on.
-    fn add_groups(&mut self, groupings: &[Grouping], first: usize, assignments: &Assignments) {
+    /// Adds the rows of a layer for a batch that begins at row `first` of the split.
+    fn add(&mut self, layer: &LayerRoutings<'_>, groupings: &[Grouping], first: usize) {
+        let routing = &layer.gates[self.gate];
+        self.stats.add_routing(routing);
+        let assignments = &routing.assignments;
         for (grouping, counts) in groupings.iter().zip(&mut self.groups) {
             for row in 0..assignments.rows() {
-                let (rows, load) = &mut counts[grouping.rows[first + row] as usize];
+                let of_batch = layer.batch_rows.as_ref().map_or(row, |rows| rows[row] as usize);
+                let (rows, load) = &mut counts[grouping.rows[first + of_batch] as usize];
                 *rows += 1;
                 assignments.of_row(row).iter().for_each(|&expert| load[expert as usize] += 1);
             }
         }
     }
 
-    fn view(&self, gate: usize, task: &str, groupings: &[Grouping]) -> GateView {
+    fn view(&self, tasks: &[TaskSpec], groupings: &[Grouping]) -> GateView {
         let grouped = groupings.iter().zip(&self.groups).map(|(grouping, counts)| {
             let groups = grouping.names.iter().zip(counts).filter(|(_, (rows, _))| *rows > 0);
             let groups = groups.map(|(name, (rows, load))| {
@@ -133,11 +154,14 @@ impl Counts {
             });
             GroupedLoad { by: grouping.by, of: grouping.of.clone(), groups: groups.collect() }
         });
-        let summary = self.stats.summary();
+        let layer = self.layer.to_string();
+        let summary = GateSummary { layer: layer.clone(), gate: self.gate, ..self.stats.summary() };
+        let task = tasks.get(self.gate).filter(|_| self.gates == tasks.len());
         GateView {
-            gate,
-            task: task.to_owned(),
-            alarms: GateAlarm::all(gate, &summary),
+            layer,
+            gate: self.gate,
+            task: task.map_or(String::new(), |task| task.name.clone()),
+            alarms: GateAlarm::all(&summary),
             summary,
             groups: grouped.collect(),
             trees: self.trees.summary(),
@@ -145,37 +169,49 @@ impl Counts {
     }
 }
 
-/// Sends all rows of the split through the gates.
-fn gates(run: &SavedRun<'_>, split: SplitName, model: &Mixture) -> Vec<GateView> {
+/// Sends all rows of the split through the model and looks at its gates.
+fn gates(run: &SavedRun<'_>, split: SplitName, model: &mut dyn Model) -> Vec<GateView> {
     let (data, split) = (&run.experiment.data, run.split(split));
     let groupings = groupings(data, split, run.batches(split));
-    let gates = model.layer().gates();
-    let new = || Counts::new(&groupings, gates.num_experts());
-    let mut counts: Vec<Counts> = (0..gates.num_gates()).map(|_| new()).collect();
+    let mut counts: Vec<Counts> = Vec::new();
     let mut first = 0;
     for batch in run.batches(split) {
         let tape = Tape::inference();
-        let x = model.encoder().forward(&tape, &batch.inputs);
-        for (counts, routing) in counts.iter_mut().zip(gates.route(&Pass::inference(&batch), x)) {
-            counts.stats.add_routing(&routing);
-            counts.add_groups(&groupings, first, &routing.assignments);
+        let output = model.run(&tape, &Pass::inference(&batch), &batch.inputs);
+        let mut at = 0;
+        for layer in &output.layers {
+            let known = model.gates_mut().into_iter().find(|known| *known.layer == *layer.layer);
+            let walks = known.and_then(|known| known.gates.walk_trees(&layer.input.value()));
+            for gate in 0..layer.gates.len() {
+                if at == counts.len() {
+                    counts.push(Counts::new(layer, gate, &groupings));
+                }
+                counts[at].add(layer, &groupings, first);
+                if let Some(walks) = &walks {
+                    counts[at].trees.add(&walks[gate]);
+                }
+                at += 1;
+            }
         }
-        let walks = gates.walk_trees(&x.value()).unwrap_or_default();
-        counts.iter_mut().zip(&walks).for_each(|(counts, walk)| counts.trees.add(walk));
         first += batch.rows();
     }
-    let views = counts.iter().zip(&data.tasks).enumerate();
-    views.map(|(gate, (counts, task))| counts.view(gate, &task.name, &groupings)).collect()
+    counts.iter().map(|counts| counts.view(&data.tasks, &groupings)).collect()
 }
 
-/// All weights and biases of each expert in one vector.
-fn experts_of(model: &Mixture, experts: usize) -> Vec<Vec<f64>> {
+/// All weights and biases of each expert of a layer in one vector. Experts are stacked in each tensor, or each has tensors
+/// of its own under its index.
+fn experts_of(model: &dyn Model, layer: &str, experts: usize) -> Vec<Vec<f64>> {
     let mut all = vec![Vec::new(); experts];
+    let prefix = format!("{layer}.experts.");
     model.visit(&mut |name, state| {
-        if name.starts_with("layer.experts.") {
-            let values = state.tensor().as_slice();
-            for (own, values) in all.iter_mut().zip(values.chunks_exact(values.len() / experts)) {
-                own.extend(values.iter().map(|&value| f64::from(value)));
+        let Some(rest) = name.strip_prefix(&prefix) else { return };
+        let values = state.tensor().as_slice().iter().map(|&value| f64::from(value));
+        let own = rest.split('.').next().and_then(|index| index.parse::<usize>().ok());
+        match own.and_then(|index| all.get_mut(index)) {
+            Some(own) => own.extend(values),
+            None => {
+                let each = values.len() / experts;
+                values.enumerate().for_each(|(i, value)| all[i / each].push(value));
             }
         }
     });
@@ -195,7 +231,8 @@ fn nearest_experts(experts: &[Vec<f64>]) -> Vec<Nearest> {
         let mut others = others.map(|other| (other, cosine(expert, other)));
         let first = others.next()?;
         let nearest = others.fold(first, |best, other| if other.1 > best.1 { other } else { best });
-        Some(Nearest { expert, nearest: nearest.0, cosine: nearest.1 })
+        let layer = String::new();
+        Some(Nearest { layer, expert, nearest: nearest.0, cosine: nearest.1 })
     };
     (0..experts.len()).filter_map(nearest).collect()
 }

@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use moe_core::batch::{BatchSource, TaskSpec};
+use moe_core::task::intervals::Interval;
+use moe_core::task::{Estimate, Measurement, TaskMetrics};
 use moe_data::Dataset;
-use moe_nn::intervals::{Interval, TaskIntervals};
 use moe_nn::{Evaluation, History};
 use moe_routers::RoutingStats;
-use moe_routers::telemetry::{GateSummary, Thresholds};
-use serde::Serialize;
+use moe_routers::telemetry::{Alarm, GateSummary, Thresholds, gate_label};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
@@ -47,8 +49,11 @@ pub struct DatasetInfo {
 pub struct TaskInfo {
     /// Its name.
     pub name: String,
-    /// `binary`, `multiclass` or `regression`
-    pub kind: &'static str,
+    /// Id of its kind, such as `binary`.
+    pub kind: String,
+    /// The metric that stands for the task in a table.
+    #[serde(skip)]
+    pub main_metric: String,
 }
 
 /// Number of rows of each split of the data set.
@@ -111,13 +116,37 @@ pub struct TestResult {
     pub ci95: BTreeMap<String, TaskIntervals>,
 }
 
+/// The metrics of a task, of which its 95 % intervals are written: `rows`, the number of rows that count, then the interval of
+/// the loss, then those that the other metrics have.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskIntervals(TaskMetrics);
+
+impl Serialize for TaskIntervals {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let TaskIntervals(TaskMetrics { rows, measurements }) = self;
+        let (loss, others) = measurements.split_first().expect("the loss is measured");
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("rows", rows)?;
+        map.serialize_entry(&loss.name, &loss.estimate.interval)?;
+        for Measurement { name, estimate } in others {
+            // The loss under its own name, such as `mse`, has the interval of the loss.
+            if estimate.interval.is_some() && *estimate != loss.estimate {
+                map.serialize_entry(name, &estimate.interval)?;
+            }
+        }
+        map.end()
+    }
+}
+
 impl TestResult {
     pub(crate) fn new(evaluation: &Evaluation, tasks: &[TaskSpec]) -> Self {
         let mut result = TestResult { loss: evaluation.loss, ..TestResult::default() };
         for (i, TaskSpec { name, .. }) in tasks.iter().enumerate() {
-            let metrics = serde_json::to_value(&evaluation.tasks[i]).expect("plain numbers");
-            result.tasks.insert(name.clone(), metrics);
-            result.ci95.insert(name.clone(), evaluation.intervals[i]);
+            let measured = &evaluation.tasks[i];
+            let values = measured.measurements.iter();
+            let values = values.map(|of| (of.name.clone(), Value::from(of.estimate.value)));
+            result.tasks.insert(name.clone(), values.collect());
+            result.ci95.insert(name.clone(), TaskIntervals(measured.clone()));
         }
         result
     }
@@ -125,14 +154,10 @@ impl TestResult {
     /// Every metric of every task with its 95 % interval.
     pub(crate) fn metrics(&self) -> Vec<Metric<'_>> {
         let mut metrics = Vec::new();
-        for (task, of) in &self.ci95 {
-            for (name, interval) in
-                [("loss", of.loss), ("auc", of.auc), ("accuracy", of.accuracy), ("mse", of.loss)]
-            {
-                if self.tasks[task].get(name).is_some() {
-                    let value = self.metric(task, name);
-                    metrics.push(Metric { task, rows: of.rows, name, value, interval });
-                }
+        for (task, TaskIntervals(of)) in &self.ci95 {
+            for Measurement { name, estimate: Estimate { value, interval } } in &of.measurements {
+                let (value, interval) = (value.filter(|value| value.is_finite()), *interval);
+                metrics.push(Metric { task, rows: of.rows, name, value, interval });
             }
         }
         metrics
@@ -150,7 +175,7 @@ pub(crate) struct Metric<'a> {
     pub(crate) task: &'a str,
     /// Rows that have a target of the task.
     pub(crate) rows: usize,
-    pub(crate) name: &'static str,
+    pub(crate) name: &'a str,
     /// `None` where it is not defined, such as the AUC of rows of one class.
     pub(crate) value: Option<f64>,
     pub(crate) interval: Option<Interval>,
@@ -189,7 +214,9 @@ pub struct RoutingResult {
 /// An alarm: something that looks wrong with a gate.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct GateAlarm {
-    /// Index of the gate.
+    /// Name of the gate's layer.
+    pub layer: String,
+    /// Index of the gate in its layer.
     pub gate: usize,
     /// Name of the alarm, such as `static routing`.
     pub alarm: &'static str,
@@ -199,11 +226,20 @@ pub struct GateAlarm {
 
 impl GateAlarm {
     /// All alarms of a gate.
-    pub(crate) fn all(gate: usize, summary: &GateSummary) -> Vec<GateAlarm> {
+    pub(crate) fn all(summary: &GateSummary) -> Vec<GateAlarm> {
         let alarms = summary.alarms(&Thresholds::default()).into_iter();
-        alarms
-            .map(|alarm| GateAlarm { gate, alarm: alarm.name(), text: alarm.to_string() })
-            .collect()
+        let of_gate = |alarm: Alarm| GateAlarm {
+            layer: summary.layer.clone(),
+            gate: summary.gate,
+            alarm: alarm.name(),
+            text: alarm.to_string(),
+        };
+        alarms.map(of_gate).collect()
+    }
+
+    /// Name of the gate in texts.
+    pub(crate) fn label(&self) -> String {
+        gate_label(&self.layer, self.gate)
     }
 }
 
@@ -219,15 +255,15 @@ impl RoutingResult {
         };
         let count = test.gates.len().max(1) as f64;
         let (mut up_to_k, mut information, mut top_set, mut alarms) = (0.0, 0.0, 0.0, Vec::new());
-        for (gate, summary) in test.gates.iter().enumerate() {
+        for summary in &test.gates {
             up_to_k += summary.share_up_to(k);
             information += summary.mutual_information;
             top_set += summary.top_set_share;
-            alarms.extend(GateAlarm::all(gate, summary));
+            alarms.extend(GateAlarm::all(summary));
         }
         let adjusted_rand_index = planted.map(|planted| {
-            let gates = test.main_experts.iter();
-            let indices = gates.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
+            let per_row = test.main_experts.iter().filter(|main| main.len() == planted.len());
+            let indices = per_row.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
             indices.sum::<f64>() / test.main_experts.len() as f64
         });
         let in_training = history.routing.as_ref();
@@ -274,7 +310,11 @@ pub struct VsBaseline {
 impl Comparison {
     pub(crate) fn new(config: &Config, data: &Dataset, runs: Vec<RunResult>) -> Self {
         let kinds = data.tasks.iter();
-        let tasks = kinds.map(|task| TaskInfo { name: task.name.clone(), kind: task.kind.name() });
+        let tasks = kinds.map(|task| TaskInfo {
+            name: task.name.clone(),
+            kind: task.kind.id().to_owned(),
+            main_metric: task.kind.main_metric(),
+        });
         let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
         let mut comparison = Comparison {
             schema: "moe.compare/1",

@@ -1,6 +1,6 @@
 //! All runs of a comparison, one after the other.
 
-use moe_routers::Registry;
+use moe_nn::Models;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -14,10 +14,10 @@ use crate::report::progress::Progress;
 /// If the configuration is wrong, the data cannot be loaded, or a run fails.
 pub fn compare(
     config: &Config,
-    registry: &Registry,
+    models: &Models,
     progress: &mut dyn Progress,
 ) -> Result<Comparison, Error> {
-    run_all(&Experiment::prepare(config, registry)?, progress, &mut |_| Ok(()))
+    run_all(&Experiment::prepare(config, models)?, progress, &mut |_| Ok(()))
 }
 
 /// [`compare`] for a prepared experiment. After each run, `keep` receives all results so far.

@@ -1,12 +1,15 @@
 //! A run that `moe train` has saved, with the data that it was trained on.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::ValueEnum;
 use moe_core::batch::{Batch, BatchSource};
+use moe_core::task::UnknownMetric;
 use moe_data::{FeatureSchema, Split};
-use moe_nn::{Evaluation, Model, ModelDescription, RunDir, TrainState, Weights, evaluate};
-use moe_routers::Registry;
+use moe_nn::{
+    Evaluation, Model, ModelDescription, Models, RunDir, TrainState, Weights, evaluate_with,
+};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -62,7 +65,7 @@ pub(crate) struct SavedRun<'r> {
     pub(crate) state: TrainState,
     /// The best weights, for the model of `description`.
     pub(crate) weights: Weights,
-    pub(crate) description: ModelDescription,
+    pub(crate) description: Arc<dyn ModelDescription>,
     pub(crate) experiment: Experiment<'r>,
 }
 
@@ -74,7 +77,7 @@ impl<'r> SavedRun<'r> {
     pub(crate) fn open(
         path: &Path,
         data_dir: Option<&Path>,
-        registry: &'r Registry,
+        models: &'r Models,
     ) -> Result<Self, Error> {
         let (dir, state) = RunDir::open_to_read(path)?;
         let text = dir.config()?.ok_or_else(|| {
@@ -87,8 +90,8 @@ impl<'r> SavedRun<'r> {
         }
         // Imported weights are in the weights of the run.
         config.import = None;
-        let description = dir.best_model()?;
-        let experiment = Experiment::prepare(&config, registry)?;
+        let description = dir.best_model(models)?;
+        let experiment = Experiment::prepare(&config, models)?;
         let (path, weights) = (path.into(), dir.best_weights(&state));
         let run = SavedRun { path, state, weights, description, experiment };
         run.check_data(features(&dir)?.as_ref())?;
@@ -107,7 +110,7 @@ impl<'r> SavedRun<'r> {
             Err(Error::out_dir(&self.path, problem))
         };
         let (input, tasks) = (self.description.input(), self.description.tasks());
-        if *input != data.input {
+        if !input.takes(&data.input) {
             return differs("its inputs are", &to_text(input), &to_text(&data.input));
         }
         if tasks != data.tasks {
@@ -128,16 +131,11 @@ impl<'r> SavedRun<'r> {
     /// The model with the best weights.
     pub(crate) fn model(&self) -> Result<Box<dyn Model>, Error> {
         let seed = self.experiment.config.run.first_seed;
-        let mut model = self.description.build(self.experiment.registry, seed)?;
-        self.load(&mut *model)?;
-        Ok(model)
-    }
-
-    /// Puts the best weights into a model of the run's own description.
-    pub(crate) fn load(&self, model: &mut dyn Model) -> Result<(), Error> {
-        self.weights.put_into(model).map_err(|wrong| {
+        let mut model = self.experiment.models.build(&*self.description, seed)?;
+        self.weights.put_into(&mut *model).map_err(|wrong| {
             Error::out_dir(&self.path, format!("its weights do not fit its model: {wrong}"))
-        })
+        })?;
+        Ok(model)
     }
 
     /// The rows of a split.
@@ -150,10 +148,19 @@ impl<'r> SavedRun<'r> {
         }
     }
 
-    /// Evaluates a model as after training.
-    pub(crate) fn evaluate(&self, model: &dyn Model, rows: &Split) -> Evaluation {
+    /// Evaluates a model as after training, with these metrics beside the default ones.
+    ///
+    /// # Errors
+    /// If none of the tasks has a metric.
+    pub(crate) fn evaluate(
+        &self,
+        model: &dyn Model,
+        rows: &Split,
+        metrics: &[String],
+    ) -> Result<Evaluation, UnknownMetric> {
         let weights = self.experiment.task_weights();
-        evaluate(model, rows, &weights, self.experiment.config.train.batch_rows)
+        let batch_rows = self.experiment.config.train.batch_rows;
+        evaluate_with(model, rows, &weights, batch_rows, metrics)
     }
 
     /// All rows of a split in order, in batches of the size of training.

@@ -29,8 +29,8 @@ pub(crate) fn train_run(
     let info = RunInfo {
         config: Some(config.to_toml()),
         features: experiment.data.schema().map(to_json),
-        model: serde_json::to_value(&description).expect("text keys"),
-        fold: description.fold(experiment.registry)?,
+        model: description.to_json(),
+        fold: description.fold(experiment.models.routers())?,
         seed,
     };
     let (mut dir, state) = match out {

@@ -4,21 +4,21 @@
 
 use std::path::PathBuf;
 
-use moe_core::batch::{BatchSource, InputSpec, TaskKind};
+use moe_core::batch::BatchSource;
 use moe_core::{Real, kernel};
 use moe_data::{Entry, Origin};
 use moe_routers::RouterInfo;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::experiment::experiment::{Experiment, info};
+use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
 use crate::report::document::{Block, one_line};
 use crate::report::evaluation::{alarms, gates, metrics};
 use crate::report::format::markdown;
 
-/// How a program loads the model and predicts with it, given a registry that has its router.
-const LOAD: &str = "let predictor = Predictor::load(run, &registry)?;
+/// How a program loads the model and predicts with it, given a registry that has it.
+const LOAD: &str = "let predictor = Predictor::load(run, &models)?;
 let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
 predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
 ";
@@ -26,7 +26,7 @@ predictor.predict(&inputs, &keys, &mut out, &mut scratch)?;
 /// The card of the run with this result.
 pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<String, Error> {
     let config = &experiment.config;
-    let info = info(experiment.registry, &result.router)?;
+    let info = experiment.models.info(&result.router)?;
     let entry = moe_data::find(&config.dataset.name)?;
     let paragraph = |text: &str| Block::Paragraph(text.into());
     let heading = |text: &str| Block::Heading(2, text.into());
@@ -60,7 +60,7 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
         ]),
         heading("How to load it"),
         paragraph(
-            "With `moe-nn`, where `run` is this directory, the registry has the router, and `inputs` and `keys` are \
+            "With `moe-nn`, where `run` is this directory, `models` has the router or model, and `inputs` and `keys` are \
              those of some rows:",
         ),
         Block::Code("rust", LOAD.into()),
@@ -80,19 +80,15 @@ fn data(experiment: &Experiment<'_>, entry: &Entry) -> Vec<String> {
     let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
     let seed = experiment.config.dataset.options.seed;
     let mut inputs = Vec::new();
-    for column in data.input.id_columns() {
+    for column in &data.input.columns {
         inputs.push(format!("ids {} ({} known)", one_line(&column.name), column.vocabulary));
     }
-    if !matches!(data.input, InputSpec::Ids { .. }) {
+    if !data.input.dense.is_empty() {
         inputs.push(format!("{} numbers", data.input.dense_width()));
     }
-    let tasks = data.tasks.iter().map(|task| {
-        let name = one_line(&task.name);
-        match task.kind {
-            TaskKind::Multiclass { classes } => format!("{name} (multiclass, {classes} classes)"),
-            kind => format!("{name} ({})", kind.name()),
-        }
-    });
+    inputs.extend(data.input.tokens.map(|tokens| format!("up to {} tokens", tokens.longest)));
+    let tasks = data.tasks.iter();
+    let tasks = tasks.map(|task| format!("{} ({})", one_line(&task.name), task.kind.summary()));
     let origin = match entry.origin {
         Origin::Embedded => "comes with the program".into(),
         Origin::Generated => "computed".into(),
@@ -144,9 +140,9 @@ fn routing(blocks: &mut Vec<Block>, result: &RunResult) {
     }
     let train = routing.experts_per_row_train;
     let mut load = Vec::new();
-    for (i, gate) in routing.gates.iter().enumerate() {
+    for gate in &routing.gates {
         let shares = gate.load_share.iter().map(|share| format!("{:.1}", 100.0 * share));
-        load.push(format!("gate {i}: {}", shares.collect::<Vec<_>>().join(" ")));
+        load.push(format!("{}: {}", gate.label(), shares.collect::<Vec<_>>().join(" ")));
     }
     blocks.extend([
         Block::Paragraph(format!(

@@ -49,7 +49,7 @@ fn table(comparison: &Comparison) -> Block {
     means.extend(COST);
 
     let mut heads = vec!["router".to_owned(), "test loss".into()];
-    heads.extend(tasks.iter().map(|task| format!("{} {}", task.name, main_metric(task.kind))));
+    heads.extend(tasks.iter().map(|task| format!("{} {}", task.name, task.main_metric)));
     heads.extend(means.iter().map(|(head, ..)| (*head).to_owned()));
     heads.push("vs baseline".into());
 
@@ -58,7 +58,7 @@ fn table(comparison: &Comparison) -> Block {
         let runs = comparison.runs_of(&summary.router);
         let mut row = vec![summary.router.clone(), spread(&summary.test_loss)];
         for task in tasks {
-            let values = runs.iter().map(|run| run.test.metric(&task.name, main_metric(task.kind)));
+            let values = runs.iter().map(|run| run.test.metric(&task.name, &task.main_metric));
             let values: Option<Vec<f64>> = values.collect();
             row.push(values.map_or("-".into(), |values| spread(&Summary::of(&values))));
         }
@@ -73,15 +73,6 @@ fn table(comparison: &Comparison) -> Block {
         rows.push(row);
     }
     Block::table(heads, rows)
-}
-
-/// The metric in the table for a kind of task.
-fn main_metric(kind: &str) -> &'static str {
-    match kind {
-        "binary" => "auc",
-        "multiclass" => "accuracy",
-        _ => "mse",
-    }
 }
 
 /// A line per kind of alarm: which routers, in how many of their gates.

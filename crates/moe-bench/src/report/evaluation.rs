@@ -58,9 +58,10 @@ pub(crate) fn gates(routing: &RoutingResult) -> Block {
         "information",
         "dropped",
     ];
-    let rows = routing.gates.iter().enumerate().map(|(i, gate)| {
+    let rows = routing.gates.iter().map(|gate| {
+        let label = gate.label();
         vec![
-            i.to_string(),
+            label.strip_prefix("gate ").unwrap_or(&label).to_owned(),
             format!("{:.2}", gate.experts_per_row),
             format!("{:.3}", gate.load_entropy),
             format!("{:.3}", gate.max_load),
@@ -76,7 +77,7 @@ pub(crate) fn gates(routing: &RoutingResult) -> Block {
 /// A line per alarm of a gate.
 pub(crate) fn alarms(routing: &RoutingResult) -> Vec<String> {
     let alarms = routing.alarms.iter();
-    alarms.map(|alarm| format!("gate {}: {}", alarm.gate, alarm.text)).collect()
+    alarms.map(|alarm| format!("{}: {}", alarm.label(), alarm.text)).collect()
 }
 
 /// A line per value of the sweep.

@@ -26,8 +26,13 @@ pub(crate) fn inspection(inspection: &Inspection) -> Vec<Block> {
     for gate in gates {
         add_gate(&mut blocks, gate);
     }
-    if !nearest.is_empty() {
-        blocks.push(Block::Heading(2, "Experts with the most similar weights".into()));
+    for nearest in nearest.chunk_by(|a, b| a.layer == b.layer) {
+        let heading = "Experts with the most similar weights";
+        let heading = match &*nearest[0].layer {
+            "layer" => heading.into(),
+            layer => format!("{heading} in {layer}"),
+        };
+        blocks.push(Block::Heading(2, heading));
         let rows = nearest.iter().map(|found| {
             let cosine = format!("{:.3}", found.cosine);
             vec![found.expert.to_string(), found.nearest.to_string(), cosine]
@@ -38,8 +43,11 @@ pub(crate) fn inspection(inspection: &Inspection) -> Vec<Block> {
 }
 
 fn add_gate(blocks: &mut Vec<Block>, view: &GateView) {
-    let GateView { gate, task, summary, alarms, groups, trees } = view;
-    blocks.push(Block::Heading(2, format!("Gate {gate} ({task})")));
+    let GateView { task, summary, alarms, groups, trees, .. } = view;
+    let label = summary.label();
+    let name = label.strip_prefix("gate ").map_or(label.clone(), |gate| format!("Gate {gate}"));
+    let of_task = if task.is_empty() { String::new() } else { format!(" ({task})") };
+    blocks.push(Block::Heading(2, name + &of_task));
     let mut text = format!(
         "{:.2} experts per row, load entropy {:.3} (1: balanced), {} dead, confidence {:.3}, information {:.3} (0: all \
          rows are routed alike)",

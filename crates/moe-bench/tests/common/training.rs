@@ -72,7 +72,7 @@ pub fn metrics(place: &Place, out: &str) -> Vec<Value> {
 /// The manifest names all files of the run; each has the length and the sum that it says.
 pub fn check_manifest(place: &Place, out: &str) {
     let manifest = place.json(&format!("{out}/manifest.json"));
-    assert_eq!(manifest["format"], 1);
+    assert_eq!(manifest["format"], 2);
     let files = manifest["files"].as_object().unwrap();
     let mut names: Vec<&str> = files.values().map(|file| file["name"].as_str().unwrap()).collect();
     names.sort();

@@ -1,7 +1,6 @@
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Shared};
 use crate::tensor::Tensor;
 
 /// The experts of each of B rows: any number per row, ascending, each once.
@@ -11,8 +10,8 @@ use crate::tensor::Tensor;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignments {
     num_experts: usize,
-    offsets: Arc<Buffer<u32>>,
-    experts: Arc<Buffer<u32>>,
+    offsets: Shared<u32>,
+    experts: Shared<u32>,
 }
 
 /// Lists of experts that are not valid assignments.
@@ -74,8 +73,11 @@ impl Assignments {
         if !valid {
             return Err(AssignmentError::Offsets { pairs: experts.len() });
         }
-        let assignments =
-            Assignments { num_experts, offsets: Arc::new(offsets), experts: Arc::new(experts) };
+        let assignments = Assignments {
+            num_experts,
+            offsets: Shared::new(offsets),
+            experts: Shared::new(experts),
+        };
         for row in 0..assignments.rows() {
             let of_row = assignments.of_row(row);
             if !of_row.is_sorted_by(|a, b| a < b) {
@@ -169,7 +171,7 @@ impl Assignments {
             offsets[row + 1] = pairs as u32;
         }
         experts.truncate(pairs);
-        Assignments { num_experts, offsets: Arc::new(offsets), experts: Arc::new(experts) }
+        Assignments { num_experts, offsets: Shared::new(offsets), experts: Shared::new(experts) }
     }
 
     /// Sends every row to every expert.
@@ -180,8 +182,8 @@ impl Assignments {
         }
         Assignments {
             num_experts,
-            offsets: Arc::new(even_offsets(rows, num_experts)),
-            experts: Arc::new(experts),
+            offsets: Shared::new(even_offsets(rows, num_experts)),
+            experts: Shared::new(experts),
         }
     }
 
@@ -214,8 +216,8 @@ impl Assignments {
     }
 
     /// The offsets, for operators that keep them.
-    pub(crate) fn shared_offsets(&self) -> Arc<Buffer<u32>> {
-        Arc::clone(&self.offsets)
+    pub(crate) fn shared_offsets(&self) -> Shared<u32> {
+        self.offsets.clone()
     }
 
     /// The pairs of a row.

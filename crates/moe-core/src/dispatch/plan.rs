@@ -1,4 +1,6 @@
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::buffer::Buffer;
 
@@ -49,41 +51,49 @@ impl ExpertPlan {
     /// # Panics
     /// If there is no gate, or the gates differ in rows or experts.
     pub fn new(gates: &[&Assignments]) -> Self {
-        let num_experts = gates.first().expect("a layer has at least one gate").num_experts();
-        assert!(
-            gates.iter().all(|gate| gate.num_experts() == num_experts),
-            "the gates of a layer differ in rows or experts"
-        );
         let mut plan = ExpertPlan::default();
-        plan.rebuild(num_experts, gates.len(), |gate| {
-            (gates[gate].offsets(), gates[gate].experts())
+        plan.rebuild(gates.len(), |gate| gates[gate]);
+        plan
+    }
+
+    /// [`ExpertPlan::new`] for gates 0 to `num_gates` - 1, in the memory of an earlier plan of the thread that is no longer
+    /// used.
+    ///
+    /// # Panics
+    /// As `new`.
+    pub fn shared<'a>(num_gates: usize, gate: impl Fn(usize) -> &'a Assignments) -> Arc<Self> {
+        /// Plans of a pass that several layers make, and of passes that overlap.
+        const MOST_KEPT: usize = 16;
+        thread_local!(static KEPT: RefCell<Vec<Arc<ExpertPlan>>> = const { RefCell::new(Vec::new()) });
+        let spare = KEPT.with_borrow_mut(|kept| {
+            let unused = kept.iter_mut().position(|plan| Arc::get_mut(plan).is_some());
+            unused.map(|at| kept.swap_remove(at))
+        });
+        let mut plan = spare.unwrap_or_default();
+        let rebuilt = Arc::get_mut(&mut plan).expect("it has no other owner");
+        rebuilt.rebuild(num_gates, gate);
+        KEPT.with_borrow_mut(|kept| {
+            if kept.len() < MOST_KEPT {
+                kept.push(Arc::clone(&plan));
+            }
         });
         plan
     }
 
-    /// Replaces the plan by that for other gates, in place if the memory is large enough. `gate(g)` is gate g in compressed sparse
-    /// rows: the position of each row, and the experts of all rows, those of a row ascending.
-    ///
-    /// # Panics
-    /// If there is no gate, or the gates differ in rows or name an expert that is not below N.
-    pub fn rebuild<'a>(
-        &mut self,
-        num_experts: usize,
-        num_gates: usize,
-        gate: impl Fn(usize) -> (&'a [u32], &'a [u32]),
-    ) {
+    /// Replaces the plan by that for other gates, in place if the memory is large enough.
+    fn rebuild<'a>(&mut self, num_gates: usize, gate: impl Fn(usize) -> &'a Assignments) {
         assert!(num_gates > 0, "a layer has at least one gate");
-        let ExpertPlan { expert_offsets, slot_rows, slot_experts, row_offsets, row_slots, .. } =
-            self;
-        let rows = gate(0).0.len() - 1;
+        let (num_experts, rows) = (gate(0).num_experts(), gate(0).rows());
         assert!(
-            (0..num_gates).all(|g| gate(g).0.len() == rows + 1),
+            (0..num_gates).map(&gate).all(|g| (g.num_experts(), g.rows()) == (num_experts, rows)),
             "the gates of a layer differ in rows or experts"
         );
+        let ExpertPlan { expert_offsets, slot_rows, slot_experts, row_offsets, row_slots, .. } =
+            self;
 
         // The union, row by row, experts ascending; and, one place further, the load of each expert.
         let union = &mut *row_slots;
-        union.resize((0..num_gates).map(|g| gate(g).1.len()).sum());
+        union.resize((0..num_gates).map(|g| gate(g).pairs()).sum());
         row_offsets.resize(rows + 1);
         row_offsets[0] = 0;
         expert_offsets.resize(num_experts + 1);
@@ -91,8 +101,7 @@ impl ExpertPlan {
         let mut slots = 0;
         for row in 0..rows {
             let mut end = slots;
-            for (offsets, experts) in (0..num_gates).map(&gate) {
-                let of_row = &experts[offsets[row] as usize..offsets[row + 1] as usize];
+            for of_row in (0..num_gates).map(|g| gate(g).of_row(row)) {
                 union[end..end + of_row.len()].copy_from_slice(of_row);
                 end += of_row.len();
             }
@@ -132,13 +141,12 @@ impl ExpertPlan {
 
         self.rows = rows;
         self.pair_slots.resize_with(num_gates, || Buffer::unspecified(0));
-        for (pair_slots, (offsets, experts)) in
-            self.pair_slots.iter_mut().zip((0..num_gates).map(&gate))
-        {
+        for (pair_slots, gate) in self.pair_slots.iter_mut().zip((0..num_gates).map(&gate)) {
+            let experts = gate.experts();
             pair_slots.resize(experts.len());
             for row in 0..rows {
                 let mut slots = self.row_slots[row_offsets[row] as usize..].iter();
-                for pair in offsets[row] as usize..offsets[row + 1] as usize {
+                for pair in gate.pairs_of(row) {
                     let is_of = |slot: &&u32| self.slot_experts[**slot as usize] == experts[pair];
                     pair_slots[pair] = *slots.find(is_of).expect("every pair is in the union");
                 }
@@ -226,10 +234,21 @@ mod tests {
     impl ExpertPlan {
         /// The plan for these gates, in the memory of this one.
         fn rebuilt(mut self, gates: &[&Assignments]) -> Self {
-            let gate = |g: usize| (gates[g].offsets(), gates[g].experts());
-            self.rebuild(gates[0].num_experts(), gates.len(), gate);
+            self.rebuild(gates.len(), |gate| gates[gate]);
             self
         }
+    }
+
+    #[test]
+    fn a_plan_takes_the_memory_of_one_that_is_no_longer_used() {
+        let gate = Assignments::fixed(3, 1, vec![2, 0]);
+        let plan = || ExpertPlan::shared(1, |_| &gate);
+        let (first, second) = (plan(), plan());
+        assert_eq!((&*first, &*second), (&ExpertPlan::new(&[&gate]), &ExpertPlan::new(&[&gate])));
+        let address = Arc::as_ptr(&first);
+        assert_ne!(address, Arc::as_ptr(&second));
+        drop(first);
+        assert_eq!(Arc::as_ptr(&plan()), address);
     }
 
     /// Random assignments: each row has any subset of the experts.

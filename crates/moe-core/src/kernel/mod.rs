@@ -32,7 +32,7 @@ pub use gemm::{Around, gemm, gemm_groups};
 pub use isa::instruction_set;
 pub use mat::Mat;
 pub use packed::Packed;
-pub use parallel::{for_each2, for_pieces, for_row_blocks, for_row_blocks2, in_pool};
+pub use parallel::{for_pieces, for_row_blocks, for_row_blocks2, in_pool};
 pub use product::RowFn;
 pub use raw::wide::{Loops, prefetch, wide};
 pub use reduce::{dot, sum, sum_axis, sum_in_chains};

@@ -44,13 +44,19 @@ pub(crate) fn both<A: Send, B: Send>(
     (a, b)
 }
 
+/// Whether `work` elementary operations for each of `rows` rows are worth a parallel region of the whole: with fewer rows than a
+/// block, nothing within it would run in parallel either.
+pub(crate) fn are_worth_a_region(rows: usize, work: usize) -> bool {
+    rows >= ROW_BLOCK && is_worthwhile(rows * work)
+}
+
 /// Calls `f(i, a[i], b[i])` for every i: independent computations over the same rows. They run in one parallel region if there
 /// are at least 64 rows and `work` (elementary operations for each) is worth it, so that a thread that has finished one goes on
 /// with another. Their multiply-adds count for the calling thread.
 ///
 /// # Panics
 /// If the lengths of `a` and `b` differ.
-pub fn for_each2<A: Send, B: Send>(
+pub(crate) fn for_each2<A: Send, B: Send>(
     (rows, work): (usize, usize),
     a: &mut [A],
     b: &mut [B],

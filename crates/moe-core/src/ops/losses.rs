@@ -57,28 +57,39 @@ impl<F: Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static> Operator for Row
 }
 
 impl<'t> Var<'t> {
+    /// `present` has a flag for each entry of the first axis, which has `rows / flags` losses.
     fn row_loss(
         self,
         name: &'static str,
         rows: usize,
-        counts: Option<Buffer<Real>>,
+        present: &[bool],
         rule: impl Fn(&Tensor, &mut [Real], &mut [Real]) + Send + 'static,
     ) -> Var<'t> {
+        let flags = self.shape().first().copied().unwrap_or(1);
+        assert_eq!(present.len(), flags, "{name}: one flag per row");
+        let each = rows / flags.max(1);
+        let counts = present.contains(&false).then(|| {
+            let mut counts = Buffer::unspecified(rows);
+            for (counts, &present) in counts.chunks_exact_mut(each.max(1)).zip(present) {
+                counts.fill(Real::from(u8::from(present)));
+            }
+            counts
+        });
         self.tape().apply(RowLoss { name, rows, counts, rule, gradient: None }, &[self])
     }
 
-    /// Binary cross-entropy of logits z against targets t in [0, 1], mean over the rows:
-    /// max(z, 0) - z t + ln(1 + e^-|z|). No rows: 0.
+    /// Binary cross-entropy of logits z against targets t in [0, 1], mean over the logits of the rows that are present:
+    /// max(z, 0) - z t + ln(1 + e^-|z|). No such row: 0.
     ///
     /// # Shapes
-    /// `[B]` or `[B, 1]`, B targets → `[]`
+    /// `[B]` or `[B, W]`, B W targets, B flags → `[]`
     ///
     /// # Panics
-    /// If there is not one target per logit.
-    pub fn bce_with_logits(self, targets: &[Real]) -> Var<'t> {
+    /// If there is not one target per logit and one flag per row.
+    pub fn bce_with_logits(self, targets: &[Real], present: &[bool]) -> Var<'t> {
         let targets = Buffer::copy_of(targets);
         assert_eq!(self.shape().size(), targets.len(), "bce_with_logits: one target per logit");
-        self.row_loss("bce_with_logits", targets.len(), None, move |z, losses, gradient| {
+        self.row_loss("bce_with_logits", targets.len(), present, move |z, losses, gradient| {
             losses.copy_from_slice(z.as_slice());
             map(LnOnePlusExpOfMinusAbs, losses);
             map(Sigmoid, gradient);
@@ -89,20 +100,17 @@ impl<'t> Var<'t> {
         })
     }
 
-    /// Squared error, mean over the rows that are present. No such row: 0.
+    /// Squared error, mean over the predictions of the rows that are present. No such row: 0.
     ///
     /// # Shapes
-    /// `[B]` or `[B, 1]`, B values and flags → `[]`
+    /// `[B]` or `[B, W]`, B W values, B flags → `[]`
     ///
     /// # Panics
-    /// If there is not one value and one flag per prediction.
+    /// If there is not one value per prediction and one flag per row.
     pub fn masked_mse(self, values: &[Real], present: &[bool]) -> Var<'t> {
         let values = Buffer::copy_of(values);
         assert_eq!(self.shape().size(), values.len(), "masked_mse: one value per prediction");
-        assert_eq!(values.len(), present.len(), "masked_mse: one flag per prediction");
-        let mut counts = Buffer::unspecified(present.len());
-        counts.iter_mut().zip(present).for_each(|(count, &p)| *count = Real::from(u8::from(p)));
-        self.row_loss("masked_mse", values.len(), Some(counts), move |_, losses, gradient| {
+        self.row_loss("masked_mse", values.len(), present, move |_, losses, gradient| {
             for ((loss, g), value) in losses.iter_mut().zip(gradient).zip(values.iter()) {
                 let error = *g - value;
                 *loss = error * error;
@@ -111,21 +119,24 @@ impl<'t> Var<'t> {
         })
     }
 
-    /// Cross-entropy of the softmax of logits against classes, mean over the rows. No rows: 0.
+    /// Cross-entropy of the softmax of logits against classes, mean over the rows that are present. No such row: 0.
     ///
     /// # Shapes
-    /// `[B, C]`, B classes → `[]`
+    /// `[B, C]`, B classes and flags → `[]`
     ///
     /// # Panics
-    /// If there is not one class per row, or a class is not below C.
-    pub fn cross_entropy(self, classes: &[u32]) -> Var<'t> {
-        let classes = Buffer::copy_of(classes);
+    /// If there is not one class and one flag per row, or the class of a row that is present is not below C.
+    pub fn cross_entropy(self, classes: &[u32], present: &[bool]) -> Var<'t> {
+        let mut classes = Buffer::copy_of(classes);
         let (rows, cols) = self.shape().as_matrix();
         assert_eq!(rows, classes.len(), "cross_entropy: one class per row");
-        for &class in classes.iter() {
-            assert!((class as usize) < cols, "cross_entropy: class {class} of {cols}");
+        assert_eq!(rows, present.len(), "cross_entropy: one flag per row");
+        for (class, &present) in classes.iter_mut().zip(present) {
+            // The class of another row may be anything.
+            *class = if present { *class } else { 0 };
+            assert!((*class as usize) < cols, "cross_entropy: class {class} of {cols}");
         }
-        self.row_loss("cross_entropy", rows, None, move |z, losses, gradient| {
+        self.row_loss("cross_entropy", rows, present, move |z, losses, gradient| {
             for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
                 let class = |r: usize| classes[first + r] as usize;
                 softmax_rows(gradient, cols, |r, largest, total| {
@@ -138,23 +149,23 @@ impl<'t> Var<'t> {
         })
     }
 
-    /// Kullback-Leibler divergence of the softmax of logits z from target probabilities t, mean over the rows:
-    /// Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants and should add up to 1 in each
-    /// row. A negative target makes the loss NaN. No rows: 0.
+    /// Kullback-Leibler divergence of the softmax of logits z from target probabilities t, mean over the rows that
+    /// are present: Σ t (ln t - log_softmax(z)), where a term with t = 0 is 0. The targets are constants and should add up
+    /// to 1 in each row. A negative target makes the loss NaN. No such row: 0.
     ///
     /// For distillation t is the teacher's softmax, for a router the desired gate.
     ///
     /// # Shapes
-    /// `[B, C]`, `targets` `[B, C]` → `[]`
+    /// `[B, C]`, `targets` `[B, C]`, B flags → `[]`
     ///
     /// # Panics
-    /// If the shapes differ.
-    pub fn kl_with_logits(self, targets: &Tensor) -> Var<'t> {
+    /// If the shapes differ, or there is not one flag per row.
+    pub fn kl_with_logits(self, targets: &Tensor, present: &[bool]) -> Var<'t> {
         let shape = self.shape();
         assert_eq!(shape, *targets.shape(), "kl_with_logits: shapes of logits and targets differ");
         let (rows, cols) = shape.as_matrix();
         let targets = targets.clone();
-        self.row_loss("kl_with_logits", rows, None, move |z, losses, gradient| {
+        self.row_loss("kl_with_logits", rows, present, move |z, losses, gradient| {
             for_row_blocks2((gradient, cols), (losses, 1), |first, gradient, losses| {
                 softmax_rows(gradient, cols, |r, largest, total| {
                     let total = Ln::at(total);

@@ -2,9 +2,9 @@
 //!
 //! They are methods of [`Var`](crate::tape::Var), one file per operator or small family, and each is checked against central
 //! differences in `tests/gradients.rs`. Matrix operators see a tensor of any rank as a matrix whose last axis is its columns
-//! ([`Shape::as_matrix`](crate::Shape::as_matrix)). Those that inference needs are also functions without a tape, which the
-//! operators call themselves and which write to memory of the caller: [`affine`], [`softmax`](fn@softmax), [`grouped_affine`]
-//! and so on.
+//! ([`Shape::as_matrix`](crate::Shape::as_matrix)). Those that take packed weights, or that serve outside of a pass, are also
+//! functions without a tape, which the operators call themselves and which write to memory of the caller: [`affine_then`],
+//! [`softmax`](fn@softmax), [`grouped_affine`] and so on.
 
 mod axis;
 mod broadcast;
@@ -31,5 +31,5 @@ pub use linear::{affine, affine_then};
 pub use matmul::product;
 pub use rectifier::relu;
 pub use softmax::softmax;
-pub use sparse::{combine, gather_slots, grouped_affine};
+pub use sparse::{gather_slots, grouped_affine};
 pub use weight::Weight;

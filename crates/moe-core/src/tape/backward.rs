@@ -49,11 +49,11 @@ impl Tape {
             };
             let cotangent = gradient.into_dense();
             let values: Vec<&Tensor> =
-                (node.inputs.iter().map(|&i| &nodes[i as usize].value)).collect();
+                (node.inputs.iter().map(|&i| nodes[i as usize].value())).collect();
             let mut sink = InputGradients::new(operator.name(), &nodes, &node.inputs, below);
             operator
-                .backward(Backward { inputs: &values, output: &node.value, cotangent }, &mut sink);
+                .backward(Backward { inputs: &values, output: node.value(), cotangent }, &mut sink);
         }
-        Gradients::new(self.id, cotangents, self.parameters.borrow().clone())
+        Gradients::of_leaves(self.id, cotangents, self.parameters.borrow().clone())
     }
 }

@@ -120,7 +120,22 @@ impl Gradient {
         }
     }
 
-    pub(super) fn add_assign(&mut self, other: Gradient) {
+    /// The values of [`Gradient::stored`], writable.
+    pub fn stored_mut(&mut self) -> &mut [Real] {
+        match self {
+            Gradient::Dense(tensor) => tensor.as_mut_slice(),
+            Gradient::Rows(rows) => rows.values.as_mut_slice(),
+        }
+    }
+
+    /// Adds another gradient of the tensor: elements of `other` to elements of this one, in one addition each. Rows of both
+    /// stay rows; with a dense gradient on either side the sum is dense.
+    ///
+    /// # Panics
+    /// If the shapes differ.
+    pub fn add_assign(&mut self, other: Gradient) {
+        let (own, others) = (self.shape(), other.shape());
+        assert_eq!(own, others, "cannot add the gradient of {others:?} to that of {own:?}");
         match (&mut *self, other) {
             (Gradient::Dense(a), Gradient::Dense(b)) => a.add_assign(&b),
             (Gradient::Dense(a), Gradient::Rows(b)) => b.add_to(a),

@@ -10,6 +10,7 @@
 mod backward;
 pub(crate) mod gradient;
 pub(crate) mod gradients;
+mod map_each;
 pub(crate) mod operator;
 mod row_blocks;
 mod sub_tape;
@@ -18,4 +19,4 @@ pub(crate) mod tape;
 pub use gradient::{Gradient, RowGradient};
 pub use gradients::Gradients;
 pub use operator::{Backward, InputGradients, Operator};
-pub use tape::{Tape, Var};
+pub use tape::{Mark, Tape, Var, Vars};

@@ -63,11 +63,22 @@ pub struct Backward<'a> {
 
 /// A value on a tape and the operator that made it.
 pub(super) struct Node {
-    pub(super) value: Tensor,
+    /// Absent once it has been freed.
+    pub(super) value: Option<Tensor>,
     pub(super) inputs: Box<[u32]>,
     /// Absent for leaves and where no gradient is needed.
     pub(super) operator: Option<Box<dyn Operator>>,
     pub(super) needs_gradient: bool,
+}
+
+impl Node {
+    /// # Panics
+    /// If the value has been freed.
+    pub(super) fn value(&self) -> &Tensor {
+        self.value
+            .as_ref()
+            .expect("a value that has been freed, with `Tape::free_since`, is not read")
+    }
 }
 
 /// Receives the gradients of an operator's inputs.
@@ -123,7 +134,7 @@ impl<'a> InputGradients<'a> {
             return;
         }
         let index = self.inputs[input] as usize;
-        let expected = self.nodes[index].value.shape();
+        let expected = self.nodes[index].value().shape();
         assert_eq!(
             gradient.shape(),
             *expected,

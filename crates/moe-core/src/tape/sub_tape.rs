@@ -59,7 +59,7 @@ impl SubTape {
         leaves.extend(
             self.parameters
                 .iter()
-                .map(|&(id, leaf)| outer.parameter_leaf(id, &nodes[leaf as usize].value, true)),
+                .map(|&(id, leaf)| outer.parameter_leaf(id, nodes[leaf as usize].value(), true)),
         );
     }
 

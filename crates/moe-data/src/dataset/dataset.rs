@@ -87,7 +87,7 @@ impl Dataset {
 ///
 /// A row's id ([`Batch::row_ids`]) is its index in the whole data set, so no two rows of a data set share one: the index in
 /// file order for sets read from files, later files counting on from earlier ones. A row's key ([`Batch::keys`]) is its
-/// first id (for recommenders, the user) or, for dense inputs, its row id.
+/// first id (for recommenders, the user) or, without ids, its row id.
 #[derive(Clone)]
 pub struct Split {
     table: Arc<Table>,
@@ -135,7 +135,7 @@ impl BatchSource for Split {
         Batch {
             row_ids: ids.iter().map(|&id| id.into()).collect(),
             keys: self.table.keys(&ids),
-            inputs: self.table.features.gather(&ids),
+            inputs: self.table.inputs(&ids),
             targets: self.table.targets.iter().map(|column| column.gather(&ids)).collect(),
         }
     }
@@ -158,9 +158,9 @@ mod tests {
 
     fn table() -> Table {
         let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
-        let features = Features::Ids(vec![vec![7, 8, 9, 7]]);
-        let watch = ("watch", TaskKind::Binary, Column::Binary(vec![0, 1, 1, 0]));
-        let table = Table::new(InputSpec::Ids { columns }, features, [watch]);
+        let features = Features::ids(vec![vec![7, 8, 9, 7]]);
+        let watch = ("watch", TaskKind::binary(), Column::Flags(vec![0, 1, 1, 0]));
+        let table = Table::new(InputSpec::ids(columns), features, [watch]);
         Table { planted: Some(vec![0, 1, 0, 2]), ..table }
     }
 
@@ -170,8 +170,8 @@ mod tests {
         let batch = data.train.batch(&[1, 0, 1]);
         assert_eq!(batch.row_ids, [3, 1, 3]);
         assert_eq!(batch.keys, [7, 8, 7]);
-        assert!(matches!(&batch.inputs, Inputs::Ids(ids) if ids[..] == [vec![7, 8, 7]]));
-        assert_eq!(batch.targets, [Target::Binary(vec![0.0, 1.0, 0.0])]);
+        assert_eq!(batch.inputs, Inputs::ids(vec![vec![7, 8, 7]]));
+        assert_eq!(batch.targets, [Target::binary(vec![0.0, 1.0, 0.0])]);
         assert_eq!(data.train.planted(), Some(&[1, 2][..]));
         assert_eq!(data.planted(), Some(&[0, 1, 0, 2][..]));
         assert_eq!(data.train.batch(&[]).rows(), 0);

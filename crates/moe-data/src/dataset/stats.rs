@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashSet};
 
-use moe_core::batch::{BatchSource, Inputs, Target};
+use moe_core::batch::BatchSource;
 
 use crate::dataset::dataset::Dataset;
 
@@ -34,28 +34,27 @@ impl Stats {
     pub fn of(data: &Dataset) -> Self {
         /// Number of rows per batch.
         const STEP: usize = 4096;
-        let columns = data.input.id_columns();
+        let columns = &data.input.columns;
         let mut seen: Vec<Vec<bool>> =
             columns.iter().map(|column| vec![false; column.vocabulary]).collect();
         let mut classes = vec![BTreeMap::<u32, usize>::new(); data.tasks.len()];
         let mut values = vec![Vec::new(); data.tasks.len()];
+        let mut counted = vec![0; data.tasks.len()];
         for (_, split) in data.splits() {
             let rows: Vec<u32> = (0..split.rows() as u32).collect();
             for rows in rows.chunks(STEP) {
                 let batch = split.batch(rows);
-                if let Inputs::Ids(ids) | Inputs::Mixed { ids, .. } = &batch.inputs {
-                    for (seen, ids) in seen.iter_mut().zip(ids) {
-                        ids.iter().for_each(|&id| seen[id as usize] = true);
-                    }
+                for (seen, ids) in seen.iter_mut().zip(&batch.inputs.ids) {
+                    ids.iter().for_each(|&id| seen[id as usize] = true);
                 }
                 for (task, target) in batch.targets.iter().enumerate() {
-                    let mut count = |class| *classes[task].entry(class).or_default() += 1;
-                    match target {
-                        Target::Binary(targets) => targets.iter().for_each(|&t| count(t as u32)),
-                        Target::Multiclass(targets) => targets.iter().for_each(|&t| count(t)),
-                        Target::Regression { values: all, present } => {
-                            let known = all.iter().zip(present).filter(|(_, present)| **present);
-                            values[task].extend(known.map(|(&value, _)| f64::from(value)));
+                    counted[task] += target.counted();
+                    for row in (0..target.rows()).filter(|&row| target.present[row]) {
+                        if let Some(class) = data.tasks[task].kind.class_of(target, row) {
+                            *classes[task].entry(class).or_default() += 1;
+                        } else {
+                            let all = target.values_of(row).iter();
+                            values[task].extend(all.map(|&value| f64::from(value)));
                         }
                     }
                 }
@@ -65,17 +64,17 @@ impl Stats {
             let used = seen.into_iter().filter(|&seen| seen).count();
             (column.name.clone(), used, column.vocabulary)
         });
-        let tasks = data.tasks.iter().zip(classes).zip(values);
-        let tasks = tasks.map(|((task, classes), values)| {
+        let tasks = data.tasks.iter().zip(counted).zip(classes).zip(values);
+        let tasks = tasks.map(|(((task, rows), classes), values)| {
             let names = data.schema().and_then(|schema| schema.classes.get(&task.name));
             let name = |class: u32| match names.and_then(|names| names.name(class)) {
                 Some(name) => name.to_owned(),
                 None => class.to_string(),
             };
-            let is_number = task.kind == moe_core::batch::TaskKind::Regression;
+            let is_number = task.kind.classes() == 0;
             TaskStats {
                 name: task.name.clone(),
-                rows: values.len() + classes.values().sum::<usize>(),
+                rows,
                 moments: is_number.then(|| moments(&values)),
                 counts: if is_number {
                     histogram(values)

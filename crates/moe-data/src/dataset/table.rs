@@ -14,26 +14,30 @@ pub(crate) struct Table {
     pub(crate) planted: Option<Vec<u32>>,
 }
 
-/// The inputs of a model.
-pub(crate) enum Features {
-    /// `[rows, width]` row-major; the inputs are the values divided by `divisor`.
-    Bytes { width: usize, divisor: u8, values: Vec<u8> },
-    /// `[rows, width]` row-major.
-    Floats { width: usize, values: Vec<f32> },
+/// The inputs of a model. Parts that it does not take are empty.
+#[derive(Default)]
+pub(crate) struct Features {
     /// One vector per column.
-    Ids(Vec<Vec<u32>>),
-    /// One vector per column, and `[rows, width]` row-major.
-    Mixed { ids: Vec<Vec<u32>>, width: usize, values: Vec<f32> },
+    pub(crate) ids: Vec<Vec<u32>>,
+    pub(crate) dense: Option<Dense>,
+}
+
+/// Dense values of all rows, row-major.
+pub(crate) enum Dense {
+    /// The inputs are the values divided by `divisor`.
+    Bytes { divisor: u8, values: Vec<u8> },
+    /// The inputs.
+    Floats(Vec<f32>),
 }
 
 /// The targets of one task.
 pub(crate) enum Column {
-    /// 0 or 1.
-    Binary(Vec<u8>),
-    /// Classes.
-    Multiclass(Vec<u8>),
+    /// 0 or 1; [`Column::NO_FLAG`] where absent.
+    Flags(Vec<u8>),
+    /// Classes; [`Column::NO_CLASS`] where absent.
+    Classes(Vec<u32>),
     /// Values; NaN where absent.
-    Regression(Vec<f32>),
+    Values(Vec<f32>),
 }
 
 impl Table {
@@ -53,60 +57,77 @@ impl Table {
 
     pub(crate) fn rows(&self) -> usize {
         match self.targets.first() {
-            Some(Column::Binary(values) | Column::Multiclass(values)) => values.len(),
-            Some(Column::Regression(values)) => values.len(),
+            Some(Column::Flags(flags)) => flags.len(),
+            Some(Column::Classes(classes)) => classes.len(),
+            Some(Column::Values(values)) => values.len(),
             None => 0,
         }
     }
 
-    /// The key of each of these rows: its first id or, for dense inputs, its row id.
+    /// The key of each of these rows: its first id or, without ids, its row id.
     pub(crate) fn keys(&self, rows: &[u32]) -> Vec<u64> {
-        match &self.features {
-            Features::Ids(ids) | Features::Mixed { ids, .. } if !ids.is_empty() => {
-                rows.iter().map(|&row| ids[0][row as usize].into()).collect()
-            }
-            _ => rows.iter().map(|&row| row.into()).collect(),
+        match self.features.ids.first() {
+            Some(ids) => rows.iter().map(|&row| ids[row as usize].into()).collect(),
+            None => rows.iter().map(|&row| row.into()).collect(),
+        }
+    }
+
+    /// The inputs of these rows.
+    pub(crate) fn inputs(&self, rows: &[u32]) -> Inputs {
+        let Features { ids, dense } = &self.features;
+        Inputs {
+            ids: ids.iter().map(|ids| pick(ids, rows)).collect(),
+            dense: dense.as_ref().map(|dense| dense.gather(rows, &self.input)),
+            tokens: None,
         }
     }
 }
 
 impl Features {
-    pub(crate) fn gather(&self, rows: &[u32]) -> Inputs {
+    /// One vector per column of ids.
+    pub(crate) fn ids(ids: Vec<Vec<u32>>) -> Self {
+        Features { ids, ..Features::default() }
+    }
+
+    pub(crate) fn dense(values: Dense) -> Self {
+        Features { dense: Some(values), ..Features::default() }
+    }
+}
+
+impl Dense {
+    fn gather(&self, rows: &[u32], input: &InputSpec) -> Tensor {
         match self {
-            Features::Bytes { width, divisor, values } => {
+            Dense::Bytes { divisor, values } => {
                 let divisor = Real::from(*divisor);
-                Inputs::Dense(gather_dense(rows, *width, values, |v| Real::from(v) / divisor))
+                gather_dense(rows, input, values, |v| Real::from(v) / divisor)
             }
-            Features::Floats { width, values } => {
-                Inputs::Dense(gather_dense(rows, *width, values, |v| v as Real))
-            }
-            Features::Ids(ids) => Inputs::Ids(ids.iter().map(|ids| pick(ids, rows)).collect()),
-            Features::Mixed { ids, width, values } => Inputs::Mixed {
-                ids: ids.iter().map(|ids| pick(ids, rows)).collect(),
-                dense: gather_dense(rows, *width, values, |v| v as Real),
-            },
+            Dense::Floats(values) => gather_dense(rows, input, values, |v| v as Real),
         }
     }
 }
 
 impl Column {
+    pub(crate) const NO_FLAG: u8 = u8::MAX;
+    pub(crate) const NO_CLASS: u32 = u32::MAX;
+
     pub(crate) fn gather(&self, rows: &[u32]) -> Target {
         match self {
-            Column::Binary(values) => {
-                Target::Binary(pick(values, rows).into_iter().map(Real::from).collect())
+            Column::Flags(flags) => {
+                let flags = pick(flags, rows);
+                let present = flags.iter().map(|&flag| flag != Self::NO_FLAG).collect();
+                let values = flags.iter().map(|&flag| Real::from(u8::from(flag == 1)));
+                Target::binary(values.collect()).with_present(present)
             }
-            Column::Multiclass(classes) => {
-                Target::Multiclass(pick(classes, rows).into_iter().map(u32::from).collect())
+            Column::Classes(classes) => {
+                let classes = pick(classes, rows);
+                let present = classes.iter().map(|&class| class != Self::NO_CLASS).collect();
+                Target::classes(classes).with_present(present)
             }
-            Column::Regression(values) => {
+            Column::Values(values) => {
                 let values = pick(values, rows);
-                Target::Regression {
-                    present: values.iter().map(|v| !v.is_nan()).collect(),
-                    values: values
-                        .into_iter()
-                        .map(|v| if v.is_nan() { 0.0 } else { v as Real })
-                        .collect(),
-                }
+                let present = values.iter().map(|v| !v.is_nan()).collect();
+                let values = values.into_iter().map(|v| if v.is_nan() { 0.0 } else { v as Real });
+                Target::regression(values.collect(), present)
             }
         }
     }
@@ -116,20 +137,21 @@ fn pick<T: Copy>(values: &[T], rows: &[u32]) -> Vec<T> {
     rows.iter().map(|&row| values[row as usize]).collect()
 }
 
-/// The given rows as a tensor, `[rows, width]`.
+/// The dense values of these rows, in the shape that `input` gives a row.
 fn gather_dense<T: Copy>(
     rows: &[u32],
-    width: usize,
+    input: &InputSpec,
     values: &[T],
     real: impl Fn(T) -> Real,
 ) -> Tensor {
+    let width = input.dense_width();
     let mut data = Buffer::unspecified(rows.len() * width);
     for (&row, out) in rows.iter().zip(data.chunks_exact_mut(width.max(1))) {
         let start = row as usize * width;
         let values = &values[start..start + width];
         out.iter_mut().zip(values).for_each(|(out, &value)| *out = real(value));
     }
-    Tensor::from_buffer([rows.len(), width], data)
+    Tensor::from_buffer(input.dense_shape(rows.len()), data)
 }
 
 #[cfg(test)]
@@ -137,18 +159,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_absent_value_is_masked_and_finite() {
-        let column = Column::Regression(vec![2.5, f32::NAN, 4.0]);
+    fn an_absent_target_is_masked_and_finite() {
+        let present = || vec![false, true, false];
         assert_eq!(
-            column.gather(&[1, 2, 1]),
-            Target::Regression { values: vec![0.0, 4.0, 0.0], present: vec![false, true, false] }
+            Column::Values(vec![2.5, f32::NAN, 4.0]).gather(&[1, 2, 1]),
+            Target::regression(vec![0.0, 4.0, 0.0], present())
         );
+        assert_eq!(
+            Column::Flags(vec![0, Column::NO_FLAG, 1]).gather(&[1, 2, 1]),
+            Target::binary(vec![0.0, 1.0, 0.0]).with_present(present())
+        );
+        let target = Column::Classes(vec![0, Column::NO_CLASS, 300]).gather(&[1, 2, 1]);
+        assert_eq!((target.present.clone(), target.classes_of(1)), (present(), &[300][..]));
     }
 
     #[test]
     fn bytes_are_scaled() {
-        let features = Features::Bytes { width: 2, divisor: 16, values: vec![0, 16, 4, 8] };
-        let Inputs::Dense(x) = features.gather(&[1, 0]) else { panic!("dense") };
-        assert_eq!(x.as_slice(), [0.25, 0.5, 0.0, 1.0]);
+        let features = Features::dense(Dense::Bytes { divisor: 16, values: vec![0, 16, 4, 8] });
+        let table = Table::new(InputSpec::default().with_dense([1, 2]), features, []);
+        let expected = Tensor::new([2, 1, 2], vec![0.25, 0.5, 0.0, 1.0]);
+        assert_eq!(table.inputs(&[1, 0]), Inputs::dense(expected));
     }
 }

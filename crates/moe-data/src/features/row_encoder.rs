@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use moe_core::batch::{InputSpec, Inputs};
+use moe_core::batch::{InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 
 use crate::error::{DataError, shown};
@@ -53,24 +53,25 @@ impl FeatureSchema {
 
 impl RowEncoder<'static> {
     /// An encoder for a model whose data has no schema: its columns of ids hold the ids themselves, and the columns `x0`,
-    /// `x1`, … hold the D numbers, unscaled.
+    /// `x1`, … hold the D numbers, unscaled. The column `tokens` holds token ids with white space between them.
     ///
     /// ```
-    /// use moe_core::batch::{InputSpec, Inputs};
+    /// use moe_core::batch::InputSpec;
     /// use moe_data::RowEncoder;
     ///
-    /// let encoder = RowEncoder::of_input(&InputSpec::Dense { width: 2 });
+    /// let encoder = RowEncoder::of_input(&InputSpec::dense(2));
     /// assert_eq!(encoder.columns().collect::<Vec<_>>(), ["x0", "x1"]);
-    /// let Inputs::Dense(x) = encoder.encode(&[["0.5", "-1"]])? else { unreachable!() };
-    /// assert_eq!(x.row(0), [0.5, -1.0]);
+    /// let inputs = encoder.encode(&[["0.5", "-1"]])?;
+    /// assert_eq!(inputs.dense.unwrap().row(0), [0.5, -1.0]);
     /// # Ok::<(), moe_data::DataError>(())
     /// ```
     pub fn of_input(input: &InputSpec) -> Self {
-        let (ids, width) = (input.id_columns(), input.dense_width());
+        let (ids, width) = (&input.columns, input.dense_width());
         let names = ids.iter().map(|column| column.name.clone());
         let numbers = (0..width).map(|place| format!("x{place}"));
+        let tokens = input.tokens.map(|_| "tokens".to_owned());
         RowEncoder {
-            columns: names.chain(numbers).map(Cow::Owned).collect(),
+            columns: names.chain(numbers).chain(tokens).map(Cow::Owned).collect(),
             ids: ids.iter().map(|column| Ids::Below(column.vocabulary)).collect(),
             numbers: vec![None; width],
             categories: Vec::new(),
@@ -80,7 +81,7 @@ impl RowEncoder<'static> {
 }
 
 impl RowEncoder<'_> {
-    /// The columns of a raw row, in order: ids, numbers, categories.
+    /// The columns of a raw row, in order: ids, numbers, categories, tokens.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().map(|name| &**name)
     }
@@ -92,12 +93,11 @@ impl RowEncoder<'_> {
 
     /// An empty set of rows, for [`RowEncoder::push`].
     pub fn rows(&self) -> EncodedRows {
-        let ids = vec![Vec::new(); self.ids.len()];
-        let dense = Tensor::zeros([0, self.input.dense_width()]);
-        let inputs = match &self.input {
-            InputSpec::Dense { .. } => Inputs::Dense(dense),
-            InputSpec::Ids { .. } => Inputs::Ids(ids),
-            InputSpec::Mixed { .. } => Inputs::Mixed { ids, dense },
+        let has_dense = !self.input.dense.is_empty();
+        let inputs = Inputs {
+            ids: vec![Vec::new(); self.ids.len()],
+            dense: has_dense.then(|| Tensor::zeros(self.input.dense_shape(0))),
+            tokens: self.input.tokens.map(|_| Tokens::default()),
         };
         EncodedRows { keys: Vec::new(), values: Vec::new(), inputs }
     }
@@ -157,7 +157,7 @@ impl RowEncoder<'_> {
         };
         let EncodedRows { values, inputs, .. } = rows;
         let mut first_id = None;
-        for (column, (known, ids)) in self.ids.iter().zip(columns(inputs)).enumerate() {
+        for (column, (known, ids)) in self.ids.iter().zip(&mut inputs.ids).enumerate() {
             let field = field(column);
             let id = match known {
                 Ids::Named(known, shared) => {
@@ -196,24 +196,41 @@ impl RowEncoder<'_> {
                 values[start + category as usize] = 1.0;
             }
         }
+        if let (Some(spec), Some(tokens)) = (&self.input.tokens, &mut inputs.tokens) {
+            let column = self.columns.len() - 1;
+            let ids = token_ids(spec, field(column)).ok_or_else(|| {
+                let TokenSpec { vocabulary, longest } = spec;
+                let allowed =
+                    format!("from 1 to {longest} whole numbers from 0, below {vocabulary}");
+                wrong(column, "is not a row of tokens", &allowed)
+            })?;
+            tokens.push(&ids);
+        }
         Ok(first_id)
     }
+}
+
+/// The token ids in a field; `None` if there are too few or too many, or one is not in the vocabulary.
+fn token_ids(spec: &TokenSpec, field: &str) -> Option<Vec<u32>> {
+    let id = |text: &str| text.parse().ok().filter(|&id: &u32| (id as usize) < spec.vocabulary);
+    let ids: Vec<u32> = field.split_ascii_whitespace().map(id).collect::<Option<_>>()?;
+    (1..=spec.longest).contains(&ids.len()).then_some(ids)
 }
 
 /// Rows that a [`RowEncoder`] has encoded one by one, in reusable memory.
 ///
 /// ```
-/// use moe_core::batch::{IdColumn, InputSpec, Inputs};
+/// use moe_core::batch::{IdColumn, InputSpec};
 /// use moe_data::RowEncoder;
 ///
 /// let columns = vec![IdColumn { name: "user".into(), vocabulary: 10 }];
-/// let encoder = RowEncoder::of_input(&InputSpec::Ids { columns });
+/// let encoder = RowEncoder::of_input(&InputSpec::ids(columns));
 /// let mut rows = encoder.rows();
 /// encoder.push(&["7"], 0, &mut rows)?;
 /// assert!(encoder.push(&["10"], 1, &mut rows).is_err());
 /// encoder.push(&["3"], 2, &mut rows)?;
 /// let (inputs, keys) = rows.batch();
-/// assert!(matches!(inputs, Inputs::Ids(ids) if ids[0] == [7, 3]));
+/// assert_eq!(inputs.ids, [[7, 3]]);
 /// assert_eq!(keys, [7, 3]);
 /// rows.clear();
 /// # Ok::<(), moe_data::DataError>(())
@@ -238,7 +255,7 @@ impl EncodedRows {
         self.keys.is_empty()
     }
 
-    /// The inputs of the rows and their keys: the first id of each or, for dense inputs, its index in its data, as
+    /// The inputs of the rows and their keys: the first id of each or, without ids, its index in its data, as
     /// [`Batch::keys`](moe_core::batch::Batch::keys) in training.
     ///
     /// # Shapes
@@ -257,22 +274,15 @@ impl EncodedRows {
     fn truncate(&mut self, rows: usize, width: usize) {
         self.keys.truncate(rows);
         self.values.truncate(rows * width);
-        columns(&mut self.inputs).for_each(|ids| ids.truncate(rows));
+        self.inputs.ids.iter_mut().for_each(|ids| ids.truncate(rows));
+        self.inputs.tokens.iter_mut().for_each(|tokens| tokens.truncate(rows));
     }
 
     fn fill_dense(&mut self) {
-        if let Inputs::Dense(dense) | Inputs::Mixed { dense, .. } = &mut self.inputs {
-            dense.resize([self.keys.len(), dense.cols()]);
+        if let Some(dense) = &mut self.inputs.dense {
+            let shape = [&[self.keys.len()], &dense.shape()[1..]].concat();
+            dense.resize(&*shape);
             dense.as_mut_slice().copy_from_slice(&self.values);
         }
     }
-}
-
-/// The columns of ids.
-fn columns(inputs: &mut Inputs) -> impl Iterator<Item = &mut Vec<u32>> {
-    let ids: &mut [Vec<u32>] = match inputs {
-        Inputs::Dense(_) => &mut [],
-        Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids,
-    };
-    ids.iter_mut()
 }

@@ -11,13 +11,11 @@ use crate::features::vocabulary::Vocabulary;
 /// schema of a data set; it can be saved beside the model with serde.
 ///
 /// ```
-/// use moe_core::batch::Inputs;
-///
 /// let data = moe_data::load("restaurant", &Default::default())?;
 /// let schema = data.schema().expect("its columns are ids");
 /// let encoder = schema.encoder();
-/// let Inputs::Ids(ids) = encoder.encode(&[["U1077", "135085"]])? else { unreachable!() };
-/// assert_eq!(ids, [[0], [6]]);
+/// let inputs = encoder.encode(&[["U1077", "135085"]])?;
+/// assert_eq!(inputs.ids, [[0], [6]]);
 /// assert!(encoder.encode(&[["nobody", "135085"]]).is_err());
 /// # Ok::<(), moe_data::DataError>(())
 /// ```
@@ -146,11 +144,11 @@ impl FeatureSchema {
             .iter()
             .map(|column| IdColumn { name: column.name.clone(), vocabulary: column.ids() })
             .collect();
-        match (columns.is_empty(), self.width()) {
-            (true, width) => InputSpec::Dense { width },
-            (false, 0) => InputSpec::Ids { columns },
-            (false, width) => InputSpec::Mixed { columns, width },
-        }
+        let dense = match self.width() {
+            0 => Vec::new(),
+            width => vec![width],
+        };
+        InputSpec::ids(columns).with_dense(dense)
     }
 
     /// Number of dense inputs.

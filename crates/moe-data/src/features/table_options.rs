@@ -1,5 +1,6 @@
 use std::path::PathBuf;
 
+use moe_core::batch::TaskKind;
 use serde::{Deserialize, Serialize};
 
 use crate::dataset::table::Column;
@@ -77,7 +78,8 @@ pub struct TargetColumn {
     pub column: String,
     /// Kind of its fields.
     pub kind: TargetKind,
-    /// For `binary`: the field that means yes; all others mean no. Without it, fields are `1` or `0`, `true` or `false`.
+    /// For `binary`: the field that means yes; all others mean no. Without it, fields are `1` or `0`, `true` or `false`, and
+    /// a row with an empty field has no target for the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub positive: Option<String>,
 }
@@ -88,7 +90,7 @@ pub struct TargetColumn {
 pub enum TargetKind {
     /// Yes or no.
     Binary,
-    /// Names of classes, at most 256.
+    /// Names of classes, at most 65,536; a row with an empty field has no target for the task.
     Multiclass,
     /// Numbers; a row with an empty field has no target for the task.
     Regression,
@@ -125,21 +127,38 @@ impl Scaling {
 impl TargetKind {
     pub(crate) fn column(self) -> Column {
         match self {
-            TargetKind::Binary => Column::Binary(Vec::new()),
-            TargetKind::Multiclass => Column::Multiclass(Vec::new()),
-            TargetKind::Regression => Column::Regression(Vec::new()),
+            TargetKind::Binary => Column::Flags(Vec::new()),
+            TargetKind::Multiclass => Column::Classes(Vec::new()),
+            TargetKind::Regression => Column::Values(Vec::new()),
+        }
+    }
+
+    /// The kind of the task, which has so many classes if it has any.
+    pub(crate) fn task(self, classes: usize) -> TaskKind {
+        match self {
+            TargetKind::Binary => TaskKind::binary(),
+            TargetKind::Multiclass => TaskKind::multiclass(classes),
+            TargetKind::Regression => TaskKind::regression(),
         }
     }
 }
 
 impl TargetColumn {
-    pub(crate) fn is_positive(&self, row: &TableRow<'_>, place: usize) -> Result<bool, DataError> {
+    /// Whether the field of a binary target means yes; `None` where the row has no target.
+    pub(crate) fn is_positive(
+        &self,
+        row: &TableRow<'_>,
+        place: usize,
+    ) -> Result<Option<bool>, DataError> {
         let field = row.fields[place];
         match (&self.positive, field) {
-            (Some(positive), field) => Ok(positive == field),
-            (None, "1" | "true" | "True" | "TRUE") => Ok(true),
-            (None, "0" | "false" | "False" | "FALSE") => Ok(false),
-            _ => Err(row.wrong(place, "is neither yes nor no", "1 or 0, true or false")),
+            (Some(positive), field) => Ok(Some(positive == field)),
+            (None, "") => Ok(None),
+            (None, "1" | "true" | "True" | "TRUE") => Ok(Some(true)),
+            (None, "0" | "false" | "False" | "FALSE") => Ok(Some(false)),
+            _ => {
+                Err(row.wrong(place, "is neither yes nor no", "1 or 0, true or false, or nothing"))
+            }
         }
     }
 }

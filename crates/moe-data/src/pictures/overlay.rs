@@ -62,7 +62,7 @@ impl Overlay {
             }
         }
         let tasks = [("left", left), ("right", right)];
-        let table = table(width, sources.brightest, canvases, tasks);
+        let table = table([1, self.canvas, self.canvas], sources.brightest, canvases, tasks);
         Dataset::new(self.id, table, split::consecutive(rows))
     }
 

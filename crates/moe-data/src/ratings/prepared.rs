@@ -104,9 +104,9 @@ impl Prepared {
             ],
             ..FeatureSchema::default()
         };
-        let watch = ("watch", TaskKind::Binary, Column::Binary(watch));
-        let rating = ("rating", TaskKind::Regression, Column::Regression(values));
-        let features = Features::Ids(vec![users, items]);
+        let watch = ("watch", TaskKind::binary(), Column::Flags(watch));
+        let rating = ("rating", TaskKind::regression(), Column::Values(values));
+        let features = Features::ids(vec![users, items]);
         let table = Table::new(schema.input(), features, [watch, rating]);
         Ok(Dataset::new(dataset, table, rows)?.with_schema(schema))
     }

@@ -20,7 +20,7 @@ use moe_core::batch::{InputSpec, TaskKind};
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
-use crate::dataset::table::{Column, Features, Table};
+use crate::dataset::table::{Column, Dense, Features, Table};
 use crate::error::DataError;
 use crate::formats::unpack::{open_unpacked, unreadable};
 use crate::options::LoadOptions;
@@ -79,10 +79,11 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         [train, val, test]
     };
     let values = pictures(&folder.join(PICTURES), &names)?;
-    let features = Features::Bytes { width: NUMBERS, divisor: u8::MAX, values };
-    let tasks = ATTRIBUTES.into_iter().zip(targets.map(Column::Binary));
-    let tasks = tasks.map(|(name, targets)| (name, TaskKind::Binary, targets));
-    Dataset::new(ID, Table::new(InputSpec::Dense { width: NUMBERS }, features, tasks), splits)
+    let features = Features::dense(Dense::Bytes { divisor: u8::MAX, values });
+    let tasks = ATTRIBUTES.into_iter().zip(targets.map(Column::Flags));
+    let tasks = tasks.map(|(name, targets)| (name, TaskKind::binary(), targets));
+    let input = InputSpec::default().with_dense([3, SIDE as usize, SIDE as usize]);
+    Dataset::new(ID, Table::new(input, features, tasks), splits)
 }
 
 /// The files of all pictures, and 0 or 1 for each of [`ATTRIBUTES`].

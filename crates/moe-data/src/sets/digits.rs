@@ -69,7 +69,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
             }
         }
     }
-    Pictures::new(PIXELS, pixels, labels, None, SHARES, options.seed).into_dataset(ID, "digit")
+    Pictures::new([1, SIDE, SIDE], pixels, labels, None, SHARES, options.seed)
+        .into_dataset(ID, "digit")
 }
 
 fn grey(picture: &[u8; NUMBERS]) -> impl Iterator<Item = u8> {

@@ -154,7 +154,7 @@ impl IdxSet {
             [_, start] => Some(start),
             _ => None,
         };
-        Ok(Pictures::new(SIDE * SIDE, pixels, labels, test_start, SHARES, options.seed))
+        Ok(Pictures::new([1, SIDE, SIDE], pixels, labels, test_start, SHARES, options.seed))
     }
 }
 

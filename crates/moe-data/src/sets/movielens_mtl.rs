@@ -92,10 +92,10 @@ impl Watches {
     fn into_table(self) -> Table {
         let column = |name: &str, vocabulary| IdColumn { name: name.to_owned(), vocabulary };
         let columns = vec![column("user", USERS), column("movie", MOVIES)];
-        let features = Features::Ids(vec![self.users, self.movies]);
-        let watch = ("watch", TaskKind::Binary, Column::Binary(self.watch));
-        let rating = ("rating", TaskKind::Regression, Column::Regression(self.rating));
-        Table::new(InputSpec::Ids { columns }, features, [watch, rating])
+        let features = Features::ids(vec![self.users, self.movies]);
+        let watch = ("watch", TaskKind::binary(), Column::Flags(self.watch));
+        let rating = ("rating", TaskKind::regression(), Column::Values(self.rating));
+        Table::new(InputSpec::ids(columns), features, [watch, rating])
     }
 }
 

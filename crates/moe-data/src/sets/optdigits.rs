@@ -46,7 +46,7 @@ pub(crate) fn pictures(seed: u64) -> Result<Pictures, DataError> {
     let [train, val] = split::cut((0..train_rows).collect(), VAL_PERCENT, seed, "optdigits");
     let test = (train_rows..labels.len() as u32).collect();
     let splits = [train, val, test];
-    Ok(Pictures { width: PIXELS, brightest: BRIGHTEST, pixels, labels, splits })
+    Ok(Pictures { shape: [1, SIDE, SIDE], brightest: BRIGHTEST, pixels, labels, splits })
 }
 
 fn append(

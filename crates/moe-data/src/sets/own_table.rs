@@ -8,12 +8,10 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use moe_core::batch::TaskKind;
-
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
-use crate::dataset::table::{Column, Features, Table};
+use crate::dataset::table::{Column, Dense, Features, Table};
 use crate::error::DataError;
 use crate::features::schema::{
     CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown, finite,
@@ -47,8 +45,10 @@ const SOURCE: SourceFolder = SourceFolder {
     get: "a table of your own",
 };
 
-/// The most categories of a column, and classes of a task.
-const MOST_CLASSES: usize = 256;
+/// The most categories of a column.
+const MOST_CATEGORIES: usize = 256;
+/// The most classes of a task.
+const MOST_CLASSES: usize = 1 << 16;
 /// The most rows.
 const MOST_ROWS: usize = 1 << 28;
 
@@ -62,12 +62,21 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let folder = SOURCE.path(ID, options)?;
     let raw = Raw::read(table, &SOURCE.named(ID, Some(&folder), &table.file)?)?;
     let rows = raw.rows as u32;
+    for (target, classes) in table.targets.iter().zip(&raw.classes) {
+        if rows > 0 && target.kind == TargetKind::Multiclass && classes.len() == 0 {
+            let empty = format!("the column {}, which is empty", target.column);
+            return Err(bad("table.targets", empty, "a column with a class in some row"));
+        }
+    }
+    // Rows without a class are a class of their own, the last.
+    let classes = raw.classes[0].len().max(2);
     let class = |row: u32| match &raw.targets[0] {
-        Column::Binary(values) | Column::Multiclass(values) => values[row as usize].into(),
-        Column::Regression(_) => 0,
+        Column::Flags(flags) => usize::from(flags[row as usize]).min(classes),
+        Column::Classes(all) => (all[row as usize] as usize).min(classes),
+        Column::Values(_) => 0,
     };
     let cut = |rows, share, purpose| {
-        split::cut_stratified(rows, MOST_CLASSES, class, share, options.seed, purpose)
+        split::cut_stratified(rows, classes + 1, class, share, options.seed, purpose)
     };
     let [rest, test] = cut((0..rows).collect(), test_share, "table test");
     let [train, val] = cut(rest, val_share, "table val");
@@ -75,14 +84,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let schema = raw.schema(table, &train);
     let features = raw.features(&schema);
     let tasks = table.targets.iter().zip(raw.targets).map(|(target, column)| {
-        let kind = match column {
-            Column::Binary(_) => TaskKind::Binary,
-            Column::Regression(_) => TaskKind::Regression,
-            Column::Multiclass(_) => {
-                TaskKind::Multiclass { classes: schema.classes[&target.column].len() }
-            }
-        };
-        (&*target.column, kind, column)
+        let classes = schema.classes.get(&target.column).map_or(0, Vocabulary::len);
+        (&*target.column, target.kind.task(classes), column)
     });
     let table = Table::new(schema.input(), features, tasks);
     Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
@@ -173,8 +176,9 @@ impl Raw {
         }
         for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
             let number = texts.numbering.number(field);
-            if number as usize == MOST_CLASSES {
-                let allowed = format!("{MOST_CLASSES} of them; a column with more is one of ids");
+            if number as usize == MOST_CATEGORIES {
+                let allowed =
+                    format!("{MOST_CATEGORIES} of them; a column with more is one of ids");
                 return Err(row.wrong(place, "is one category too many", allowed));
             }
             texts.numbers.push(number);
@@ -184,8 +188,11 @@ impl Raw {
         for (place, ((column, classes), target)) in (first..).zip(targets) {
             let field = row.fields[place];
             match column {
-                Column::Binary(values) => values.push(target.is_positive(row, place)?.into()),
-                Column::Regression(values) => {
+                Column::Flags(flags) => {
+                    let flag = target.is_positive(row, place)?;
+                    flags.push(flag.map_or(Column::NO_FLAG, u8::from));
+                }
+                Column::Values(values) => {
                     let value = number(row, place)? as f32;
                     // A finite number may be too large for single precision.
                     if value.is_infinite() {
@@ -193,13 +200,14 @@ impl Raw {
                     }
                     values.push(value);
                 }
-                Column::Multiclass(values) => {
+                Column::Classes(all) if field.is_empty() => all.push(Column::NO_CLASS),
+                Column::Classes(all) => {
                     let class = classes.number(field);
-                    if field.is_empty() || class as usize == MOST_CLASSES {
-                        let allowed = format!("one of at most {MOST_CLASSES} classes");
-                        return Err(row.wrong(place, "is not a class", allowed));
+                    if class as usize == MOST_CLASSES {
+                        let allowed = format!("{MOST_CLASSES} of them");
+                        return Err(row.wrong(place, "is one class too many", allowed));
                     }
-                    values.push(class as u8);
+                    all.push(class);
                 }
             }
         }
@@ -263,11 +271,7 @@ impl Raw {
             }
             start += feature.vocabulary.len();
         }
-        match (ids.is_empty(), width) {
-            (true, width) => Features::Floats { width, values },
-            (false, 0) => Features::Ids(ids),
-            (false, width) => Features::Mixed { ids, width, values },
-        }
+        Features { ids, dense: (width > 0).then_some(Dense::Floats(values)) }
     }
 }
 

@@ -69,8 +69,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         .zip(&mut ids)
         .map(|((name, names), ids)| IdFeature::of(name, names, options.unknown, ids, &train));
     let schema = FeatureSchema { ids: columns.collect(), ..FeatureSchema::default() };
-    let tasks = TASKS.into_iter().zip(marks.map(Column::Regression));
-    let tasks = tasks.map(|(name, marks)| (name, TaskKind::Regression, marks));
-    let table = Table::new(schema.input(), Features::Ids(ids), tasks);
+    let tasks = TASKS.into_iter().zip(marks.map(Column::Values));
+    let tasks = tasks.map(|(name, marks)| (name, TaskKind::regression(), marks));
+    let table = Table::new(schema.input(), Features::ids(ids), tasks);
     Ok(Dataset::new(ID, table, [train, val, test])?.with_schema(schema))
 }

@@ -70,7 +70,7 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let start = labels.len();
     let has_test = read(&folder.join("test_32x32.mat"), &mut labels, &mut paint)?;
     let test_start = has_test.then_some(start);
-    Pictures::new(NUMBERS, pixels, labels, test_start, SHARES, options.seed)
+    Pictures::new([3, SIDE, SIDE], pixels, labels, test_start, SHARES, options.seed)
         .into_dataset(ID, "digit")
 }
 

@@ -22,7 +22,7 @@ use moe_core::random::chacha;
 use crate::catalog::entry::Entry;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
-use crate::dataset::table::{Column, Features, Table};
+use crate::dataset::table::{Column, Dense, Features, Table};
 use crate::error::DataError;
 use crate::options::LoadOptions;
 use crate::options::in_range;
@@ -88,9 +88,9 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         }
     }
 
-    let features = Features::Floats { width, values: inputs };
-    let y = ("y", TaskKind::Regression, Column::Regression(targets));
-    let table = Table::new(InputSpec::Dense { width }, features, [y]);
+    let features = Features::dense(Dense::Floats(inputs));
+    let y = ("y", TaskKind::regression(), Column::Values(targets));
+    let table = Table::new(InputSpec::dense(width), features, [y]);
     let table = Table { planted: Some(planted), ..table };
     Dataset::new(ID, table, split::consecutive(rows))
 }

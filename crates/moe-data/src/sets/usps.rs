@@ -45,7 +45,8 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
         return Err(SOURCE.missing(ID, &folder, FILE));
     }
     let (pixels, labels) = read(&path)?;
-    Pictures::new(PIXELS, pixels, labels, None, SHARES, options.seed).into_dataset(ID, "digit")
+    Pictures::new([1, SIDE, SIDE], pixels, labels, None, SHARES, options.seed)
+        .into_dataset(ID, "digit")
 }
 
 /// All pictures, row by row, and their digits.

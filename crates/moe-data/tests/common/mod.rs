@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
-use moe_core::batch::{Batch, BatchSource, Inputs, Target};
+use moe_core::batch::{Batch, BatchSource};
 use moe_data::{Dataset, LoadOptions, Split};
 use tempfile::TempDir;
 
@@ -20,34 +20,25 @@ pub fn all(split: &Split) -> Batch {
     split.batch(&(0..split.rows() as u32).collect::<Vec<_>>())
 }
 
-pub fn dense(batch: &Batch) -> &moe_core::Tensor {
-    match &batch.inputs {
-        Inputs::Dense(x) => x,
-        _ => panic!("the input is dense"),
-    }
+/// The dense values, `[B, D]`.
+pub fn dense(batch: &Batch) -> moe_core::Tensor {
+    batch.inputs.dense_rows().expect("the input is dense")
 }
 
 pub fn ids(batch: &Batch) -> &[Vec<u32>] {
-    match &batch.inputs {
-        Inputs::Ids(columns) => columns,
-        _ => panic!("the input is ids"),
-    }
+    assert!(batch.inputs.dense.is_none(), "the input is ids alone");
+    &batch.inputs.ids
 }
 
 pub fn classes(batch: &Batch, task: usize) -> &[u32] {
-    match &batch.targets[task] {
-        Target::Multiclass(classes) => classes,
-        other => panic!("task {task} is {other:?}"),
-    }
+    &batch.targets[task].classes
 }
 
 /// Numbers of rows by value 0..=9 of a regression task, present rows only.
 pub fn marks(batch: &Batch, task: usize) -> [usize; 10] {
-    let Target::Regression { values, present } = &batch.targets[task] else {
-        panic!("task {task} is not a regression");
-    };
+    let target = &batch.targets[task];
     let mut counts = [0; 10];
-    for (value, _) in values.iter().zip(present).filter(|(_, present)| **present) {
+    for (value, _) in target.values.iter().zip(&target.present).filter(|(_, present)| **present) {
         assert_eq!(value.fract(), 0.0);
         counts[*value as usize] += 1;
     }
@@ -72,35 +63,25 @@ pub fn check_splits(data: &Dataset) {
             assert_eq!(single.row_ids[0], u64::from(split.row_ids()[row as usize]));
             assert_eq!(single.row_ids[0], batch.row_ids[place]);
             assert_eq!(single.keys[0], batch.keys[place]);
-            match (&single.inputs, &batch.inputs) {
-                (Inputs::Dense(one), Inputs::Dense(many)) => {
-                    assert_eq!(one.row(0), many.row(place));
-                    assert_eq!(single.keys, single.row_ids);
-                }
-                (Inputs::Ids(one), Inputs::Ids(many)) => {
-                    assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
-                    assert_eq!(single.keys[0], u64::from(one[0][0]));
-                }
-                (Inputs::Mixed { ids: one, dense }, Inputs::Mixed { ids: many, dense: all }) => {
-                    assert!(one.iter().zip(many).all(|(a, b)| a[0] == b[place]));
-                    assert_eq!(dense.row(0), all.row(place));
-                    assert_eq!(single.keys[0], u64::from(one[0][0]));
-                }
-                _ => panic!("inputs of two kinds"),
+            let (one, many) = (&single.inputs, &batch.inputs);
+            let key = one.ids.first().map_or(single.row_ids[0], |ids| ids[0].into());
+            assert_eq!(single.keys, [key]);
+            assert_eq!(one.ids.len(), data.input.columns.len());
+            assert_eq!(many.ids.len(), data.input.columns.len());
+            assert!(one.ids.iter().zip(&many.ids).all(|(a, b)| a[0] == b[place]));
+            for (inputs, rows) in [(one, 1), (many, 4)] {
+                let shape = inputs.dense.as_ref().map(|x| *x.shape());
+                let has_dense = !data.input.dense.is_empty();
+                assert_eq!(shape, has_dense.then(|| data.input.dense_shape(rows)));
+                assert_eq!(inputs.rows(), rows);
+            }
+            if let (Some(one), Some(many)) = (one.dense_rows(), many.dense_rows()) {
+                assert_eq!(one.row(0), many.row(place));
             }
             for (one, many) in single.targets.iter().zip(&batch.targets) {
-                match (one, many) {
-                    (Target::Binary(a), Target::Binary(b)) => assert_eq!(a[0], b[place]),
-                    (Target::Multiclass(a), Target::Multiclass(b)) => assert_eq!(a[0], b[place]),
-                    (
-                        Target::Regression { values, present },
-                        Target::Regression { values: all, present: which },
-                    ) => {
-                        assert_eq!(values[0], all[place]);
-                        assert_eq!(present[0], which[place]);
-                    }
-                    _ => panic!("targets of two kinds"),
-                }
+                assert_eq!(one.values_of(0), many.values_of(place));
+                assert_eq!(one.classes_of(0), many.classes_of(place));
+                assert_eq!(one.present[0], many.present[place]);
             }
         }
     }
@@ -108,19 +89,7 @@ pub fn check_splits(data: &Dataset) {
 
 /// Everything of a batch that can be compared.
 pub fn same(a: &Batch, b: &Batch) -> bool {
-    let inputs = same_inputs(&a.inputs, &b.inputs);
-    inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
-}
-
-pub fn same_inputs(a: &Inputs, b: &Inputs) -> bool {
-    match (a, b) {
-        (Inputs::Dense(a), Inputs::Dense(b)) => a == b,
-        (Inputs::Ids(a), Inputs::Ids(b)) => a == b,
-        (Inputs::Mixed { ids: a, dense: x }, Inputs::Mixed { ids: b, dense: y }) => {
-            a == b && x == y
-        }
-        _ => false,
-    }
+    a.inputs == b.inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
 }
 
 pub fn same_data(a: &Dataset, b: &Dataset) -> bool {
@@ -177,12 +146,9 @@ pub fn rating_rows(data: &Dataset) -> Vec<(u32, u32, Option<f64>)> {
     let mut rows = Vec::new();
     for (_, split) in data.splits() {
         let batch = all(split);
-        let Target::Binary(watch) = &batch.targets[0] else { panic!("watch is binary") };
-        let Target::Regression { values, present } = &batch.targets[1] else {
-            panic!("rating is a number")
-        };
+        let (watch, rating) = (&batch.targets[0].values, &batch.targets[1]);
         for row in 0..batch.rows() {
-            let rating = if present[row] { f64::from(values[row]) } else { f64::NAN };
+            let rating = if rating.present[row] { f64::from(rating.values[row]) } else { f64::NAN };
             assert!(watch[row] == 1.0 || rating.is_nan(), "a rating of what was not watched");
             let watched = (watch[row] == 1.0).then_some(rating);
             rows.push((batch.row_ids[row], ids(&batch)[0][row], ids(&batch)[1][row], watched));

@@ -1,5 +1,3 @@
-//! Evaluation: metrics and their confidence intervals.
+//! Evaluation of a model on a split.
 
 pub(crate) mod evaluate;
-pub mod intervals;
-pub mod metrics;

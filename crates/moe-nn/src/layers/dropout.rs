@@ -2,6 +2,7 @@ use moe_core::random::DropoutDraws;
 use moe_core::tape::Var;
 use moe_core::{Pass, Real, Visit, VisitMut};
 
+use crate::layers::forward::Forward;
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
@@ -32,14 +33,19 @@ impl Dropout {
         };
         drops.then(draws)
     }
-}
 
-impl Layer for Dropout {
-    fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
+    /// Drops elements of `x`, whose rows are those of `pass`.
+    pub(crate) fn apply<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
         match self.draws(pass) {
             Some(DropoutDraws { rate, philox, rows }) => x.dropout(rate, philox, rows),
             None => x,
         }
+    }
+}
+
+impl Layer for Dropout {
+    fn forward<'t>(&self, pass: &Forward<'_, 't>, x: Var<'t>) -> Var<'t> {
+        self.apply(pass, x)
     }
 }
 

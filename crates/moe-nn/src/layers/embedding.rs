@@ -1,7 +1,7 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Real, named_state};
+use moe_core::{Parameter, named_state};
 
 use crate::module::Module;
 
@@ -27,14 +27,6 @@ impl Embedding {
     /// If an id is not below V.
     pub fn forward<'t>(&self, tape: &'t Tape, ids: &[u32]) -> Var<'t> {
         tape.parameter(&self.weight).gather_rows(ids)
-    }
-
-    /// The vector of an id.
-    ///
-    /// # Panics
-    /// If the id is not below V.
-    pub(crate) fn vector(&self, id: u32) -> &[Real] {
-        self.weight.value().row(id as usize)
     }
 
     /// The score of every id for each row: x Wᵀ with the table W. The table is thus tied to its role in

@@ -1,6 +1,7 @@
 use moe_core::tape::Var;
-use moe_core::{Parameter, Pass, Real, Tensor, named_state};
+use moe_core::{Parameter, Real, Tensor, named_state};
 
+use crate::layers::forward::Forward;
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
@@ -38,7 +39,7 @@ impl LayerNorm {
 }
 
 impl Layer for LayerNorm {
-    fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
+    fn forward<'t>(&self, _pass: &Forward<'_, 't>, x: Var<'t>) -> Var<'t> {
         let tape = x.tape();
         x.layer_norm(tape.parameter(&self.weight), tape.parameter(&self.bias), self.epsilon)
     }

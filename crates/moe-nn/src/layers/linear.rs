@@ -3,8 +3,9 @@ use moe_core::ops::Weight;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::glorot_uniform;
 use moe_core::tape::{Tape, Var};
-use moe_core::{Parameter, Pass, StateMut, StateRef, Tensor, Visit, VisitMut};
+use moe_core::{Parameter, StateMut, StateRef, Tensor, Visit, VisitMut};
 
+use crate::layers::forward::Forward;
 use crate::layers::layer::Layer;
 use crate::module::Module;
 
@@ -68,7 +69,7 @@ impl Linear {
 }
 
 impl Layer for Linear {
-    fn forward<'t>(&self, _pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
+    fn forward<'t>(&self, _pass: &Forward<'_, 't>, x: Var<'t>) -> Var<'t> {
         let [weight, bias] = self.leaves(x.tape());
         x.linear(weight, bias)
     }

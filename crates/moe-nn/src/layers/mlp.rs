@@ -1,11 +1,12 @@
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::Var;
-use moe_core::{Pass, Real, Tensor, named_state};
+use moe_core::{Real, named_state};
 
 use crate::layers::dropout::Dropout;
+use crate::layers::forward::Forward;
 use crate::layers::layer::Layer;
 use crate::layers::linear::Linear;
-use crate::layers::stage::{Activation, Stage, chain};
+use crate::layers::stage::{Activation, Stage};
 use crate::module::Module;
 
 /// The hidden layers, activations and dropout of a multi-layer perceptron: of an [`Mlp`], or of each expert of an
@@ -96,27 +97,18 @@ impl Mlp {
 
     /// Number of multiply-adds per row.
     pub(crate) fn multiply_adds(&self) -> usize {
-        self.layers.iter().map(|layer| layer.multiply_adds()).sum()
-    }
-
-    /// The values of [`Layer::forward`] at inference, without a tape, written to reusable buffers.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]` → `out` `[B, O]`
-    ///
-    /// # Panics
-    /// As `forward`.
-    pub fn infer(&self, x: &Tensor, out: &mut Tensor, hidden: &mut [Tensor; 2]) {
-        chain(self.layers.len(), x, hidden.each_mut(), out, |i, x, out| {
-            self.stages[i].affine(x, self.layers[i].at_inference(x.rows()), out);
-        });
+        self.layers.iter().map(Linear::multiply_adds).sum()
     }
 }
 
 impl Layer for Mlp {
-    fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Var<'t> {
-        let layers = self.layers.iter().zip(&self.stages);
-        layers.fold(x, |x, (layer, stage)| stage.linear(pass, x, layer.leaves(x.tape())))
+    fn forward<'t>(&self, pass: &Forward<'_, 't>, x: Var<'t>) -> Var<'t> {
+        let (tape, mark) = (x.tape(), x.tape().mark());
+        self.layers.iter().zip(&self.stages).fold(x, |x, (layer, stage)| {
+            let y = stage.linear(pass, x, layer);
+            tape.free_since(mark, &[y]);
+            y
+        })
     }
 }
 

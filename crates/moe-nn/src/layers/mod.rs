@@ -2,6 +2,7 @@
 
 pub(crate) mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod forward;
 pub(crate) mod layer;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;

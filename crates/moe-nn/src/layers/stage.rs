@@ -2,12 +2,11 @@ use std::sync::Arc;
 
 use moe_core::dispatch::ExpertPlan;
 use moe_core::kernel::vector_math::{Gelu, Sigmoid, Softplus, Tanh, map};
-use moe_core::ops::Weight;
-use moe_core::tape::Var;
+use moe_core::tape::{Tape, Var};
 use moe_core::{Pass, Real, Tensor, ops};
 
 use crate::layers::dropout::Dropout;
-use crate::layers::layer::Layer;
+use crate::layers::linear::Linear;
 
 /// An elementwise function between linear maps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,8 +42,8 @@ impl Activation {
         }
     }
 
-    /// Applies the function in place, without a tape; the values have the bits of [`Activation::apply`].
-    pub(crate) fn map(self, values: &mut [Real]) {
+    /// Applies the function in place; the values have the bits of [`Activation::apply`].
+    fn map(self, values: &mut [Real]) {
         match self {
             Activation::Identity => {}
             Activation::Gelu => map(Gelu, values),
@@ -56,6 +55,11 @@ impl Activation {
     }
 }
 
+/// Returns whether neither a backward pass nor a random draw follows, so that values may be computed with packed weights.
+pub(crate) fn is_inference(pass: &Pass<'_>, tape: &Tape) -> bool {
+    !tape.is_recording() && !pass.is_training()
+}
+
 /// An activation and dropout, which follow a linear map.
 #[derive(Clone, Debug)]
 pub(crate) struct Stage {
@@ -65,15 +69,15 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// x W + b, then activation and dropout.
-    pub(crate) fn linear<'t>(
-        &self,
-        pass: &Pass<'_>,
-        x: Var<'t>,
-        [weight, bias]: [Var<'t>; 2],
-    ) -> Var<'t> {
+    pub(crate) fn linear<'t>(&self, pass: &Pass<'_>, x: Var<'t>, layer: &Linear) -> Var<'t> {
+        let tape = x.tape();
+        if is_inference(pass, tape) {
+            return tape.constant(self.affine(&x.value(), layer));
+        }
+        let [weight, bias] = layer.leaves(tape);
         match self.activation {
             Activation::Relu => x.linear_relu(weight, bias, self.dropout.draws(pass)),
-            other => self.dropout.forward(pass, other.apply(x.linear(weight, bias))),
+            other => self.dropout.apply(pass, other.apply(x.linear(weight, bias))),
         }
     }
 
@@ -82,56 +86,31 @@ impl Stage {
         &self,
         pass: &Pass<'_>,
         x: Var<'t>,
-        [weight, bias]: [Var<'t>; 2],
+        layer: &Linear,
         plan: &Arc<ExpertPlan>,
     ) -> Var<'t> {
+        let [weight, bias] = layer.leaves(x.tape());
         match self.activation {
             Activation::Relu => x.grouped_linear_relu(weight, bias, plan, self.dropout.draws(pass)),
-            other => self.dropout.forward(pass, other.apply(x.grouped_linear(weight, bias, plan))),
+            other => self.dropout.apply(pass, other.apply(x.grouped_linear(weight, bias, plan))),
         }
     }
 
-    /// The values of [`Stage::linear`] at inference, without a tape.
-    pub(crate) fn affine(
-        &self,
-        x: &Tensor,
-        (weight, bias): (Weight<'_>, &Tensor),
-        out: &mut Tensor,
-    ) {
-        out.resize([x.rows(), weight.cols()]);
+    /// The values of [`Stage::linear`] at inference, with packed weights if there are any.
+    fn affine(&self, x: &Tensor, layer: &Linear) -> Tensor {
+        let (weight, bias) = layer.at_inference(x.rows());
+        let mut out = Tensor::unspecified([x.rows(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::affine_then(x, weight, Some(bias), Some(&after), out.as_mut_slice());
+        out
     }
 
-    /// The values of [`Stage::grouped_linear`] at inference, without a tape.
-    pub(crate) fn grouped_affine(
-        &self,
-        x: &Tensor,
-        (weight, bias): (Weight<'_>, &Tensor),
-        plan: &ExpertPlan,
-        out: &mut Tensor,
-    ) {
-        out.resize([plan.slots(), weight.cols()]);
+    /// The values of [`Stage::grouped_linear`] at inference, with packed weights if there are any.
+    pub(crate) fn grouped_affine(&self, x: &Tensor, layer: &Linear, plan: &ExpertPlan) -> Tensor {
+        let (weight, bias) = layer.at_inference(plan.rows());
+        let mut out = Tensor::unspecified([plan.slots(), weight.cols()]);
         let after = |_, _, values: &mut [Real]| self.activation.map(values);
         ops::grouped_affine(x, weight, bias, plan, Some(&after), out.as_mut_slice());
-    }
-}
-
-/// Runs `steps` steps (at least one) on `x`: each step maps its input to its output, and the last one writes to `out`.
-pub(crate) fn chain(
-    steps: usize,
-    x: &Tensor,
-    [mut from, mut to]: [&mut Tensor; 2],
-    out: &mut Tensor,
-    step: impl Fn(usize, &Tensor, &mut Tensor),
-) {
-    for i in 0..steps {
-        let input = if i == 0 { x } else { &*from };
-        if i + 1 == steps {
-            step(i, input, out);
-        } else {
-            step(i, input, to);
-            std::mem::swap(&mut from, &mut to);
-        }
+        out
     }
 }

@@ -1,14 +1,16 @@
-use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskKind, TaskSpec};
-use moe_core::kernel::add;
-use moe_core::tape::{Tape, Var};
+use moe_core::batch::{BatchSource, InputSpec, Inputs, Target, TaskSpec};
+use moe_core::tape::{Tape, Var, Vars};
+use moe_core::task::{Binary, Multiclass, Regression};
 use moe_core::{
-    Parameter, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut,
-    named_state,
+    Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut, named_state,
 };
+use moe_routers::Registry;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ModelError;
-use crate::models::model::{Model, ModelScratch, Output};
+use crate::layers::forward::Forward;
+use crate::models::description::{ModelDescription, check_tasks};
+use crate::models::model::Model;
 use crate::module::Module;
 
 /// Everything needed to build a [`Bias`].
@@ -24,34 +26,75 @@ pub struct BiasDescription {
 }
 
 impl BiasDescription {
+    pub(crate) const KIND: &str = "bias";
+
     /// The model before fitting, with all biases zero.
     ///
     /// # Errors
-    /// If the input is not two columns of ids.
+    /// If the input is not two columns of ids, or a task is of a kind without a closed form.
     pub fn build(&self) -> Result<Bias, ModelError> {
-        let found = match &self.input {
-            InputSpec::Ids { columns } if columns.len() == 2 => {
-                let task = |task: &TaskSpec| {
-                    let outputs = task.kind.outputs();
-                    let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
-                    TaskBiases {
-                        kind: task.kind,
-                        mean: table(1),
-                        columns: (columns.iter())
-                            .map(|column| (column.name.clone(), table(column.vocabulary)))
-                            .collect(),
-                    }
-                };
-                let tasks = self.tasks.iter().map(task).collect();
-                return Ok(Bias { tasks, ridge: self.ridge });
-            }
-            InputSpec::Ids { columns } => format!("{} columns of ids", columns.len()),
-            InputSpec::Dense { width } => format!("{width} numbers"),
-            InputSpec::Mixed { columns, width } => {
-                format!("{} columns of ids and {width} numbers", columns.len())
-            }
+        self.check_input()?;
+        let task = |task: &TaskSpec| {
+            let rule = Rule::of(task)?;
+            let outputs = task.kind.outputs();
+            let table = |rows| Parameter::new(Tensor::zeros([rows, outputs]));
+            let columns = self.input.columns.iter();
+            Ok(TaskBiases {
+                rule,
+                mean: table(1),
+                columns: columns
+                    .map(|column| (column.name.clone(), table(column.vocabulary)))
+                    .collect(),
+            })
         };
-        Err(ModelError::NotTwoIds { found })
+        let tasks = self.tasks.iter().map(task).collect::<Result<_, ModelError>>()?;
+        Ok(Bias { tasks, ridge: self.ridge })
+    }
+
+    /// Refuses an input that is not two columns of ids.
+    fn check_input(&self) -> Result<(), ModelError> {
+        let InputSpec { columns, dense, tokens } = &self.input;
+        if columns.len() == 2 && dense.is_empty() && tokens.is_none() {
+            return Ok(());
+        }
+        Err(ModelError::NotTwoIds { found: self.input.to_string() })
+    }
+}
+
+impl ModelDescription for BiasDescription {
+    fn kind(&self) -> &str {
+        Self::KIND
+    }
+
+    fn fields(&self) -> serde_json::Value {
+        serde_json::to_value(self).expect("a description has text keys")
+    }
+
+    fn input(&self) -> &InputSpec {
+        &self.input
+    }
+
+    fn tasks(&self) -> &[TaskSpec] {
+        &self.tasks
+    }
+
+    fn tasks_mut(&mut self) -> &mut Vec<TaskSpec> {
+        &mut self.tasks
+    }
+
+    fn weights(&self) -> f64 {
+        let rows: usize = self.input.columns.iter().map(|column| column.vocabulary).sum();
+        let outputs: usize = self.tasks.iter().map(|task| task.kind.outputs()).sum();
+        (rows as f64 + 1.0) * outputs as f64
+    }
+
+    fn validate(&self, _routers: &Registry) -> Result<(), ModelError> {
+        check_tasks(&self.tasks)?;
+        self.check_input()
+    }
+
+    fn build_model(&self, _routers: &Registry, _seed: u64) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(self.build()?))
     }
 }
 
@@ -78,10 +121,56 @@ pub struct Bias {
     ridge: f64,
 }
 
+/// The closed form of a kind of task.
+#[derive(Clone, Copy, Debug)]
+enum Rule {
+    Binary,
+    Multiclass,
+    Regression,
+}
+
+impl Rule {
+    fn of(task: &TaskSpec) -> Result<Self, ModelError> {
+        match task.kind.id() {
+            Binary::ID => Ok(Rule::Binary),
+            Multiclass::ID => Ok(Rule::Multiclass),
+            Regression::ID => Ok(Rule::Regression),
+            kind => {
+                let (task, kind) = (task.name.clone(), kind.to_owned());
+                Err(ModelError::NoClosedForm { task, kind })
+            }
+        }
+    }
+
+    /// The largest curvature of a row's loss (c).
+    fn largest_curvature(self) -> f64 {
+        match self {
+            Rule::Regression => 1.0,
+            Rule::Binary => 0.25,
+            Rule::Multiclass => 0.5,
+        }
+    }
+
+    /// Replaces the logits, or the prediction, of a row by the target minus its expectation.
+    fn unexplained(self, target: &Target, row: usize, z: &mut [f64]) {
+        match self {
+            Rule::Regression => z[0] = f64::from(target.values[row]) - z[0],
+            Rule::Binary => z[0] = f64::from(target.values[row]) - 1.0 / (1.0 + (-z[0]).exp()),
+            Rule::Multiclass => {
+                let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                z.iter_mut().for_each(|z| *z = (*z - most).exp());
+                let sum: f64 = z.iter().sum();
+                z.iter_mut().for_each(|z| *z /= -sum);
+                z[target.classes[row] as usize] += 1.0;
+            }
+        }
+    }
+}
+
 /// The biases of one task with C outputs.
 #[derive(Debug)]
 struct TaskBiases {
-    kind: TaskKind,
+    rule: Rule,
     /// `[1, C]`
     mean: Parameter,
     /// Name and biases `[V, C]` of each id column.
@@ -91,7 +180,7 @@ struct TaskBiases {
 impl Model for Bias {
     /// # Panics
     /// If the inputs are not two columns of ids below their vocabularies.
-    fn forward<'t>(&self, tape: &'t Tape, _pass: &Pass<'_>, inputs: &Inputs) -> Output<'t> {
+    fn forward<'t>(&self, tape: &'t Tape, _pass: &Forward<'_, 't>, inputs: &Inputs) -> Vars<'t> {
         let ids = two_columns(inputs);
         let predictions = self.tasks.iter().map(|task| {
             let of_ids = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| -> Var<'t> {
@@ -100,30 +189,7 @@ impl Model for Bias {
             let biases = task.columns.iter().zip(ids).map(of_ids);
             biases.fold(tape.parameter(&task.mean), |sum, bias| sum + bias)
         });
-        Output { predictions: predictions.collect(), routings: Vec::new() }
-    }
-
-    fn infer(
-        &self,
-        inputs: &Inputs,
-        _keys: &[u64],
-        out: &mut Vec<Tensor>,
-        _scratch: &mut ModelScratch,
-    ) {
-        let ids = two_columns(inputs);
-        let rows = ids[0].len();
-        assert_eq!(ids[1].len(), rows, "the id columns differ in their number of rows");
-        out.resize_with(self.tasks.len(), Tensor::default);
-        for (task, out) in self.tasks.iter().zip(out) {
-            let mean = task.mean.value().as_slice();
-            out.resize([rows, mean.len()]);
-            for (row, out) in out.as_mut_slice().chunks_exact_mut(mean.len().max(1)).enumerate() {
-                out.copy_from_slice(mean);
-                for ((_, table), ids) in task.columns.iter().zip(ids) {
-                    add(out, table.value().row(ids[row] as usize));
-                }
-            }
-        }
+        predictions.collect()
     }
 
     fn fit(&mut self, source: &dyn BatchSource) -> Option<u64> {
@@ -136,10 +202,10 @@ impl Model for Bias {
 }
 
 fn two_columns(inputs: &Inputs) -> &[Vec<u32>] {
-    match inputs {
-        Inputs::Ids(ids) if ids.len() == 2 => ids,
-        _ => panic!("the model takes two columns of ids"),
-    }
+    let Inputs { ids, dense, tokens } = inputs;
+    let only_ids = dense.is_none() && tokens.is_none();
+    assert!(only_ids && ids.len() == 2, "the model takes two columns of ids");
+    ids
 }
 
 impl TaskBiases {
@@ -147,13 +213,13 @@ impl TaskBiases {
     fn fit(&mut self, ids: &[Vec<u32>], target: &Target, ridge: f64) -> u64 {
         const TOLERANCE: f64 = 1e-9;
         const MOST_SWEEPS: u64 = 1000;
-        let rows = counted_rows(target);
+        let rows: Vec<usize> = (0..target.rows()).filter(|&row| target.present[row]).collect();
         let column = |((_, table), ids): (&(_, Parameter), &Vec<u32>)| {
             Column::new(table, rows.iter().map(|&row| ids[row]).collect(), ridge)
         };
         let columns = self.columns.iter().zip(ids).map(column).collect();
         let mean = doubles(&self.mean);
-        let mut fit = Fit { kind: self.kind, target, ridge, rows, mean, columns };
+        let mut fit = Fit { rule: self.rule, target, ridge, rows, mean, columns };
         let mut sweeps = 0;
         loop {
             sweeps += 1;
@@ -172,16 +238,6 @@ impl TaskBiases {
     }
 }
 
-/// The rows that count towards the loss of a task.
-fn counted_rows(target: &Target) -> Vec<usize> {
-    match target {
-        Target::Regression { present, .. } => {
-            (0..present.len()).filter(|&row| present[row]).collect()
-        }
-        Target::Binary(_) | Target::Multiclass(_) => (0..target.counted()).collect(),
-    }
-}
-
 fn doubles(parameter: &Parameter) -> Vec<f64> {
     parameter.value().as_slice().iter().map(|&v| f64::from(v)).collect()
 }
@@ -193,7 +249,7 @@ fn store(parameter: &mut Parameter, values: &[f64]) {
 
 /// A task being fitted, in double precision.
 struct Fit<'a> {
-    kind: TaskKind,
+    rule: Rule,
     target: &'a Target,
     ridge: f64,
     /// The rows that count towards the loss.
@@ -234,7 +290,7 @@ impl Fit<'_> {
         if self.rows.is_empty() {
             return 0.0;
         }
-        let outputs = self.kind.outputs();
+        let outputs = self.mean.len();
         let mut residuals = self.residuals(column);
         let Column { values, counts, weights, .. } = &mut self.columns[column];
         let mut largest = 0.0f64;
@@ -262,12 +318,8 @@ impl Fit<'_> {
 
     /// `[V, C]`: for each id of a column, the negative slope of the loss of its rows (their residuals), divided by c.
     fn residuals(&self, column: usize) -> Vec<f64> {
-        let outputs = self.kind.outputs();
-        let largest_curvature = match self.kind {
-            TaskKind::Regression => 1.0,
-            TaskKind::Binary => 0.25,
-            TaskKind::Multiclass { .. } => 0.5,
-        };
+        let outputs = self.mean.len();
+        let largest_curvature = self.rule.largest_curvature();
         let mut sums = vec![0.0; self.columns[column].values.len()];
         let mut z = vec![0.0; outputs];
         for (i, &row) in self.rows.iter().enumerate() {
@@ -276,7 +328,7 @@ impl Fit<'_> {
                 let start = ids[i] as usize * outputs;
                 z.iter_mut().zip(&values[start..]).for_each(|(z, value)| *z += value);
             }
-            unexplained(self.target, row, &mut z);
+            self.rule.unexplained(self.target, row, &mut z);
             let start = self.columns[column].ids[i] as usize * outputs;
             let sums = sums[start..].iter_mut().zip(&z);
             sums.for_each(|(sum, rest)| *sum += rest / largest_curvature);
@@ -287,21 +339,6 @@ impl Fit<'_> {
     fn largest_value(&self) -> f64 {
         let values = self.columns.iter().flat_map(|column| &column.values).chain(&self.mean);
         values.fold(0.0, |most, value| most.max(value.abs()))
-    }
-}
-
-/// Replaces the logits, or the prediction, of a row by the target minus its expectation.
-fn unexplained(target: &Target, row: usize, z: &mut [f64]) {
-    match target {
-        Target::Regression { values, .. } => z[0] = f64::from(values[row]) - z[0],
-        Target::Binary(values) => z[0] = f64::from(values[row]) - 1.0 / (1.0 + (-z[0]).exp()),
-        Target::Multiclass(classes) => {
-            let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            z.iter_mut().for_each(|z| *z = (*z - most).exp());
-            let sum: f64 = z.iter().sum();
-            z.iter_mut().for_each(|z| *z /= -sum);
-            z[classes[row] as usize] += 1.0;
-        }
     }
 }
 

@@ -8,9 +8,9 @@ use moe_core::{Pass, SlotRows, Tensor, named_state};
 
 use crate::layers::linear::Linear;
 use crate::layers::mlp::MlpOptions;
-use crate::layers::stage::{Stage, chain};
+use crate::layers::stage::{Stage, is_inference};
 use crate::module::Module;
-use crate::moe::experts::{ExpertScratch, Experts};
+use crate::moe::experts::Experts;
 
 /// N experts that are multi-layer perceptrons of the same shape. Their weights are stacked, so that each layer of all
 /// experts is one grouped product. These are the feed-forward experts of a transformer and, with an activation after the
@@ -53,6 +53,21 @@ impl ExpertBank {
         let last = layers.pop().expect("there is a last layer");
         ExpertBank { hidden: layers, last, stages: options.stages() }
     }
+
+    /// Every layer with its stage, in the order in which they are applied.
+    fn layers(&self) -> impl Iterator<Item = (&Linear, &Stage)> {
+        self.hidden.iter().chain([&self.last]).zip(&self.stages)
+    }
+
+    /// The values of [`Experts::forward`] at inference, with packed weights if there are any.
+    ///
+    /// # Shapes
+    /// `x` `[B, D]` → `[S, O]`
+    fn infer(&self, x: &Tensor, plan: &ExpertPlan) -> Tensor {
+        let mut slots = Tensor::default();
+        gather_slots(x, plan, &mut slots);
+        self.layers().fold(slots, |x, (layer, stage)| stage.grouped_affine(&x, layer, plan))
+    }
 }
 
 impl Experts for ExpertBank {
@@ -65,28 +80,14 @@ impl Experts for ExpertBank {
     }
 
     fn forward<'t>(&self, pass: &Pass<'_>, x: Var<'t>, plan: &Arc<ExpertPlan>) -> Var<'t> {
+        if is_inference(pass, x.tape()) {
+            return x.tape().constant(self.infer(&x.value(), plan));
+        }
         let slots = SlotRows::new(pass, plan);
         let pass = slots.pass(pass);
-        let layers = self.hidden.iter().chain([&self.last]).zip(&self.stages);
-        layers.fold(x.gather_slots(plan), |x, (layer, stage)| {
-            stage.grouped_linear(&pass, x, layer.leaves(x.tape()), plan)
+        self.layers().fold(x.gather_slots(plan), |x, (layer, stage)| {
+            stage.grouped_linear(&pass, x, layer, plan)
         })
-    }
-
-    fn infer(
-        &self,
-        x: &Tensor,
-        _keys: &[u64],
-        plan: &Arc<ExpertPlan>,
-        out: &mut Tensor,
-        scratch: &mut ExpertScratch,
-    ) {
-        let ExpertScratch { gathered, hidden, .. } = scratch;
-        gather_slots(x, plan, gathered);
-        chain(self.stages.len(), gathered, hidden.each_mut(), out, |i, x, out| {
-            let layer = self.hidden.get(i).unwrap_or(&self.last);
-            self.stages[i].grouped_affine(x, layer.at_inference(plan.rows()), plan, out);
-        });
     }
 }
 

@@ -5,6 +5,7 @@ use moe_core::dispatch::ExpertPlan;
 use moe_core::tape::Var;
 use moe_core::{Pass, SlotRows, named_state};
 
+use crate::layers::forward::Forward;
 use crate::layers::layer::Layer;
 use crate::module::Module;
 use crate::moe::experts::Experts;
@@ -12,7 +13,8 @@ use crate::moe::experts::Experts;
 /// Experts made of arbitrary layers. All experts run in parallel, each on the rows of its slots with its own tape.
 ///
 /// An expert without slots is not computed, forward or backward, and its parameters have no gradient in that pass (the
-/// optimiser treats this as a gradient of zeros). If all experts are small perceptrons of the same shape, an
+/// optimiser treats this as a gradient of zeros). The routings of MoE layers inside an expert are not recorded, and their
+/// gates must not have auxiliary losses. If all experts are small perceptrons of the same shape, an
 /// [`ExpertBank`](crate::ExpertBank) computes the same in larger products.
 pub struct LayerExperts {
     layers: Vec<Box<dyn Layer>>,
@@ -49,7 +51,8 @@ impl Experts for LayerExperts {
         let blocks: Vec<Range<usize>> =
             (0..plan.num_experts()).map(|expert| plan.slots_of_expert(expert)).collect();
         x.gather_slots(plan).map_row_blocks(&blocks, self.outputs, |expert, x| {
-            self.layers[expert].forward(&pass.rows(plan.slots_of_expert(expert)), x)
+            let rows = pass.rows(plan.slots_of_expert(expert));
+            self.layers[expert].forward(&Forward::unrecorded(rows), x)
         })
     }
 }

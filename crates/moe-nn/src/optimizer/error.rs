@@ -1,3 +1,5 @@
+use crate::error::OtherModule;
+
 /// Error of an optimiser step that was not taken. Neither the module nor the optimiser has changed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -10,6 +12,9 @@ pub enum OptimizerError {
         /// The first such element.
         value: f64,
     },
+    /// The parameters differ from those of the earlier steps.
+    #[error("the optimiser belongs to another model: {0}")]
+    OtherModule(#[from] OtherModule),
     /// The prefix of a group matches no parameter.
     #[error(
         "the parameter group \"{prefix}\" matches no parameter; the parameters are {parameters}"

@@ -4,6 +4,7 @@ mod adam;
 pub(crate) mod clipping;
 pub(crate) mod error;
 pub(crate) mod groups;
+mod moments;
 pub(crate) mod optimizer;
 pub(crate) mod options;
 pub(crate) mod schedule;

@@ -2,21 +2,25 @@ use moe_core::tape::Gradients;
 use moe_core::{Real, StateMut};
 use serde::{Deserialize, Serialize};
 
+use crate::error::OtherModule;
 use crate::module::{Module, visit_parameters};
 use crate::optimizer::clipping::sum_of_squares;
 use crate::optimizer::error::OptimizerError;
+use crate::optimizer::moments::{Check, Moments, NamedMoments, name_moments};
 use crate::optimizer::options::OptimizerOptions;
 use crate::optimizer::span::Span;
 use crate::optimizer::update::Update;
 
 /// Updates the parameters of a module by their gradients. An optimiser that was saved and loaded continues to the same
-/// bits.
+/// bits, also with a module that visits its parameters in another order.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Optimizer {
     options: OptimizerOptions,
     steps: u64,
-    /// One entry per parameter, in the order of the module's visit.
-    moments: Vec<Moments>,
+    /// The moments of each parameter, by its name; none before the first step.
+    moments: NamedMoments,
+    /// The moments of a saved state without names, in the order of the parameters, until [`Optimizer::check`] names them.
+    unnamed: Vec<Moments>,
     /// Working memory: the sums of squares of the pieces of a gradient.
     #[serde(skip)]
     sums: Vec<f64>,
@@ -24,18 +28,25 @@ pub struct Optimizer {
 
 impl PartialEq for Optimizer {
     fn eq(&self, other: &Self) -> bool {
-        let Optimizer { options, steps, moments, sums: _ } = self;
-        (options, steps, moments) == (&other.options, &other.steps, &other.moments)
+        let Optimizer { options, steps, moments, unnamed, sums: _ } = self;
+        let of_other = (&other.options, &other.steps, &other.moments, &other.unnamed);
+        (options, steps, moments, unnamed) == of_other
     }
 }
 
-/// The running averages of a parameter's gradients: one number per element, or empty if the rule keeps none.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Moments {
-    /// Adam's first moment, or the buffer of momentum.
-    first: Vec<Real>,
-    /// Adam's second moment.
-    second: Vec<Real>,
+/// An [`Optimizer`] whose moments have no names, as runs of format 1 hold it.
+#[derive(Deserialize)]
+pub(crate) struct UnnamedOptimizer {
+    options: OptimizerOptions,
+    steps: u64,
+    moments: Vec<Moments>,
+}
+
+impl From<UnnamedOptimizer> for Optimizer {
+    fn from(saved: UnnamedOptimizer) -> Self {
+        let UnnamedOptimizer { options, steps, moments } = saved;
+        Optimizer { steps, unnamed: moments, ..Optimizer::new(options) }
+    }
 }
 
 /// Norms of the gradients of a step, before clipping.
@@ -52,79 +63,88 @@ pub struct GradientNorms {
 impl Optimizer {
     /// An optimiser that has not taken a step yet.
     pub fn new(options: OptimizerOptions) -> Self {
-        Optimizer { options, steps: 0, moments: Vec::new(), sums: Vec::new() }
+        Optimizer {
+            options,
+            steps: 0,
+            moments: NamedMoments::new(),
+            unnamed: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
+
+    /// Checks that the steps so far were steps of `module`. Moments without names get those of its parameters.
+    ///
+    /// # Errors
+    /// The first parameter whose moments are missing or of another size, or moments without a parameter.
+    pub(crate) fn check(&mut self, module: &dyn Module) -> Result<(), OtherModule> {
+        if !self.unnamed.is_empty() {
+            self.moments = name_moments(&mut self.unnamed, module)?;
+        }
+        if self.steps == 0 {
+            return Ok(());
+        }
+        let mut check = Check::new(&self.moments, self.options.rule.moments_kept());
+        visit_parameters(module, |name, parameter| check.add(name, parameter));
+        check.finish(module)
     }
 
     /// Updates every parameter of `module` that is not frozen. A parameter without a gradient is updated as if its
     /// gradient were zero, except under [`lazy`](crate::Rule::Adam::lazy) Adam.
     ///
     /// # Errors
-    /// If a gradient is not finite, or, in the first step, a parameter group does not fit the module. Nothing has
-    /// changed then.
-    ///
-    /// # Panics
-    /// If `module` differs from the one of the earlier steps.
+    /// If a gradient is not finite, the parameters differ from those of the earlier steps, or, in the first step, a
+    /// parameter group does not fit the module. Nothing has changed then.
     pub fn step(
         &mut self,
         module: &mut dyn Module,
         gradients: &Gradients,
     ) -> Result<GradientNorms, OptimizerError> {
-        let is_first = self.steps == 0;
-        if is_first {
+        if self.steps == 0 {
             self.options.check_groups(module)?;
         }
         let norms = self.norms(module, gradients)?;
         let limits = self.options.clipping.limits(norms.total);
         let learning_rate = self.options.learning_rate * self.options.schedule.factor(self.steps);
+        let is_first = self.steps == 0;
         self.steps += 1;
         let Optimizer { options, moments, steps, .. } = self;
         let kept = options.rule.moments_kept();
-        let mut index = 0;
         module.visit_mut(&mut |name, state| {
             let StateMut::Parameter(parameter) = state else {
                 return;
             };
-            let size = parameter.value().len();
-            let [first_size, second_size] = kept.map(|is_kept| if is_kept { size } else { 0 });
             if is_first {
-                let zeros = |size| vec![0.0; size];
-                moments.push(Moments { first: zeros(first_size), second: zeros(second_size) });
+                moments.insert(name.into(), Moments::zeros(kept, parameter));
             }
-            let known = moments.get_mut(index);
-            let known =
-                known.filter(|m| (m.first.len(), m.second.len()) == (first_size, second_size));
-            let Moments { first, second } = known.unwrap_or_else(|| {
-                panic!("{name} differs from the parameter of the earlier steps")
-            });
-            index += 1;
             if parameter.is_frozen() {
                 return;
             }
+            let Moments { first, second } = moments.get_mut(name).expect("checked by `norms`");
             let gradient = gradients.get(parameter);
             let update = Update::new(options, *steps, name, learning_rate, limits, gradient);
             let cols = parameter.value().cols();
             let values = parameter.value_mut().as_mut_slice();
             update.run(Span { values, first, second }, cols, gradient);
         });
-        assert_eq!(
-            index,
-            self.moments.len(),
-            "the module has fewer parameters than in the earlier steps"
-        );
         Ok(norms)
     }
 
+    /// The norms of all gradients. Checks that gradients are finite and that moments fit.
     fn norms(
         &mut self,
         module: &dyn Module,
         gradients: &Gradients,
     ) -> Result<GradientNorms, OptimizerError> {
-        let sums = &mut self.sums;
+        let Optimizer { options, steps, moments, sums, .. } = self;
+        let mut check = (*steps > 0).then(|| Check::new(moments, options.rule.moments_kept()));
         let mut total = 0.0;
         let mut largest: Option<(String, f64)> = None;
-        let mut parameters = Vec::with_capacity(self.moments.len());
+        let mut parameters = Vec::with_capacity(moments.len());
         let mut error = None;
         visit_parameters(module, |name, parameter| {
+            if let Some(check) = &mut check {
+                check.add(name, parameter);
+            }
             let gradient = gradients.get(parameter).filter(|_| !parameter.is_frozen());
             let Some(gradient) = gradient.map(|gradient| gradient.stored().as_slice()) else {
                 parameters.push(0.0);
@@ -139,6 +159,7 @@ impl Optimizer {
                 largest = Some((name.into(), squares));
             }
         });
+        check.map_or(Ok(()), |check| check.finish(module))?;
         match error {
             Some(error) => Err(error),
             None => Ok(GradientNorms {

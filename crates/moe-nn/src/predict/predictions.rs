@@ -1,11 +1,12 @@
-use moe_core::batch::TaskKind;
-use moe_core::kernel::vector_math::{Sigmoid, map};
-use moe_core::{Real, Tensor, ops};
+use std::sync::Arc;
+
+use moe_core::batch::TaskSpec;
+use moe_core::{Real, Tensor};
 
 /// Predictions of a model for B rows, in reusable memory: see [`Predictor`](crate::Predictor).
 #[derive(Clone, Debug, Default)]
 pub struct Predictions {
-    pub(crate) kinds: Vec<TaskKind>,
+    pub(crate) tasks: Arc<[TaskSpec]>,
     /// `[B, outputs of the task]` for each task.
     pub(crate) outputs: Vec<Tensor>,
 }
@@ -33,9 +34,9 @@ impl Predictions {
         self.outputs[task].as_slice()
     }
 
-    /// The predictions as probabilities: that of the positive class of a binary task (the sigmoid of the logit), that of
-    /// each class of a multiclass task (the softmax of the logits), or the value of a regression unchanged. They replace
-    /// the contents of `out`.
+    /// The predictions as the kind of the task shows them ([`Task::probabilities`](moe_core::task::Task::probabilities)):
+    /// the probability of the positive class of a binary task (the sigmoid of the logit), that of each class of a multiclass
+    /// task (the softmax of the logits), or the value of a regression unchanged. They replace the contents of `out`.
     ///
     /// # Shapes
     /// `[B, outputs of the task]`
@@ -45,10 +46,6 @@ impl Predictions {
     pub fn probabilities(&self, task: usize, out: &mut Vec<Real>) {
         out.clear();
         out.extend_from_slice(self.raw(task));
-        match self.kinds[task] {
-            TaskKind::Binary => map(Sigmoid, out),
-            TaskKind::Multiclass { classes } => ops::softmax(out, classes),
-            TaskKind::Regression => {}
-        }
+        self.tasks[task].kind.probabilities(out);
     }
 }

@@ -1,14 +1,17 @@
 use std::path::Path;
+use std::sync::Arc;
 
-use moe_core::batch::{InputSpec, Inputs, TaskSpec};
+use moe_core::batch::{InputRow, InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::in_pool;
-use moe_core::{Real, Tensor};
-use moe_routers::Registry;
+use moe_core::{Pass, Tensor};
 
 use crate::error::{InputError, OverrideError, PredictorError};
+use crate::layers::forward::Forward;
+use crate::models::description::ModelDescription;
 use crate::models::model::{Model, ModelScratch};
-use crate::models::model_description::ModelDescription;
 use crate::models::overrides::Overrides;
+use crate::models::registry::Models;
+use crate::predict::input_check::{check, check_row};
 use crate::predict::predictions::Predictions;
 use crate::store::run_dir::RunDir;
 use crate::store::weights::Weights;
@@ -16,12 +19,12 @@ use crate::store::weights::Weights;
 /// Runs inference with a trained model, writing into caller-owned, reusable buffers. One call predicts a batch or a single
 /// row.
 ///
-/// The predictions have the bits that [`evaluate`](crate::evaluate) sees, but no tape is recorded. The predictions of a row
-/// do not depend on the other rows of its batch, unless the routing does: with `expert-choice`, and with any router that has
-/// an inference capacity. Several threads may share one `Predictor`, each with its own [`Predictions`] and
+/// The predictions have the bits that [`evaluate`](crate::evaluate) sees. The predictions of a row do not depend on the
+/// other rows of its batch, unless the routing does: with `expert-choice`, and with any router that has an inference
+/// capacity. Several threads may share one `Predictor`, each with its own [`Predictions`] and
 /// [`ModelScratch`]. Once these have grown to the size of the batch, a single row allocates nothing and is computed on the
-/// calling thread; a batch that is large enough for several threads allocates nothing if the calling thread belongs to a
-/// rayon pool.
+/// calling thread. If the calling thread belongs to a rayon pool, a batch that is large enough for several threads
+/// allocates at most small buffers for the heads that other threads compute.
 ///
 /// It packs the weights of experts and dense layers for inference when it is created
 /// ([`Module::pack_weights`](crate::Module::pack_weights)), so that they take twice their memory.
@@ -29,69 +32,59 @@ use crate::store::weights::Weights;
 /// The schema that turns raw rows into inputs is saved in the run as [`RunDir::features`].
 ///
 /// ```
-/// use moe_core::batch::{IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
+/// use moe_core::batch::{IdColumn, InputRow, InputSpec, Inputs, TaskKind, TaskSpec};
 /// use moe_nn::{
-///     MixtureDescription, ModelDescription, ModelScratch, OptimizerOptions, Predictions, Predictor,
-///     RunDir, RunInfo, TrainState,
+///     MixtureDescription, ModelDescription, ModelScratch, Models, OptimizerOptions, Predictions,
+///     Predictor, RunDir, RunInfo, TrainState,
 /// };
-/// use moe_routers::Registry;
 ///
 /// # let place = tempfile::tempdir()?;
 /// # let run = place.path().join("run");
 /// # let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
-/// # let description = ModelDescription::Mixture(MixtureDescription {
-/// #     input: InputSpec::Ids { columns: vec![column("user", 100), column("film", 50)] },
-/// #     tasks: vec![TaskSpec { name: "watched".into(), kind: TaskKind::Binary }],
-/// #     embedding_width: 8,
-/// #     experts: 4,
-/// #     k: 2,
-/// #     expert_hidden_widths: vec![],
-/// #     expert_width: 16,
-/// #     expert_dropout: 0.5,
-/// #     head_widths: vec![],
-/// #     router: "comet".into(),
-/// #     router_parameters: Default::default(),
-/// #     relabelled: None,
-/// # });
-/// # let model = description.build(&Registry::standard(), 1)?;
+/// # let input = InputSpec::ids(vec![column("user", 100), column("film", 50)]);
+/// # let tasks = vec![TaskSpec { name: "watched".into(), kind: TaskKind::binary() }];
+/// # let description: &dyn ModelDescription = &MixtureDescription::new(input, tasks).with_router("comet");
+/// # let model = Models::standard().build(description, 1)?;
 /// # let state = TrainState::new(&*model, OptimizerOptions::default());
-/// # let info = RunInfo { model: serde_json::to_value(&description)?, ..RunInfo::default() };
+/// # let info = RunInfo { model: description.to_json(), ..RunInfo::default() };
 /// # RunDir::create(&run, info, &state)?;
 /// // The directory of a run over users and films.
-/// let predictor = Predictor::load(&run, &Registry::standard())?;
+/// let predictor = Predictor::load(&run, &Models::standard())?;
 /// let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
 ///
 /// // User 7 and film 3: the logit, and the probability.
-/// predictor.predict_row(&[7, 3], &[], 7, &mut out, &mut scratch)?;
+/// predictor.predict_row(&InputRow::ids(&[7, 3]), 7, &mut out, &mut scratch)?;
 /// let logit = out.raw(0)[0];
 /// let mut watched = Vec::new();
 /// out.probabilities(0, &mut watched);
 /// assert!((0.0..1.0).contains(&watched[0]));
 ///
 /// // A batch, in which the key of a row is its user. A row is predicted as if it were alone.
-/// let inputs = Inputs::Ids(vec![vec![9, 7, 7], vec![3, 3, 4]]);
+/// let inputs = Inputs::ids(vec![vec![9, 7, 7], vec![3, 3, 4]]);
 /// predictor.predict(&inputs, &[9, 7, 7], &mut out, &mut scratch)?;
 /// assert_eq!((out.rows(), out.raw(0)[1]), (3, logit));
 ///
-/// let error = predictor.predict_row(&[7, 50], &[], 7, &mut out, &mut scratch).unwrap_err();
+/// let row = InputRow::ids(&[7, 50]);
+/// let error = predictor.predict_row(&row, 7, &mut out, &mut scratch).unwrap_err();
 /// assert_eq!(error.to_string(), "row 0: film 50 is not below 50");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Predictor {
+    is_row_wise: bool,
     input: InputSpec,
-    tasks: Vec<TaskSpec>,
+    tasks: Arc<[TaskSpec]>,
     model: Box<dyn Model>,
 }
 
 impl Predictor {
     /// The model of the run in `path` with its best weights. All files are checked against the manifest of the run, and the
-    /// directory is not changed. `registry` needs to contain the router of the run.
+    /// directory is not changed. `models` must contain the router or model of the run.
     ///
     /// # Errors
     /// As [`RunDir::open_to_read`], with the name of the file that is missing, truncated or changed; if the run does not
     /// describe its model, the model cannot be built, or the weights do not fit it.
-    pub fn load(path: &Path, registry: &Registry) -> Result<Self, PredictorError> {
-        Self::load_with(path, &Overrides::default(), registry)
+    pub fn load(path: &Path, models: &Models) -> Result<Self, PredictorError> {
+        Self::load_with(path, &Overrides::default(), models)
     }
 
     /// [`Predictor::load`] with another K or capacity.
@@ -101,11 +94,11 @@ impl Predictor {
     pub fn load_with(
         path: &Path,
         overrides: &Overrides,
-        registry: &Registry,
+        models: &Models,
     ) -> Result<Self, PredictorError> {
         let (run, state) = RunDir::open_to_read(path)?;
-        let (model, weights) = (run.best_model()?, run.best_weights(&state));
-        Self::with_overrides(&model, &weights, overrides, registry)
+        let (model, weights) = (run.best_model(models)?, run.best_weights(&state));
+        Self::with_overrides(&*model, &weights, overrides, models)
             .map_err(|source| PredictorError::InRun { path: path.into(), source: source.into() })
     }
 
@@ -114,11 +107,11 @@ impl Predictor {
     /// # Errors
     /// If the model cannot be built, or the weights do not fit it.
     pub fn new(
-        description: &ModelDescription,
+        description: &dyn ModelDescription,
         weights: &Weights,
-        registry: &Registry,
+        models: &Models,
     ) -> Result<Self, PredictorError> {
-        let mut model = description.build(registry, 0)?;
+        let mut model = models.build(description, 0)?;
         weights.put_into(&mut *model)?;
         Ok(Self::of(model, description.input().clone(), description.tasks().to_vec()))
     }
@@ -129,17 +122,21 @@ impl Predictor {
     /// As `new`, and if the overrides do not apply to the model ([`ModelDescription::with_overrides`]), for example because
     /// the router has weights for each of its K choices.
     pub fn with_overrides(
-        description: &ModelDescription,
+        description: &dyn ModelDescription,
         weights: &Weights,
         overrides: &Overrides,
-        registry: &Registry,
+        models: &Models,
     ) -> Result<Self, PredictorError> {
-        let changed = description.with_overrides(overrides, registry)?;
-        Self::new(&changed, weights, registry).map_err(|error| match (error, description) {
-            (PredictorError::Weights(source), ModelDescription::Mixture(own))
-                if overrides.k.is_some_and(|k| k != own.k) =>
+        if *overrides == Overrides::default() {
+            return Self::new(description, weights, models);
+        }
+        let changed = description.with_overrides(overrides, models.routers())?;
+        let used = changed.as_deref().unwrap_or(description);
+        Self::new(used, weights, models).map_err(|error| match (error, description.router()) {
+            (PredictorError::Weights(source), Some((router, k)))
+                if overrides.k.is_some_and(|other| other != k) =>
             {
-                OverrideError::InWeights { router: own.router.clone(), k: own.k, source }.into()
+                OverrideError::InWeights { router: router.into(), k, source }.into()
             }
             (error, _) => error,
         })
@@ -148,7 +145,16 @@ impl Predictor {
     /// Any model, with its inputs and tasks.
     pub fn of(mut model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
         model.pack_weights();
-        Predictor { input, tasks, model }
+        let mut layers = model.gates_mut().into_iter();
+        let is_row_wise =
+            layers.all(|layer| layer.gates.properties().iter().all(|gate| gate.row_wise));
+        Predictor { is_row_wise, input, tasks: tasks.into(), model }
+    }
+
+    /// Returns whether the predictions for a row are independent of the other rows of its batch: whether all gates promise
+    /// it ([`Properties::row_wise`](moe_routers::Properties)).
+    pub fn is_row_wise(&self) -> bool {
+        self.is_row_wise
     }
 
     /// The inputs.
@@ -185,20 +191,30 @@ impl Predictor {
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
         check(&self.input, inputs, keys.len())?;
-        let mut infer = || self.model.infer(inputs, keys, &mut out.outputs, scratch);
+        let (tape, outputs) = (&mut scratch.tape, &mut out.outputs);
+        let mut infer = || {
+            let pass = Forward::unrecorded(Pass::of_keys(keys));
+            let predictions = self.model.forward(tape, &pass, inputs);
+            outputs.resize_with(predictions.len(), Tensor::default);
+            for (output, prediction) in outputs.iter_mut().zip(&predictions) {
+                *output = prediction.value();
+            }
+            drop(predictions);
+            tape.clear();
+        };
         // A single row takes less time than waking a thread.
         if keys.len() > 1 {
             in_pool(infer)
         } else {
             infer()
         }
-        out.kinds.clear();
-        out.kinds.extend(self.tasks.iter().map(|task| task.kind));
+        if !Arc::ptr_eq(&out.tasks, &self.tasks) {
+            out.tasks = Arc::clone(&self.tasks);
+        }
         Ok(())
     }
 
-    /// [`Predictor::predict`] for one row: one id per column, then the dense inputs. Either is empty if the model takes
-    /// none.
+    /// [`Predictor::predict`] for one row.
     ///
     /// # Errors
     /// As `predict`.
@@ -207,106 +223,18 @@ impl Predictor {
     /// As `predict`.
     pub fn predict_row(
         &self,
-        ids: &[u32],
-        numbers: &[Real],
+        row: &InputRow<'_>,
         key: u64,
         out: &mut Predictions,
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
-        check_width(&self.input, ids.len(), numbers.len())?;
-        let mut row = scratch.row.take().unwrap_or(Inputs::Ids(Vec::new()));
-        set_row(&mut row, &self.input, ids, numbers);
-        let result = self.predict(&row, &[key], out, scratch);
-        scratch.row = Some(row);
+        check_row(&self.input, row)?;
+        let mut inputs = std::mem::take(&mut scratch.row);
+        inputs.set_to_row(&self.input, row);
+        let result = self.predict(&inputs, &[key], out, scratch);
+        scratch.row = inputs;
         result
     }
-}
-
-/// Sets `row` to the inputs of one row, reusing its memory if it already is of this kind.
-fn set_row(row: &mut Inputs, spec: &InputSpec, ids: &[u32], numbers: &[Real]) {
-    let set_ids = |columns: &mut Vec<Vec<u32>>| {
-        columns.resize_with(ids.len(), Vec::new);
-        for (column, &id) in columns.iter_mut().zip(ids) {
-            column.clear();
-            column.push(id);
-        }
-    };
-    let set_numbers = |x: &mut Tensor| {
-        x.resize([1, numbers.len()]);
-        x.as_mut_slice().copy_from_slice(numbers);
-    };
-    match (spec, row) {
-        (InputSpec::Dense { .. }, Inputs::Dense(x)) => set_numbers(x),
-        (InputSpec::Ids { .. }, Inputs::Ids(columns)) => set_ids(columns),
-        (InputSpec::Mixed { .. }, Inputs::Mixed { ids: columns, dense }) => {
-            set_ids(columns);
-            set_numbers(dense);
-        }
-        (spec, row) => {
-            *row = match spec {
-                InputSpec::Dense { .. } => Inputs::Dense(Tensor::default()),
-                InputSpec::Ids { .. } => Inputs::Ids(Vec::new()),
-                InputSpec::Mixed { .. } => {
-                    Inputs::Mixed { ids: Vec::new(), dense: Tensor::default() }
-                }
-            };
-            set_row(row, spec, ids, numbers);
-        }
-    }
-}
-
-fn check_width(spec: &InputSpec, columns: usize, width: usize) -> Result<(), InputError> {
-    let needed = spec.id_columns().len();
-    if columns != needed {
-        return Err(InputError::Columns { needed, found: columns });
-    }
-    let needed = spec.dense_width();
-    if width != needed {
-        return Err(InputError::Width { needed, found: width });
-    }
-    Ok(())
-}
-
-/// Checks that a model for `spec` can take `inputs` with this number of rows.
-fn check(spec: &InputSpec, inputs: &Inputs, rows: usize) -> Result<(), InputError> {
-    const KINDS: [&str; 3] = ["numbers", "ids", "ids and numbers"];
-    let needed = match spec {
-        InputSpec::Dense { .. } => KINDS[0],
-        InputSpec::Ids { .. } => KINDS[1],
-        InputSpec::Mixed { .. } => KINDS[2],
-    };
-    let (columns, numbers, found): (&[Vec<u32>], _, _) = match inputs {
-        Inputs::Dense(x) => (&[], Some(x), KINDS[0]),
-        Inputs::Ids(ids) => (ids, None, KINDS[1]),
-        Inputs::Mixed { ids, dense } => (ids, Some(dense), KINDS[2]),
-    };
-    if found != needed {
-        return Err(InputError::Kind { needed, found });
-    }
-    check_width(spec, columns.len(), numbers.map_or(0, Tensor::cols))?;
-    let check_rows = |what: &str, found: usize| {
-        if found == rows {
-            Ok(())
-        } else {
-            Err(InputError::Rows { what: what.into(), needed: rows, found })
-        }
-    };
-    if let Some(x) = numbers {
-        check_rows("numbers", x.rows())?;
-    }
-    for (column, ids) in spec.id_columns().iter().zip(columns) {
-        check_rows(&column.name, ids.len())?;
-        let is_unknown = |&id: &u32| id as usize >= column.vocabulary;
-        if let Some(row) = ids.iter().position(is_unknown) {
-            return Err(InputError::Id {
-                column: column.name.clone(),
-                row,
-                id: ids[row],
-                vocabulary: column.vocabulary,
-            });
-        }
-    }
-    Ok(())
 }
 
 impl std::fmt::Debug for Predictor {

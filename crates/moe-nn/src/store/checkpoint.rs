@@ -1,28 +1,51 @@
 //! A checkpoint of training: its files in a run directory, and the state that they hold.
 
-use std::borrow::Cow;
-
-use moe_core::envelope::{self, EnvelopeError, Kind};
-use moe_routers::telemetry::Consistency;
+use moe_core::envelope::{self, EnvelopeError, EnvelopeProblem, Kind};
 use serde::{Deserialize, Serialize};
 
 use crate::error::RunDirError;
 use crate::optimizer::optimizer::Optimizer;
+use crate::store::format_1;
 use crate::store::run_files::RunFiles;
-use crate::store::run_manifest::{FileEntry, Manifest};
+use crate::store::run_manifest::{FORMAT, FileEntry, Manifest};
 use crate::store::weights::Weights;
 use crate::train::history::History;
+use crate::train::memories::Memories;
 use crate::train::train_state::TrainState;
 
-const STATE_KIND: Kind = Kind { name: "train-state", version: 3 };
+/// The kind of the file `state` in runs of the present format.
+const STATE_KIND: Kind = Kind { name: "train-state", version: 4 };
 
 /// Content of the file `state`: the part of a [`TrainState`] that is not weights.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 struct Saved<'a> {
-    optimizer: Cow<'a, Optimizer>,
-    history: Cow<'a, History>,
-    frozen: Cow<'a, [String]>,
-    memories: Cow<'a, [Consistency]>,
+    optimizer: &'a Optimizer,
+    history: &'a History,
+    frozen: &'a [String],
+    memories: &'a Memories,
+}
+
+/// [`Saved`], read.
+#[derive(Deserialize)]
+struct Opened {
+    optimizer: Optimizer,
+    history: History,
+    frozen: Vec<String>,
+    memories: Memories,
+}
+
+/// Decodes the file `state` of a run of this format.
+fn open_state(format: u32, file: &[u8]) -> Result<Opened, EnvelopeProblem> {
+    if format > 1 {
+        return envelope::open(STATE_KIND, file);
+    }
+    let state: format_1::State = envelope::open(format_1::STATE_KIND, file)?;
+    Ok(Opened {
+        optimizer: state.optimizer.into(),
+        history: state.history.into(),
+        frozen: state.frozen,
+        memories: state.memories.into(),
+    })
 }
 
 /// Reads the checkpoint of `manifest`, and `metrics.jsonl` with it. All files of the run are checked.
@@ -43,17 +66,10 @@ pub(crate) fn read(
     if let Some(entry) = &entries.learning {
         best.extend(weights(entry)?);
     }
-    let saved: Saved<'_> = envelope::open(STATE_KIND, &files.read(&entries.state)?)
+    let opened = open_state(manifest.format, &files.read(&entries.state)?)
         .map_err(|problem| EnvelopeError { path: files.path(&entries.state.name), problem })?;
-    let state = TrainState {
-        optimizer: saved.optimizer.into_owned(),
-        last,
-        best,
-        frozen: saved.frozen.into_owned(),
-        memories: saved.memories.into_owned(),
-        history: saved.history.into_owned(),
-    };
-    Ok((state, metrics))
+    let Opened { optimizer, history, frozen, memories } = opened;
+    Ok((TrainState { optimizer, last, best, frozen, memories, history }, metrics))
 }
 
 /// Writes `state` under names that `before` does not use, and returns the manifest that names them. Until that manifest is
@@ -64,7 +80,7 @@ pub(crate) fn write(
     state: &TrainState,
 ) -> Result<Manifest, RunDirError> {
     let TrainState { optimizer, last, best, frozen, memories, history } = state;
-    let mut next = before.clone();
+    let mut next = Manifest { format: FORMAT, ..before.clone() };
     let is_first = before.files.last.name.is_empty();
     next.generation += u64::from(!is_first);
     let n = next.generation;
@@ -79,12 +95,7 @@ pub(crate) fn write(
             next.files.learning = Some(files.write(name, &learning.to_file())?);
         }
     }
-    let saved = Saved {
-        optimizer: Cow::Borrowed(optimizer),
-        history: Cow::Borrowed(history),
-        frozen: Cow::Borrowed(frozen),
-        memories: Cow::Borrowed(memories),
-    };
+    let saved = Saved { optimizer, history, frozen, memories };
     let name = format!("state-{n}");
     let saved = envelope::seal(STATE_KIND, &saved)
         .map_err(|problem| EnvelopeError { path: files.path(&name), problem })?;

@@ -1,6 +1,7 @@
 //! Models on disk: run directories with their manifest and checkpoints, weights, and weights of other programs.
 
 pub(crate) mod checkpoint;
+pub(crate) mod format_1;
 pub(crate) mod import;
 pub(crate) mod run_dir;
 pub(crate) mod run_files;

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::Path;
-
-use serde::Deserialize;
+use std::sync::Arc;
 
 use crate::error::RunDirError;
-use crate::models::model_description::{Fold, ModelDescription};
+use crate::models::description::{Fold, ModelDescription};
+use crate::models::registry::Models;
 use crate::store::checkpoint;
 use crate::store::run_files::RunFiles;
 use crate::store::run_manifest::{
-    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, Models, RESULT,
-    is_own, sha256,
+    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, RESULT,
+    RunModels, is_own, sha256,
 };
 use crate::store::weights::Weights;
 use crate::train::history::EpochRecord;
@@ -67,7 +67,7 @@ pub struct RunInfo {
     pub config: Option<String>,
     /// Schema that turns rows of the original data into inputs of the model, as JSON, saved as `features.json`.
     pub features: Option<String>,
-    /// Description of the model, such as a [`ModelDescription`](crate::ModelDescription) as JSON.
+    /// Description of the model as JSON: [`to_json`](ModelDescription#method.to_json) of a [`ModelDescription`].
     pub model: serde_json::Value,
     /// The model of the saved best weights if it differs: one without the state that only training needs.
     pub fold: Option<Fold>,
@@ -99,9 +99,7 @@ impl RunDir {
         }
         let RunInfo { config, features, model, fold, seed } = info;
         let (best, folded) = match fold {
-            Some(Fold { model, dropped }) => {
-                (serde_json::to_value(model).expect("a description has text keys"), dropped)
-            }
+            Some(Fold { model, dropped }) => (model.to_json(), dropped),
             None => (model.clone(), Vec::new()),
         };
         let save = |name: &str, text: Option<String>| {
@@ -111,7 +109,7 @@ impl RunDir {
             format: FORMAT,
             seed,
             instruction_set: moe_core::kernel::instruction_set().into(),
-            models: Models { last: model, best, folded },
+            models: RunModels { last: model, best, folded },
             files: Files {
                 config: save(CONFIG, config)?,
                 features: save(FEATURES, features)?,
@@ -129,7 +127,8 @@ impl RunDir {
     /// a checkpoint that did not become valid are removed.
     ///
     /// # Errors
-    /// If `path` is not the directory of a run of this version and precision, or a file is missing or changed.
+    /// If `path` is not the directory of a run of this or an earlier version and of this precision, or a file is missing or
+    /// changed.
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
         let (dir, state, metrics) = Self::read(path)?;
         // Lines after the checkpoint belong to epochs that will be trained again.
@@ -166,10 +165,9 @@ impl RunDir {
     /// Description of the model of the best weights; see [`RunInfo::model`] and [`RunInfo::fold`].
     ///
     /// # Errors
-    /// If it is not a [`ModelDescription`].
-    pub fn best_model(&self) -> Result<ModelDescription, RunDirError> {
-        let model = &self.manifest.models.best;
-        ModelDescription::deserialize(model).map_err(|error| RunDirError::Damaged {
+    /// If it is not the description of one of `models`.
+    pub fn best_model(&self, models: &Models) -> Result<Arc<dyn ModelDescription>, RunDirError> {
+        models.read(&self.manifest.models.best).map_err(|error| RunDirError::Damaged {
             path: self.files.path(MANIFEST),
             problem: format!("does not describe a model: {error}"),
         })

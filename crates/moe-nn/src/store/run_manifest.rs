@@ -4,8 +4,13 @@ use moe_core::checksum::{self, hex};
 use moe_core::files::whole_name;
 use serde::{Deserialize, Serialize};
 
-/// Version of the manifest and of the files that it names.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of the manifest and of the files that it names. Runs of all earlier formats are read; the next checkpoint gives
+/// them this one.
+///
+/// | format | what is different from the next one |
+/// | --- | --- |
+/// | 1 | in `state`, the optimiser's moments are a list in the order of the model's parameters, without names |
+pub(crate) const FORMAT: u32 = 2;
 pub(crate) const MANIFEST: &str = "manifest.json";
 pub(crate) const CONFIG: &str = "config.resolved.toml";
 pub(crate) const FEATURES: &str = "features.json";
@@ -25,7 +30,7 @@ pub(crate) struct Manifest {
     /// Instruction set of the matrix products; results may differ between instruction sets in the last bits.
     pub(crate) instruction_set: String,
     /// Descriptions of the models that the weights belong to.
-    pub(crate) models: Models,
+    pub(crate) models: RunModels,
     pub(crate) files: Files,
     /// Digest of this file, computed with zeros in its place; empty in runs of earlier versions.
     #[serde(default)]
@@ -58,8 +63,10 @@ impl Manifest {
         let json: serde_json::Value =
             serde_json::from_str(text).map_err(|error| error.to_string())?;
         let found = &json["format"];
-        if found != FORMAT {
-            return Err(format!("has format {found}, but this program reads format {FORMAT}"));
+        if !found.as_u64().is_some_and(|format| (1..=FORMAT.into()).contains(&format)) {
+            return Err(format!(
+                "has format {found}, but this program reads formats 1 to {FORMAT}"
+            ));
         }
         let manifest: Manifest = serde_json::from_value(json).map_err(|error| error.to_string())?;
         let digest = &manifest.sha256;
@@ -80,7 +87,7 @@ fn with_last(text: &str, word: &str, other: &str) -> String {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Models {
+pub(crate) struct RunModels {
     pub(crate) last: serde_json::Value,
     pub(crate) best: serde_json::Value,
     /// Names of the tensors that the model of the last weights has and the folded model of the best weights lacks.
@@ -104,7 +111,7 @@ pub(crate) struct Files {
     pub(crate) metrics: FileEntry,
     pub(crate) last: FileEntry,
     pub(crate) best: FileEntry,
-    /// The tensors of [`Models::folded`] that belong to the best weights.
+    /// The tensors of [`RunModels::folded`] that belong to the best weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) learning: Option<FileEntry>,
     pub(crate) state: FileEntry,

@@ -13,6 +13,7 @@ use crate::train::history::{EpochRecord, History, StopReason};
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
 use crate::train::step::{StepContext, StepReport, train_step};
+use crate::train::step_hook::StepHook;
 use crate::train::train_state::TrainState;
 
 /// Name under which the trainer logs.
@@ -44,10 +45,8 @@ impl<'a> Run<'a> {
         model: &mut dyn Model,
         state: &mut TrainState,
         observer: &mut dyn Observer,
+        hook: &mut dyn StepHook,
     ) -> Result<EpochSteps, TrainError> {
-        if let Some(passes) = model.fit(self.train) {
-            return Ok(self.fitted(model, state, passes));
-        }
         let TrainOptions { seed, batch_rows, micro_batch_rows, .. } = *self.options;
         let epoch = state.history.epochs.len() + 1;
         let order = permutation(self.train.rows(), seed, "shuffle", epoch as u64);
@@ -63,28 +62,30 @@ impl<'a> Run<'a> {
             let at = self.next_step(state);
             state.history.steps += 1;
             let step = state.history.steps;
-            let report = train_step(&mut tape, model, &mut state.optimizer, &at, &micro_batches)
+            let optimizer = &mut state.optimizer;
+            let report = train_step(&mut tape, model, optimizer, hook, &at, &micro_batches)
                 .map_err(|source| TrainError::Step { step, epoch, source })?;
             tracing::debug!(target: TARGET, step, loss = report.loss, "step");
             observer.on_step(step, num_steps, report.loss);
-            steps.add(&micro_batches, report, state, self.train.rows());
+            steps.add(report, state, self.train.rows());
         }
         steps.loss /= num_steps as f64;
         steps.terms.iter_mut().for_each(|term| term.1 /= num_steps as f64);
         Ok(steps)
     }
 
-    /// Records that the model was fitted in `passes` passes instead of by training steps.
-    fn fitted(&self, model: &dyn Model, state: &mut TrainState, passes: u64) -> EpochSteps {
+    /// Fits a model that is not trained by gradient steps; returns `None` for any other. The passes over the split count as
+    /// steps.
+    pub(crate) fn fit(&self, model: &mut dyn Model, state: &mut TrainState) -> Option<EpochSteps> {
         let TrainOptions { task_weights, batch_rows, .. } = self.options;
-        state.history.steps += passes;
+        state.history.steps += model.fit(self.train)?;
         state.history.stopped = Some(StopReason::Fitted);
         let found = evaluate(model, self.train, task_weights, *batch_rows);
         let tasks = self.train.tasks().iter().zip(task_weights).zip(&found.tasks);
         let terms = tasks.map(|((task, &weight), metrics)| {
             (task.name.clone(), f64::from(weight) * metrics.loss())
         });
-        EpochSteps { loss: found.loss, terms: terms.collect(), ..EpochSteps::default() }
+        Some(EpochSteps { loss: found.loss, terms: terms.collect(), ..EpochSteps::default() })
     }
 
     /// Context of the next step.
@@ -110,11 +111,7 @@ impl<'a> Run<'a> {
         if !gates.is_empty() {
             let rows = self.options.batch_rows.clamp(1, self.val.rows());
             let batch = self.val.batch(&(0..rows as u32).collect::<Vec<_>>());
-            let differences =
-                gate_health::weight_differences(model, &batch, &self.next_step(state));
-            for (gate, difference) in gates.iter_mut().zip(differences) {
-                gate.weight_difference = Some(difference);
-            }
+            gate_health::set_weight_differences(&mut gates, model, &batch, &self.next_step(state));
         }
         gates
     }
@@ -122,16 +119,10 @@ impl<'a> Run<'a> {
 
 impl EpochSteps {
     /// Adds a step. Until the end of the epoch, the loss and its terms are sums.
-    fn add(
-        &mut self,
-        micro_batches: &[Batch],
-        report: StepReport,
-        state: &mut TrainState,
-        rows: usize,
-    ) {
-        let StepReport { loss, terms, gradient_norms, decisions } = report;
+    fn add(&mut self, report: StepReport, state: &mut TrainState, rows: usize) {
+        let StepReport { loss, terms, gradient_norms, row_ids, decisions } = report;
         self.gradients.add(&gradient_norms);
-        self.gates.add(micro_batches, &decisions, &mut state.memories, rows);
+        self.gates.add(&row_ids, &decisions, &mut state.memories, rows);
         for decision in decisions.iter().flatten() {
             state.history.routing.get_or_insert_default().add(&decision.assignments);
         }

@@ -16,6 +16,9 @@ pub enum StepError {
     /// The optimiser did not take the step.
     #[error(transparent)]
     Optimizer(#[from] OptimizerError),
+    /// A [`StepHook`](crate::StepHook) stopped the step, with this message.
+    #[error("{0}")]
+    Hook(String),
 }
 
 /// Error that stopped training.

@@ -1,15 +1,19 @@
-use moe_core::batch::{Batch, TaskSpec};
-use moe_core::dispatch::Assignments;
-use moe_core::kernel::in_pool;
-use moe_core::tape::{Gradients, Tape, Var};
-use moe_core::{Pass, Real, Tensor};
-use moe_routers::aux_loss::total_loss;
-use moe_routers::{AuxLoss, Observed, Routing};
+use std::sync::Arc;
 
+use moe_core::batch::{Batch, TaskSpec};
+use moe_core::kernel::in_pool;
+use moe_core::tape::{Tape, Var};
+use moe_core::{Buffer, Pass, Real};
+use moe_routers::aux_loss::total_loss;
+use moe_routers::telemetry::gate_label;
+use moe_routers::{AuxLoss, Routing};
+
+use crate::layers::forward::LayerRoutings;
 use crate::models::model::Model;
 use crate::optimizer::optimizer::{GradientNorms, Optimizer};
+use crate::train::contribution::{Contribution, Decision, LayerObserved};
 use crate::train::error::StepError;
-use crate::train::task_loss::task_loss;
+use crate::train::step_hook::{StepCounts, StepHook};
 
 /// Report of a training step, with values from before its update.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,20 +25,10 @@ pub struct StepReport {
     pub terms: Vec<(String, f64)>,
     /// Norms of the gradients, before clipping.
     pub gradient_norms: GradientNorms,
-    /// The decision of each gate, for each micro-batch.
+    /// The row ids of each micro-batch.
+    pub row_ids: Vec<Buffer<u64>>,
+    /// The decision of each gate of each MoE layer, for each micro-batch.
     pub decisions: Vec<Vec<Decision>>,
-}
-
-/// A [`Routing`] after its tape has been cleared: the arguments of
-/// [`GateStats::add`](moe_routers::telemetry::GateStats::add).
-#[derive(Clone, Debug, PartialEq)]
-pub struct Decision {
-    /// The experts of each row.
-    pub assignments: Assignments,
-    /// `[pairs]`: the weight of each (row, expert) pair.
-    pub weights: Tensor,
-    /// Values that the router reports, by name.
-    pub telemetry: Vec<(&'static str, f64)>,
 }
 
 /// Position in a training run, and its objective.
@@ -59,87 +53,82 @@ pub struct StepContext<'a> {
 /// count, and an auxiliary loss is the mean over the micro-batches, weighted by rows. Apart from rounding, the division
 /// into micro-batches therefore only matters for routers that look at more than one row.
 ///
+/// `hook` may add the contributions of other processes before the optimiser updates the model; `&mut ()` adds none. The whole
+/// batch is then that of all processes.
+///
 /// # Errors
-/// If a term of the loss or a gradient is not finite, or, in the first step, a parameter group does not fit the model.
+/// If a term of the loss or a gradient is not finite, or, in the first step, a parameter group does not fit the model; any
+/// error of `hook`.
 ///
 /// # Panics
-/// If there is no micro-batch, model and batch do not fit, or there is not one weight per task.
+/// If there is no micro-batch, model and batch do not fit, there is not one weight per task, or an MoE layer is not among
+/// those that the model lists ([`Module::gates_mut`](crate::Module::gates_mut)).
 pub fn train_step(
     tape: &mut Tape,
     model: &mut dyn Model,
     optimizer: &mut Optimizer,
+    hook: &mut dyn StepHook,
     at: &StepContext<'_>,
     micro_batches: &[Batch],
 ) -> Result<StepReport, StepError> {
     assert_eq!(at.task_weights.len(), at.tasks.len(), "one weight per task");
     in_pool(|| {
-        let mut found: Option<Found> = None;
+        let mut whole = StepCounts::of(micro_batches, at.tasks.len());
+        hook.count(&mut whole)?;
+        let mut sum = None;
         for batch in micro_batches {
             tape.clear();
-            let part = gradients(tape, model, at, micro_batches, batch)?;
+            let part = gradients(tape, model, at, &whole, batch);
             // Clearing the tape makes the parameters uniquely owned again, so that they are updated in place.
             tape.clear();
-            match &mut found {
-                None => found = Some(part),
-                Some(found) => found.add(part),
-            }
+            sum = Some(hook.add(model, sum, part)?);
         }
-        let Found { loss, terms, gradients, decisions, observed } =
-            found.expect("a batch has a micro-batch");
+        let Contribution { loss, terms, gradients, observed, row_ids, decisions } =
+            sum.expect("a batch has a micro-batch");
         let gradient_norms = optimizer.step(model, &gradients)?;
-        model.after_step(&observed);
-        Ok(StepReport { loss, terms, gradient_norms, decisions })
+        tell_gates(model, &observed);
+        Ok(StepReport { loss, terms, gradient_norms, row_ids, decisions })
     })
 }
 
-/// Contribution of a micro-batch to a step.
-struct Found {
-    loss: f64,
-    terms: Vec<(String, f64)>,
-    gradients: Gradients,
-    decisions: Vec<Vec<Decision>>,
-    observed: Vec<Observed>,
-}
-
-impl Found {
-    fn add(&mut self, other: Found) {
-        self.loss += other.loss;
-        self.terms.iter_mut().zip(other.terms).for_each(|(sum, term)| sum.1 += term.1);
-        self.gradients.accumulate(other.gradients);
-        self.decisions.extend(other.decisions);
-        self.observed.iter_mut().zip(&other.observed).for_each(|(all, part)| all.add(part));
+/// Passes the gates of each layer what they observed in the step.
+fn tell_gates(model: &mut dyn Model, observed: &[LayerObserved]) {
+    let mut layers = model.gates_mut();
+    for LayerObserved { layer, gates } in observed {
+        let known = layers.iter_mut().find(|known| *known.layer == **layer);
+        let known = known.unwrap_or_else(|| {
+            panic!("the model does not list MoE layer {layer} in Module::gates_mut")
+        });
+        known.gates.after_step(gates);
     }
 }
 
-/// Computes the gradients of the share of the loss that belongs to `batch`, one of `micro_batches`.
+/// Computes the gradients of the share of the loss that belongs to `batch`, a micro-batch of the `whole`.
 fn gradients(
     tape: &Tape,
     model: &dyn Model,
     at: &StepContext<'_>,
-    micro_batches: &[Batch],
+    whole: &StepCounts,
     batch: &Batch,
-) -> Result<Found, StepError> {
+) -> Result<Contribution, StepError> {
     let pass = Pass::training(batch, at.seed, at.step, at.epoch);
-    let output = model.forward(tape, &pass, &batch.inputs);
-    let share = |count: &dyn Fn(&Batch) -> usize| -> Real {
-        let all: usize = micro_batches.iter().map(count).sum();
-        count(batch) as Real / all.max(1) as Real
-    };
+    let output = model.run(tape, &pass, &batch.inputs);
+    let share = |part: usize, all: usize| part as Real / all.max(1) as Real;
     let value = |var: Var<'_>| f64::from(var.value().item());
     let mut terms = Vec::with_capacity(at.tasks.len());
     let mut losses = Vec::with_capacity(at.tasks.len());
     for (i, task) in at.tasks.iter().enumerate() {
-        let weight = at.task_weights[i] * share(&|batch| batch.targets[i].counted());
-        let loss = task_loss(output.predictions[i], &batch.targets[i]).scale(weight);
+        let weight = at.task_weights[i] * share(batch.targets[i].counted(), whole.targets[i]);
+        let loss = task.kind.loss(output.predictions[i], &batch.targets[i]).scale(weight);
         terms.push((task.name.clone(), value(loss)));
         losses.push(loss);
     }
     let loss = losses.into_iter().reduce(|a, b| a + b).expect("a model has a task");
     let mut aux_losses = Vec::new();
-    for (gate, routing) in output.routings.iter().enumerate() {
+    for (layer, gate, routing) in output.gates() {
         for aux in &routing.aux_losses {
-            let term = AuxLoss { value: aux.value.scale(share(&Batch::rows)), ..*aux };
-            terms.push((format!("gate {gate} {}", term.name), value(term.value)));
+            let term = AuxLoss { value: aux.value.scale(share(batch.rows(), whole.rows)), ..*aux };
+            terms.push((format!("{} {}", gate_label(layer, gate), term.name), value(term.value)));
             aux_losses.push(term);
         }
     }
@@ -148,10 +137,23 @@ fn gradients(
     }
     let loss_value = value(loss);
     let gradients = tape.backward(total_loss(loss, &aux_losses));
-    let routings = output.routings.into_iter();
-    let routings = routings.map(|Routing { assignments, weights, telemetry, observed, .. }| {
-        (Decision { assignments, weights: weights.value().clone(), telemetry }, observed)
-    });
-    let (decisions, observed) = routings.unzip();
-    Ok(Found { loss: loss_value, terms, gradients, decisions: vec![decisions], observed })
+    let (mut decisions, mut observed) = (Vec::new(), Vec::new());
+    for LayerRoutings { layer, gates, batch_rows, .. } in output.layers {
+        let mut of_gates = Vec::with_capacity(gates.len());
+        for (gate, routing) in gates.into_iter().enumerate() {
+            let Routing { assignments, weights, telemetry, observed, .. } = routing;
+            of_gates.push(observed);
+            decisions.push(Decision {
+                layer: Arc::clone(&layer),
+                gate,
+                is_of_batch: batch_rows.is_none(),
+                assignments,
+                weights: weights.value(),
+                telemetry: telemetry.into_vec(),
+            });
+        }
+        observed.push(LayerObserved { layer, gates: of_gates });
+    }
+    let (row_ids, decisions) = (vec![Buffer::copy_of(&batch.row_ids)], vec![decisions]);
+    Ok(Contribution { loss: loss_value, terms, gradients, observed, row_ids, decisions })
 }

@@ -1,5 +1,4 @@
 use moe_core::StateMut;
-use moe_routers::telemetry::Consistency;
 
 use crate::error::OtherModule;
 use crate::module::{Module, visit_parameters};
@@ -7,6 +6,7 @@ use crate::optimizer::optimizer::Optimizer;
 use crate::optimizer::options::OptimizerOptions;
 use crate::store::weights::Weights;
 use crate::train::history::History;
+use crate::train::memories::Memories;
 
 /// The complete state of training between two epochs. Training that continues from a saved state (see
 /// [`RunDir`](crate::RunDir)) gives the same bits.
@@ -21,8 +21,7 @@ pub struct TrainState {
     pub(crate) best: Weights,
     /// Names of the frozen parameters.
     pub(crate) frozen: Vec<String>,
-    /// The last experts of each row, for each gate; empty before the first step.
-    pub(crate) memories: Vec<Consistency>,
+    pub(crate) memories: Memories,
     pub(crate) history: History,
 }
 
@@ -41,7 +40,7 @@ impl TrainState {
             last: Weights::of(module),
             best: Weights::of(module),
             frozen,
-            memories: Vec::new(),
+            memories: Memories::default(),
             history: History::new(),
         }
     }
@@ -64,9 +63,11 @@ impl TrainState {
     /// Puts the weights after the last epoch into `module`, and freezes the frozen parameters.
     ///
     /// # Errors
-    /// If the state belongs to another module.
-    pub(crate) fn restore(&self, module: &mut dyn Module) -> Result<(), OtherModule> {
+    /// If the state belongs to another module, which is then unchanged.
+    pub(crate) fn restore(&mut self, module: &mut dyn Module) -> Result<(), OtherModule> {
         self.best.check(module)?;
+        self.last.check(module)?;
+        self.optimizer.check(module)?;
         self.last.put_into(module)?;
         module.visit_mut(&mut |name, state| {
             if let StateMut::Parameter(parameter) = state {

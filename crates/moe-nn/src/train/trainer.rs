@@ -5,11 +5,13 @@ use moe_routers::TrainingLength;
 
 use crate::eval::evaluate::evaluate;
 use crate::models::model::Model;
-use crate::train::epoch::{Run, TARGET};
+use crate::module::{LayerGates, is_named};
+use crate::train::epoch::{EpochSteps, Run, TARGET};
 use crate::train::error::TrainError;
 use crate::train::history::{History, StopReason};
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
+use crate::train::step_hook::StepHook;
 use crate::train::train_state::TrainState;
 
 /// Trains `model`, and leaves it with the weights of its best epoch on the validation split.
@@ -19,7 +21,8 @@ use crate::train::train_state::TrainState;
 /// the observer returns an error.
 ///
 /// # Panics
-/// If the model does not fit the data, or there is not one weight per task.
+/// If the model does not fit the data, there is not one weight per task, or the name of an MoE layer is not the prefix of its
+/// parameters.
 pub fn train(
     model: &mut dyn Model,
     train: &dyn BatchSource,
@@ -28,7 +31,7 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<History, TrainError> {
     let state = TrainState::new(model, options.optimizer.clone());
-    continue_training(model, state, train, val, options, observer)
+    train_with_hook(model, state, train, val, options, observer, &mut ())
 }
 
 /// [`train`], from a state that an observer has received. The result is the same, to the bit, as without the interruption.
@@ -41,11 +44,32 @@ pub fn train(
 /// As [`train`].
 pub fn continue_training(
     model: &mut dyn Model,
+    state: TrainState,
+    train: &dyn BatchSource,
+    val: &dyn BatchSource,
+    options: &TrainOptions,
+    observer: &mut dyn Observer,
+) -> Result<History, TrainError> {
+    train_with_hook(model, state, train, val, options, observer, &mut ())
+}
+
+/// [`continue_training`], from a state that may also be a [new one](TrainState::new), with a hook in every step. Each process
+/// of a data-parallel training calls it with the same model, state, options and validation split, and with its own rows in
+/// `train`, in equally many batches of equally many micro-batches.
+///
+/// # Errors
+/// As [`continue_training`]; any error of `hook`.
+///
+/// # Panics
+/// As [`train`].
+pub fn train_with_hook(
+    model: &mut dyn Model,
     mut state: TrainState,
     train: &dyn BatchSource,
     val: &dyn BatchSource,
     options: &TrainOptions,
     observer: &mut dyn Observer,
+    hook: &mut dyn StepHook,
 ) -> Result<History, TrainError> {
     for (split, source) in [("training", train), ("validation", val)] {
         if source.rows() == 0 {
@@ -53,29 +77,64 @@ pub fn continue_training(
         }
     }
     state.restore(model)?;
-    model.begin_training(TrainingLength {
+    let length = TrainingLength {
         steps_per_epoch: train.rows().div_ceil(options.batch_rows.max(1)) as u64,
         epochs: options.epochs as u64,
-    });
+    };
+    begin_training(model, length);
     let run = Run { train, val, options };
-    let (seconds_before, started) = (state.history.seconds(), Instant::now());
+    let clock = Clock { before: state.history.seconds(), started: Instant::now() };
+    if state.history.stopped != Some(StopReason::Fitted)
+        && let Some(passes) = run.fit(model, &mut state)
+    {
+        finish_epoch(&run, model, &mut state, passes, &clock, clock.started, observer)?;
+    }
     while !has_stopped(&mut state.history, options) {
-        let epoch_started = Instant::now();
-        let steps = run.train_epoch(model, &mut state, observer)?;
-        let gates = run.gate_summaries(model, &mut state, &steps);
-        state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
-        let val_loss = validation_loss(&run, model, &state.history)?;
-        state.keep_weights(model, val_loss);
-        let seconds = seconds_before + started.elapsed().as_secs_f64();
-        let record = steps.into_record(model, &state.history, gates, val_loss, seconds);
-        let epoch = record.epoch;
-        state.history.epochs.push(record.clone());
-        observer
-            .on_epoch(&record, &state)
-            .map_err(|message| TrainError::Observer { epoch, message })?;
+        let started = Instant::now();
+        let steps = run.train_epoch(model, &mut state, observer, hook)?;
+        finish_epoch(&run, model, &mut state, steps, &clock, started, observer)?;
     }
     state.best.put_into(model)?;
     Ok(state.history)
+}
+
+/// Tells the gates of all MoE layers the length of training.
+fn begin_training(model: &mut dyn Model, length: TrainingLength) {
+    let mut names = Vec::new();
+    model.visit(&mut |name, _| names.push(name.to_owned()));
+    for LayerGates { layer, gates } in model.gates_mut() {
+        let has_parameters = names.iter().any(|name| is_named(name, layer));
+        assert!(has_parameters, "no parameter of MoE layer {layer} begins with its name");
+        gates.begin_training(length);
+    }
+}
+
+/// The time of a training run.
+struct Clock {
+    /// Seconds before an interruption.
+    before: f64,
+    started: Instant,
+}
+
+/// Evaluates the model after an epoch that began at `epoch_started`, keeps its weights, and records and reports the epoch.
+fn finish_epoch(
+    run: &Run<'_>,
+    model: &dyn Model,
+    state: &mut TrainState,
+    steps: EpochSteps,
+    clock: &Clock,
+    epoch_started: Instant,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let gates = run.gate_summaries(model, state, &steps);
+    state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
+    let val_loss = validation_loss(run, model, &state.history)?;
+    state.keep_weights(model, val_loss);
+    let seconds = clock.before + clock.started.elapsed().as_secs_f64();
+    let record = steps.into_record(model, &state.history, gates, val_loss, seconds);
+    let epoch = record.epoch;
+    state.history.epochs.push(record.clone());
+    observer.on_epoch(&record, state).map_err(|message| TrainError::Observer { epoch, message })
 }
 
 /// Sets [`History::stopped`] if training ends here.

@@ -6,15 +6,15 @@ pub(crate) mod matrices;
 use std::collections::BTreeMap;
 
 use moe_core::batch::{
-    Batch, BatchSource, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec,
+    Batch, BatchSource, IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec, Tokens,
 };
 use moe_core::rand::Rng;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
 use moe_nn::{
-    Mixture, MixtureDescription, Model, ModelDescription, Module, OptimizerOptions, Output,
-    TrainOptions, Weights, task_loss,
+    Mixture, MixtureDescription, Model, Models, Module, OptimizerOptions, Output, TrainOptions,
+    Weights,
 };
 use moe_routers::{Registry, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
@@ -44,10 +44,7 @@ pub(crate) struct Memory {
 
 impl BatchSource for Memory {
     fn rows(&self) -> usize {
-        match &self.inputs {
-            Inputs::Dense(x) => x.rows(),
-            Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => ids[0].len(),
-        }
+        self.inputs.rows()
     }
 
     fn input(&self) -> &InputSpec {
@@ -59,22 +56,25 @@ impl BatchSource for Memory {
     }
 
     fn batch(&self, rows: &[u32]) -> Batch {
-        let dense = |x: &Tensor| {
+        let dense = |x: Tensor| {
             let picked = rows.iter().flat_map(|&row| x.row(row as usize)).copied().collect();
-            Tensor::new([rows.len(), x.cols()], picked)
+            Tensor::new(self.input.dense_shape(rows.len()), picked)
         };
-        let columns = |ids: &[Vec<u32>]| ids.iter().map(|ids| pick(ids, rows)).collect();
-        let inputs = match &self.inputs {
-            Inputs::Dense(x) => Inputs::Dense(dense(x)),
-            Inputs::Ids(ids) => Inputs::Ids(columns(ids)),
-            Inputs::Mixed { ids, dense: x } => Inputs::Mixed { ids: columns(ids), dense: dense(x) },
+        let of_rows = |tokens: &Tokens| {
+            Tokens::from_rows(rows.iter().map(|&row| tokens.of_row(row as usize)))
         };
-        let targets = self.targets.iter().map(|target| match target {
-            Target::Binary(values) => Target::Binary(pick(values, rows)),
-            Target::Multiclass(classes) => Target::Multiclass(pick(classes, rows)),
-            Target::Regression { values, present } => {
-                Target::Regression { values: pick(values, rows), present: pick(present, rows) }
-            }
+        let inputs = Inputs {
+            ids: self.inputs.ids.iter().map(|ids| pick(ids, rows)).collect(),
+            dense: self.inputs.dense_rows().map(dense),
+            tokens: self.inputs.tokens.as_ref().map(of_rows),
+        };
+        let targets = self.targets.iter().map(|target| Target {
+            values: rows.iter().flat_map(|&row| target.values_of(row as usize).to_vec()).collect(),
+            classes: rows
+                .iter()
+                .flat_map(|&row| target.classes_of(row as usize).to_vec())
+                .collect(),
+            present: pick(&target.present, rows),
         });
         // Row ids that are not positions, some above 32 bits.
         let row_ids = rows.iter().map(|&row| u64::from(row).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -95,21 +95,23 @@ pub(crate) fn task(name: &str, kind: TaskKind) -> TaskSpec {
     TaskSpec { name: name.into(), kind }
 }
 
+/// The kinds of the tasks of [`dense`] and [`ids`].
+pub(crate) fn kinds() -> [TaskKind; 3] {
+    [TaskKind::binary(), TaskKind::multiclass(3), TaskKind::regression()]
+}
+
 /// The three kinds of task, as functions of two hidden numbers in [-1, 1) per row; every fourth value of the
 /// regression is missing.
 fn targets(hidden: &[[Real; 2]]) -> (Vec<TaskSpec>, Vec<Target>) {
-    let tasks = vec![
-        task("positive", TaskKind::Binary),
-        task("third", TaskKind::Multiclass { classes: 3 }),
-        task("product", TaskKind::Regression),
-    ];
+    let names = ["positive", "third", "product"].into_iter();
+    let tasks = names.zip(kinds()).map(|(name, kind)| task(name, kind)).collect();
     let positive = hidden.iter().map(|[a, b]| if a + b > 0.0 { 1.0 } else { 0.0 }).collect();
     let third = hidden.iter().map(|[a, _]| ((a + 1.0) * 1.5).clamp(0.0, 2.0) as u32).collect();
-    let regression = Target::Regression {
-        values: hidden.iter().map(|[a, b]| a * b).collect(),
-        present: (0..hidden.len()).map(|row| row % 4 != 3).collect(),
-    };
-    (tasks, vec![Target::Binary(positive), Target::Multiclass(third), regression])
+    let regression = Target::regression(
+        hidden.iter().map(|[a, b]| a * b).collect(),
+        (0..hidden.len()).map(|row| row % 4 != 3).collect(),
+    );
+    (tasks, vec![Target::binary(positive), Target::classes(third), regression])
 }
 
 /// Rows of `width` (at least 2) numbers; the targets follow from the first two.
@@ -117,7 +119,7 @@ pub(crate) fn dense(seed: u64, rows: usize, width: usize) -> Memory {
     let x = random::uniform([rows, width], 1.0, &mut rng(seed, 0));
     let hidden: Vec<[Real; 2]> = (0..rows).map(|row| [x.row(row)[0], x.row(row)[1]]).collect();
     let (tasks, targets) = targets(&hidden);
-    Memory { input: InputSpec::Dense { width }, tasks, inputs: Inputs::Dense(x), targets }
+    Memory { input: InputSpec::dense(width), tasks, inputs: Inputs::dense(x), targets }
 }
 
 /// Rows of a user and an item; the targets follow from a hidden number of each.
@@ -134,33 +136,28 @@ pub(crate) fn ids(seed: u64, rows: usize) -> Memory {
     let (tasks, targets) = targets(&hidden);
     let column = |(name, vocabulary): (&str, usize)| IdColumn { name: name.into(), vocabulary };
     let columns_spec = ["user", "item"].into_iter().zip(vocabulary).map(column).collect();
-    let input = InputSpec::Ids { columns: columns_spec };
-    Memory { input, tasks, inputs: Inputs::Ids(columns), targets }
+    let input = InputSpec::ids(columns_spec);
+    Memory { input, tasks, inputs: Inputs::ids(columns), targets }
 }
 
 /// A small mixture for `source`: four experts, K = 2.
 pub(crate) fn description(source: &Memory, router: &str) -> MixtureDescription {
-    MixtureDescription {
-        input: source.input.clone(),
-        tasks: source.tasks.clone(),
-        embedding_width: 5,
-        experts: 4,
-        k: 2,
-        expert_hidden_widths: vec![],
-        expert_width: 8,
-        expert_dropout: 0.0,
-        head_widths: vec![6],
-        router: router.into(),
-        router_parameters: BTreeMap::new(),
-        relabelled: None,
-    }
+    MixtureDescription::new(source.input.clone(), source.tasks.clone())
+        .with_embedding_width(5)
+        .with_experts(4)
+        .with_k(2)
+        .with_expert_hidden_widths(&[])
+        .with_expert_width(8)
+        .with_expert_dropout(0.0)
+        .with_head_widths(&[6])
+        .with_router(router)
 }
 
 /// The same with a load-balancing loss.
 pub(crate) fn balanced(source: &Memory, coefficient: f64) -> MixtureDescription {
     let parameter = ("load-balance".to_string(), Value::Real(coefficient));
     let router_parameters = BTreeMap::from([parameter]);
-    MixtureDescription { router_parameters, ..description(source, "top-k") }
+    description(source, "top-k").with_router_parameters(router_parameters)
 }
 
 pub(crate) fn build(description: &MixtureDescription, seed: u64) -> Mixture {
@@ -169,8 +166,8 @@ pub(crate) fn build(description: &MixtureDescription, seed: u64) -> Mixture {
 
 /// The same, or the baseline that the router's id names.
 pub(crate) fn build_any(description: &MixtureDescription, seed: u64) -> Box<dyn Model> {
-    let description = ModelDescription::of(description.clone()).unwrap();
-    description.build(&Registry::standard(), seed).unwrap()
+    let models = Models::standard();
+    models.build(&*models.describe(description.clone()).unwrap(), seed).unwrap()
 }
 
 /// One weight per task of [`dense`] and [`ids`]; short runs that learn quickly.
@@ -206,6 +203,7 @@ pub(crate) fn pass(batch: &Batch, mode: Mode) -> Pass<'_> {
         epoch: 0,
         row_ids: &batch.row_ids,
         keys: &batch.keys,
+        batch_rows: None,
         experts: None,
     }
 }
@@ -216,7 +214,7 @@ pub(crate) fn forward<'t>(
     batch: &Batch,
     mode: Mode,
 ) -> Output<'t> {
-    model.forward(tape, &pass(batch, mode), &batch.inputs)
+    model.run(tape, &pass(batch, mode), &batch.inputs)
 }
 
 /// Values of all predictions of a pass in inference.
@@ -225,10 +223,15 @@ pub(crate) fn predictions(model: &dyn Model, batch: &Batch) -> Vec<Tensor> {
     forward(model, &tape, batch, Mode::Infer).predictions.iter().map(Var::value).collect()
 }
 
-/// The sum of the tasks' losses, unweighted.
+/// The losses of the tasks of [`dense`] or [`ids`].
+pub(crate) fn losses<'t>(output: &Output<'t>, batch: &Batch) -> Vec<Var<'t>> {
+    let terms = output.predictions.iter().zip(&batch.targets).zip(kinds());
+    terms.map(|((prediction, target), kind)| kind.loss(*prediction, target)).collect()
+}
+
+/// Their sum, unweighted.
 pub(crate) fn loss<'t>(output: &Output<'t>, batch: &Batch) -> Var<'t> {
-    let terms = output.predictions.iter().zip(&batch.targets);
-    terms.map(|(prediction, target)| task_loss(*prediction, target)).reduce(|a, b| a + b).unwrap()
+    losses(output, batch).into_iter().reduce(|a, b| a + b).unwrap()
 }
 
 /// The gradient of every parameter by name; `None` where there is none.

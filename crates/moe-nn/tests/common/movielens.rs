@@ -1,7 +1,5 @@
 //! The MovieLens model with the weights and batches of `recorded/movielens_steps.py`, which says how they are made.
 
-use std::collections::BTreeMap;
-
 use moe_core::batch::{IdColumn, InputSpec, Inputs, Target, TaskKind, TaskSpec};
 use moe_core::random::{Philox, unit};
 use moe_core::{Real, Tensor};
@@ -35,20 +33,18 @@ pub(crate) fn initial(name: &str, tensor: &Tensor) -> Tensor {
 pub(crate) fn model(k: usize, dropout: Real) -> Mixture {
     let column = |name: &str, vocabulary| IdColumn { name: name.into(), vocabulary };
     let task = |name: &str, kind| TaskSpec { name: name.into(), kind };
-    let description = MixtureDescription {
-        input: InputSpec::Ids { columns: vec![column("user", 6040), column("movie", 3952)] },
-        tasks: vec![task("watch", TaskKind::Binary), task("rating", TaskKind::Regression)],
-        embedding_width: 128,
-        experts: 16,
-        k,
-        expert_hidden_widths: vec![],
-        expert_width: 256,
-        expert_dropout: dropout,
-        head_widths: vec![256],
-        router: "top-k".into(),
-        router_parameters: BTreeMap::new(),
-        relabelled: None,
-    };
+    let description = MixtureDescription::new(
+        InputSpec::ids(vec![column("user", 6040), column("movie", 3952)]),
+        vec![task("watch", TaskKind::binary()), task("rating", TaskKind::regression())],
+    )
+    .with_embedding_width(128)
+    .with_experts(16)
+    .with_k(k)
+    .with_expert_hidden_widths(&[])
+    .with_expert_width(256)
+    .with_expert_dropout(dropout)
+    .with_head_widths(&[256])
+    .with_router("top-k");
     let mut model = description.build(&Registry::standard(), SEED).unwrap();
     model.visit_mut(&mut |name, mut state| {
         let tensor = initial(name, state.tensor_mut());
@@ -67,6 +63,6 @@ pub(crate) fn batch(step: u64) -> (Vec<u64>, Inputs, [Target; 2]) {
     let watch: Vec<Real> = words.iter().map(|w| (w[2] & 1) as Real).collect();
     let values = words.iter().map(|w| (1 + w[3] % 5) as Real).collect();
     let present = watch.iter().map(|&w| w == 1.0).collect();
-    let targets = [Target::Binary(watch), Target::Regression { values, present }];
-    (row_ids, Inputs::Ids(vec![users, movies]), targets)
+    let targets = [Target::binary(watch), Target::regression(values, present)];
+    (row_ids, Inputs::ids(vec![users, movies]), targets)
 }

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::conformance::determinism::{draws, infer_draws_nothing, repeatable, row_wise, threads};
 use crate::conformance::extremes::{empty_batch, large_logits, odd_experts, one_expert};
 use crate::conformance::gradients::{gradients_reach, loss_gradients, weight_gradients};
-use crate::conformance::infer::infer_equals_route;
+use crate::conformance::inference::recording_does_not_show;
 use crate::conformance::promises::{cardinality, no_zeros, shape, total_weight};
 use crate::conformance::state::{state_is_whole, visits_agree};
 use crate::conformance::subject::{Build, Options, Subject};
@@ -35,7 +35,7 @@ pub const CHECKS: [Check; 19] = [
     Check { name: "row_wise", run: row_wise },
     Check { name: "draws", run: draws },
     Check { name: "infer_draws_nothing", run: infer_draws_nothing },
-    Check { name: "infer_equals_route", run: infer_equals_route },
+    Check { name: "recording_does_not_show", run: recording_does_not_show },
     Check { name: "weight_gradients", run: weight_gradients },
     Check { name: "loss_gradients", run: loss_gradients },
     Check { name: "gradients_reach", run: gradients_reach },

@@ -38,14 +38,14 @@
 mod determinism;
 mod extremes;
 mod gradients;
-mod infer;
+mod inference;
 mod kit;
 mod promises;
 mod state;
 mod subject;
 mod verdict;
 
-pub use infer::infer_equals_route;
+pub use inference::recording_does_not_show;
 pub use kit::{CHECKS, Check, Report, check_gates, check_router};
 pub use subject::{Build, Options, Size, Subject};
 pub use verdict::{Failure, Outcome, Verdict};

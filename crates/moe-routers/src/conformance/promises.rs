@@ -1,6 +1,6 @@
 //! The form of a routing, and the promises of the router.
 
-use moe_core::{Real, Tensor};
+use moe_core::{Mode, Real, Tensor};
 
 use crate::conformance::subject::{Decision, Setting, Subject, change_parameters, decide};
 use crate::conformance::verdict::{Failure, Outcome, Verdict};
@@ -168,7 +168,8 @@ fn shape_of(gates: &dyn GateSet, rows: usize, decision: &Decision) -> Result<(),
         }
     }
     let observed = &decision.observed;
-    if observed.rows != rows || observed.load != assignments.load() {
+    let is_right = observed.rows == rows && observed.load == assignments.load();
+    if decision.mode == Mode::Train && !is_right {
         return Err(format!(
             "expected `observed` to be of {rows} rows with load {:?}, found {} with {:?}",
             assignments.load(),

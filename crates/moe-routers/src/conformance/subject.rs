@@ -1,4 +1,4 @@
-//! The router under test, its inputs, and its decisions without a tape.
+//! The router under test, its inputs, and its decisions apart from their tapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::conformance::verdict::Failure;
 use crate::gate_set::GateSet;
 use crate::observed::Observed;
 use crate::registry::info::GateSpec;
-use crate::routing::Routing;
+use crate::routing::{Routing, Routings};
 
 /// Size of a batch and of a gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,21 +222,24 @@ pub(super) struct Call {
     pub(super) epoch: u64,
 }
 
+impl Call {
+    /// The pass of `rows`.
+    pub(super) fn pass(self, rows: &Rows) -> Pass<'_> {
+        let Call { mode, seed, step, epoch } = self;
+        let row_ids = &rows.ids[..];
+        Pass { mode, seed, step, epoch, row_ids, ..Pass::of_keys(&rows.keys) }
+    }
+}
+
 /// Routes `rows`, whose inputs are `x` on the tape.
-pub(super) fn route<'t>(
-    gates: &dyn GateSet,
-    x: Var<'t>,
-    rows: &Rows,
-    call: Call,
-) -> Vec<Routing<'t>> {
-    let Call { mode, seed, step, epoch } = call;
-    let row_ids = &rows.ids[..];
-    gates.route(&Pass { mode, seed, step, epoch, row_ids, ..Pass::of_keys(&rows.keys) }, x)
+pub(super) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, rows: &Rows, call: Call) -> Routings<'t> {
+    gates.route(&call.pass(rows), x)
 }
 
 /// The decision of a gate, without its tape.
 #[derive(Clone, Debug)]
 pub(super) struct Decision {
+    pub(super) mode: Mode,
     pub(super) assignments: Assignments,
     pub(super) weights: Tensor,
     pub(super) losses: Vec<(&'static str, f64)>,
@@ -244,11 +247,15 @@ pub(super) struct Decision {
     pub(super) observed: Observed,
 }
 
-/// One decision per gate.
+/// One decision per gate. Only training is recorded and observed.
 pub(super) fn decide(gates: &dyn GateSet, rows: &Rows, call: Call) -> Vec<Decision> {
-    let tape = Tape::inference();
+    let tape = match call.mode {
+        Mode::Train => Tape::new(),
+        Mode::Infer => Tape::inference(),
+    };
     let routings = route(gates, tape.constant(rows.x.clone()), rows, call);
     let decision = |routing: Routing<'_>| Decision {
+        mode: call.mode,
         weights: routing.weights.value(),
         losses: routing
             .aux_losses
@@ -256,7 +263,7 @@ pub(super) fn decide(gates: &dyn GateSet, rows: &Rows, call: Call) -> Vec<Decisi
             .map(|loss| (loss.name, f64::from(loss.value.value().item())))
             .collect(),
         assignments: routing.assignments,
-        telemetry: routing.telemetry,
+        telemetry: routing.telemetry.into_vec(),
         observed: routing.observed,
     };
     routings.into_iter().map(decision).collect()

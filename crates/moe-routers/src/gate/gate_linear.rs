@@ -1,4 +1,3 @@
-use moe_core::ops::affine;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::random::{chacha, glorot_uniform, uniform};
 use moe_core::tape::Var;
@@ -74,23 +73,6 @@ impl GateLinear {
             None => x.matmul(weight),
         };
         if self.temperature == 1.0 { logits } else { logits.scale(1.0 / self.temperature) }
-    }
-
-    /// [`GateLinear::logits`] without a tape, into a reusable buffer.
-    ///
-    /// # Shapes
-    /// `x` `[B, D]`; `out` becomes `[B, N]`
-    ///
-    /// # Panics
-    /// If the shapes do not fit.
-    pub fn logits_into(&self, x: &Tensor, out: &mut Vec<Real>) {
-        let weight = self.weight.value();
-        out.resize(x.rows() * weight.cols(), 0.0);
-        affine(x, weight, self.bias.as_ref().map(Parameter::value), out);
-        if self.temperature != 1.0 {
-            let factor = 1.0 / self.temperature;
-            out.iter_mut().for_each(|logit| *logit *= factor);
-        }
     }
 
     /// [`GateLinear::logits`] for a gate most of whose rows have no gradient: the backward pass skips them.

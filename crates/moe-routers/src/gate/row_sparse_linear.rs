@@ -1,6 +1,6 @@
 use moe_core::kernel::{for_row_blocks, sum_axis};
 use moe_core::ops::{affine, product};
-use moe_core::tape::{Backward, InputGradients, Operator, RowGradient, Var};
+use moe_core::tape::{Backward, InputGradients, Operator, RowGradient, Var, Vars};
 use moe_core::{Buffer, Tensor};
 
 /// x W + b, whose backward rule skips the rows without a gradient: those whose splits are all saturated.
@@ -62,7 +62,7 @@ impl Operator for RowSparseLinear {
 /// # Shapes
 /// `x` `[B, D]`, `weight` `[D, O]`, `bias` `[O]` → `[B, O]`
 pub(crate) fn row_sparse_linear<'t>(x: Var<'t>, weight: Var<'t>, bias: Option<Var<'t>>) -> Var<'t> {
-    let inputs: Vec<Var<'t>> = [x, weight].into_iter().chain(bias).collect();
+    let inputs: Vars<'t> = [x, weight].into_iter().chain(bias).collect();
     x.tape().apply(RowSparseLinear, &inputs)
 }
 

@@ -1,12 +1,9 @@
-//! The K largest gate logits of every row and their weights, on a tape and without one.
+//! The K largest gate logits of every row and their weights.
 
-use moe_core::Real;
-use moe_core::ops::softmax;
 use moe_core::tape::Var;
 
 use crate::gate::top_k::top_k_assignments;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
 
 /// The K largest logits of every row, weighted by their softmax.
 ///
@@ -26,33 +23,4 @@ pub(crate) fn largest_of_softmax<'t>(logits: Var<'t>, p: Var<'t>, k: usize) -> R
     let assignments = top_k_assignments(&logits.value(), k);
     let weights = p.gather_assigned(&assignments);
     Routing::new(assignments, weights)
-}
-
-/// [`largest_softmax`] without a tape.
-///
-/// # Shapes
-/// `logits` `[B, N]`
-pub(crate) fn infer_largest_softmax(
-    logits: &[Real],
-    experts: usize,
-    k: usize,
-    out: &mut RoutingBuf,
-) {
-    out.set_largest(logits, experts, k);
-    softmax(out.weights_mut(), k);
-}
-
-/// [`largest_of_softmax`] without a tape; the softmax replaces the logits.
-///
-/// # Shapes
-/// `logits` `[B, N]`
-pub(crate) fn infer_largest_of_softmax(
-    logits: &mut [Real],
-    experts: usize,
-    k: usize,
-    out: &mut RoutingBuf,
-) {
-    out.set_largest(logits, experts, k);
-    softmax(logits, experts);
-    out.gather(logits);
 }

@@ -13,8 +13,8 @@ pub(crate) fn norm(row: &[Real]) -> Real {
     row.iter().map(|v| v * v).sum::<Real>().sqrt()
 }
 
-/// [`unit_rows`] without a tape, in place.
-pub(crate) fn scale_to_unit(rows: &mut [Real], cols: usize) {
+/// Divides rows by their norm, in place.
+fn scale_to_unit(rows: &mut [Real], cols: usize) {
     for_row_blocks(rows, cols, |_, block| {
         for row in block.chunks_exact_mut(cols) {
             let norm = norm(row).max(SMALLEST_NORM);

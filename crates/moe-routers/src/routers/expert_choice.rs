@@ -1,5 +1,4 @@
 use moe_core::dispatch::Assignments;
-use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, Tensor, named_state};
 
@@ -14,8 +13,6 @@ use crate::registry::parameters::{Choice, Value};
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 use crate::wrap::capacity::expert_capacity;
 
 /// How an [`ExpertChoice`] gate routes outside training.
@@ -147,55 +144,52 @@ impl ExpertChoice {
         let p = logits.softmax();
         let last = self.last_chosen(&p.value());
         let mut routing = choose(p, &last);
-        if !last.is_empty() {
-            let lowest = last.iter().map(|&(p, _)| p).collect();
-            routing = routing.with_observed(Tensor::new([last.len()], lowest));
+        if logits.shape()[0] > 0 {
+            routing = routing.with_observed(last.lowest);
         }
         self.options.aux.add(routing, logits, Some(p), self.k)
     }
 
-    /// For each expert, the probability and the index of the last row that it takes; empty without rows.
-    fn last_chosen(&self, p: &Tensor) -> Vec<(Real, usize)> {
+    /// The last row that each expert takes; unspecified without rows.
+    fn last_chosen(&self, p: &Tensor) -> LastRows {
         let (rows, n) = (p.rows(), p.cols());
+        let mut last = LastRows { lowest: Tensor::unspecified([n]), rows: Buffer::unspecified(n) };
         if rows == 0 {
-            return Vec::new();
+            return last;
         }
-        let (mut column, mut order) = (Buffer::unspecified(rows), Buffer::unspecified(rows));
-        let last = |expert| self.last_of_column(p.as_slice(), n, expert, &mut column, &mut order);
-        (0..n).map(last).collect()
-    }
-
-    /// [`ExpertChoice::last_chosen`] of one expert, with working memory for a value and an index of each row.
-    fn last_of_column(
-        &self,
-        p: &[Real],
-        n: usize,
-        expert: usize,
-        column: &mut [Real],
-        order: &mut [u32],
-    ) -> (Real, usize) {
-        let rows = column.len();
         let capacity = expert_capacity(self.options.capacity_factor, rows * self.k, n).min(rows);
-        for (row, (value, index)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
-            (*value, *index) = (p[row * n + expert], row as u32);
+        let (mut column, mut order) =
+            (Buffer::<Real>::unspecified(rows), Buffer::unspecified(rows));
+        let all = last.lowest.as_mut_slice().iter_mut().zip(last.rows.iter_mut());
+        for (expert, (lowest, last)) in all.enumerate() {
+            for (row, (value, index)) in column.iter_mut().zip(order.iter_mut()).enumerate() {
+                (*value, *index) = (p.as_slice()[row * n + expert], row as u32);
+            }
+            let by_probability = |a: &u32, b: &u32| {
+                let by_value = column[*b as usize].total_cmp(&column[*a as usize]);
+                by_value.then(a.cmp(b))
+            };
+            *last = *order.select_nth_unstable_by(capacity - 1, by_probability).1;
+            *lowest = column[*last as usize];
         }
-        let by_probability = |a: &u32, b: &u32| {
-            let by_value = column[*b as usize].total_cmp(&column[*a as usize]);
-            by_value.then(a.cmp(b))
-        };
-        let (_, last, _) = order.select_nth_unstable_by(capacity - 1, by_probability);
-        (column[*last as usize], *last as usize)
+        last
     }
 }
 
-/// Returns whether an expert takes a row with probability p, given the last row that it takes.
-fn is_taken(row: usize, p: Real, (lowest, last_row): (Real, usize)) -> bool {
-    p > lowest || p == lowest && row <= last_row
+/// The last row that each expert takes of a batch.
+struct LastRows {
+    /// `[N]`: its probability.
+    lowest: Tensor,
+    /// `[N]`: its index.
+    rows: Buffer<u32>,
 }
 
 /// The routing in which each expert takes the rows up to its last one.
-fn choose<'t>(p: Var<'t>, last: &[(Real, usize)]) -> Routing<'t> {
-    route_where(p, |row, expert, p| is_taken(row, p, last[expert]))
+fn choose<'t>(p: Var<'t>, last: &LastRows) -> Routing<'t> {
+    route_where(p, |row, expert, p| {
+        let lowest = last.lowest.as_slice()[expert];
+        p > lowest || p == lowest && row <= last.rows[expert] as usize
+    })
 }
 
 /// The pairs with a probability above 0 for which `is_chosen(row, expert, probability)` holds, weighted by it.
@@ -231,34 +225,6 @@ impl Router for ExpertChoice {
         }
         let shape = [x.shape()[0], self.num_experts()];
         self.route_with_noise(x, cx.standard_normals("noise", shape))
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        let n = self.num_experts();
-        let Scratch { logits: p, line: column, order, .. } = scratch;
-        self.gate.logits_into(x, p);
-        softmax(p, n);
-        match self.options.inference {
-            ChoiceInference::Threshold => {
-                let thresholds = self.thresholds.as_slice();
-                for p in p.chunks_exact_mut(n) {
-                    let pairs = p.iter_mut().zip(thresholds);
-                    pairs.for_each(|(p, &threshold)| *p = if *p >= threshold { *p } else { 0.0 });
-                }
-            }
-            ChoiceInference::Batch if x.rows() > 0 => {
-                column.resize(x.rows(), 0.0);
-                order.resize(x.rows(), 0);
-                for expert in 0..n {
-                    let last = self.last_of_column(p, n, expert, column, order);
-                    for (row, p) in p.iter_mut().skip(expert).step_by(n).enumerate() {
-                        *p = if is_taken(row, *p, last) { *p } else { 0.0 };
-                    }
-                }
-            }
-            ChoiceInference::Batch => {}
-        }
-        out.set_sparse(p, n);
     }
 
     fn properties(&self) -> Properties {

@@ -11,8 +11,6 @@ use crate::registry::parameters::Choice;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// How a [`HashRouter`] assigns its buckets to experts before training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +103,6 @@ impl Router for HashRouter {
         experts.iter_mut().zip(keys).for_each(|(expert, &key)| *expert = self.expert_of(key));
         let assignments = Assignments::fixed_from_buffer(self.experts, 1, experts);
         Routing::new(assignments, x.tape().constant(Tensor::full([rows], 1.0)))
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut RoutingBuf, _: &mut Scratch) {
-        assert_eq!(keys.len(), x.rows(), "hash: one key per row");
-        out.clear(self.experts);
-        keys.iter().for_each(|&key| out.push_row([(self.expert_of(key), 1.0)]));
     }
 
     fn properties(&self) -> Properties {

@@ -5,7 +5,7 @@ use moe_core::{Parameter, Real, Tensor, named_state};
 use crate::aux_loss::options::AuxOptions;
 use crate::aux_loss::{importance_of_weights, load_with_noise};
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{infer_largest_softmax, largest_softmax};
+use crate::gate::select::largest_softmax;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -13,8 +13,6 @@ use crate::registry::option_reader::OptionReader;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// Coefficients of the losses of a [`NoisyTopK`] gate; 0 turns a loss off.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -125,11 +123,6 @@ impl Router for NoisyTopK {
         }
         let shape = [x.shape()[0], self.num_experts()];
         self.route_with_noise(x, cx.standard_normals("noise", shape))
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        self.gate.logits_into(x, &mut scratch.logits);
-        infer_largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

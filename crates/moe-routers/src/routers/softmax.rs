@@ -1,7 +1,6 @@
 use moe_core::dispatch::Assignments;
-use moe_core::ops::softmax;
 use moe_core::tape::Var;
-use moe_core::{Real, Tensor, named_state};
+use moe_core::{Real, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
@@ -11,8 +10,6 @@ use crate::registry::info::{GateSpec, RouterInfo};
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// The dense gate: every row goes to every expert, weighted by the softmax of the gate logits divided by a temperature
 /// (Jacobs, Jordan, Nowlan and Hinton, 1991, with temperature 1).
@@ -63,14 +60,6 @@ impl Router for Softmax {
             return routing;
         }
         self.aux.add(routing, logits, None, self.k)
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, _: &mut Scratch) {
-        let n = self.num_experts();
-        out.set_dense(n, |weights| {
-            self.gate.logits_into(x, weights);
-            softmax(weights, n);
-        });
     }
 
     fn properties(&self) -> Properties {

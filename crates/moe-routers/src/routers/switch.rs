@@ -3,7 +3,7 @@ use moe_core::{Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{infer_largest_of_softmax, largest_of_softmax};
+use crate::gate::select::largest_of_softmax;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -11,8 +11,6 @@ use crate::registry::option_reader::OptionReader;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// Settings of a [`Switch`] gate.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -109,11 +107,6 @@ impl Router for Switch {
         }
         let shape = x.shape();
         self.route_with_jitter(x, cx.uniforms("jitter", [shape[0], shape[1]]))
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        self.gate.logits_into(x, &mut scratch.logits);
-        infer_largest_of_softmax(&mut scratch.logits, self.num_experts(), 1, out);
     }
 
     fn properties(&self) -> Properties {

@@ -1,17 +1,15 @@
 use moe_core::tape::Var;
-use moe_core::{Real, Tensor, named_state};
+use moe_core::{Real, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{infer_largest_softmax, largest_softmax};
+use crate::gate::select::largest_softmax;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// The sparse gate: the K largest logits of a row, weighted by their softmax (Shazeer and others, 2017, eq. 3-5,
 /// without noise, as in COMET's experiments).
@@ -65,11 +63,6 @@ impl Router for TopK {
             return routing;
         }
         self.aux.add(routing, logits, None, self.k)
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        self.gate.logits_into(x, &mut scratch.logits);
-        infer_largest_softmax(&scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

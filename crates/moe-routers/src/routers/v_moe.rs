@@ -4,7 +4,7 @@ use moe_core::{Real, Tensor, named_state};
 use crate::aux_loss::options::AuxOptions;
 use crate::aux_loss::{load, load_balance_top1};
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{infer_largest_of_softmax, largest_of_softmax};
+use crate::gate::select::largest_of_softmax;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -12,8 +12,6 @@ use crate::registry::option_reader::OptionReader;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// Settings of a [`VMoe`] gate; a coefficient of 0 turns a loss off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -128,11 +126,6 @@ impl Router for VMoe {
         }
         let logits = self.gate.logits(x);
         largest_of_softmax(logits, logits.softmax(), self.k)
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        self.gate.logits_into(x, &mut scratch.logits);
-        infer_largest_of_softmax(&mut scratch.logits, self.num_experts(), self.k, out);
     }
 
     fn properties(&self) -> Properties {

@@ -1,7 +1,4 @@
 use moe_core::dispatch::Assignments;
-use moe_core::kernel::vector_math::{Exp, map};
-use moe_core::kernel::{Mat, gemm};
-use moe_core::ops::softmax;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::Var;
 use moe_core::{Parameter, Real, Tensor, named_state};
@@ -9,10 +6,8 @@ use moe_core::{Parameter, Real, Tensor, named_state};
 use crate::aux_loss::load_balance_top1;
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{
-    infer_largest_of_softmax, infer_largest_softmax, largest_of_softmax, largest_softmax,
-};
-use crate::gate::unit_rows::{norm, scale_to_unit, unit_rows};
+use crate::gate::select::{largest_of_softmax, largest_softmax};
+use crate::gate::unit_rows::{norm, unit_rows};
 use crate::observed::Observed;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
@@ -22,8 +17,6 @@ use crate::registry::parameters::Choice;
 use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// Formula of the logits of an [`XMoe`] gate, with h the projected row and e_j the embedding of expert j.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,27 +195,6 @@ impl XMoe {
         }
     }
 
-    /// [`XMoe::logits`] without a tape, into `scratch.logits`.
-    fn infer_logits(&self, x: &Tensor, scratch: &mut Scratch) {
-        let Scratch { logits, hidden: h, line: embedding, .. } = scratch;
-        self.projection.logits_into(x, h);
-        let (n, width) = (self.num_experts(), self.embedding.value().cols());
-        embedding.clear();
-        embedding.extend_from_slice(self.embedding.value().as_slice());
-        scale_to_unit(embedding, width);
-        if self.log_scale.is_some() {
-            scale_to_unit(h, width);
-        }
-        logits.resize(x.rows() * n, 0.0);
-        let (h, embedding) = (Mat::new(h, x.rows(), width), Mat::new(embedding, n, width));
-        gemm(h, embedding.t(), logits);
-        if let Some(log_scale) = &self.log_scale {
-            let mut scale = [log_scale.value().item().clamp(Real::NEG_INFINITY, MAX_LOG_SCALE)];
-            map(Exp, &mut scale);
-            logits.iter_mut().for_each(|logit| *logit *= scale[0]);
-        }
-    }
-
     /// Scales every embedding to its length in torchscale.
     fn scale_embedding(&mut self) {
         let embedding = self.embedding.value_mut();
@@ -262,20 +234,6 @@ impl Router for XMoe {
             }
         }
         routing
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        let (options, n) = (&self.options, self.num_experts());
-        self.infer_logits(x, scratch);
-        let logits = &mut scratch.logits;
-        match options.combine {
-            Combine::Dense => out.set_dense(n, |weights| {
-                weights.extend_from_slice(logits);
-                softmax(weights, n);
-            }),
-            Combine::TopK => infer_largest_of_softmax(logits, n, self.k, out),
-            Combine::TopKNormalised => infer_largest_softmax(logits, n, self.k, out),
-        }
     }
 
     fn properties(&self) -> Properties {

@@ -35,6 +35,12 @@ pub struct GateStats {
 /// Summary of [`GateStats`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct GateSummary {
+    /// Name of the gate's layer, which the caller sets.
+    #[serde(default)]
+    pub layer: String,
+    /// Index of the gate in its layer, which the caller sets.
+    #[serde(default)]
+    pub gate: usize,
     /// Number of rows.
     pub rows: u64,
     /// Mean number of experts of a row.
@@ -72,7 +78,21 @@ pub struct GateSummary {
     pub weight_difference: Option<f64>,
 }
 
+/// Name of a gate in texts: `gate 1`, preceded by the name of its layer unless that is `layer`, the name of the layer of a
+/// model that has no other.
+pub fn gate_label(layer: &str, gate: usize) -> String {
+    match layer {
+        "" | "layer" => format!("gate {gate}"),
+        layer => format!("{layer} gate {gate}"),
+    }
+}
+
 impl GateSummary {
+    /// Name of the gate in texts; see [`gate_label`].
+    pub fn label(&self) -> String {
+        gate_label(&self.layer, self.gate)
+    }
+
     /// Fraction of the rows with at most `k` experts.
     pub fn share_up_to(&self, k: usize) -> f64 {
         self.share_by_count.iter().take(k + 1).sum()
@@ -161,6 +181,8 @@ impl GateStats {
         let information = entropy(&weight_share) - mean_entropy;
         let (top_set, top_rows) = self.sets.top();
         GateSummary {
+            layer: String::new(),
+            gate: 0,
             rows,
             experts_per_row: self.load.experts_per_row(),
             share_by_count: shares(&self.rows_by_count, rows),

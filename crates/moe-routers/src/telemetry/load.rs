@@ -10,15 +10,10 @@ pub struct RoutingStats {
 }
 
 impl RoutingStats {
-    /// Adds the assignments of one gate for one batch.
-    ///
-    /// # Panics
-    /// If the number of experts differs from that of earlier ones.
+    /// Adds the assignments of one gate for one batch. Experts of several layers are added by their index.
     pub fn add(&mut self, assignments: &Assignments) {
-        if self.load.is_empty() {
-            self.load = vec![0; assignments.num_experts()];
-        }
-        assert_eq!(self.load.len(), assignments.num_experts(), "statistics of another layer");
+        let experts = self.load.len().max(assignments.num_experts());
+        self.load.resize(experts, 0);
         self.rows += assignments.rows() as u64;
         for &expert in assignments.experts() {
             self.load[expert as usize] += 1;

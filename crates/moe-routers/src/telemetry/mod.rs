@@ -31,6 +31,6 @@ mod tree_stats;
 
 pub use alarm::{Alarm, Thresholds};
 pub use consistency::Consistency;
-pub use gate_stats::{DROPPED, GateStats, GateSummary, weight_difference};
+pub use gate_stats::{DROPPED, GateStats, GateSummary, gate_label, weight_difference};
 pub use load::RoutingStats;
 pub use tree_stats::{LeafSummary, SplitSummary, TreeStats, TreeSummary};

@@ -6,14 +6,11 @@ use moe_core::{Buffer, Pass, Real, Tensor, named_state};
 
 use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
 use crate::observed::Observed;
-use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
+use crate::parts::PartsOfGates;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::option_reader::OptionReader;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
+use crate::routing::{Routing, Routings};
 use crate::wrap::serve::{Offers, ServeOrder};
 
 /// Settings of a [`Capacity`]: how many rows an expert takes, and which.
@@ -111,13 +108,8 @@ impl GateSet for Capacity {
         self.gates.num_experts()
     }
 
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t> {
         self.limited(pass, self.gates.route(pass, x))
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        self.gates.infer(x, keys, out, scratch);
-        self.infer_limited(out, scratch);
     }
 
     fn as_parts(&self) -> Option<&dyn GatesOfParts> {
@@ -157,7 +149,7 @@ impl GateSet for Capacity {
 }
 
 impl Capacity {
-    fn limited<'t>(&self, pass: &Pass<'_>, routings: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+    fn limited<'t>(&self, pass: &Pass<'_>, routings: Routings<'t>) -> Routings<'t> {
         let CapacityOptions { factor, inference_factor, order, renormalise } = self.options;
         let factor = if pass.is_training() { factor } else { inference_factor };
         if factor <= 0.0 {
@@ -170,38 +162,18 @@ impl Capacity {
         routings.into_iter().map(limit).collect()
     }
 
-    fn infer_limited(&self, routings: &mut [RoutingBuf], scratch: &mut Scratch) {
-        let CapacityOptions { inference_factor, order, renormalise, .. } = self.options;
-        if inference_factor > 0.0 {
-            for routing in routings {
-                let capacity =
-                    expert_capacity(inference_factor, routing.experts().len(), self.num_experts());
-                limit_buf(routing, capacity, order, renormalise, &mut scratch.order);
-            }
-        }
-    }
-
     fn parts(&self) -> &dyn GatesOfParts {
         self.gates.as_parts().expect("the limited gates are sums of parts")
     }
 }
 
 impl GatesOfParts for Capacity {
-    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Parts<'t>> {
+    fn route_parts<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> PartsOfGates<'t> {
         self.parts().route_parts(pass, x)
     }
 
-    fn infer_parts(&self, x: &Tensor, keys: &[u64], out: &mut [PartsBuf], scratch: &mut Scratch) {
-        self.parts().infer_parts(x, keys, out, scratch);
-    }
-
-    fn finish<'t>(&self, pass: &Pass<'_>, sums: Vec<Routing<'t>>) -> Vec<Routing<'t>> {
+    fn finish<'t>(&self, pass: &Pass<'_>, sums: Routings<'t>) -> Routings<'t> {
         self.limited(pass, self.parts().finish(pass, sums))
-    }
-
-    fn infer_finish(&self, sums: &mut [RoutingBuf], scratch: &mut Scratch) {
-        self.parts().infer_finish(sums, scratch);
-        self.infer_limited(sums, scratch);
     }
 }
 
@@ -235,35 +207,10 @@ pub fn limit_rows<'t>(
     if dropped > 0.0 || renormalise {
         let assignments = kept(&routing.assignments, &pairs);
         let kept = KeptWeights { pairs, assignments: assignments.clone(), renormalise };
-        routing.weights = routing.weights.tape().apply(kept, &[routing.weights]);
-        routing.observed.load = assignments.load();
-        routing.assignments = assignments;
+        let weights = routing.weights.tape().apply(kept, &[routing.weights]);
+        routing.redirect(Routing::new(assignments, weights));
     }
     routing.with_telemetry("dropped", dropped)
-}
-
-/// [`limit_rows`] in place, without a tape; `memory` grows to the size needed.
-fn limit_buf(
-    out: &mut RoutingBuf,
-    capacity: usize,
-    order: ServeOrder,
-    renormalise: bool,
-    memory: &mut Vec<u32>,
-) {
-    let offers = Offers {
-        offsets: out.offsets(),
-        experts: out.experts(),
-        weights: out.weights(),
-        num_experts: out.num_experts(),
-    };
-    let all = out.experts().len();
-    memory.resize(all + offers.memory(), 0);
-    let (pairs, memory) = memory.split_at_mut(all);
-    let count = offers.serve(capacity, order, memory, pairs);
-    out.keep(&pairs[..count]);
-    if renormalise {
-        out.for_rows(|_, _, weights| divide_by_sum(weights));
-    }
 }
 
 /// The assignments reduced to the given pairs.

@@ -5,9 +5,7 @@ use crate::gate_set::{GateSet, GatesOfParts, TrainingLength};
 use crate::observed::Observed;
 use crate::properties::Properties;
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
+use crate::routing::Routings;
 use crate::wrap::relabelling::{Relabelling, Share};
 
 /// Gates with permuted expert indices, as a search for a permutation leaves them. The weights are exactly those of the
@@ -45,12 +43,8 @@ impl GateSet for Relabelled {
         self.gates.num_experts()
     }
 
-    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+    fn route<'t>(&self, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t> {
         self.relabelling.route(&*self.gates, pass, x)
-    }
-
-    fn infer(&self, x: &Tensor, keys: &[u64], out: &mut Vec<RoutingBuf>, scratch: &mut Scratch) {
-        self.relabelling.infer(&*self.gates, (x, keys), out, scratch);
     }
 
     /// None: the parts are permuted already, and another permutation acts on their sums.

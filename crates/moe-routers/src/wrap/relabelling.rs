@@ -1,18 +1,16 @@
 //! Permutes the expert indices of gates: weights are moved, nothing is computed.
 
 use moe_core::dispatch::Assignments;
+use moe_core::smallvec::SmallVec;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Pass, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use serde::{Deserialize, Serialize};
 
 use crate::gate_set::{GateSet, GatesOfParts};
 use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
 use crate::properties::{Cardinality, Properties};
 use crate::routers::comet::tree_walk::TreeWalk;
-use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
+use crate::routing::{Routing, Routings};
 
 /// Which gates of a layer share a permutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,7 +124,7 @@ impl Relabelling {
 
     /// [`GateSet::route`] of `gates` with permuted expert indices. What the gates observed of their own experts is
     /// nested ([`Observed::inner`](crate::Observed::inner)).
-    pub fn route<'t>(&self, gates: &dyn GateSet, pass: &Pass<'_>, x: Var<'t>) -> Vec<Routing<'t>> {
+    pub fn route<'t>(&self, gates: &dyn GateSet, pass: &Pass<'_>, x: Var<'t>) -> Routings<'t> {
         let Some(gates) = self.per_part(gates) else {
             let mut routings = gates.route(pass, x);
             for (gate, routing) in routings.iter_mut().enumerate() {
@@ -140,7 +138,7 @@ impl Relabelling {
             return routings;
         };
         let parts = gates.route_parts(pass, x);
-        let own: Vec<_> = parts.iter().map(Parts::observed).collect();
+        let own: SmallVec<[_; 4]> = parts.iter().map(Parts::observed).collect();
         let sums = parts
             .into_iter()
             .enumerate()
@@ -148,35 +146,6 @@ impl Relabelling {
         let mut routings = gates.finish(pass, sums.collect());
         routings.iter_mut().zip(own).for_each(|(routing, own)| routing.observed.wrap(own));
         routings
-    }
-
-    /// [`GateSet::infer`] of `gates` with permuted expert indices.
-    pub fn infer(
-        &self,
-        gates: &dyn GateSet,
-        (x, keys): (&Tensor, &[u64]),
-        out: &mut Vec<RoutingBuf>,
-        scratch: &mut Scratch,
-    ) {
-        let Some(parts) = self.per_part(gates) else {
-            gates.infer(x, keys, out, scratch);
-            for (gate, out) in out.iter_mut().enumerate() {
-                match self.of_gate(gate) {
-                    [labels] => out.relabel(labels),
-                    several => infer_spread(out, several, scratch),
-                }
-            }
-            return;
-        };
-        out.resize_with(gates.num_gates(), RoutingBuf::default);
-        scratch.with_parts(gates.num_gates(), |bufs, scratch| {
-            parts.infer_parts(x, keys, bufs, scratch);
-            for (gate, (out, parts)) in out.iter_mut().zip(bufs).enumerate() {
-                infer_permute_parts(parts, self.of_gate(gate), &mut scratch.line);
-                out.sum_parts(parts);
-            }
-            parts.infer_finish(out, scratch);
-        });
     }
 
     /// [`GateSet::walk_trees`] of `gates` with permuted expert indices.
@@ -250,16 +219,15 @@ fn permute(routing: &mut Routing<'_>, labels: &[u32]) {
     experts.iter_mut().zip(order.iter()).for_each(|(expert, &pair)| *expert = label(pair));
     let offsets = Buffer::copy_of(assignments.offsets());
     let permuted = Assignments::from_buffers(labels.len(), offsets, experts);
-    routing.assignments = permuted.expect("a permutation keeps experts distinct");
-    routing.observed.load = routing.assignments.load();
-    routing.weights = routing.weights.index_select(0, &order);
+    let permuted = permuted.expect("a permutation keeps experts distinct");
+    routing.redirect(Routing::new(permuted, routing.weights.index_select(0, &order)));
 }
 
 /// The parts with permuted expert indices, by one permutation per part.
 fn permute_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
     let [rows, count, n] = parts.shape();
     assert_eq!(count, labels.len(), "permutations for another number of parts");
-    let mut from = vec![0; count * n];
+    let mut from = Buffer::unspecified(count * n);
     for (part, labels) in labels.iter().enumerate() {
         for (expert, &label) in labels.iter().enumerate() {
             from[part * n + label as usize] = (part * n + expert) as u32;
@@ -267,19 +235,6 @@ fn permute_parts<'t>(parts: Parts<'t>, labels: &[Vec<u32>]) -> Parts<'t> {
     }
     let weights = parts.weights.reshape([rows, count * n]).index_select(1, &from);
     Parts { weights: weights.reshape([rows, count, n]), ..parts }
-}
-
-/// [`permute_parts`] in place; `line` is working memory.
-fn infer_permute_parts(parts: &mut PartsBuf, labels: &[Vec<u32>], line: &mut Vec<Real>) {
-    assert_eq!(parts.parts(), labels.len(), "permutations for another number of parts");
-    let n = parts.experts();
-    for (i, part) in parts.weights_mut().chunks_exact_mut(n).enumerate() {
-        line.clear();
-        line.extend_from_slice(part);
-        for (&label, &weight) in labels[i % labels.len()].iter().zip(line.iter()) {
-            part[label as usize] = weight;
-        }
-    }
 }
 
 /// The routing of a gate that is not a sum of parts under the mean of M permutations: each weight is divided among the
@@ -304,22 +259,4 @@ fn spread<'t>(routing: &mut Routing<'t>, labels: &[Vec<u32>]) {
     let weights = weights.scale(1.0 / count as Real).reshape([rows, count, n]);
     let spread = Parts { weights, aux_losses: Vec::new(), renormalise: false }.into_routing();
     routing.redirect(spread);
-}
-
-/// [`spread`] without a tape.
-fn infer_spread(out: &mut RoutingBuf, labels: &[Vec<u32>], scratch: &mut Scratch) {
-    let (n, count) = (out.num_experts(), labels.len());
-    scratch.with_parts(1, |parts, _| {
-        let weights = parts[0].resize(out.rows(), count, n);
-        weights.fill(0.0);
-        let share = 1.0 / count as Real;
-        for (row, weights) in weights.chunks_exact_mut(count * n).enumerate() {
-            for (expert, weight) in out.row(row) {
-                for (part, labels) in weights.chunks_exact_mut(n).zip(labels) {
-                    part[labels[expert as usize] as usize] = weight * share;
-                }
-            }
-        }
-        out.sum_parts(&parts[0]);
-    });
 }

@@ -5,8 +5,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use moe_core::Pass;
 use moe_core::random::{chacha, uniform};
-use moe_routers::{GateSet, Scratch};
+use moe_core::tape::Tape;
+use moe_routers::GateSet;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -47,9 +49,8 @@ pub(crate) fn so_far() -> u64 {
     ALLOCATIONS.load(Ordering::Relaxed)
 }
 
-/// Allocations of ten calls of `infer` with `rows` rows of width `inputs`, after a first one.
-pub(crate) fn allocations(gates: &dyn GateSet, inputs: usize, rows: usize) -> u64 {
-    let (mut out, mut scratch) = (Vec::new(), Scratch::default());
+/// Allocations of ten routings at inference of `rows` rows of width `inputs`, after a first one.
+pub(crate) fn allocations(gates: &dyn GateSet, mut tape: Tape, inputs: usize, rows: usize) -> u64 {
     let mut x = uniform([rows, inputs], 1.0, &mut chacha(1, "rows", 0));
     let mut keys: Vec<u64> = (0..rows as u64).collect();
     let mut before = 0;
@@ -57,7 +58,8 @@ pub(crate) fn allocations(gates: &dyn GateSet, inputs: usize, rows: usize) -> u6
         if call == 1 {
             before = so_far();
         }
-        gates.infer(&x, &keys, &mut out, &mut scratch);
+        drop(gates.route(&Pass::of_keys(&keys), tape.constant(x.clone())));
+        tape.clear();
         // Other rows.
         keys.iter_mut().for_each(|key| *key += 1);
         x.as_mut_slice().rotate_right(1);

@@ -7,7 +7,7 @@ use moe_core::dispatch::Assignments;
 use moe_core::rand_chacha::ChaCha8Rng;
 use moe_core::tape::{Gradient, Gradients, Tape, Var};
 use moe_core::{Mode, Pass, Real, StateRef, Tensor, random};
-use moe_routers::{GateSet, GateSpec, Registry, Routing, Value};
+use moe_routers::{GateSet, GateSpec, Registry, Routings, Value};
 use proptest::test_runner::{Config, FileFailurePersistence};
 
 /// Whether numbers are doubles in this build.
@@ -37,9 +37,18 @@ pub(crate) fn build(
 }
 
 /// Routes these rows, whose ids are their positions.
-pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Vec<Routing<'t>> {
+pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Routings<'t> {
     let ids: Vec<u64> = (0..x.shape()[0] as u64).collect();
-    let pass = Pass { mode, seed: 3, step: 0, epoch: 0, row_ids: &ids, keys: &ids, experts: None };
+    let pass = Pass {
+        mode,
+        seed: 3,
+        step: 0,
+        epoch: 0,
+        row_ids: &ids,
+        keys: &ids,
+        batch_rows: None,
+        experts: None,
+    };
     gates.route(&pass, x)
 }
 

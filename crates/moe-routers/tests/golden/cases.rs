@@ -14,7 +14,7 @@ use crate::schema::Case;
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
     Agrees,
-    /// It needs this, which the router cannot do alone.
+    /// It needs this, which the suite does not have.
     Later(&'static str),
     /// Its reference declares it meaningless in this precision.
     Skipped,
@@ -41,40 +41,73 @@ pub(crate) fn check(family: &Family, case: &Json) -> Result<Outcome, String> {
     (family.check)(&case)
 }
 
-/// The cases of a folder by file name.
-fn cases(folder: &Path) -> BTreeMap<String, Json> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
-    let mut cases = BTreeMap::new();
-    for entry in entries {
-        let path = entry.unwrap().path();
-        let file = path.display();
-        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("json"), "{file}");
-        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{file}: {error}"));
-        let case = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
-        cases.insert(file.to_string(), case);
-    }
-    cases
+/// The case in a file.
+fn read(path: &Path) -> Json {
+    let file = path.display();
+    let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{file}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
-/// Checks every case of a family; at least one must be there and agree.
+/// The files of a folder, in the order of their names; none if there is no such folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+/// Whether a folder holds recorded cases: files `<family>/<case>.json`, the first of which names its family.
+fn is_golden(root: &Path) -> bool {
+    files(root).iter().any(|folder| {
+        let case = files(folder).into_iter().find(|file| file.extension() == Some("json".as_ref()));
+        case.is_some_and(|case| folder.ends_with(read(&case)["family"].as_str().unwrap_or("?")))
+    })
+}
+
+/// Checks every case of a family. In the source tree, at least one must be there and agree; the folder of the environment
+/// may hold other families, or none that this suite can check.
 pub(crate) fn compare(family: &Family) {
-    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    let root = env::var_os("MOE_GOLDEN_DIR").map_or_else(here, PathBuf::from);
+    let (line, agree) = match env::var_os("MOE_GOLDEN_DIR") {
+        Some(root) => compare_in(Path::new(&root), family),
+        None => {
+            // The cases of routers stand once, beside the suite of the routers.
+            let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+            let routers = own.join("../../../moe-routers/tests/golden");
+            let root = [&own, &routers].into_iter().find(|root| root.join(family.folder).is_dir());
+            compare_in(root.unwrap_or_else(|| panic!("no folder {}", family.folder)), family)
+        }
+    };
+    println!("{line}");
+    assert!(agree > 0 || env::var_os("MOE_GOLDEN_DIR").is_some(), "{line}");
+}
+
+/// Checks every case of a family in `root`; says how many there were, and returns how many agree.
+pub(crate) fn compare_in(root: &Path, family: &Family) -> (String, usize) {
+    let named = root.display();
+    assert!(
+        is_golden(root),
+        "{named}: no folder of recorded cases, which are <family>/<case>.json"
+    );
     let mut agree = 0;
     let mut left_out = BTreeMap::<&str, usize>::new();
-    for (file, case) in cases(&root.join(family.folder)) {
-        match check(family, &case).unwrap_or_else(|error| panic!("{file}: {error}")) {
+    let files = files(&root.join(family.folder));
+    for path in &files {
+        let file = path.display();
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("json"), "{file}");
+        match check(family, &read(path)).unwrap_or_else(|error| panic!("{file}: {error}")) {
             Outcome::Agrees => agree += 1,
             Outcome::Later(what) => *left_out.entry(what).or_default() += 1,
             Outcome::Skipped => *left_out.entry("double precision").or_default() += 1,
         }
     }
-    let mut line = format!("golden {}: {agree} vectors", family.folder);
+    let mut line = match files.len() {
+        0 => format!("golden {}: no vectors in {named}", family.folder),
+        _ => format!("golden {}: {agree} vectors", family.folder),
+    };
     for (what, count) in left_out {
         line += &format!(", {count} more need {what}");
     }
-    println!("{line}");
-    assert!(agree > 0, "{line}");
+    (line, agree)
 }
 
 /// The case `text` agrees, and no longer does once the number at any of `pointers` is changed.

@@ -1,4 +1,4 @@
-//! The gate of COMET. Soft permutations are not done yet.
+//! The gate of COMET. Soft permutations belong to searches.
 
 use moe_routers::{GateSpec, Value};
 

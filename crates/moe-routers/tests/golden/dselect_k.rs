@@ -1,4 +1,4 @@
-//! The gate of DSelect-k in COMET's code, per row and static. Soft permutations are not done yet.
+//! The gate of DSelect-k in COMET's code, per row and static. Soft permutations belong to searches.
 
 use moe_core::tape::Tape;
 use moe_core::{Mode, Tensor};

@@ -185,24 +185,38 @@ pub(crate) fn compare_routing(
     Ok(gradients)
 }
 
-/// Compares the experts of each row after the relabelling of the case. Weights that may vanish in single precision, or in
-/// another exponential function, do not count.
+/// [`compare_sets`], after the relabelling of the case.
 fn compare_relabelled_sets(
     case: &Case<'_>,
     key: &str,
     routing: &Routing<'_>,
 ) -> Result<(), String> {
-    const VANISHES: f64 = 1e-37;
     let [rows, n] = [routing.assignments.rows(), routing.assignments.num_experts()];
     let labels = case.labels(n)?.expect("the permutation is a relabelling");
-    let g = case.output("g", &[rows, n])?;
     let mut weights = vec![0.0; rows * n];
     for (i, &weight) in doubles(&routing.to_dense()).iter().enumerate() {
         weights[i / n * n + labels[i % n]] = weight;
     }
     let experts = |row| routing.assignments.of_row(row).iter().map(|&e| labels[e as usize] as u32);
     let sets: Vec<Vec<u32>> = (0..rows).map(|row| experts(row).collect()).collect();
-    case.compare_sets_where(key, &Assignments::from_rows(n, sets), |row, expert| {
+    compare_sets(case, key, &Assignments::from_rows(n, sets), &weights)
+}
+
+/// Compares the experts of each row. Weights that may vanish in single precision, or in another exponential function, do not
+/// count.
+///
+/// # Shapes
+/// `weights` `[B, N]`, zero where there is no pair
+pub(crate) fn compare_sets(
+    case: &Case<'_>,
+    key: &str,
+    assignments: &Assignments,
+    weights: &[f64],
+) -> Result<(), String> {
+    const VANISHES: f64 = 1e-37;
+    let n = assignments.num_experts();
+    let g = case.output("g", &[assignments.rows(), n])?;
+    case.compare_sets_where(key, assignments, |row, expert| {
         g[row * n + expert].max(weights[row * n + expert]) > VANISHES
     })
 }

@@ -1,4 +1,4 @@
-//! The hash gate of COMET's code. Permutations are not done yet.
+//! The hash gate of COMET's code. Permutations belong to searches.
 
 use moe_core::tape::Tape;
 use moe_core::{Mode, Tensor};

@@ -2,8 +2,8 @@
 //! gradients.
 //!
 //! There is one JSON file per case in `golden/<family>/`; `MOE_GOLDEN_DIR` names another folder with such families. Each
-//! family is one file here, which lists the keys of its cases and checks one. A case that the router cannot do alone is
-//! counted but left out. The gradient of a permutation is not compared.
+//! family is one file here, which lists the keys of its cases and checks one. A case whose permutation is more than a
+//! relabelling is counted but left to the suite of the searches, which also compares the gradients of permutations.
 #![allow(clippy::print_stdout, reason = "cases that are left out are counted")]
 
 mod cases;
@@ -25,7 +25,7 @@ mod topk;
 mod vmoe;
 mod xmoe;
 
-use cases::{Family, Outcome, assert_changes_are_noticed, check, compare, refusal};
+use cases::{Family, Outcome, assert_changes_are_noticed, check, compare, compare_in, refusal};
 use serde_json::Value as Json;
 
 /// A case that agrees, from the source tree regardless of the environment.
@@ -57,4 +57,20 @@ fn an_unknown_form_is_refused() {
     assert!(missing.contains("\"w\" has not the shape"), "{missing}");
     assert_eq!(check(&topk::FAMILY, &Json::Null).unwrap_err(), "not an object");
     assert!(check(&softmax::FAMILY, &sound()).is_err());
+}
+
+#[test]
+fn a_folder_may_lack_a_family_but_must_hold_cases() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    let other = root.join("topk");
+    std::fs::create_dir(&other).unwrap();
+    let refused = || std::panic::catch_unwind(|| compare_in(root, &softmax::FAMILY)).is_err();
+    assert!(refused(), "an empty folder");
+    std::fs::write(other.join("case.json"), "{\"family\": \"softmax\"}").unwrap();
+    assert!(refused(), "a file of another family than its folder");
+    std::fs::write(other.join("case.json"), topk::SOUND).unwrap();
+    let (line, agree) = compare_in(root, &softmax::FAMILY);
+    assert!(line.starts_with("golden softmax: no vectors in ") && agree == 0, "{line}");
+    assert_eq!(compare_in(root, &topk::FAMILY), ("golden topk: 1 vectors".into(), 1));
 }

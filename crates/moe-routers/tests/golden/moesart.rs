@@ -225,6 +225,7 @@ fn check_law(case: &Case<'_>) -> Result<Outcome, String> {
             epoch: 0,
             row_ids: &ids,
             keys: &ids,
+            batch_rows: None,
             experts: None,
         };
         let tape = Tape::inference();

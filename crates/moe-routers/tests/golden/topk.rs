@@ -1,4 +1,4 @@
-//! The top-k gate of COMET's code, with and without jitter. Permutations are not done yet.
+//! The top-k gate of COMET's code, with and without jitter. Permutations belong to searches.
 
 use moe_core::Mode;
 use moe_routers::{GateSet, GateSpec, NoisyTopK, NoisyTopKOptions};
@@ -74,7 +74,7 @@ fn a_changed_noise_is_noticed() {
 }
 
 #[test]
-fn permutations_are_left_for_later_by_what_they_are() {
+fn permutations_are_left_to_searches() {
     let mut case = sound();
     case["inputs"]["P"]["data"][2][0][0] = 0.5.into();
     assert_eq!(crate::check(&FAMILY, &case), Ok(Outcome::Later("a permutation")));

@@ -3,7 +3,7 @@
 //!
 //! There is one JSON file per case in `golden/<family>/`; `MOE_GOLDEN_DIR` names another folder with such families. Each
 //! family is one file here, which lists the keys of its cases and checks one. Reading cases and comparing gates is shared
-//! with the routers.
+//! with the routers, and so are the cases of the routers, which are checked here with their permutations.
 #![allow(clippy::print_stdout, reason = "cases that are left out are counted")]
 
 #[path = "../../../moe-routers/tests/golden/cases.rs"]

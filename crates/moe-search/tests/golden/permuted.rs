@@ -1,14 +1,16 @@
-//! Gates under given permutations, and COMET with a permutation that is being learnt.
+//! Gates under given permutations, among them the cases of the routers, and COMET with a permutation that is being learnt.
 
 use moe_core::tape::{Tape, Var};
 use moe_core::{Mode, Pass, Real, Tensor};
 use moe_routers::aux_loss::total_loss;
-use moe_routers::{GateSet, GateSpec, Observed, Relabelled, Routing, Share, Value};
+use moe_routers::{
+    GateSet, GateSpec, NoisyTopK, NoisyTopKOptions, Observed, Relabelled, Routing, Share, Value,
+};
 use moe_search::{Learning, SearchOptions, Searched, permute_parts, permute_routing};
 use serde_json::Value as Json;
 
 use crate::common::{self, build};
-use crate::gate::Parameter;
+use crate::gate::{Parameter, compare_sets, given_noise};
 use crate::schema::{Case, doubles, real};
 use crate::{Family, Outcome, assert_changes_are_noticed, compare};
 
@@ -26,6 +28,7 @@ const FAMILY: Family = Family {
         "zeta",
         "jitter",
         "training",
+        "static",
         "permutation",
         "log_prob_eps",
         "entropy_eps",
@@ -45,6 +48,7 @@ const FAMILY: Family = Family {
         "z_b",
         "w_w",
         "w_b",
+        "z",
         "codes",
         "split_w",
         "split_b",
@@ -53,6 +57,8 @@ const FAMILY: Family = Family {
         "leaf_heap_index",
         "w",
         "b",
+        "w_noise",
+        "noise",
         "expert_index",
         "log_alpha",
         "P",
@@ -85,11 +91,18 @@ const FAMILY: Family = Family {
         "split_b",
         "leaf_w",
         "leaf_b",
+        "z",
         "w",
         "b",
+        "w_noise",
     ],
-    check: |case| check(case).map(|()| Outcome::Agrees),
+    check,
 };
+
+/// The cases of a router. One without a permutation is left out, one with the identity is not.
+const fn of_router(folder: &'static str) -> Family {
+    Family { folder, ..FAMILY }
+}
 
 /// Sizes of a case.
 #[derive(Clone, Copy)]
@@ -100,20 +113,24 @@ struct Sizes {
     k: usize,
 }
 
-fn check(case: &Case<'_>) -> Result<(), String> {
-    let file = case.file;
+fn check(case: &Case<'_>) -> Result<Outcome, String> {
+    if !case.has_input("P") && !case.has_input("log_alpha") {
+        return Ok(Outcome::Later("no permutation"));
+    }
     let d = if case.has_input("x") { case.count("D")? } else { 1 };
     let (rows, n, k) = (case.count("B")?, case.count("n_experts")?, case.count("k")?);
     let sizes = Sizes { rows, d, n, k };
     let (mut gates, parameters) = gate(case, sizes)?;
     if case.has_input("log_alpha") {
-        return check_learning(case, sizes, gates, &parameters);
+        check_learning(case, sizes, gates, &parameters)?;
+        return Ok(Outcome::Agrees);
     }
     for parameter in &parameters {
         parameter.set(case, &mut *gates)?;
     }
-    check_given(case, file, sizes, &*gates, &parameters)?;
-    check_relabelled(case, sizes, gates)
+    check_given(case, sizes, &*gates, &parameters)?;
+    check_relabelled(case, sizes, gates)?;
+    Ok(Outcome::Agrees)
 }
 
 /// The gate of a case and its parameters; those of a gate that is not one of the crates' are none.
@@ -151,12 +168,15 @@ fn gate(case: &Case<'_>, sizes: Sizes) -> Result<(Box<dyn GateSet>, Vec<Paramete
         let table = real(&case.input("expert_index", &[sizes.rows])?, &[sizes.rows]);
         common::set(&mut *gates, "0.table", &table);
         Ok((gates, Vec::new()))
-    } else if !case.flag("jitter")? {
-        let parameters =
-            vec![Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
-        Ok((build("top-k", &spec, 1, &[]), parameters))
     } else {
-        Err("a gate with noise".into())
+        let mut parameters =
+            vec![Parameter::turned("0.weight", "w", n, d), Parameter::same("0.bias", "b", &[n])];
+        if case.mode()? == Mode::Infer || !case.flag("jitter")? {
+            return Ok((build("top-k", &spec, 1, &[]), parameters));
+        }
+        parameters.push(Parameter::turned("0.noise", "w_noise", n, d));
+        let gate = NoisyTopK::new(&spec, NoisyTopKOptions::default());
+        Ok((given_noise(case, gate, NoisyTopK::route_with_noise)?, parameters))
     }
 }
 
@@ -192,7 +212,6 @@ fn inputs<'t>(case: &Case<'_>, sizes: Sizes, tape: &'t Tape) -> Result<Var<'t>, 
 /// The gate times the permutation of the case, with the gradients of everything.
 fn check_given(
     case: &Case<'_>,
-    file: &Json,
     sizes: Sizes,
     gates: &dyn GateSet,
     parameters: &[Parameter],
@@ -203,7 +222,7 @@ fn check_given(
     let tape = Tape::new();
     let (x, matrices) = (inputs(case, sizes, &tape)?, tape.variable(real(&p, &shape)));
     let ids: Vec<u64> = (0..rows as u64).collect();
-    let pass = pass(if case.has_output("aux_loss") { case.mode()? } else { Mode::Train }, &ids);
+    let pass = pass(case.mode()?, &ids);
     let routing = match gates.as_parts() {
         Some(sums) => permute_parts(sums.route_parts(&pass, x).remove(0), matrices),
         None => {
@@ -215,7 +234,7 @@ fn check_given(
         }
     };
     if case.has_output("selected") {
-        case.compare_sets("selected", &routing.assignments)?;
+        compare_sets(case, "selected", &routing.assignments, &doubles(&routing.to_dense()))?;
     }
     let gradients = tape.backward(compare_loss(case, sizes, &tape, &routing)?);
     if case.has_grad("x") {
@@ -227,7 +246,7 @@ fn check_given(
     parameters.iter().try_for_each(|parameter| parameter.compare(case, &of[parameter.name]))?;
     // An expert without weight is not computed, so that nothing is known of the loss of giving it one: where an entry
     // is zero it has no gradient here.
-    let reference = flat(file.pointer("/grads/P/data").unwrap_or(&Json::Null));
+    let reference = flat(case.file.pointer("/grads/P/data").unwrap_or(&Json::Null));
     let found = doubles(&gradients.wrt(matrices).expect("the loss depends on the permutation"));
     let known = found.iter().zip(&reference).zip(&p);
     let known: Vec<f64> = known.map(|((f, r), p)| if *p == 0.0 { *r } else { *f }).collect();
@@ -299,7 +318,7 @@ fn check_learning(
     let ids: Vec<u64> = (0..rows as u64).collect();
     let pass = pass(Mode::Train, &ids);
     for _ in 1..case.count("call")? {
-        let tape = Tape::inference();
+        let tape = Tape::new();
         let routings = searched.route(&pass, inputs(case, sizes, &tape)?);
         let observed: Vec<Observed> = routings.into_iter().map(|r| r.observed).collect();
         searched.after_step(&observed);
@@ -334,7 +353,16 @@ fn check_learning(
 }
 
 fn pass(mode: Mode, ids: &[u64]) -> Pass<'_> {
-    Pass { mode, seed: 3, step: 0, epoch: 0, row_ids: ids, keys: ids, experts: None }
+    Pass {
+        mode,
+        seed: 3,
+        step: 0,
+        epoch: 0,
+        row_ids: ids,
+        keys: ids,
+        batch_rows: None,
+        experts: None,
+    }
 }
 
 /// All numbers of nested lists.
@@ -348,6 +376,40 @@ fn flat(data: &Json) -> Vec<f64> {
 #[test]
 fn agrees() {
     compare(&FAMILY);
+}
+
+#[test]
+fn routers_agree() {
+    for folder in ["comet", "dselect_k", "hash", "topk"] {
+        compare(&of_router(folder));
+    }
+}
+
+#[test]
+fn a_changed_number_of_a_router_is_noticed() {
+    let text = include_str!("../../../moe-routers/tests/golden/comet/comet_n6_k2_perm_soft.json");
+    let pointers = [
+        "/inputs/P/data/1/2/3",
+        "/inputs/leaf_w/data/3/1/0",
+        "/outputs/g/data/0/1",
+        "/outputs/aux_loss",
+        "/grads/P/data/0/2/2",
+        "/grads/split_b/data/2/0",
+    ];
+    assert_changes_are_noticed(&of_router("comet"), text, &pointers);
+    let text = include_str!("../../../moe-routers/tests/golden/hash/hash_n8_hard.json");
+    let pointers = ["/inputs/P/data/0/0/1", "/outputs/g/data/1/3", "/outputs/loss"];
+    assert_changes_are_noticed(&of_router("hash"), text, &pointers);
+    let text = include_str!("../../../moe-routers/tests/golden/topk/topk_n8_k2_noise.json");
+    let pointers = ["/inputs/noise/data/1/1", "/grads/w_noise/data/2/0", "/outputs/loss"];
+    assert_changes_are_noticed(&of_router("topk"), text, &pointers);
+    let text = include_str!("../../../moe-routers/tests/golden/dselect_k/dselect_n8_k2.json");
+    let pointers = ["/inputs/P/data/0/2/2", "/outputs/g/data/0/1", "/grads/w_b/data/0"];
+    assert_changes_are_noticed(&of_router("dselect_k"), text, &pointers);
+    let text =
+        include_str!("../../../moe-routers/tests/golden/dselect_k/dselect_static_n8_k2.json");
+    let unpermuted = crate::check(&of_router("dselect_k"), &serde_json::from_str(text).unwrap());
+    assert_eq!(unpermuted, Ok(Outcome::Later("no permutation")));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use moe_core::Real;
 use moe_core::batch::{BatchSource, IdColumn, InputSpec, Inputs, TaskKind, TaskSpec};
 use moe_data::{Dataset, FeatureSchema, LoadOptions};
 use moe_nn::{
-    MixtureDescription, Model, ModelDescription, ModelScratch, OptimizerOptions, Predictions,
-    Predictor, RunDir, RunInfo, TrainOptions, TrainState, continue_training,
+    MixtureDescription, Model, ModelDescription, ModelScratch, Models, OptimizerOptions,
+    Predictions, Predictor, RunDir, RunInfo, TrainOptions, TrainState, continue_training,
 };
 use moe_routers::Registry;
 use tempfile::TempDir;
@@ -19,49 +19,48 @@ pub(crate) struct Run {
     pub(crate) predictor: Predictor,
 }
 
-fn registry() -> Registry {
-    moe_search::with_search(Registry::standard())
+fn models() -> Models {
+    moe_search::with_search(Registry::standard()).into()
 }
 
 /// A small mixture for such inputs and tasks.
-pub(crate) fn description(router: &str, input: InputSpec, tasks: &[TaskSpec]) -> ModelDescription {
-    ModelDescription::Mixture(MixtureDescription {
-        input,
-        tasks: tasks.to_vec(),
-        embedding_width: 6,
-        experts: 4,
-        k: 2,
-        expert_hidden_widths: vec![],
-        expert_width: 8,
-        expert_dropout: 0.1,
-        head_widths: vec![8],
-        router: router.into(),
-        router_parameters: Default::default(),
-        relabelled: None,
-    })
+pub(crate) fn description(
+    router: &str,
+    input: InputSpec,
+    tasks: &[TaskSpec],
+) -> MixtureDescription {
+    MixtureDescription::new(input, tasks.to_vec())
+        .with_embedding_width(6)
+        .with_experts(4)
+        .with_k(2)
+        .with_expert_hidden_widths(&[])
+        .with_expert_width(8)
+        .with_expert_dropout(0.1)
+        .with_head_widths(&[8])
+        .with_router(router)
 }
 
 impl Run {
     fn new(
-        description: &ModelDescription,
+        description: &dyn ModelDescription,
         features: Option<String>,
         train: impl FnOnce(&mut dyn Model, TrainState, &mut RunDir),
     ) -> Self {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run");
-        let mut model = description.build(&registry(), 5).unwrap();
-        let model_json = serde_json::to_value(description).unwrap();
-        let fold = description.fold(&registry()).unwrap();
+        let mut model = models().build(description, 5).unwrap();
+        let model_json = description.to_json();
+        let fold = description.fold(models().routers()).unwrap();
         let info = RunInfo { features, model: model_json, fold, ..RunInfo::default() };
         let state = TrainState::new(&*model, OptimizerOptions::default());
         let mut dir = RunDir::create(&path, info, &state).unwrap();
         train(&mut *model, state, &mut dir);
-        let predictor = Predictor::load(&path, &registry()).unwrap();
+        let predictor = Predictor::load(&path, &models()).unwrap();
         Run { _place: place, path, predictor }
     }
 
     /// With initial weights.
-    pub(crate) fn untrained(description: &ModelDescription, features: Option<&str>) -> Self {
+    pub(crate) fn untrained(description: &dyn ModelDescription, features: Option<&str>) -> Self {
         Run::new(description, features.map(str::to_owned), |_, _, _| {})
     }
 
@@ -72,11 +71,9 @@ impl Run {
 
     /// The same for inputs, by task.
     pub(crate) fn expected_of(&self, inputs: &Inputs, rows: usize) -> Vec<Vec<Real>> {
-        let keys = match inputs {
-            Inputs::Ids(ids) | Inputs::Mixed { ids, .. } => {
-                ids[0].iter().map(|&id| u64::from(id)).collect()
-            }
-            Inputs::Dense(_) => vec![0; rows],
+        let keys = match inputs.ids.first() {
+            Some(ids) => ids.iter().map(|&id| u64::from(id)).collect(),
+            None => vec![0; rows],
         };
         let (mut out, mut scratch) = (Predictions::default(), ModelScratch::default());
         self.predictor.predict(inputs, &keys, &mut out, &mut scratch).unwrap();
@@ -113,7 +110,7 @@ pub(crate) fn restaurant(router: &str) -> (Run, Dataset) {
 pub(crate) fn raw_rows(data: &Dataset, rows: impl IntoIterator<Item = usize>) -> Vec<Vec<String>> {
     let schema = data.schema().unwrap();
     let rows: Vec<u32> = rows.into_iter().map(|row| (row % data.test.rows()) as u32).collect();
-    let Inputs::Ids(ids) = data.test.batch(&rows).inputs else { panic!("ids") };
+    let ids = data.test.batch(&rows).inputs.ids;
     let name = |column: usize, row: usize| {
         schema.ids[column].vocabulary.name(ids[column][row]).unwrap().to_owned()
     };

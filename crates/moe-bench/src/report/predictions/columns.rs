@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use moe_core::batch::{TaskKind, TaskSpec};
+use moe_core::batch::TaskSpec;
 use moe_data::FeatureSchema;
 
 use crate::error::Error;
@@ -14,9 +14,9 @@ pub(crate) struct Columns {
     pub(crate) names: Vec<String>,
     /// Number of columns copied from the input. With 0 the first column is the line number.
     pub(crate) kept: usize,
-    /// The class names of each task that has classes.
-    pub(crate) classes: Vec<Option<Vec<String>>>,
-    /// Whether scores are logits instead of probabilities.
+    /// Each task and the names of its classes.
+    pub(crate) tasks: Vec<(TaskSpec, Vec<String>)>,
+    /// Whether the outputs of the model are written as they are, such as logits.
     pub(crate) raw: bool,
 }
 
@@ -32,25 +32,20 @@ impl Columns {
         raw: bool,
     ) -> Result<Self, Error> {
         let mut names = if kept.is_empty() { vec!["line".to_owned()] } else { kept.to_vec() };
-        let score = if raw { "logit" } else { "probability" };
-        let mut all_classes = Vec::new();
-        for TaskSpec { name, kind } in tasks {
-            all_classes.push(match *kind {
-                TaskKind::Binary => {
-                    names.push(format!("{name}.{score}"));
-                    None
+        let mut with_classes = Vec::new();
+        for task in tasks {
+            let (classes, task_name) = (class_names(schema, task), &task.name);
+            for field in task.kind.fields() {
+                let name = if raw { field.raw_name } else { field.name };
+                if field.is_per_class {
+                    let of_classes =
+                        classes.iter().map(|class| format!("{task_name}.{name}.{class}"));
+                    names.extend(of_classes);
+                } else {
+                    names.push(format!("{task_name}.{name}"));
                 }
-                TaskKind::Regression => {
-                    names.push(format!("{name}.value"));
-                    None
-                }
-                TaskKind::Multiclass { classes } => {
-                    let classes = class_names(schema, name, classes);
-                    names.push(format!("{name}.class"));
-                    names.extend(classes.iter().map(|class| format!("{name}.{score}.{class}")));
-                    Some(classes)
-                }
-            });
+            }
+            with_classes.push((task.clone(), classes));
         }
         let mut seen = HashSet::new();
         if let Some(name) = names.iter().find(|name| !seen.insert(*name)) {
@@ -58,6 +53,6 @@ impl Columns {
                 format!("--keep {}: the output would have two columns {name}", kept.join(","));
             return Err(Error::Config(text));
         }
-        Ok(Columns { kept: kept.len(), classes: all_classes, raw, names })
+        Ok(Columns { kept: kept.len(), tasks: with_classes, raw, names })
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use moe_core::Real;
+use moe_core::task::FieldValue;
 use moe_data::{RawField, RowFormat};
 use moe_nn::Predictions;
 
@@ -47,7 +48,7 @@ impl PredictionsOut {
             }
             RowFormat::JsonLines => Box::new(JsonLinesSink::new(to, &columns.names)),
         };
-        let (is_stdout, values) = (path.is_none(), vec![Vec::new(); columns.classes.len()]);
+        let (is_stdout, values) = (path.is_none(), vec![Vec::new(); columns.tasks.len()]);
         Ok(PredictionsOut { columns, sink, name, is_stdout, lines: vec![], kept: vec![], values })
     }
 
@@ -87,17 +88,21 @@ impl PredictionsOut {
             for field in &kept[row * columns.kept..][..columns.kept] {
                 sink.cell(Cell::Field(field))?;
             }
-            for (classes, values) in columns.classes.iter().zip(&*values) {
-                let Some(classes) = classes else {
-                    sink.cell(Cell::Real(values[row]))?;
-                    continue;
-                };
-                let values = &values[row * classes.len()..][..classes.len()];
-                // The first of equals.
-                let best = (1..values.len())
-                    .fold(0, |best, class| if values[class] > values[best] { class } else { best });
-                sink.cell(Cell::Text(&classes[best]))?;
-                values.iter().try_for_each(|&value| sink.cell(Cell::Real(value)))?;
+            for ((task, classes), values) in columns.tasks.iter().zip(&*values) {
+                let outputs = task.kind.outputs();
+                let mut written = Ok(());
+                task.kind.field_values(&values[row * outputs..][..outputs], &mut |value| {
+                    if written.is_ok() {
+                        written = sink.cell(match value {
+                            FieldValue::Number(value) => Cell::Real(value),
+                            FieldValue::Class(class) => match classes.get(class as usize) {
+                                Some(name) => Cell::Text(name),
+                                None => Cell::Number(class.into()),
+                            },
+                        });
+                    }
+                });
+                written?;
             }
             sink.end_row()?;
         }

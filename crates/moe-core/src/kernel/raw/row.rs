@@ -8,8 +8,9 @@ use super::lanes::Lanes;
 use super::prefetch::Ahead;
 use super::tile::{Tile, tile};
 
-/// Computes the first columns of a product that has a single row with tiles of `WIDE` registers, a few rows of `b` at a time, so
-/// that `b` is read in place, once, along its rows. Returns the number of columns that it computed: those beyond the last whole tile are left, or all.
+/// Computes the first columns of a product that has a single row with tiles of `WIDE` registers, a few rows of `b` at a time,
+/// so that `b` is read in place, once, along its rows. Returns the number of columns that it computed: those beyond the
+/// last whole tile are left, or all.
 ///
 /// # Safety
 /// As for [`panels`](super::panels::panels).
@@ -26,7 +27,7 @@ pub(super) unsafe fn wide_columns<L: Lanes, const WIDE: usize>(
     }
     let c = &mut c[..done];
     let mut ahead = Ahead::NOTHING;
-    for from in (0..a.cols).step_by(WIDE_BLOCK) {
+    for from in (0..a.cols.max(1)).step_by(WIDE_BLOCK) {
         let inner = WIDE_BLOCK.min(a.cols - from);
         for (i, c) in c.chunks_exact_mut(width).enumerate() {
             let first = i * width;

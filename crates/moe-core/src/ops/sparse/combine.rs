@@ -1,12 +1,11 @@
 use std::sync::Arc;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Shared};
 use crate::dispatch::assignments::Assignments;
 use crate::dispatch::plan::ExpertPlan;
 use crate::kernel::parallel::{for_row_blocks, for_row_blocks2};
 use crate::kernel::reduce::dot;
 use crate::kernel::rows::{add_scaled, set_scaled};
-use crate::real::Real;
 use crate::tape::operator::{Backward, InputGradients, Operator};
 use crate::tape::tape::Var;
 use crate::tensor::Tensor;
@@ -15,39 +14,7 @@ struct Combine {
     plan: Arc<ExpertPlan>,
     gate: usize,
     /// First pair of each row of the gate.
-    offsets: Arc<Buffer<u32>>,
-}
-
-/// For each row, the weighted sum of its experts' outputs: the function behind [`Var::combine`], without a tape. `offsets` holds
-/// the first pair of each row and, last, the number of pairs, `pair_slots` the slot of each pair.
-///
-/// # Shapes
-/// `slots` `[S, O]`, `weights` `[pairs]`, `offsets` B + 1 numbers, `pair_slots` one per pair, `out` B * O elements.
-///
-/// # Panics
-/// If the sizes do not fit.
-pub fn combine(
-    slots: &Tensor,
-    weights: &[Real],
-    offsets: &[u32],
-    pair_slots: &[u32],
-    out: &mut [Real],
-) {
-    let cols = slots.cols();
-    assert_eq!(weights.len(), pair_slots.len(), "combine: one weight per pair");
-    assert_eq!(out.len(), (offsets.len() - 1) * cols, "combine: elements of the output");
-    for_row_blocks(out, cols, |first, block| {
-        for (r, out) in block.chunks_exact_mut(cols).enumerate() {
-            let bounds = &offsets[first + r..first + r + 2];
-            let mut pairs = bounds[0] as usize..bounds[1] as usize;
-            let slot = |pair: usize| slots.row(pair_slots[pair] as usize);
-            match pairs.next() {
-                Some(pair) => set_scaled(out, weights[pair], slot(pair)),
-                None => out.fill(0.0),
-            }
-            pairs.for_each(|pair| add_scaled(out, weights[pair], slot(pair)));
-        }
-    });
+    offsets: Shared<u32>,
 }
 
 impl Operator for Combine {
@@ -57,8 +24,20 @@ impl Operator for Combine {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let (slots, weights) = (inputs[0], inputs[1].as_slice());
-        let mut out = Tensor::unspecified([self.plan.rows(), slots.cols()]);
-        combine(slots, weights, &self.offsets, self.plan.pair_slots(self.gate), out.as_mut_slice());
+        let (cols, pair_slots) = (slots.cols(), self.plan.pair_slots(self.gate));
+        let mut out = Tensor::unspecified([self.plan.rows(), cols]);
+        for_row_blocks(out.as_mut_slice(), cols, |first, block| {
+            for (r, out) in block.chunks_exact_mut(cols).enumerate() {
+                let bounds = &self.offsets[first + r..first + r + 2];
+                let mut pairs = bounds[0] as usize..bounds[1] as usize;
+                let slot = |pair: usize| slots.row(pair_slots[pair] as usize);
+                match pairs.next() {
+                    Some(pair) => set_scaled(out, weights[pair], slot(pair)),
+                    None => out.fill(0.0),
+                }
+                pairs.for_each(|pair| add_scaled(out, weights[pair], slot(pair)));
+            }
+        });
         out
     }
 

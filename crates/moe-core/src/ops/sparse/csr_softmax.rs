@@ -1,6 +1,4 @@
-use std::sync::Arc;
-
-use crate::buffer::Buffer;
+use crate::buffer::Shared;
 use crate::dispatch::assignments::Assignments;
 use crate::kernel::vector_math::{Exp, map};
 use crate::ops::softmax::{divide_by_sum, softmax_gradient_in_place, subtract_max};
@@ -11,7 +9,7 @@ use crate::tensor::Tensor;
 
 struct CsrSoftmax {
     /// First pair of each row.
-    offsets: Arc<Buffer<u32>>,
+    offsets: Shared<u32>,
 }
 
 impl CsrSoftmax {

@@ -1,12 +1,22 @@
-use crate::buffer::Buffer;
 use crate::dispatch::assignments::Assignments;
 use crate::tape::operator::{Backward, InputGradients, Operator};
 use crate::tape::tape::Var;
 use crate::tensor::Tensor;
 
 struct GatherAssigned {
-    /// Position of each pair in the dense matrix.
-    positions: Buffer<u32>,
+    assignments: Assignments,
+}
+
+impl GatherAssigned {
+    /// Calls `f(pair, its position in the dense matrix)` for every pair.
+    fn for_pairs(&self, mut f: impl FnMut(usize, usize)) {
+        let (n, experts) = (self.assignments.num_experts(), self.assignments.experts());
+        for row in 0..self.assignments.rows() {
+            for pair in self.assignments.pairs_of(row) {
+                f(pair, row * n + experts[pair] as usize);
+            }
+        }
+    }
 }
 
 impl Operator for GatherAssigned {
@@ -16,15 +26,16 @@ impl Operator for GatherAssigned {
 
     fn forward(&mut self, inputs: &[&Tensor]) -> Tensor {
         let dense = inputs[0].as_slice();
-        Tensor::from_fn([self.positions.len()], |pair| dense[self.positions[pair] as usize])
+        let mut out = Tensor::unspecified([self.assignments.pairs()]);
+        let values = out.as_mut_slice();
+        self.for_pairs(|pair, position| values[pair] = dense[position]);
+        out
     }
 
     fn backward(&self, at: Backward<'_>, gradients: &mut InputGradients<'_>) {
         let mut dense = Tensor::zeros(*at.inputs[0].shape());
-        let values = dense.as_mut_slice();
-        for (&position, d) in self.positions.iter().zip(at.cotangent.as_slice()) {
-            values[position as usize] = *d;
-        }
+        let (values, cotangent) = (dense.as_mut_slice(), at.cotangent.as_slice());
+        self.for_pairs(|pair, position| values[position] = cotangent[pair]);
         gradients.add(0, dense);
     }
 }
@@ -44,10 +55,7 @@ impl<'t> Var<'t> {
             [assignments.rows(), n],
             "gather_assigned: the matrix must be rows by experts"
         );
-        let mut positions = Buffer::copy_of(assignments.experts());
-        for row in 0..assignments.rows() {
-            positions[assignments.pairs_of(row)].iter_mut().for_each(|p| *p += (row * n) as u32);
-        }
-        self.tape().apply(GatherAssigned { positions }, &[self])
+        let gather = GatherAssigned { assignments: assignments.clone() };
+        self.tape().apply(gather, &[self])
     }
 }

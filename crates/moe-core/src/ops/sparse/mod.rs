@@ -6,6 +6,5 @@ mod gather_assigned;
 mod gather_slots;
 mod grouped_linear;
 
-pub use combine::combine;
 pub use gather_slots::gather_slots;
 pub use grouped_linear::grouped_affine;

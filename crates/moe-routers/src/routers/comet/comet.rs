@@ -1,12 +1,11 @@
 use moe_core::random::chacha;
-use moe_core::tape::Var;
+use moe_core::tape::{Tape, Var};
 use moe_core::{Real, Tensor, named_state};
 
 use crate::gate::gate_linear::GateLinear;
 use crate::gate::part_losses::{EntropyForm, entropy};
 use crate::gate::smooth_step::SmoothStep;
 use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -18,7 +17,6 @@ use crate::routers::comet::leaf_softmax::{LeafRule, leaf_softmax};
 use crate::routers::comet::soft_trees::SoftTrees;
 use crate::routers::comet::tree_walk::TreeWalk;
 use crate::routing::Routing;
-use crate::scratch::Scratch;
 use crate::sum_of_parts::SumOfParts;
 
 /// Constants of a [`Comet`] gate, which differ between the authors' two code bases.
@@ -154,34 +152,14 @@ impl SumOfParts for Comet {
         Parts { weights, aux_losses: loss.into_iter().collect(), renormalise: true }
     }
 
-    fn infer_parts(&self, x: &Tensor, _: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
-        let SoftTrees { trees, leaves, .. } = self.trees;
-        let (splits, cols) = (trees * (leaves - 1), trees * leaves);
-        let (rule, _) = self.constants();
-        let Scratch { logits, hidden: split_logits, line, order: live, .. } = scratch;
-        self.split.logits_into(x, split_logits);
-        self.leaf.logits_into(x, logits);
-        line.resize(2 * cols, 0.0);
-        live.resize(cols, 0);
-        let weights = out.resize(x.rows(), trees, leaves);
-        for (row, weights) in weights.chunks_exact_mut(cols).enumerate() {
-            let split_logits = &split_logits[row * splits..(row + 1) * splits];
-            for (tree, leaf) in weights.chunks_exact_mut(leaves).enumerate() {
-                let of_tree = tree * (leaves - 1)..(tree + 1) * (leaves - 1);
-                self.trees.reach(&split_logits[of_tree], &mut line[..2 * leaves - 1], leaf);
-            }
-            rule.weigh(&logits[row * cols..(row + 1) * cols], weights, live, line);
-        }
-    }
-
     fn walk_trees(&self, x: &Tensor) -> Option<TreeWalk> {
         let SoftTrees { trees, leaves, .. } = self.trees;
         let splits = leaves - 1;
-        let mut logits = Vec::new();
-        self.split.logits_into(x, &mut logits);
+        let tape = Tape::inference();
+        let logits = self.split.logits(tape.constant(x.clone())).value();
         let mut nodes = Tensor::zeros([x.rows(), trees, 2 * leaves - 1]);
         for (tree, nodes) in nodes.as_mut_slice().chunks_exact_mut(2 * leaves - 1).enumerate() {
-            self.trees.walk(&logits[tree * splits..(tree + 1) * splits], nodes);
+            self.trees.walk(&logits.as_slice()[tree * splits..(tree + 1) * splits], nodes);
         }
         Some(TreeWalk { nodes, experts: vec![(0..leaves as u32).collect(); trees] })
     }

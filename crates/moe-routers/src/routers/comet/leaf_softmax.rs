@@ -18,13 +18,7 @@ impl LeafRule {
 
     /// Replaces the probabilities of a row's leaves by their weights; `live` and `memory` are working memory for one
     /// index and two values per leaf.
-    pub(crate) fn weigh(
-        self,
-        logits: &[Real],
-        row: &mut [Real],
-        live: &mut [u32],
-        memory: &mut [Real],
-    ) {
+    fn weigh(self, logits: &[Real], row: &mut [Real], live: &mut [u32], memory: &mut [Real]) {
         // Of each live leaf: its index, its probability, and the exponential of its logit.
         let (shares, powers) = memory.split_at_mut(row.len());
         let mut count = 0;

@@ -26,7 +26,7 @@ impl SoftTrees {
     }
 
     /// Writes the leaf probabilities of one tree for one row; `nodes` is working memory for 2N - 1 values.
-    pub(crate) fn reach(self, logits: &[Real], nodes: &mut [Real], leaves: &mut [Real]) {
+    fn reach(self, logits: &[Real], nodes: &mut [Real], leaves: &mut [Real]) {
         self.walk(logits, nodes);
         self.copy_leaves(nodes, leaves);
     }

@@ -21,7 +21,7 @@ impl BinaryCodes {
     }
 
     /// Number of prefixes of codes. They are in heap order: the empty one, then 0 and 1, then 00, 01, 10, 11, …
-    pub(crate) fn prefixes(self) -> usize {
+    fn prefixes(self) -> usize {
         2 * self.experts.next_power_of_two() - 1
     }
 
@@ -42,12 +42,7 @@ impl BinaryCodes {
     ///
     /// # Shapes
     /// `logits` `[K bits]`, `weights` `[K, N]`
-    pub(crate) fn weights_of_row(
-        self,
-        logits: &[Real],
-        prefixes: &mut [Real],
-        weights: &mut [Real],
-    ) {
+    fn weights_of_row(self, logits: &[Real], prefixes: &mut [Real], weights: &mut [Real]) {
         let (bits, first) = (self.bits(), prefixes.len() / 2);
         for (s, weights) in weights.chunks_exact_mut(self.experts).enumerate() {
             self.spell(&logits[s * bits..(s + 1) * bits], prefixes);

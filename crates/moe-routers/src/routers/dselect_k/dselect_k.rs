@@ -1,5 +1,4 @@
 use moe_core::kernel::{for_row_blocks, sum_axis};
-use moe_core::ops::softmax;
 use moe_core::random::{chacha, uniform};
 use moe_core::tape::{Backward, InputGradients, Operator, Var};
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut, named, named_mut};
@@ -8,7 +7,6 @@ use crate::gate::gate_linear::GateLinear;
 use crate::gate::part_losses::{EntropyForm, entropy, reachability};
 use crate::gate::smooth_step::SmoothStep;
 use crate::parts::Parts;
-use crate::parts_buf::PartsBuf;
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -17,7 +15,6 @@ use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routers::dselect_k::binary_codes::BinaryCodes;
 use crate::routing::Routing;
-use crate::scratch::Scratch;
 use crate::sum_of_parts::SumOfParts;
 
 /// Settings of a [`DSelectK`] gate.
@@ -161,36 +158,6 @@ impl SumOfParts for DSelectK {
         }
         Parts { weights, aux_losses, renormalise: false }
     }
-
-    fn infer_parts(&self, x: &Tensor, _: &[u64], out: &mut PartsBuf, scratch: &mut Scratch) {
-        let BinaryCodes { selectors, experts, .. } = self.codes;
-        let Scratch { logits: factors, hidden: code_logits, line: prefixes, .. } = scratch;
-        // A static selection is computed once.
-        let rows = match &self.gate {
-            Gate::PerRow { code, selector } => {
-                code.logits_into(x, code_logits);
-                selector.logits_into(x, factors);
-                x.rows()
-            }
-            Gate::Static { code, selector } => {
-                copy_of(code, code_logits);
-                copy_of(selector, factors);
-                x.rows().min(1)
-            }
-        };
-        softmax(factors, selectors);
-        prefixes.resize(self.codes.prefixes(), 0.0);
-        let (bits, cols) = (selectors * self.codes.bits(), selectors * experts);
-        let weights = out.resize(x.rows(), selectors, experts);
-        for (row, weights) in weights.chunks_exact_mut(cols).take(rows).enumerate() {
-            let code_logits = &code_logits[row * bits..(row + 1) * bits];
-            self.codes.weights_of_row(code_logits, prefixes, weights);
-        }
-        scale_parts(&mut weights[..rows * cols], experts, factors);
-        for row in rows..x.rows() {
-            weights.copy_within(..cols, row * cols);
-        }
-    }
 }
 
 impl Router for DSelectK {
@@ -246,12 +213,6 @@ fn scale_parts(parts: &mut [Real], cols: usize, factors: &[Real]) {
             part.iter_mut().for_each(|w| *w *= factor);
         }
     });
-}
-
-/// Copies the values of a parameter into a reusable buffer.
-fn copy_of(parameter: &Parameter, out: &mut Vec<Real>) {
-    out.clear();
-    out.extend_from_slice(parameter.value().as_slice());
 }
 
 /// Each part times its factor: `[B, K]`, `[B, K, N]` → `[B, K, N]`.

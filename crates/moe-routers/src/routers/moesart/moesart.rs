@@ -1,12 +1,9 @@
-use moe_core::ops::softmax;
 use moe_core::tape::Var;
 use moe_core::{Buffer, Real, Tensor, named_state};
 
 use crate::aux_loss::options::AuxOptions;
 use crate::gate::gate_linear::GateLinear;
-use crate::gate::select::{
-    infer_largest_of_softmax, infer_largest_softmax, largest_of_softmax, largest_softmax,
-};
+use crate::gate::select::{largest_of_softmax, largest_softmax};
 use crate::gate::top_k::top_k_assignments;
 use crate::properties::{Cardinality, GradientKind, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
@@ -16,10 +13,8 @@ use crate::registry::parameters::Choice;
 use crate::route_context::{RouteContext, uniforms};
 use crate::router::Router;
 use crate::routers::moesart::sample::{Drawn, draw};
-use crate::routers::moesart::sampled_weights::{Adjustment, adjusted, sampled_weights, weigh};
+use crate::routers::moesart::sampled_weights::{Adjustment, sampled_weights};
 use crate::routing::Routing;
-use crate::routing_buf::RoutingBuf;
-use crate::scratch::Scratch;
 
 /// Weights of a [`Moesart`] gate outside training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,29 +210,6 @@ impl Router for Moesart {
         self.route_drawn(x, |logits, p| {
             self.draw(logits, p, |row, out| uniforms(philox, row_ids[row], out))
         })
-    }
-
-    fn infer(&self, x: &Tensor, _: &[u64], out: &mut RoutingBuf, scratch: &mut Scratch) {
-        let n = self.num_experts();
-        let Scratch { logits, hidden: p, .. } = scratch;
-        self.gate.logits_into(x, logits);
-        if self.is_fallback() {
-            infer_largest_of_softmax(logits, n, self.k, out);
-        } else if self.options.inference == Inference::Softmax {
-            infer_largest_softmax(logits, n, self.k, out);
-        } else {
-            out.set_largest(logits, n, self.k);
-            p.clear();
-            p.extend_from_slice(logits);
-            softmax(p, n);
-            out.for_rows(|row, experts, weights| {
-                let row = row * n..(row + 1) * n;
-                let p = &p[row.clone()];
-                weigh(&logits[row], experts, weights, |pair, v| {
-                    adjusted(v, 1.0, p[experts[pair] as usize])
-                });
-            });
-        }
     }
 
     fn properties(&self) -> Properties {

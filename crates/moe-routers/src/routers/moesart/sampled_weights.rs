@@ -52,7 +52,7 @@ impl SampledWeights {
 }
 
 /// Writes the weights of the experts of a row: v over its sum, with v = `adjust(pair, e^o)`.
-pub(crate) fn weigh(
+fn weigh(
     logits: &[Real],
     experts: &[u32],
     weights: &mut [Real],
@@ -69,7 +69,7 @@ pub(crate) fn weigh(
 }
 
 /// The adjusted v of a drawn expert with probability p; `share` is K-1 or, with [`Adjustment::Zero`], 1.
-pub(crate) fn adjusted(v: Real, share: Real, p: Real) -> Real {
+fn adjusted(v: Real, share: Real, p: Real) -> Real {
     v / (share * (p + EPSILON))
 }
 

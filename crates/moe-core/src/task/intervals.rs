@@ -4,30 +4,13 @@
 //! variation between seeds, for which several runs are needed, and they treat rows as independent: if rows share a user or
 //! an item, the intervals are too narrow.
 
-use serde::{Deserialize, Serialize};
-
-use crate::eval::metrics;
+use crate::task::metrics;
 
 /// The standard normal distribution has 95 % of its mass within ± this value.
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Lower and upper bound.
 pub type Interval = [f64; 2];
-
-/// 95 % confidence intervals of the [`TaskMetrics`](crate::TaskMetrics) of a task.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct TaskIntervals {
-    /// Number of rows that count.
-    pub rows: usize,
-    /// Interval of the loss, which for a regression is the mean squared error: [`mean`].
-    pub loss: Option<Interval>,
-    /// Interval of the area under the ROC curve: [`auc`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub auc: Option<Interval>,
-    /// Interval of the accuracy: [`share`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub accuracy: Option<Interval>,
-}
 
 /// Interval of the mean of non-negative values, by its standard error. `None` for fewer than two values.
 pub fn mean(values: &[f64]) -> Option<Interval> {
@@ -64,10 +47,10 @@ pub fn auc(auc: f64, positives: usize, negatives: usize) -> Option<Interval> {
 
 #[cfg(test)]
 mod tests {
-    use moe_core::rand::Rng;
-    use moe_core::random::chacha;
+    use rand::Rng;
 
     use super::*;
+    use crate::random::chacha;
 
     fn is_near(found: Option<Interval>, expected: Interval, tolerance: f64) {
         let found = found.unwrap();

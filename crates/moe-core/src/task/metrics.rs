@@ -48,7 +48,10 @@ pub fn mse(predicted: &[f64], actual: &[f64]) -> f64 {
 }
 
 /// The squared error of each row.
-pub(crate) fn squared_errors(predicted: &[f64], actual: &[f64]) -> Vec<f64> {
+///
+/// # Panics
+/// If the lengths differ.
+pub fn squared_errors(predicted: &[f64], actual: &[f64]) -> Vec<f64> {
     assert_eq!(predicted.len(), actual.len(), "one prediction per row");
     predicted.iter().zip(actual).map(|(p, a)| (p - a) * (p - a)).collect()
 }
@@ -141,7 +144,10 @@ pub fn log_loss(logits: &[f64], positive: &[bool]) -> f64 {
 }
 
 /// The binary cross-entropy of each row.
-pub(crate) fn log_losses(logits: &[f64], positive: &[bool]) -> Vec<f64> {
+///
+/// # Panics
+/// If the lengths differ.
+pub fn log_losses(logits: &[f64], positive: &[bool]) -> Vec<f64> {
     assert_eq!(logits.len(), positive.len(), "one label per logit");
     let losses = logits.iter().zip(positive).map(|(z, &positive)| {
         z.max(0.0) - if positive { *z } else { 0.0 } + (-z.abs()).exp().ln_1p()
@@ -158,7 +164,10 @@ pub fn cross_entropy(logits: &[f64], classes: usize, labels: &[u32]) -> f64 {
 }
 
 /// The cross-entropy of each row.
-pub(crate) fn cross_entropies(logits: &[f64], classes: usize, labels: &[u32]) -> Vec<f64> {
+///
+/// # Panics
+/// If there is not one row of logits per label, or a label is not below `classes`.
+pub fn cross_entropies(logits: &[f64], classes: usize, labels: &[u32]) -> Vec<f64> {
     assert_eq!(logits.len(), classes * labels.len(), "one row of logits per label");
     let losses = logits.chunks_exact(classes.max(1)).zip(labels).map(|(row, &label)| {
         let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -169,7 +178,7 @@ pub(crate) fn cross_entropies(logits: &[f64], classes: usize, labels: &[u32]) ->
 }
 
 /// The mean; 0 if there are no values.
-pub(crate) fn mean(values: &[f64]) -> f64 {
+pub fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len().max(1) as f64
 }
 
