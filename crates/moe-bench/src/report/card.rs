@@ -35,7 +35,7 @@ pub(crate) fn card(experiment: &Experiment<'_>, result: &RunResult) -> Result<St
         heading("Data"),
         Block::List(data(experiment, entry)),
         heading("Model"),
-        Block::List(model(experiment, result, &info)),
+        Block::List(model(experiment, result, info)),
         heading("Test split"),
         Block::Paragraph(format!("Loss {:.4}.", result.test.loss)),
         metrics(&result.test),
