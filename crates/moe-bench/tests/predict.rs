@@ -227,7 +227,14 @@ fn batches_threads_and_packing_do_not_matter() {
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
     assert!(text == place.text("0.csv"));
     assert_eq!(predict(&place, "--input rows.csv --output -").stdout, text);
-    assert!(!place.list(".").iter().any(|name| name.ends_with(".partial")));
+    assert!(unfinished(&place).is_empty());
+}
+
+/// The unfinished files in the place.
+fn unfinished(place: &Place) -> Vec<String> {
+    let mut names = place.list(".");
+    names.retain(|name| name.ends_with(".partial"));
+    names
 }
 
 /// Three good rows and, after the second one, a bad one.
@@ -270,11 +277,12 @@ fn bad_rows_stop_or_are_skipped() {
     place.write("rows.csv", bytes);
     predict(&place, "--input rows.csv --bad-rows skip --output out.csv").succeeded();
     let says = "line 4, column 3 (job): \"smi\u{fffd}th\" is not UTF-8; allowed: text in UTF-8";
-    let stopped = "; the 2 valid rows before it were predicted, in out.csv.partial";
+    let stopped = "; the 2 valid rows before it were predicted, in out.csv.";
     let before = place.read("out.csv");
     predict(&place, "--input rows.csv --output out.csv").failed(1, &[says, stopped]);
     assert_eq!(place.read("out.csv"), before, "what is there stays");
-    assert_eq!(place.text("out.csv.partial").lines().count(), 3);
+    let [partial] = &unfinished(&place)[..] else { panic!("one unfinished file") };
+    assert_eq!(place.text(partial).lines().count(), 3);
 
     let good = |i: usize| format!("{{\"user\":\"u{i}\",\"age\":3,\"job\":\"smith\"}}\n");
     for (bad, says) in [
@@ -346,11 +354,16 @@ fn what_is_wrong_is_said() {
             ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),
             ("run --input rows.csv --threads 0", 2, &["--threads 0 is not allowed"]),
             ("run --input rows.csv --output folder", 1, &["folder: is not a file; "]),
+            (
+                "run --input rows.csv --output ./rows.csv",
+                2,
+                &["--output rows.csv is the input, which"],
+            ),
             ("run --input rows.csv --output no/where.csv", 1, &["no/where.csv: "]),
         ],
     );
     let cut = predict(&place, "--input cut.csv.gz --bad-rows skip --output out.csv");
-    cut.failed(1, &["cut.csv.gz, line ", "the packed data end too early", ", in out.csv.partial"]);
+    cut.failed(1, &["cut.csv.gz, line ", "the packed data end too early", ", in out.csv."]);
     assert!(!place.path("out.csv").exists());
     // The rows may be none.
     place.write("none.csv", "user,age,job\n");
@@ -465,6 +478,30 @@ fn start(place: &Place, args: &[&str]) -> std::process::Child {
         .unwrap()
 }
 
+/// Two calls write to one file at the same time: both succeed, and the file is that of one of them.
+#[test]
+fn two_calls_do_not_mix_their_output() {
+    let place = table();
+    place.write("a.csv", csv(0..400));
+    place.write("b.csv", csv(100..700));
+    let whole = ["a", "b"].map(|name| {
+        let args = format!("--input {name}.csv");
+        predict(&place, &args).succeeded().stdout
+    });
+    assert_ne!(whole[0], whole[1]);
+    for _ in 0..10 {
+        let calls = ["a.csv", "b.csv"].map(|input| {
+            start(&place, &["predict", "run", "--input", input, "--output", "out.csv"])
+        });
+        for call in calls {
+            let output = call.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        }
+        assert!(whole.contains(&place.text("out.csv")), "a mixture");
+        assert!(unfinished(&place).is_empty());
+    }
+}
+
 #[test]
 fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     let place = table();
@@ -472,8 +509,11 @@ fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     let mut child = start(&place, &[&args[..], &["--output", "out.csv"]].concat());
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(csv(0..100).as_bytes()).unwrap();
-    let partial = place.path("out.csv.partial");
-    while fs::metadata(&partial).map_or(0, |file| file.len()) < 1000 {
+    let length = || -> u64 {
+        let partial = unfinished(&place).pop().map(|name| fs::metadata(place.path(&name)));
+        partial.map_or(0, |file| file.map_or(0, |file| file.len()))
+    };
+    while length() < 1000 {
         assert!(child.try_wait().unwrap().is_none(), "it waits for more");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

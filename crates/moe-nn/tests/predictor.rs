@@ -432,7 +432,7 @@ fn a_run_is_loaded_and_left_as_it_is() {
     let source = common::ids(1, 25);
     let model = run(&path, &source, described(&source, "comet"));
     // Additional files of a run in progress.
-    fs::write(path.join("last-7.safetensors.partial"), "half").unwrap();
+    fs::write(path.join("last-7.safetensors.9-0.partial"), "half").unwrap();
     let mut lines = fs::OpenOptions::new().append(true).open(path.join("metrics.jsonl")).unwrap();
     std::io::Write::write_all(&mut lines, b"{\"epoch\":1").unwrap();
     let before = files(&path);

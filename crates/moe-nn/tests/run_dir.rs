@@ -123,7 +123,7 @@ fn an_unfinished_checkpoint_does_not_count() {
         }
     }
     let manifest = fs::read(after.join("manifest.json")).unwrap();
-    written.push(("manifest.json.partial".into(), manifest.clone()));
+    written.push(("manifest.json.7-0.partial".into(), manifest.clone()));
     assert!(written.len() >= 4, "{written:?}");
     for whole in 0..=written.len() {
         // The next file is in the middle of being written.

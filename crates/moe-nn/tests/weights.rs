@@ -257,16 +257,17 @@ fn a_failed_save_leaves_the_old_file() {
     save_weights(&model(1), &path).unwrap();
     let old = fs::read(&path).unwrap();
 
-    // The name under which the new file is written is taken.
-    let partial = folder.path().join("weights.safetensors.partial");
-    fs::create_dir(&partial).unwrap();
-    let error = save_weights(&model(2), &path).unwrap_err();
-    assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+    // Its place is taken by a folder.
+    let taken = folder.path().join("taken.safetensors");
+    fs::create_dir(&taken).unwrap();
+    let error = save_weights(&model(2), &taken).unwrap_err();
+    assert!(error.to_string().contains(&taken.display().to_string()), "{error}");
     assert!(matches!(error, WeightsError::Io { .. }));
     assert_eq!(fs::read(&path).unwrap(), old);
-    fs::remove_dir(&partial).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing unfinished stays");
 
     // The remains of an interrupted save are not read and do not get in the way.
+    let partial = folder.path().join("weights.safetensors.1-0.partial");
     fs::write(&partial, &old[..old.len() / 2]).unwrap();
     let mut loaded = model(3);
     load_weights(&mut loaded, &path).unwrap();
@@ -274,7 +275,7 @@ fn a_failed_save_leaves_the_old_file() {
     save_weights(&model(2), &path).unwrap();
     load_weights(&mut loaded, &path).unwrap();
     assert_eq!(common::bits(&loaded), common::bits(&model(2)));
-    assert!(!partial.exists());
+    assert!(partial.exists(), "what another process has left is not touched");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `moe predict`
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,8 +38,8 @@ Output: one line per valid row, in the order of the input. It starts with the li
   binary      TASK.probability (with --raw TASK.logit)
   multiclass  TASK.class, the most probable class, and TASK.probability.CLASS (or TASK.logit.CLASS) for each class
   regression  TASK.value
-Numbers are written with the fewest digits that identify them. A file has .partial at the end of its name until all
-rows are written, and keeps it if the command stops early.";
+Numbers are written with the fewest digits that identify them. A file has another name, which ends in .partial, until all
+rows are written, and keeps that name if the command stops early.";
 
 /// Predict the rows of a file with a trained model
 #[derive(Debug, Args)]
@@ -139,6 +140,12 @@ impl Predict {
         let columns = Columns::new(predictor.tasks(), schema.as_ref(), &self.keep, self.raw)?;
         let mut input = Input::open(self, formats[0], &encoder)?;
         let path = self.output.as_deref().filter(|path| !is_standard(path));
+        if path.is_some_and(|path| is_same_file(path, &self.input)) {
+            let file = self.input.display();
+            return Err(Error::Config(format!(
+                "--output {file} is the input, which the predictions would replace; name another file"
+            )));
+        }
         let mut out = PredictionsOut::create(path, formats[1], columns)?;
         let mut meter = Meter::start(self.progress, "{spinner} {pos} rows {elapsed} {per_sec}");
 
@@ -187,6 +194,12 @@ impl Predict {
         ));
         Ok(())
     }
+}
+
+/// Returns whether both paths are those of one existing file.
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| fs::canonicalize(path).ok();
+    real(one).is_some_and(|one| Some(one) == real(other))
 }
 
 /// The rows of the input.

@@ -163,6 +163,7 @@ mod tests {
         for name in [
             "manifest.json",
             "manifest.json.partial",
+            "manifest.json.12-3.partial",
             "config.resolved.toml",
             "features.json",
             "metrics.jsonl",
