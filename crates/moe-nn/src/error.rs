@@ -137,6 +137,17 @@ pub enum RunDirError {
         /// One of the files in it.
         found: OsString,
     },
+    /// A directory without a manifest has checkpoints of a run, which a new one would overwrite.
+    #[error(
+        "{}: has no manifest.json, but {} of a run that has been trained; restore the manifest, or choose another directory",
+        path.display(), found.display()
+    )]
+    LostManifest {
+        /// Path of the directory.
+        path: PathBuf,
+        /// A checkpoint in it.
+        found: OsString,
+    },
     /// The directory does not contain a run.
     #[error("{}: is not the directory of a run: it has no {missing}", path.display())]
     NotARun {

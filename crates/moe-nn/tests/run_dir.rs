@@ -302,3 +302,107 @@ fn a_model_with_the_same_shapes_and_other_names_is_refused() {
         continue_training(&mut model, state, &source, &source, &options(1), &mut ()).unwrap_err();
     assert!(error.to_string().contains("\"encoder.reader.weight\" is missing"), "{error}");
 }
+
+/// The manifest of the run at `path`, changed, with a right checksum.
+fn change_manifest(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+    let file = path.join("manifest.json");
+    let mut manifest = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    change(&mut manifest);
+    manifest["sha256"] = "".into();
+    fs::write(file, manifest.to_string()).unwrap();
+}
+
+/// A run from somebody else cannot make a reader open or change anything outside of its directory.
+#[cfg(unix)]
+#[test]
+fn a_manifest_names_regular_files_of_its_own_directory_only() {
+    let (place, path, _) = run(2);
+    let foreign = place.path().join("foreign");
+    fs::write(&foreign, "years of work").unwrap();
+    let outside = foreign.display().to_string();
+    let refused = |says: &str, change: &dyn Fn(&Path)| {
+        let copied = tempfile::tempdir_in(place.path()).unwrap();
+        copy(&path, copied.path());
+        change(copied.path());
+        for error in [RunDir::open_to_read(copied.path()), RunDir::open(copied.path())] {
+            let error = error.unwrap_err().to_string();
+            assert!(error.contains(says), "{error}");
+        }
+        assert_eq!(fs::read_to_string(&foreign).unwrap(), "years of work");
+    };
+    for role in ["config", "features", "metrics", "last", "best", "state"] {
+        for name in
+            ["/dev/zero", "../foreign", outside.as_str(), "", ".", "manifest.json", "last-x"]
+        {
+            refused("which is not a name of a run", &|path| {
+                change_manifest(path, |manifest| manifest["files"][role]["name"] = name.into());
+            });
+        }
+        let of_run = |path: &Path| -> std::path::PathBuf {
+            let manifest = fs::read(path.join("manifest.json")).unwrap();
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            path.join(manifest["files"][role]["name"].as_str().unwrap())
+        };
+        refused("is not a regular file", &|path| {
+            let file = of_run(path);
+            fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(&foreign, &file).unwrap();
+        });
+        refused("is not a regular file", &|path| {
+            let file = of_run(path);
+            fs::remove_file(&file).unwrap();
+            fs::create_dir(&file).unwrap();
+        });
+        refused("should have", &|path| {
+            change_manifest(path, |manifest| {
+                manifest["files"][role]["bytes"] = (1u64 << 60).into();
+            });
+        });
+    }
+}
+
+#[test]
+fn a_run_that_has_lost_its_manifest_is_not_overwritten() {
+    for is_finished in [false, true] {
+        let (_place, path, model) = run(2);
+        if is_finished {
+            RunDir::open(&path).unwrap().0.finish().unwrap();
+        }
+        fs::remove_file(path.join("manifest.json")).unwrap();
+        let before = names(&path);
+        let state = TrainState::new(&model, options(1).optimizer);
+        let error = RunDir::create(&path, RunInfo::default(), &state).unwrap_err();
+        assert!(matches!(error, RunDirError::LostManifest { .. }), "{error}");
+        assert_eq!(names(&path), before);
+        // The log alone says that there were epochs.
+        for name in before.iter().filter(|name| *name != "metrics.jsonl") {
+            fs::remove_file(path.join(name)).unwrap();
+        }
+        let error = RunDir::create(&path, RunInfo::default(), &state).unwrap_err();
+        assert!(
+            error.to_string().contains("metrics.jsonl of a run that has been trained"),
+            "{error}"
+        );
+    }
+}
+
+/// A reader of a run in training gets one of its checkpoints, whole.
+#[test]
+fn a_run_in_training_is_read_as_its_last_checkpoint_left_it() {
+    let (_place, path, _) = run(1);
+    let (mut dir, state) = RunDir::open(&path).unwrap();
+    let is_done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..150 {
+                dir.commit(&state).unwrap();
+            }
+            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !is_done.load(std::sync::atomic::Ordering::Relaxed) && !writer.is_finished() {
+            let (_, found) = RunDir::open_to_read(&path).unwrap();
+            assert!(found == state);
+        }
+        writer.join().unwrap();
+    });
+}

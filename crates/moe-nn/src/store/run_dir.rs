@@ -11,7 +11,7 @@ use crate::store::checkpoint;
 use crate::store::run_files::RunFiles;
 use crate::store::run_manifest::{
     CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, RESULT,
-    RunModels, is_own, sha256,
+    RunModels, is_own, is_trace_of_training, sha256,
 };
 use crate::store::weights::Weights;
 use crate::train::history::EpochRecord;
@@ -85,7 +85,8 @@ impl RunDir {
     /// interrupted `create` left are overwritten.
     ///
     /// # Errors
-    /// If there are other files in the directory, or it cannot be written.
+    /// If there are other files in the directory, among them checkpoints of a run that has lost its manifest, or it cannot be
+    /// written.
     pub fn create(path: &Path, info: RunInfo, state: &TrainState) -> Result<Self, RunDirError> {
         fs::create_dir_all(path).map_err(|source| RunDirError::Io { path: path.into(), source })?;
         let files = RunFiles::new(path);
@@ -95,6 +96,10 @@ impl RunDir {
                 || !is_own(&name.to_string_lossy())
             {
                 return Err(RunDirError::NotEmpty { path: path.into(), found: name });
+            }
+            let length = fs::symlink_metadata(files.path(&name.to_string_lossy()));
+            if is_trace_of_training(&name.to_string_lossy(), length.map_or(0, |file| file.len())) {
+                return Err(RunDirError::LostManifest { path: path.into(), found: name });
             }
         }
         let RunInfo { config, features, model, fold, seed } = info;
@@ -140,10 +145,22 @@ impl RunDir {
     /// Opens the run in `path` to read it: as [`RunDir::open`], but the directory is not changed.
     ///
     /// # Errors
-    /// As `open`; also if training in progress replaces the checkpoint that is being read.
+    /// As `open`. A run in training is read as its last checkpoint left it.
     pub fn open_to_read(path: &Path) -> Result<(Self, TrainState), RunDirError> {
-        let (dir, state, _) = Self::read(path)?;
-        Ok((dir, state))
+        /// Each further attempt follows another checkpoint of a run in training.
+        const MOST_ATTEMPTS: usize = 100;
+        let files = RunFiles::new(path);
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let manifest = files.manifest()?;
+            match checkpoint::read(&files, &manifest) {
+                Ok((state, _)) => return Ok((RunDir { files, manifest }, state)),
+                // Training may have replaced the files since the manifest was read.
+                Err(_) if attempts < MOST_ATTEMPTS && files.manifest()? != manifest => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The run in `path`, its state and `metrics.jsonl`.

@@ -1,8 +1,8 @@
 //! The files of a run directory, checked against the entries of its manifest.
 
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use moe_core::files::{replace_file, write_synced};
@@ -42,16 +42,26 @@ impl RunFiles {
         let path = self.path(&entry.name);
         let damaged =
             |problem: &str| RunDirError::Damaged { path: path.clone(), problem: problem.into() };
-        let mut content = fs::read(&path).map_err(|source| match source.kind() {
+        let failed = |source: io::Error| match source.kind() {
             ErrorKind::NotFound => damaged("is missing"),
             _ => RunDirError::Io { path: path.clone(), source },
-        })?;
-        if content.len() as u64 > entry.bytes && entry.name == METRICS {
-            content.truncate(entry.bytes as usize);
+        };
+        // Before it is opened: opening a pipe waits, reading a device may not end, and a link leads elsewhere.
+        let metadata = fs::symlink_metadata(&path).map_err(failed)?;
+        if !metadata.is_file() {
+            return Err(damaged("is not a regular file"));
         }
-        let found = content.len() as u64;
-        if found != entry.bytes {
-            return Err(damaged(&format!("should have {} bytes, has {found}", entry.bytes)));
+        let wrong_length =
+            |found: u64| damaged(&format!("should have {} bytes, has {found}", entry.bytes));
+        let found = metadata.len();
+        if found < entry.bytes || (found > entry.bytes && entry.name != METRICS) {
+            return Err(wrong_length(found));
+        }
+        let mut content = Vec::with_capacity(entry.bytes as usize);
+        let file = File::open(&path).map_err(failed)?;
+        file.take(entry.bytes).read_to_end(&mut content).map_err(failed)?;
+        if content.len() as u64 != entry.bytes {
+            return Err(wrong_length(content.len() as u64));
         }
         if sha256(&content) != entry.sha256 {
             return Err(damaged("has been changed: its SHA-256 is not that of the manifest"));

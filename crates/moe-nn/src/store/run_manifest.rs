@@ -74,7 +74,34 @@ impl Manifest {
         if !digest.is_empty() && sha256(zeroed.as_bytes()) != *digest {
             return Err("has been changed: its SHA-256 is not the one that it records".into());
         }
+        manifest.check_names()?;
         Ok(manifest)
+    }
+
+    /// Refuses a name that a run does not give to such a file: a manifest may come from somebody else, and must not name files
+    /// outside of its directory.
+    fn check_names(&self) -> Result<(), String> {
+        let Files { config, features, card, result, metrics, last, best, learning, state } =
+            &self.files;
+        let fixed = [(config, CONFIG), (features, FEATURES), (card, CARD), (result, RESULT)];
+        let fixed = fixed.into_iter().filter_map(|(entry, name)| Some((entry.as_ref()?, name)));
+        let weights = [(Some(last), "last"), (Some(best), "best"), (learning.as_ref(), "learning")];
+        let weights = weights.into_iter().filter_map(|(entry, name)| Some((entry?, name)));
+        let wrong = fixed.chain([(metrics, METRICS)]).find(|(entry, name)| entry.name != *name);
+        let wrong = wrong.or_else(|| {
+            let is_wrong = |(entry, name): &(&FileEntry, &str)| {
+                !is_numbered(&entry.name, name, ".safetensors")
+            };
+            let is_wrong_state = !is_numbered(&state.name, "state", "");
+            weights.into_iter().find(is_wrong).or(is_wrong_state.then_some((state, "state")))
+        });
+        match wrong {
+            Some((entry, role)) => Err(format!(
+                "names the file {:?} as {role}, which is not a name of a run",
+                entry.name
+            )),
+            None => Ok(()),
+        }
     }
 }
 
@@ -140,6 +167,24 @@ pub(crate) fn is_own(name: &str) -> bool {
         MANIFEST | CONFIG | FEATURES | METRICS | CARD | RESULT => true,
         _ if stem.len() < name.len() => ["last", "best", "learning"].into_iter().any(number),
         _ => number("state"),
+    }
+}
+
+/// Returns whether `name` is `start` and `end`, with nothing or a dash and a number between them.
+fn is_numbered(name: &str, start: &str, end: &str) -> bool {
+    let rest = name.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    rest.is_some_and(is_checkpoint)
+}
+
+/// Returns whether a file of this name and length is only in the directory of a run that has been trained: a checkpoint after
+/// the first one, one with its final name, or a log with lines.
+pub(crate) fn is_trace_of_training(name: &str, length: u64) -> bool {
+    let stem = name.strip_suffix(".safetensors").unwrap_or(name);
+    let is_first = stem.ends_with("-0");
+    match name {
+        METRICS => length > 0,
+        MANIFEST | CONFIG | FEATURES | CARD | RESULT => false,
+        _ => is_own(name) && whole_name(name) == name && !is_first,
     }
 }
 
