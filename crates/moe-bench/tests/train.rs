@@ -118,5 +118,5 @@ fn a_run_that_is_not_whole_is_refused() {
     fs::remove_file(place.path("run/best.safetensors")).unwrap();
     resume().failed(1, &["run/best.safetensors: is missing"]);
     fs::remove_file(place.path("run/manifest.json")).unwrap();
-    resume().failed(1, &["run: is not the directory of a run: it has no manifest.json"]);
+    resume().failed(1, &["run: has no manifest.json, but ", " of a run that has been trained"]);
 }
