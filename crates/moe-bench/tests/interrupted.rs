@@ -132,3 +132,24 @@ fn on_one_thread() {
 fn on_two_threads() {
     killed_often("2");
 }
+
+/// A job that is started again while the first one still runs harms nothing.
+#[test]
+fn a_second_process_is_refused() {
+    let place = place();
+    let endless = ["--epochs", "1000000", "--set", "train.patience=1000000"];
+    let mut first = Running::start(&place, &args("run", &endless));
+    while checkpoint(&place, "run").is_empty() || !place.path("run/manifest.json").exists() {
+        assert!(!first.is_over());
+        sleep(Duration::from_millis(1));
+    }
+    let says = format!("run: another process ({}) is training in this directory", first.0.id());
+    for _ in 0..3 {
+        let second = [&endless[..], &["--resume"]].concat();
+        place.run(&args("run", &second)).failed(1, &[&says]);
+        place.run(&["eval", "run"]).succeeded();
+    }
+    assert!(!first.is_over());
+    drop(first);
+    place.run(&["eval", "run"]).succeeded();
+}

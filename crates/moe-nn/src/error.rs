@@ -148,6 +148,17 @@ pub enum RunDirError {
         /// A checkpoint in it.
         found: OsString,
     },
+    /// A process trains in the directory, and two would mix their checkpoints.
+    #[error(
+        "{}: another process{} is training in this directory; wait until it has ended, or choose another directory",
+        path.display(), process.map_or(String::new(), |id| format!(" ({id})"))
+    )]
+    InUse {
+        /// Path of the directory.
+        path: PathBuf,
+        /// Id of the process, if it is known.
+        process: Option<u32>,
+    },
     /// The directory does not contain a run.
     #[error("{}: is not the directory of a run: it has no {missing}", path.display())]
     NotARun {

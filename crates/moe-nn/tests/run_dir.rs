@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{build, description, options};
 use moe_nn::{
@@ -67,6 +68,7 @@ fn files_at_rest_have_plain_names() {
     assert!(names(&path).contains(&"last-3.safetensors".into()), "{:?}", names(&path));
     dir.set_card("# A model\n").unwrap();
     dir.finish().unwrap();
+    drop(dir);
     let at_rest = [
         "best.safetensors",
         "config.resolved.toml",
@@ -92,6 +94,7 @@ fn files_at_rest_have_plain_names() {
     assert!(!path.join("model.md").exists(), "the card was that of the model before");
     dir.set_card("# A better model\n").unwrap();
     dir.finish().unwrap();
+    drop(dir);
     assert_eq!(names(&path), at_rest);
     let metrics = fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     let epochs: Vec<u64> = metrics
@@ -115,6 +118,7 @@ fn an_unfinished_checkpoint_does_not_count() {
     let mut model = build(&description(&source, "top-k"), 9);
     let options = TrainOptions { epochs: 3, ..options(1) };
     continue_training(&mut model, start, &source, &source, &options, &mut dir).unwrap();
+    drop(dir);
 
     let mut written: Vec<(String, Vec<u8>)> = Vec::new();
     for name in names(&after) {
@@ -211,6 +215,82 @@ fn a_run_that_has_not_begun_is_begun_anew() {
     assert_eq!(names(&other), ["thesis.txt"]);
 }
 
+/// Two writers would mix their checkpoints; readers are never in the way.
+#[test]
+fn one_process_at_a_time_trains_in_a_directory() {
+    let (place, path, _) = run(1);
+    let in_use = |result: Result<(RunDir, TrainState), RunDirError>| {
+        let error = result.unwrap_err();
+        let own = std::process::id();
+        let is_own = matches!(&error, RunDirError::InUse { process: Some(id), .. } if *id == own);
+        assert!(is_own && error.to_string().contains(&format!("({own})")), "{error}");
+    };
+    let before = names(&path);
+    let (mut dir, state) = RunDir::open(&path).unwrap();
+    in_use(RunDir::open(&path));
+    in_use(RunDir::create(&path, RunInfo::default(), &state).map(|dir| (dir, state.clone())));
+    RunDir::open_to_read(&path).unwrap();
+    dir.commit(&state).unwrap();
+    in_use(RunDir::open(&path));
+    dir.finish().unwrap();
+    drop(dir);
+    // Nothing of the lock stays behind, and it is free.
+    assert!(!names(&path).iter().any(|name| name.contains("lock")), "{:?}", names(&path));
+    assert_eq!(names(&path).len(), before.len());
+    RunDir::open(&path).unwrap();
+
+    // A process that was killed leaves the file, which locks nothing.
+    let killed = place.path().join("killed");
+    copy(&path, &killed);
+    fs::write(killed.join("moe.lock"), "1-0\n").unwrap();
+    RunDir::open(&killed).unwrap();
+    let begun = place.path().join("begun");
+    fs::create_dir(&begun).unwrap();
+    fs::write(begun.join("moe.lock"), "1-0\n").unwrap();
+    RunDir::create(&begun, RunInfo::default(), &state).unwrap();
+    assert_eq!(names(&begun).len(), 5, "{:?}", names(&begun));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_lock_that_is_a_link_is_refused() {
+    let (place, path, _) = run(1);
+    let foreign = place.path().join("foreign");
+    fs::write(&foreign, "years of work").unwrap();
+    std::os::unix::fs::symlink(&foreign, path.join("moe.lock")).unwrap();
+    let error = RunDir::open(&path).unwrap_err().to_string();
+    assert!(error.ends_with("moe.lock: is not a regular file"), "{error}");
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "years of work");
+}
+
+/// Of many that want the lock at once, one at a time has it.
+#[test]
+fn the_lock_is_never_held_twice() {
+    let (_place, path, _) = run(1);
+    let inside = AtomicUsize::new(0);
+    let opened = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..50 {
+                    match RunDir::open(&path) {
+                        Ok(_dir) => {
+                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                            opened.fetch_add(1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
+                        }
+                        Err(error) => {
+                            assert!(matches!(error, RunDirError::InUse { .. }), "{error}");
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(opened.load(Ordering::SeqCst) >= 4);
+}
+
 #[test]
 fn a_card_is_replaced_as_a_whole() {
     let (_place, path, _) = run(1);
@@ -218,13 +298,14 @@ fn a_card_is_replaced_as_a_whole() {
     for text in ["# One\n", "# Another one\n", "# Another one\n"] {
         dir.set_card(text).unwrap();
         assert_eq!(fs::read_to_string(path.join("model.md")).unwrap(), text);
-        RunDir::open(&path).unwrap();
+        RunDir::open_to_read(&path).unwrap();
     }
     // Killed after the file and before the manifest: the file is not part of the run.
     let without = path.with_file_name("without");
     copy(&path, &without);
     let (mut dir, state) = RunDir::open(&without).unwrap();
     dir.commit(&state).unwrap();
+    drop(dir);
     fs::write(without.join("model.md"), "# Hal").unwrap();
     RunDir::open(&without).unwrap();
     assert!(!without.join("model.md").exists());
@@ -243,6 +324,7 @@ fn every_file_missing_cut_or_changed_is_named() {
     dir.set_card("# A model\n").unwrap();
     dir.set_result("{}\n").unwrap();
     dir.finish().unwrap();
+    drop(dir);
     assert_eq!(names(&path).len(), 10, "{:?}", names(&path));
     let damaged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| -> String {
         let copied = tempfile::tempdir_in(place.path()).unwrap();

@@ -87,6 +87,7 @@ fn keep_a_run() {
     let mut dir = RunDir::create(&path, info, &state).unwrap();
     continue_training(&mut model, state, &kept.source, &kept.source, &options, &mut dir).unwrap();
     dir.finish().unwrap();
+    drop(dir);
     fs::create_dir_all(kept.folder()).unwrap();
     copy(&path, &kept.folder());
 }
@@ -125,13 +126,14 @@ fn runs_of_every_format_go_on() {
         let [first, .., last] = &history.epochs[..] else { panic!("{history:?}") };
         assert!(last.val_loss < first.val_loss, "format {format}");
         assert_eq!(manifest(place.path())["format"], 2);
-        RunDir::open(place.path()).unwrap();
+        RunDir::open_to_read(place.path()).unwrap();
 
         // The same bits if the state passes through a checkpoint of the present format before.
         let place = kept.copy();
         let (mut dir, state) = RunDir::open(place.path()).unwrap();
         dir.commit(&state).unwrap();
         assert_eq!(manifest(place.path())["format"], 2);
+        drop(dir);
         let (mut dir, saved) = RunDir::open(place.path()).unwrap();
         assert!(saved == state, "format {format}");
         assert_eq!(kept.go_on(saved, &mut dir).0, bits, "format {format}");

@@ -5,5 +5,6 @@ pub(crate) mod format_1;
 pub(crate) mod import;
 pub(crate) mod run_dir;
 pub(crate) mod run_files;
+pub(crate) mod run_lock;
 pub(crate) mod run_manifest;
 pub(crate) mod weights;

@@ -9,6 +9,7 @@ use crate::models::description::{Fold, ModelDescription};
 use crate::models::registry::Models;
 use crate::store::checkpoint;
 use crate::store::run_files::RunFiles;
+use crate::store::run_lock::{LOCK, RunLock};
 use crate::store::run_manifest::{
     CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, RESULT,
     RunModels, is_own, is_trace_of_training, sha256,
@@ -36,6 +37,9 @@ use crate::train::train_state::TrainState;
 /// replaces the old one. Until then the previous checkpoint is intact. [`RunDir::finish`] renames the files to the names
 /// above.
 ///
+/// One process at a time writes into the directory: [`RunDir::create`] and [`RunDir::open`] lock it (file `moe.lock`) until
+/// the `RunDir` is dropped or the process ends. [`RunDir::open_to_read`] needs no lock.
+///
 /// As an [`Observer`] it saves a checkpoint after every epoch:
 /// ```
 /// # use moe_nn::*;
@@ -58,6 +62,8 @@ use crate::train::train_state::TrainState;
 pub struct RunDir {
     files: RunFiles,
     manifest: Manifest,
+    /// None if the run was opened to read it.
+    _lock: Option<RunLock>,
 }
 
 /// Information about a run that is not produced by training.
@@ -85,12 +91,13 @@ impl RunDir {
     /// interrupted `create` left are overwritten.
     ///
     /// # Errors
-    /// If there are other files in the directory, among them checkpoints of a run that has lost its manifest, or it cannot be
-    /// written.
+    /// If there are other files in the directory, among them checkpoints of a run that has lost its manifest, another process
+    /// trains in it, or it cannot be written.
     pub fn create(path: &Path, info: RunInfo, state: &TrainState) -> Result<Self, RunDirError> {
         fs::create_dir_all(path).map_err(|source| RunDirError::Io { path: path.into(), source })?;
+        let lock = RunLock::acquire(path)?;
         let files = RunFiles::new(path);
-        for name in files.names()? {
+        for name in files.names()?.into_iter().filter(|name| name != LOCK) {
             // Before there is a manifest, a run has neither a card nor results: these files are somebody else's.
             if [MANIFEST, CARD, RESULT].iter().any(|own| name == *own)
                 || !is_own(&name.to_string_lossy())
@@ -123,7 +130,7 @@ impl RunDir {
             },
             ..Manifest::default()
         };
-        let mut dir = RunDir { files, manifest };
+        let mut dir = RunDir { files, manifest, _lock: Some(lock) };
         dir.commit(state)?;
         Ok(dir)
     }
@@ -132,20 +139,25 @@ impl RunDir {
     /// a checkpoint that did not become valid are removed.
     ///
     /// # Errors
-    /// If `path` is not the directory of a run of this or an earlier version and of this precision, or a file is missing or
-    /// changed.
+    /// If `path` is not the directory of a run of this or an earlier version and of this precision, a file is missing or
+    /// changed, or another process trains in the directory.
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
-        let (dir, state, metrics) = Self::read(path)?;
+        let files = RunFiles::new(path);
+        // Nothing is written into a directory that is not that of a run.
+        files.manifest()?;
+        let lock = RunLock::acquire(path)?;
+        let manifest = files.manifest()?;
+        let (state, metrics) = checkpoint::read(&files, &manifest)?;
         // Lines after the checkpoint belong to epochs that will be trained again.
-        dir.files.set_metrics(metrics, &[])?;
-        dir.files.remove_stale(&dir.manifest)?;
-        Ok((dir, state))
+        files.set_metrics(metrics, &[])?;
+        files.remove_stale(&manifest)?;
+        Ok((RunDir { files, manifest, _lock: Some(lock) }, state))
     }
 
-    /// Opens the run in `path` to read it: as [`RunDir::open`], but the directory is not changed.
+    /// Opens the run in `path` to read it: as [`RunDir::open`], but the directory is neither locked nor changed.
     ///
     /// # Errors
-    /// As `open`. A run in training is read as its last checkpoint left it.
+    /// As `open`, whoever trains. A run in training is read as its last checkpoint left it.
     pub fn open_to_read(path: &Path) -> Result<(Self, TrainState), RunDirError> {
         /// Each further attempt follows another checkpoint of a run in training.
         const MOST_ATTEMPTS: usize = 100;
@@ -155,20 +167,12 @@ impl RunDir {
             attempts += 1;
             let manifest = files.manifest()?;
             match checkpoint::read(&files, &manifest) {
-                Ok((state, _)) => return Ok((RunDir { files, manifest }, state)),
+                Ok((state, _)) => return Ok((RunDir { files, manifest, _lock: None }, state)),
                 // Training may have replaced the files since the manifest was read.
                 Err(_) if attempts < MOST_ATTEMPTS && files.manifest()? != manifest => {}
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// The run in `path`, its state and `metrics.jsonl`.
-    fn read(path: &Path) -> Result<(Self, TrainState, Vec<u8>), RunDirError> {
-        let files = RunFiles::new(path);
-        let manifest = files.manifest()?;
-        let (state, metrics) = checkpoint::read(&files, &manifest)?;
-        Ok((RunDir { files, manifest }, state, metrics))
     }
 
     /// The best weights of `state`, which must be a state of this run, as they are saved: those of
