@@ -3,63 +3,11 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::path::Path;
 
+use common::saved_runs::{copy, names, run, run_folded};
 use common::{build, description, options};
-use moe_nn::{
-    Fold, Mixture, RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights,
-    continue_training,
-};
-use tempfile::TempDir;
-
-const FEATURES: &str = "{\"ids\":[]}";
-
-/// A run of this number of epochs, not finished.
-fn run(epochs: usize) -> (TempDir, PathBuf, Mixture) {
-    run_folded(epochs, false)
-}
-
-/// Such a run; with `fold`, its best weights are saved without one tensor.
-fn run_folded(epochs: usize, fold: bool) -> (TempDir, PathBuf, Mixture) {
-    let place = tempfile::tempdir().unwrap();
-    let path = place.path().join("run");
-    let source = common::ids(1, 40);
-    let description = description(&source, "top-k");
-    let mut model = build(&description, 1);
-    let folded = Fold {
-        model: Arc::new(description.clone()),
-        dropped: vec!["layer.experts.bias".into(), "none.of.this.name".into()],
-    };
-    let info = RunInfo {
-        config: Some("[train]\nepochs = 4\n".into()),
-        features: Some(FEATURES.into()),
-        model: serde_json::to_value(&description).unwrap(),
-        fold: fold.then_some(folded),
-        seed: 1,
-    };
-    let state = TrainState::new(&model, options(1).optimizer);
-    let mut dir = RunDir::create(&path, info, &state).unwrap();
-    let options = TrainOptions { epochs, ..options(1) };
-    continue_training(&mut model, state, &source, &source, &options, &mut dir).unwrap();
-    (place, path, model)
-}
-
-fn names(path: &Path) -> Vec<String> {
-    let entries = fs::read_dir(path).unwrap();
-    let mut names: Vec<String> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for name in names(from) {
-        fs::copy(from.join(&name), to.join(&name)).unwrap();
-    }
-}
+use moe_nn::{RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights, continue_training};
 
 #[test]
 fn files_at_rest_have_plain_names() {
@@ -213,82 +161,6 @@ fn a_run_that_has_not_begun_is_begun_anew() {
     let error = RunDir::create(&other, RunInfo::default(), &state).unwrap_err();
     assert!(error.to_string().contains("it holds thesis.txt"), "{error}");
     assert_eq!(names(&other), ["thesis.txt"]);
-}
-
-/// Two writers would mix their checkpoints; readers are never in the way.
-#[test]
-fn one_process_at_a_time_trains_in_a_directory() {
-    let (place, path, _) = run(1);
-    let in_use = |result: Result<(RunDir, TrainState), RunDirError>| {
-        let error = result.unwrap_err();
-        let own = std::process::id();
-        let is_own = matches!(&error, RunDirError::InUse { process: Some(id), .. } if *id == own);
-        assert!(is_own && error.to_string().contains(&format!("({own})")), "{error}");
-    };
-    let before = names(&path);
-    let (mut dir, state) = RunDir::open(&path).unwrap();
-    in_use(RunDir::open(&path));
-    in_use(RunDir::create(&path, RunInfo::default(), &state).map(|dir| (dir, state.clone())));
-    RunDir::open_to_read(&path).unwrap();
-    dir.commit(&state).unwrap();
-    in_use(RunDir::open(&path));
-    dir.finish().unwrap();
-    drop(dir);
-    // Nothing of the lock stays behind, and it is free.
-    assert!(!names(&path).iter().any(|name| name.contains("lock")), "{:?}", names(&path));
-    assert_eq!(names(&path).len(), before.len());
-    RunDir::open(&path).unwrap();
-
-    // A process that was killed leaves the file, which locks nothing.
-    let killed = place.path().join("killed");
-    copy(&path, &killed);
-    fs::write(killed.join("moe.lock"), "1-0\n").unwrap();
-    RunDir::open(&killed).unwrap();
-    let begun = place.path().join("begun");
-    fs::create_dir(&begun).unwrap();
-    fs::write(begun.join("moe.lock"), "1-0\n").unwrap();
-    RunDir::create(&begun, RunInfo::default(), &state).unwrap();
-    assert_eq!(names(&begun).len(), 5, "{:?}", names(&begun));
-}
-
-#[cfg(unix)]
-#[test]
-fn a_lock_that_is_a_link_is_refused() {
-    let (place, path, _) = run(1);
-    let foreign = place.path().join("foreign");
-    fs::write(&foreign, "years of work").unwrap();
-    std::os::unix::fs::symlink(&foreign, path.join("moe.lock")).unwrap();
-    let error = RunDir::open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("moe.lock: is not a regular file"), "{error}");
-    assert_eq!(fs::read_to_string(&foreign).unwrap(), "years of work");
-}
-
-/// Of many that want the lock at once, one at a time has it.
-#[test]
-fn the_lock_is_never_held_twice() {
-    let (_place, path, _) = run(1);
-    let inside = AtomicUsize::new(0);
-    let opened = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..50 {
-                    match RunDir::open(&path) {
-                        Ok(_dir) => {
-                            assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                            opened.fetch_add(1, Ordering::SeqCst);
-                            std::thread::yield_now();
-                            assert_eq!(inside.fetch_sub(1, Ordering::SeqCst), 1);
-                        }
-                        Err(error) => {
-                            assert!(matches!(error, RunDirError::InUse { .. }), "{error}");
-                        }
-                    }
-                }
-            });
-        }
-    });
-    assert!(opened.load(Ordering::SeqCst) >= 4);
 }
 
 #[test]
@@ -466,25 +338,4 @@ fn a_run_that_has_lost_its_manifest_is_not_overwritten() {
             "{error}"
         );
     }
-}
-
-/// A reader of a run in training gets one of its checkpoints, whole.
-#[test]
-fn a_run_in_training_is_read_as_its_last_checkpoint_left_it() {
-    let (_place, path, _) = run(1);
-    let (mut dir, state) = RunDir::open(&path).unwrap();
-    let is_done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            for _ in 0..150 {
-                dir.commit(&state).unwrap();
-            }
-            is_done.store(true, std::sync::atomic::Ordering::Relaxed);
-        });
-        while !is_done.load(std::sync::atomic::Ordering::Relaxed) && !writer.is_finished() {
-            let (_, found) = RunDir::open_to_read(&path).unwrap();
-            assert!(found == state);
-        }
-        writer.join().unwrap();
-    });
 }

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each suite uses its part
 
 pub(crate) mod matrices;
+pub(crate) mod saved_runs;
 
 use std::collections::BTreeMap;
 
