@@ -13,7 +13,8 @@
 //! * [`kernel`]: matrix products, sums and parallel loops. [`random`]: the two generators.
 //! * [`batch`]: the batches that data sources give to models. [`task`]: kinds of tasks, with their losses and metrics.
 //! * [`testing`]: derivatives against finite differences.
-//! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all; [`checksum`]: SHA-256.
+//! * [`envelope`] and [`files`]: checked binary files, replaced as a whole or not at all; [`lock_file`]: one writer at a
+//!   time; [`checksum`]: SHA-256.
 //!
 //! # Precision
 //! [`Real`] is `f32`; the feature `f64` turns every number of the workspace into a double. A crate tests its own operators in double
@@ -53,6 +54,7 @@ pub mod envelope;
 pub mod files;
 mod inputs;
 pub mod kernel;
+pub mod lock_file;
 mod names;
 pub mod ops;
 mod parameter;

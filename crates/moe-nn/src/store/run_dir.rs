@@ -4,12 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use moe_core::lock_file::LockFile;
+
 use crate::error::RunDirError;
 use crate::models::description::{Fold, ModelDescription};
 use crate::models::registry::Models;
 use crate::store::checkpoint;
 use crate::store::run_files::RunFiles;
-use crate::store::run_lock::{LOCK, RunLock};
+use crate::store::run_lock::{self, LOCK};
 use crate::store::run_manifest::{
     CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, RESULT,
     RunModels, is_own, is_trace_of_training, sha256,
@@ -63,7 +65,7 @@ pub struct RunDir {
     files: RunFiles,
     manifest: Manifest,
     /// None if the run was opened to read it.
-    _lock: Option<RunLock>,
+    _lock: Option<LockFile>,
 }
 
 /// Information about a run that is not produced by training.
@@ -95,7 +97,7 @@ impl RunDir {
     /// trains in it, or it cannot be written.
     pub fn create(path: &Path, info: RunInfo, state: &TrainState) -> Result<Self, RunDirError> {
         fs::create_dir_all(path).map_err(|source| RunDirError::Io { path: path.into(), source })?;
-        let lock = RunLock::acquire(path)?;
+        let lock = run_lock::acquire(path)?;
         let files = RunFiles::new(path);
         for name in files.names()?.into_iter().filter(|name| name != LOCK) {
             // Before there is a manifest, a run has neither a card nor results: these files are somebody else's.
@@ -145,7 +147,7 @@ impl RunDir {
         let files = RunFiles::new(path);
         // Nothing is written into a directory that is not that of a run.
         files.manifest()?;
-        let lock = RunLock::acquire(path)?;
+        let lock = run_lock::acquire(path)?;
         let manifest = files.manifest()?;
         let (state, metrics) = checkpoint::read(&files, &manifest)?;
         // Lines after the checkpoint belong to epochs that will be trained again.
