@@ -5,7 +5,7 @@ pub fn nearest_name<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    const NEAR: f64 = 0.6;
+    const NEAR: f64 = 0.7;
     let name = name.to_lowercase();
     candidates
         .into_iter()
@@ -39,5 +39,8 @@ mod tests {
         assert_eq!(nearest_name("topk", names), Some("top-k"));
         assert_eq!(nearest_name("Sofmax", names), Some("softmax"));
         assert_eq!(nearest_name("zzz", names), None);
+        // Words of the same length with some letters in common.
+        assert_eq!(nearest_name("columns", ["scaling", "numbers"]), None);
+        assert_eq!(nearest_name("user", ["reader", "book"]), None);
     }
 }

@@ -6,8 +6,8 @@ use common::{assert_close, cases, rng, spread};
 use moe_core::rand::Rng;
 use moe_core::tape::Tape;
 use moe_core::task::{
-    Field, FieldValue, Target, Task, TaskError, TaskKind, TaskKinds, TaskMetrics, TaskRows,
-    TaskSpec, UnknownMetric, metrics,
+    Estimate, Field, FieldValue, Target, Task, TaskError, TaskKind, TaskKinds, TaskMetrics,
+    TaskRows, TaskSpec, UnknownMetric, metrics,
 };
 use moe_core::{Real, Tensor};
 use proptest::prelude::*;
@@ -116,14 +116,21 @@ fn a_present_row_has_influence() {
 }
 
 #[test]
-fn without_a_target_all_is_zero_or_undefined() {
+fn without_a_target_there_is_no_score() {
     for (kind, target) in kinds().iter().zip(targets(2, 1)) {
         let target = target.with_present(vec![false; 2]);
         let measured = all_metrics(kind, &Tensor::zeros([2, kind.outputs()]), &target);
-        assert_eq!((measured.rows, measured.loss()), (0, 0.0));
-        assert!(measured.measurements.iter().all(|m| m.estimate.interval.is_none()));
-        assert!(measured.measurements.iter().all(|m| m.estimate.value.is_none_or(f64::is_finite)));
+        // The task adds nothing to the loss of all tasks.
+        assert_eq!((measured.rows, measured.loss().to_bits()), (0, 0.0_f64.to_bits()));
+        assert_eq!(measured.measurements.len(), kind.metric_names().len());
+        assert!(measured.measurements.iter().all(|m| m.estimate == Estimate::UNDEFINED));
     }
+}
+
+#[test]
+fn the_mean_of_nothing_is_zero_without_a_sign() {
+    assert_eq!(metrics::mean(&[]).to_bits(), 0);
+    assert_eq!(metrics::mse(&[], &[]).to_bits(), 0);
 }
 
 /// Every function of `metrics` that judges predictions can be asked for, by hand: logits 2, -1, -2, 3 of 1, 1, 0, 0.

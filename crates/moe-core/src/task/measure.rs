@@ -14,7 +14,7 @@ pub struct Metric<'a> {
 /// The value of a metric and its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// `None` where the metric is not defined, such as the AUC of rows of one class.
+    /// `None` where the metric is not defined: without rows, or such as the AUC of rows of one class.
     pub value: Option<f64>,
     /// `None` where there is no formula, or too few rows.
     pub interval: Option<Interval>,
@@ -50,6 +50,9 @@ impl fmt::Debug for Metric<'_> {
 }
 
 impl Estimate {
+    /// No value, as without rows.
+    pub const UNDEFINED: Estimate = Estimate { value: None, interval: None };
+
     /// The mean of non-negative values of independent rows, 0 without rows, and its interval ([`intervals::mean`]).
     pub fn mean(values: &[f64]) -> Self {
         Estimate { value: Some(metrics::mean(values)), interval: intervals::mean(values) }

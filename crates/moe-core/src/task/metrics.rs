@@ -179,7 +179,8 @@ pub fn cross_entropies(logits: &[f64], classes: usize, labels: &[u32]) -> Vec<f6
 
 /// The mean; 0 if there are no values.
 pub fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len().max(1) as f64
+    // The sum of nothing would be -0.
+    if values.is_empty() { 0.0 } else { values.iter().sum::<f64>() / values.len() as f64 }
 }
 
 /// Adjusted Rand index of two partitions (Hubert and Arabie, 1985): 1 for the same partition under any labels, about 0

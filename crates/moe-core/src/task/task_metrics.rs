@@ -41,25 +41,28 @@ pub struct UnknownMetric {
 }
 
 impl TaskMetrics {
-    /// Loss and default metrics of `task` for these rows, then those of `asked` that it has.
+    /// Loss and default metrics of `task` for these rows, then those of `asked` that it has. Without rows none has a value.
     pub fn of(task: &dyn Task, rows: &TaskRows, asked: &[String]) -> Self {
-        let loss = Estimate::mean(&task.losses(rows));
+        let of_rows = |measure: &dyn Fn() -> Estimate| {
+            if rows.is_empty() { Estimate::UNDEFINED } else { measure() }
+        };
+        let loss = of_rows(&|| Estimate::mean(&task.losses(rows)));
         let mut measurements = vec![Measurement { name: LOSS.into(), estimate: loss }];
         let (default, others): (Vec<_>, Vec<_>) =
             task.metrics().into_iter().partition(|metric| metric.is_default);
         let asked = asked.iter().filter_map(|name| others.iter().find(|other| other.name == name));
         for metric in default.iter().chain(asked) {
             if measurements.iter().all(|measured| measured.name != metric.name) {
-                let estimate = (metric.rule)(rows);
+                let estimate = of_rows(&|| (metric.rule)(rows));
                 measurements.push(Measurement { name: metric.name.into(), estimate });
             }
         }
         TaskMetrics { rows: rows.len(), measurements }
     }
 
-    /// The loss.
+    /// The loss as a part of the loss of all tasks: 0 if no row has a target.
     pub fn loss(&self) -> f64 {
-        self.value(LOSS).expect("the loss is measured")
+        self.value(LOSS).unwrap_or_default()
     }
 
     /// The value of a metric, if it was measured and is defined.
