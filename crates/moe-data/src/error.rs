@@ -60,6 +60,17 @@ pub enum DataError {
         get: &'static str,
     },
 
+    /// A file that the user named is missing.
+    #[error("the data set {dataset} needs the file {}, which is not there (looked for: {looked_for})", file.display())]
+    FileMissing {
+        /// Id of the data set.
+        dataset: &'static str,
+        /// The file as it was named.
+        file: PathBuf,
+        /// The paths where it could be.
+        looked_for: String,
+    },
+
     /// Several files could hold the ratings.
     #[error(
         "the data set {dataset} needs one file of ratings, but {} holds {found}; choose with ratings_file",
@@ -72,17 +83,6 @@ pub enum DataError {
         folder: PathBuf,
         /// Names of the files.
         found: String,
-    },
-
-    /// The prepared ratings could not be written to the given folder.
-    #[error(
-        "{}: cannot be written: {problem}; give another cache_dir, or cache = false", file.display()
-    )]
-    NotKept {
-        /// The file.
-        file: PathBuf,
-        /// What went wrong.
-        problem: String,
     },
 
     /// The data set needs files, and there is no data directory to look in.
@@ -117,6 +117,19 @@ pub enum DataError {
         column: Option<usize>,
         /// The column's name, empty if it has none.
         name: String,
+        /// What is wrong.
+        problem: String,
+        /// What is allowed.
+        allowed: String,
+    },
+
+    /// A column of a table as a whole is of no use.
+    #[error("{}, column {column}: {problem}; allowed: {allowed}", file.display())]
+    Column {
+        /// The file.
+        file: PathBuf,
+        /// The column's name.
+        column: String,
         /// What is wrong.
         problem: String,
         /// What is allowed.

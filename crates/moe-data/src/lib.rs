@@ -60,13 +60,15 @@
 //! A user who has rated more than half of the items gets all the others. Users and items are numbered without gaps in the
 //! order of their first appearance. A tenth of the rows are drawn for testing (`test_share`), then an eighth of the rest
 //! for validation (`val_share`), both rounded up and in proportion to `watch`. A model of such a set knows all its users
-//! and items and no others; with `unknown = "shared"` it knows those of the train split, and all others share the last id.
+//! and items and no others (`unknown = "refuse"`, the default for every set and table); with `unknown = "shared"` it knows those
+//! of the train split, and all others share the last id.
 //!
 //! Prepared ratings are cached in a checked file `ID.prepared`: in the folder `cache_dir`; without that option, beside the
 //! ratings; if that folder is read-only, in `moe/prepared` in the user's cache folder (`XDG_CACHE_HOME` or `~/.cache`).
 //! The cache is rebuilt if the options or the files change. A file is unchanged if its path, length and modification time
 //! are the same (and it had not been modified in the two seconds before it was read), or else if its length and SHA-256
-//! are. `cache = false` turns the cache off.
+//! are. `cache = false` turns the cache off. Of several processes that want the same set, one prepares it and the others wait.
+//! A cache that cannot be written is a warning.
 //!
 //! # Your own table
 //! ```
@@ -81,7 +83,7 @@
 //!
 //! let table: TableOptions = serde_json::from_str(
 //!     r#"{"file": "people.csv", "ids": ["user"], "numbers": ["age"],
-//!         "targets": [{"column": "bought", "kind": "binary"}]}"#,
+//!         "unknown": "shared", "targets": [{"column": "bought", "kind": "binary"}]}"#,
 //! )?;
 //! let table = TableOptions { file: dir.join("people.csv"), ..table };
 //! let data = moe_data::load("table", &LoadOptions { table: Some(table), ..Default::default() })?;
@@ -92,6 +94,11 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //! In a configuration of `moe`, the same options are in `[dataset.table]`.
+//!
+//! A row whose field of a target is missing (`missing`: an empty field, `NA` or `null` unless the table says otherwise) has no
+//! target for that task: it counts in no loss and no metric of the task, and in those of the others. A target without any
+//! label, or with the same one in all rows, is refused; where that is so in one split, `tracing` gets a warning. Numbers must
+//! fit into single precision, and targets be from -1e15 to 1e15, since errors are squared.
 //!
 //! # Same seed, same rows
 //! Splits and generated rows come from the ChaCha8 and Philox streams of [`moe_core::random`], each named after its

@@ -109,14 +109,15 @@ pub struct LoadOptions {
     /// all of them.
     pub negatives: Option<usize>,
 
-    /// Share of the rows that go to the test split (sets of ratings, `table`).
+    /// Share of the rows that go to the test split, above 0 and below 1 (sets of ratings, `table`).
     pub test_share: Option<f64>,
 
-    /// Share of the remaining rows that go to the validation split (sets of ratings, `table`).
+    /// Share of the remaining rows that go to the validation split, above 0 and below 1 (sets of ratings, `table`).
     pub val_share: Option<f64>,
 
-    /// How to treat names without a row in the train split (sets of ratings, `restaurant`). With `refuse`, the default, all
-    /// names of the data have ids, and any other name is an error; with `shared`, they share the last id.
+    /// How to treat names without a row in the train split (sets of ratings, `restaurant`; a `table` has its own key). With
+    /// `refuse`, the default everywhere, all names of the data have ids, and any other name is an error; with `shared`, they
+    /// share the last id.
     pub unknown: Option<Unknown>,
 
     /// Whether the prepared set is cached in a file (sets of ratings).
@@ -185,6 +186,12 @@ impl LoadOptions {
         Ok(self.clone().or(defaults))
     }
 
+    /// The files that the user names and that are looked up in the set's folder.
+    pub(crate) fn named_files(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let table = self.table.as_mut().map(|table| &mut table.file);
+        table.into_iter().chain(&mut self.ratings_file)
+    }
+
     /// Number of rows of the three splits, each at least 1 and at most `most`.
     ///
     /// The set must have defaults for them: an absent number counts as zero and is refused.
@@ -202,10 +209,15 @@ impl LoadOptions {
 
     /// The shares of the test split, and of the validation split in the rest.
     pub(crate) fn shares(&self, dataset: &'static str) -> Result<[f64; 2], DataError> {
-        Ok([
-            in_range(dataset, "test_share", self.test_share, 0.0, 1.0)?,
-            in_range(dataset, "val_share", self.val_share, 0.0, 1.0)?,
-        ])
+        let share = |option, share: Option<f64>| {
+            let value = share.unwrap_or_default();
+            if value > 0.0 && value < 1.0 {
+                return Ok(value);
+            }
+            let (value, allowed) = (value.to_string(), "above 0 and below 1".into());
+            Err(DataError::BadOption { dataset, option, value, allowed })
+        };
+        Ok([share("test_share", self.test_share)?, share("val_share", self.val_share)?])
     }
 }
 

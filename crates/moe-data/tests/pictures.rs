@@ -299,3 +299,17 @@ fn a_promise_of_a_gigabyte_is_an_error_at_the_end_of_the_file() {
     let error = message("mnist", "mnist", &[(TEST[0], &promise), (TEST[1], b"")]);
     assert!(error.contains("byte 1016: the file ends here"), "{error}");
 }
+
+/// The header of the labels is compared with that of the pictures before a picture is read.
+#[test]
+fn labels_are_counted_before_pictures_are_read() {
+    let promised = idx(&[40_000, 28, 28], &[0; 10]);
+    let labels = idx(&[59], &[1; 59]);
+    let dir = folder("mnist", &[(TRAIN[0], &promised), (TRAIN[1], &labels)]);
+    let error = load("mnist", &options(&dir)).unwrap_err().to_string();
+    assert!(error.contains("59 labels; allowed: 40000, one per picture"), "{error}");
+    let labels = idx(&[40_000], &[1; 59]);
+    let dir = folder("mnist", &[(TRAIN[0], &promised), (TRAIN[1], &labels)]);
+    let error = load("mnist", &options(&dir)).unwrap_err().to_string();
+    assert!(error.contains(TRAIN[0]) && error.contains("the file ends here"), "{error}");
+}

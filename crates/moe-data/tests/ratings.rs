@@ -217,7 +217,8 @@ fn options_change_negatives_shares_and_filter() {
         (with(|o| o.test_share = Some(1.5)), "test_share = 1.5"),
         (with(|o| o.val_share = Some(f64::NAN)), "val_share = NaN"),
         (with(|o| o.min_ratings = Some(100)), "the train split"),
-        (with(|o| o.test_share = Some(0.0)), "the test split"),
+        (with(|o| o.test_share = Some(0.0)), "test_share = 0 for the data set"),
+        (with(|o| o.val_share = Some(1.0)), "allowed: above 0 and below 1"),
         (with(|o| o.user_column = Some("u".into())), "`user_column` does not apply"),
     ] {
         let error = change.unwrap_err().to_string();
@@ -295,7 +296,8 @@ fn what_is_wrong_in_a_line_is_named() {
         ("movielens-latest-small", "1,2,3", "line 6: 3 fields; allowed: 4 fields"),
         ("movielens-csv", ",2,3,1", "line 6, column 1 (userId): \"\" is empty"),
         ("movielens-csv", "a,b,many,1", "line 6, column 3 (rating): \"many\""),
-        ("movielens-csv", "a,b,NaN,1", "allowed: a finite number"),
+        ("movielens-csv", "a,b,NaN,1", "is not a number on the scale; allowed: -1e15 to 1e15"),
+        ("movielens-csv", "a,b,1e38,1", "line 6, column 3 (rating): \"1e38\" is not a number on"),
         ("book-crossing", "\"1\";\"2\";\"11\"", "line 6, column 3 (Book-Rating): \"11\""),
         ("book-crossing", "\"1\";\"\";\"1\"", "line 6, column 2 (ISBN): \"\" is empty"),
         ("book-crossing", "\"u\";\"2\";\"1\"", "line 6, column 1 (User-ID): \"u\""),
@@ -384,6 +386,12 @@ fn columns_of_a_table_are_named() {
     };
     let data = load("movielens-csv", &options).unwrap();
     assert_eq!(watched(&data)[1], ("ü1".into(), "item, 6".into(), 2.0));
+    // The model's columns have the names of the file's.
+    assert_eq!(data.schema().unwrap().columns().collect::<Vec<_>>(), ["who", "what"]);
+    let twice = LoadOptions { item_column: Some("who".into()), ..options.clone() };
+    let error = load("movielens-csv", &twice).unwrap_err();
+    let says = "item_column = who for the data set movielens-csv; allowed: another column than";
+    assert!(error.is_configuration() && error.to_string().contains(says), "{error}");
     let wrong = LoadOptions { user_column: Some("whom".into()), ..options.clone() };
     let error = load("movielens-csv", &wrong).unwrap_err().to_string();
     assert!(error.contains("no column \"whom\""), "{error}");
@@ -494,7 +502,7 @@ fn files_are_found_by_name_and_by_option() {
     let path = dir.path().join(format.folder).join("ratings-b.dat");
     assert!(load(format.id, &named(path.to_str().unwrap())).is_ok());
     let error = load(format.id, &named("ratings-c.dat")).unwrap_err().to_string();
-    assert!(error.contains("needs ratings-c.dat"), "{error}");
+    assert!(error.contains("needs the file ratings-c.dat, which is not there"), "{error}");
 
     for format in &FORMATS {
         let empty = folder(format.folder, &[]);

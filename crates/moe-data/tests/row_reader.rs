@@ -162,7 +162,17 @@ fn a_wrong_row_is_not_there() {
         ..FeatureSchema::default()
     };
     let error = schema.encoder().encode(&[["1e300"]]).unwrap_err().to_string();
-    assert!(error.contains("\"1e300\" is not a number"), "{error}");
+    let says = "column n: \"1e300\" is beyond single precision; allowed: -3.4028235e38 to 3.4028235e38, or nothing";
+    assert!(error.contains(says), "{error}");
+    // What becomes too large when it is scaled is called so, with the range.
+    let scaled = FeatureSchema {
+        numbers: vec![moe_data::NumberFeature { name: "n".into(), shift: 1.0, scale: 1e30 }],
+        ..FeatureSchema::default()
+    };
+    let error = scaled.encoder().encode(&[["1e9"]]).unwrap_err().to_string();
+    let says = "\"1e9\" is beyond single precision once it is scaled, (x - 1e0) * 1e30; allowed: -3.402823";
+    assert!(error.contains(says), "{error}");
+    assert!(scaled.encoder().encode(&[["3.4e8"]]).is_ok());
 }
 
 #[test]

@@ -147,12 +147,14 @@ fn in_plain_words(message: &str) -> String {
 
 /// The nearest of the names in a message such as "unknown field `x`, expected one of `y`, `z`"; empty for others.
 fn suggestion(message: &str) -> String {
+    const OF_A_TABLE: &str = "`ids`, `unknown`, `min_count`, `numbers`";
     let mut words = message.split('`').skip(1).step_by(2);
     let is_unknown = message.contains("unknown field") || message.contains("unknown variant");
-    match words.next().filter(|_| is_unknown) {
-        Some(unknown) => did_you_mean(", ", nearest_name(unknown, words), ""),
-        None => String::new(),
+    let nearest = words.next().filter(|_| is_unknown).and_then(|name| nearest_name(name, words));
+    if nearest.is_none() && is_unknown && message.contains(OF_A_TABLE) {
+        return "; columns are named in `numbers`, `categories` and `ids`, and those to predict in `targets`".into();
     }
+    did_you_mean(", ", nearest, "")
 }
 
 #[cfg(test)]
@@ -201,6 +203,43 @@ mod tests {
             assert!(error.contains(place), "{text}: {error}");
             assert!(error.contains(&format!("did you mean \"{nearest}\"?")), "{text}: {error}");
         }
+    }
+
+    /// Keys of a table of one's own that are wrong are answered with those that there are.
+    #[test]
+    fn keys_of_a_table_are_explained() {
+        let table = "[dataset.table]\nfile = \"d.csv\"\n";
+        for (line, says) in [
+            ("columns = [\"age\"]", "columns are named in `numbers`, `categories` and `ids`"),
+            ("number = [\"age\"]", "did you mean \"numbers\"?"),
+            (
+                "targets = [\"churned\"]",
+                "expected a table such as { column = \"churned\", kind = \"binary\" }",
+            ),
+            ("targets = [\"churned\"]", "positive, the text that means yes"),
+            (
+                "targets = [{ column = \"churned\" }]",
+                "the target \"churned\" has no kind; allowed: kind = \"binary\", \"multiclass\" or \"regression\"",
+            ),
+            (
+                "targets = [{ column = \"a\", kind = \"yesno\" }]",
+                "`binary`, `multiclass`, `regression`",
+            ),
+            (
+                "targets = [{ column = \"a\", kind = \"regression\", positive = \"1\" }]",
+                "has the key positive; allowed: only with kind = \"binary\"",
+            ),
+            ("targets = [{ column = \"a\", kin = \"binary\" }]", "did you mean \"kind\"?"),
+            ("separator = \"|\"", "expected one of `comma`, `semicolon`, `tab`"),
+            ("missing = \"NA\"", "expected a list in brackets"),
+        ] {
+            let error = Config::parse(&format!("{table}{line}\n")).unwrap_err();
+            assert!(error.contains("line 3") && error.contains(says), "{line}: {error}");
+            assert!(!error.contains("\"scaling\"?"), "{error}");
+        }
+        let missing = Config::parse(table).unwrap_err();
+        assert!(missing.contains("missing field `targets`"), "{missing}");
+        assert!(Config::parse("[dataset]\ndata_dir = 5\n").unwrap_err().contains("line 2"));
     }
 
     #[test]

@@ -85,8 +85,9 @@ impl<'r> SavedRun<'r> {
         })?;
         let mut config = Config::parse_saved(&text)
             .map_err(|problem| Error::out_dir(path.join("config.resolved.toml"), problem))?;
-        if data_dir.is_some() {
-            config.dataset.options.data_dir = data_dir.map(Path::to_owned);
+        if let Some(dir) = data_dir {
+            let entry = moe_data::find(&config.dataset.name)?;
+            config.dataset.options = entry.moved(config.dataset.options, dir);
         }
         // Imported weights are in the weights of the run.
         config.import = None;
@@ -118,7 +119,7 @@ impl<'r> SavedRun<'r> {
         }
         match (saved, data.schema()) {
             (None, None) => Ok(()),
-            (Some(saved), Some(found)) if saved == found => Ok(()),
+            (Some(saved), Some(found)) if saved.same_columns(found) => Ok(()),
             (Some(saved), Some(found)) => {
                 let (what, was, is) = first_difference(saved, found);
                 differs(&what, &was, &is)

@@ -6,6 +6,7 @@ use crate::dataset::dataset::Dataset;
 use crate::error::DataError;
 use crate::formats::unpack::sha256_unpacked;
 use crate::options::LoadOptions;
+use crate::source_folder::absolute;
 
 /// A data set of the [`catalog`](crate::catalog()).
 #[derive(Debug)]
@@ -73,12 +74,43 @@ impl Entry {
         LoadOptions::taken(&(self.defaults)(), self.takes)
     }
 
-    /// The given options with all gaps filled by this set's defaults, as [`Entry::load`] uses them.
+    /// The given options with all gaps filled by this set's defaults, and absolute paths of the files that
+    /// [`TableOptions::file`](crate::TableOptions::file) and `ratings_file` name, so that they mean the same from any
+    /// working directory.
     ///
     /// # Errors
     /// [`DataError::OptionDoesNotApply`] if an option is given that this set does not take.
     pub fn resolve(&self, options: &LoadOptions) -> Result<LoadOptions, DataError> {
+        let mut options = self.filled(options)?;
+        let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(self.folder()));
+        for file in options.named_files() {
+            *file = absolute(folder.as_deref(), file);
+        }
+        Ok(options)
+    }
+
+    /// The options with another data directory. A file that they name, also by an absolute path, is the one of this name in
+    /// the set's folder there, if there is one.
+    #[must_use]
+    pub fn moved(&self, mut options: LoadOptions, dir: &Path) -> LoadOptions {
+        let folder = dir.join(self.folder());
+        for file in options.named_files() {
+            let there = file.file_name().map(|name| folder.join(name));
+            *file = there.filter(|path| path.exists()).unwrap_or_else(|| file.clone());
+        }
+        LoadOptions { data_dir: Some(dir.to_path_buf()), ..options }
+    }
+
+    fn filled(&self, options: &LoadOptions) -> Result<LoadOptions, DataError> {
         options.filled(self.id, &(self.defaults)(), self.takes)
+    }
+
+    /// Name of the set's folder in the data directory.
+    fn folder(&self) -> &'static str {
+        match self.origin {
+            Origin::Files { folder, .. } => folder,
+            _ => self.id,
+        }
     }
 
     /// Files that can be fetched (feature `download`).
@@ -116,6 +148,6 @@ impl Entry {
     /// # Errors
     /// As [`load`](crate::load()).
     pub fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
-        (self.load)(&self.resolve(options)?)
+        (self.load)(&self.filled(options)?)
     }
 }

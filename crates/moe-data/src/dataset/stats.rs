@@ -22,7 +22,9 @@ pub struct TaskStats {
     pub name: String,
     /// Number of rows with a target.
     pub rows: usize,
-    /// Number of rows by class; for a regression by value or, with more than 24 values, by ten intervals of equal width,
+    /// Number of rows without one.
+    pub missing: usize,
+    /// Number of rows with a target by class; for a regression by value or, with more than 24 values, by ten intervals of equal width,
     /// each named by its lower end.
     pub counts: Vec<(String, usize)>,
     /// For a regression: mean, standard deviation, least and greatest value.
@@ -40,6 +42,7 @@ impl Stats {
         let mut classes = vec![BTreeMap::<u32, usize>::new(); data.tasks.len()];
         let mut values = vec![Vec::new(); data.tasks.len()];
         let mut counted = vec![0; data.tasks.len()];
+        let all: usize = data.splits().iter().map(|(_, split)| split.rows()).sum();
         for (_, split) in data.splits() {
             let rows: Vec<u32> = (0..split.rows() as u32).collect();
             for rows in rows.chunks(STEP) {
@@ -75,6 +78,7 @@ impl Stats {
             TaskStats {
                 name: task.name.clone(),
                 rows,
+                missing: all - rows,
                 moments: is_number.then(|| moments(&values)),
                 counts: if is_number {
                     histogram(values)

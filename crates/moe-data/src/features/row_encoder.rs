@@ -5,7 +5,8 @@ use moe_core::batch::{InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 
 use crate::error::{DataError, shown};
-use crate::features::schema::{FeatureSchema, NumberFeature, Unknown, finite};
+use crate::features::number::number;
+use crate::features::schema::{FeatureSchema, NumberFeature, Unknown};
 
 /// Encodes raw rows as model inputs, by a [`FeatureSchema`] ([`FeatureSchema::encoder`]) or as they are
 /// ([`RowEncoder::of_input`]).
@@ -16,6 +17,8 @@ pub struct RowEncoder<'a> {
     /// How each column of numbers is scaled; `None` if it is not.
     numbers: Vec<Option<&'a NumberFeature>>,
     categories: Vec<HashMap<&'a str, u32>>,
+    /// The texts that count as an empty field, beside the empty one.
+    missing: &'a [String],
     input: InputSpec,
 }
 
@@ -46,6 +49,7 @@ impl FeatureSchema {
             ids: ids.collect(),
             numbers: self.numbers.iter().map(Some).collect(),
             categories: self.categories.iter().map(|column| column.vocabulary.ids()).collect(),
+            missing: &self.missing,
             input: self.input(),
         }
     }
@@ -75,6 +79,7 @@ impl RowEncoder<'static> {
             ids: ids.iter().map(|column| Ids::Below(column.vocabulary)).collect(),
             numbers: vec![None; width],
             categories: Vec::new(),
+            missing: &[],
             input: input.clone(),
         }
     }
@@ -150,9 +155,12 @@ impl RowEncoder<'_> {
         if fields.len() != self.columns.len() {
             return Err((None, format!("{} fields", fields.len()), self.columns.join(", ")));
         }
-        let field = |column: usize| fields[column].as_ref().trim();
+        let field = |column: usize| match fields[column].as_ref().trim() {
+            text if self.missing.iter().any(|missing| missing == text) => "",
+            text => text,
+        };
         let wrong = |column: usize, is: &str, allowed: &str| {
-            let problem = format!("{} {is}", shown(field(column).as_bytes()));
+            let problem = format!("{} {is}", shown(fields[column].as_ref().trim().as_bytes()));
             (Some(column), problem, allowed.to_owned())
         };
         let EncodedRows { values, inputs, .. } = rows;
@@ -162,7 +170,9 @@ impl RowEncoder<'_> {
             let id = match known {
                 Ids::Named(known, shared) => {
                     known.get(field).copied().or(*shared).ok_or_else(|| {
-                        wrong(column, "is unknown", "a name that was in the training data")
+                        let allowed = "a name that was in the training data; with the option unknown = \"shared\", \
+                                       unknown names share an id";
+                        wrong(column, "is unknown", allowed)
                     })?
                 }
                 Ids::Below(end) => {
@@ -179,15 +189,20 @@ impl RowEncoder<'_> {
         let numbers = self.ids.len();
         for (column, feature) in (numbers..).zip(&self.numbers) {
             let field = field(column);
-            let (input, allowed) = match feature {
-                Some(feature) => {
-                    (feature.input(field).map(|input| input as Real), "a finite number, or nothing")
-                }
-                None => (finite(field).map(|value| value as Real), "a finite number"),
-            };
-            // A finite number may overflow when it is scaled or rounded.
-            let input = input.filter(|input| input.is_finite());
-            values.push(input.ok_or_else(|| wrong(column, "is not a number", allowed))?);
+            if field.is_empty() && feature.is_some() {
+                values.push(0.0);
+                continue;
+            }
+            let or_nothing = if feature.is_some() { ", or nothing" } else { "" };
+            let value = number(field)
+                .map_err(|(is, allowed)| wrong(column, is, &format!("{allowed}{or_nothing}")))?;
+            values.push(match feature {
+                None => value as Real,
+                Some(feature) => feature.scaled(value).ok_or_else(|| {
+                    let (is, allowed) = feature.out_of_range();
+                    wrong(column, &is, &format!("{allowed}{or_nothing}"))
+                })? as Real,
+            });
         }
         for (column, known) in (numbers + self.numbers.len()..).zip(&self.categories) {
             let start = values.len();

@@ -30,6 +30,9 @@ pub struct FeatureSchema {
     pub categories: Vec<CategoryFeature>,
     /// Names of the classes, by task, for tasks whose classes have names.
     pub classes: BTreeMap<String, Vocabulary>,
+    /// The texts that count as an empty field, beside the empty one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<String>,
 }
 
 /// A column of ids.
@@ -48,10 +51,10 @@ pub struct IdFeature {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unknown {
-    /// Unknown names are an error.
-    Refuse,
-    /// All unknown names share the last id.
+    /// Unknown names are an error; all names of the data, in whatever split, have an id.
     #[default]
+    Refuse,
+    /// All names without a row in the train split share the last id.
     Shared,
 }
 
@@ -87,7 +90,7 @@ impl IdFeature {
         ids: &mut [u32],
         train: &[u32],
     ) -> Self {
-        let unknown = unknown.unwrap_or(Unknown::Refuse);
+        let unknown = unknown.unwrap_or_default();
         let name = name.to_owned();
         if unknown == Unknown::Refuse {
             return IdFeature { name, unknown, vocabulary: names };
@@ -110,22 +113,20 @@ impl IdFeature {
 }
 
 impl NumberFeature {
-    /// The input of a field; `None` if it is neither empty nor a finite number.
-    pub(crate) fn input(&self, field: &str) -> Option<f32> {
-        if field.is_empty() {
-            return Some(0.0);
-        }
-        Some(self.scaled(finite(field)?))
+    /// The input of a number; `None` if it is beyond single precision.
+    pub(crate) fn scaled(&self, value: f64) -> Option<f32> {
+        Some(((value - self.shift) * self.scale) as f32).filter(|input| input.is_finite())
     }
 
-    pub(crate) fn scaled(&self, value: f64) -> f32 {
-        ((value - self.shift) * self.scale) as f32
+    /// What is wrong with a number that has no input, and what is allowed.
+    pub(crate) fn out_of_range(&self) -> (String, String) {
+        let NumberFeature { shift, scale, .. } = *self;
+        let reach = f64::from(f32::MAX) / scale.abs();
+        let [least, most] = [shift - reach, shift + reach];
+        let is =
+            format!("is beyond single precision once it is scaled, (x - {shift:e}) * {scale:e}");
+        (is, format!("{least:e} to {most:e}"))
     }
-}
-
-/// The finite number in a field.
-pub(crate) fn finite(field: &str) -> Option<f64> {
-    field.parse::<f64>().ok().filter(|value| value.is_finite())
 }
 
 impl FeatureSchema {
@@ -149,6 +150,13 @@ impl FeatureSchema {
             width => vec![width],
         };
         InputSpec::ids(columns).with_dense(dense)
+    }
+
+    /// Whether rows have the same inputs and classes by both schemas, but for the texts that count as an empty field.
+    pub fn same_columns(&self, other: &FeatureSchema) -> bool {
+        let FeatureSchema { ids, numbers, categories, classes, missing: _ } = self;
+        (ids, numbers) == (&other.ids, &other.numbers)
+            && (categories, classes) == (&other.categories, &other.classes)
     }
 
     /// Number of dense inputs.

@@ -8,23 +8,29 @@ use crate::error::DataError;
 use crate::features::schema::Unknown;
 use crate::formats::table_rows::TableRow;
 
-/// The meaning of the columns of a table (set `table`). Columns that are not named are ignored.
+/// The meaning of the columns of a table (set `table`). Columns that are not named are ignored. Blanks around a field are too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableOptions {
     /// The file: CSV with a header, plain or gzip, or `.parquet`. It is looked up in the folder `table` of the data
-    /// directory, then relative to the working directory.
+    /// directory, then relative to the working directory. A saved run records the absolute path
+    /// ([`Entry::resolve`](crate::Entry::resolve)).
     pub file: PathBuf,
     /// Separator of the fields of a CSV file.
     #[serde(default)]
     pub separator: Separator,
+    /// The texts that count as an empty field, in every column: a number then counts as the mean, a target is absent, and an
+    /// id is refused. An empty field always does. The default is `["", "NA", "null"]`; with `[""]`, the other two are texts
+    /// like any other, such as the name of a class.
+    #[serde(default = "default_missing")]
+    pub missing: Vec<String>,
     /// Columns of ids, which get embeddings; the first one is the row's key.
     #[serde(default)]
     pub ids: Vec<String>,
-    /// How to treat ids that the train split does not have.
+    /// How to treat ids that the train split does not have; the default is to refuse names that are not in the data.
     #[serde(default)]
     pub unknown: Unknown,
-    /// Minimum number of rows of the train split with an id; if unknown ids share one, rarer ids are unknown.
+    /// Minimum number of rows of the train split with an id, from 1. Rarer ids are unknown, so unknown ids must share one.
     #[serde(default = "one")]
     pub min_count: usize,
     /// Columns of numbers; an empty field counts as the mean (as 0 without scaling, as the least with `min-max`).
@@ -36,8 +42,12 @@ pub struct TableOptions {
     /// Columns of categories, at most 256 in each.
     #[serde(default)]
     pub categories: Vec<String>,
-    /// Columns to predict.
+    /// Columns to predict. Each has labels of at least two values.
     pub targets: Vec<TargetColumn>,
+}
+
+fn default_missing() -> Vec<String> {
+    ["", "NA", "null"].map(str::to_owned).into()
 }
 
 fn one() -> usize {
@@ -70,18 +80,48 @@ pub enum Scaling {
     None,
 }
 
-/// A column to predict; the task has its name.
+/// A column to predict; the task has its name. A row whose field is missing has no target for the task.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "TargetKeys")]
 pub struct TargetColumn {
     /// Its name.
     pub column: String,
     /// Kind of its fields.
     pub kind: TargetKind,
-    /// For `binary`: the field that means yes; all others mean no. Without it, fields are `1` or `0`, `true` or `false`, and
-    /// a row with an empty field has no target for the task.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// For `binary`: the text that means yes; all others that are not missing mean no. Without it, fields are `1` or `0`
+    /// (also `1.0` or `0.0`), `true` or `false`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub positive: Option<String>,
+}
+
+/// A [`TargetColumn`] in a file.
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    expecting = "a table such as { column = \"churned\", kind = \"binary\" }, with the kind binary, multiclass or \
+                 regression, and for binary also positive, the text that means yes"
+)]
+struct TargetKeys {
+    column: String,
+    kind: Option<TargetKind>,
+    positive: Option<String>,
+}
+
+impl TryFrom<TargetKeys> for TargetColumn {
+    type Error = String;
+
+    fn try_from(keys: TargetKeys) -> Result<Self, String> {
+        let TargetKeys { column, kind, positive } = keys;
+        match (kind, &positive) {
+            (None, _) => Err(format!(
+                "the target {column:?} has no kind; allowed: kind = \"binary\", \"multiclass\" or \"regression\""
+            )),
+            (Some(TargetKind::Multiclass | TargetKind::Regression), Some(_)) => Err(format!(
+                "the target {column:?} has the key positive; allowed: only with kind = \"binary\""
+            )),
+            (Some(kind), _) => Ok(TargetColumn { column, kind, positive }),
+        }
+    }
 }
 
 /// Kind of the fields of a target.
@@ -90,37 +130,52 @@ pub struct TargetColumn {
 pub enum TargetKind {
     /// Yes or no.
     Binary,
-    /// Names of classes, at most 65,536; a row with an empty field has no target for the task.
+    /// Names of classes, at most 65,536.
     Multiclass,
-    /// Numbers; a row with an empty field has no target for the task.
+    /// Numbers, from -1e15 to 1e15.
     Regression,
 }
 
 impl Scaling {
-    /// Shift and scale for these values.
+    /// Shift and scale for these values, which fit into single precision: sums of their squares are far from the bounds of
+    /// double precision.
     pub(crate) fn of(self, values: impl Iterator<Item = f64> + Clone) -> [f64; 2] {
-        let count = values.clone().count().max(1) as f64;
-        let [shift, spread] = match self {
+        let least = values.clone().fold(f64::INFINITY, f64::min);
+        let most = values.clone().fold(f64::NEG_INFINITY, f64::max);
+        // A column without a value is not scaled. A constant one is shifted to 0, though its computed mean may be another
+        // number with a tiny deviation.
+        match self {
             Scaling::None => return [0.0, 1.0],
+            _ if least > most => return [0.0, 1.0],
+            _ if least == most => return [least, 1.0],
+            _ => {}
+        }
+        let [shift, spread] = match self {
             Scaling::Standard => {
+                let count = values.clone().count() as f64;
                 let mean = values.clone().sum::<f64>() / count;
                 let variance = values.map(|value| (value - mean).powi(2)).sum::<f64>() / count;
                 [mean, variance.sqrt()]
             }
-            Scaling::MinMax => {
-                let least = values.clone().fold(f64::INFINITY, f64::min);
-                let most = values.fold(f64::NEG_INFINITY, f64::max);
-                [least, most - least]
-            }
+            Scaling::None | Scaling::MinMax => [least, most - least],
         };
-        // A constant column is not scaled, nor is one without a value or with values too large to be squared.
-        if !shift.is_finite() {
-            [0.0, 1.0]
-        } else if spread.is_finite() && spread > 0.0 {
-            [shift, spread.recip()]
-        } else {
-            [shift, 1.0]
-        }
+        // The square of a tiny spread, or its reciprocal, may not be a number.
+        let scale = spread.recip();
+        [shift, if scale.is_finite() { scale } else { 1.0 }]
+    }
+}
+
+impl TableOptions {
+    /// Whether a field counts as empty.
+    pub(crate) fn is_missing(&self, field: &str) -> bool {
+        field.is_empty() || self.missing.iter().any(|marker| marker == field)
+    }
+
+    /// The texts that count as empty fields, in words.
+    pub(crate) fn markers(&self) -> String {
+        let others = self.missing.iter().filter(|marker| !marker.is_empty());
+        let texts: Vec<String> = others.map(|marker| format!("{marker:?}")).collect();
+        format!("\"\" and those of the key missing = [{}]", texts.join(", "))
     }
 }
 
@@ -149,15 +204,20 @@ impl TargetColumn {
         &self,
         row: &TableRow<'_>,
         place: usize,
+        options: &TableOptions,
     ) -> Result<Option<bool>, DataError> {
-        let field = row.fields[place];
-        match (&self.positive, field) {
+        match (&self.positive, row.fields[place]) {
+            (_, field) if options.is_missing(field) => Ok(None),
             (Some(positive), field) => Ok(Some(positive == field)),
-            (None, "") => Ok(None),
-            (None, "1" | "true" | "True" | "TRUE") => Ok(Some(true)),
-            (None, "0" | "false" | "False" | "FALSE") => Ok(Some(false)),
+            (None, "1" | "1.0" | "true" | "True" | "TRUE") => Ok(Some(true)),
+            (None, "0" | "0.0" | "false" | "False" | "FALSE") => Ok(Some(false)),
             _ => {
-                Err(row.wrong(place, "is neither yes nor no", "1 or 0, true or false, or nothing"))
+                let allowed = format!(
+                    "1 or 0, true or false; with the key positive of the target, the text that means yes and others; \
+                     missing are {}",
+                    options.markers()
+                );
+                Err(row.wrong(place, "is neither yes nor no", allowed))
             }
         }
     }

@@ -9,6 +9,7 @@ use moe_core::{did_you_mean, nearest_name};
 use crate::error::{DataError, shown};
 use crate::formats::dialect::{Dialect, Quotes};
 use crate::formats::lines::{Extended, LineReader};
+use crate::formats::other_format::other_format;
 use crate::formats::unpack::{open_unpacked, unpacked};
 
 /// Reads the records of a file; blank lines are passed over.
@@ -89,7 +90,8 @@ impl Delimited {
     /// If a wanted column is missing or there twice, or there is no record.
     pub(crate) fn header(&mut self, wanted: &[&str]) -> Result<Vec<usize>, DataError> {
         let all_wanted = shown(wanted.join(", ").as_bytes());
-        if !self.read()? {
+        let has_header = self.read().map_err(|error| self.other_format(wanted).unwrap_or(error))?;
+        if !has_header {
             let allowed = format!("a header with the columns {all_wanted}");
             return Err(self.lines.no_rows(allowed));
         }
@@ -105,17 +107,29 @@ impl Delimited {
                 }
                 (Some(_), Some(_)) => format!("two columns {name:?} in the header"),
                 (None, _) => {
+                    if let Some(error) = self.other_format(wanted) {
+                        return Err(error);
+                    }
                     let header = shown(names.join(self.dialect.separator).as_bytes());
                     let nearest = nearest_name(name, names.iter().map(String::as_str));
                     let hint = did_you_mean(" (", nearest, ")");
                     format!("no column {name:?} in the header {header}{hint}")
                 }
             };
-            let allowed = format!("one column of each name, {all_wanted}");
-            return Err(self.lines.malformed(None, problem, allowed));
+            return Err(self.lines.malformed(
+                None,
+                problem,
+                format!("one column of this name; asked for are {all_wanted}"),
+            ));
         }
         self.columns = Columns { width: names.len(), names, has_header: true };
         Ok(places)
+    }
+
+    /// The error that the file is of another format, if its beginning shows which one.
+    fn other_format(&self, wanted: &[&str]) -> Option<DataError> {
+        let (problem, allowed) = other_format(self.lines.head(), self.dialect.separator, wanted)?;
+        Some(self.lines.malformed(None, problem, allowed))
     }
 
     /// Reads the first record, which must be the names of the columns.

@@ -10,11 +10,19 @@ const BYTES: u8 = 8;
 /// The most values: several times those of MNIST.
 const MOST: u64 = 1 << 30;
 
-/// The sizes of the `N` axes and the values of a file of unsigned bytes.
+/// A file of unsigned bytes whose header was read.
+pub(crate) struct Idx<const N: usize> {
+    /// The sizes of the `N` axes.
+    pub(crate) sizes: [usize; N],
+    file: Binary,
+    count: u64,
+}
+
+/// The header of a file of unsigned bytes with `N` axes.
 ///
 /// # Errors
-/// If it is not such a file, or its length does not match its sizes.
-pub(crate) fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>), DataError> {
+/// If it is not such a file.
+pub(crate) fn open<const N: usize>(path: &Path) -> Result<Idx<N>, DataError> {
     let mut file = Binary::open(path)?;
     let magic = file.array()?;
     let wanted = [0, 0, BYTES, N as u8];
@@ -34,7 +42,17 @@ pub(crate) fn read<const N: usize>(path: &Path) -> Result<([usize; N], Vec<u8>),
         let problem = format!("the header promises {sizes:?} values");
         return Err(file.corrupt(problem, format!("at most {MOST}")));
     };
-    let values = file.bytes(count)?;
-    file.end()?;
-    Ok((sizes, values))
+    Ok(Idx { sizes, file, count })
+}
+
+impl<const N: usize> Idx<N> {
+    /// The values.
+    ///
+    /// # Errors
+    /// If the length of the file does not match its sizes.
+    pub(crate) fn values(mut self) -> Result<Vec<u8>, DataError> {
+        let values = self.file.bytes(self.count)?;
+        self.file.end()?;
+        Ok(values)
+    }
 }

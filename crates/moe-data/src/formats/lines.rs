@@ -67,6 +67,11 @@ impl LineReader {
         &self.buffer[self.start..self.end]
     }
 
+    /// What was read of the file so far and is still held: its beginning, after the first call of [`LineReader::next`].
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.buffer[..self.filled]
+    }
+
     /// The number of the first of them, from 1.
     pub(crate) fn line(&self) -> u64 {
         self.first.max(1)

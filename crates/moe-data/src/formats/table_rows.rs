@@ -57,7 +57,9 @@ fn parquet(
     _: &[&str],
     _: &mut dyn FnMut(&TableRow<'_>) -> Result<(), DataError>,
 ) -> Result<(), DataError> {
-    let problem = "a Parquet file, which this build does not read (feature `parquet` of moe-data)";
+    let problem = "a Parquet file, which this build does not read; build the command with cargo build --release -p \
+                   moe-bench --features parquet (a program of your own: feature parquet of moe-data), or save the table as \
+                   CSV";
     Err(broken(path, problem.to_owned()))
 }
 

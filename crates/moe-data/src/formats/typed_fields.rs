@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::error::DataError;
+use crate::features::number::MOST_TARGET;
 use crate::formats::delimited::Delimited;
 
 impl Delimited {
@@ -63,8 +64,8 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// Every finite number.
-    pub(crate) const ANY: Scale = Scale { least: f32::MIN, most: f32::MAX, step: 0.0 };
+    /// Every number that can be a target.
+    pub(crate) const ANY: Scale = Scale { least: -MOST_TARGET, most: MOST_TARGET, step: 0.0 };
 
     pub(crate) fn has(&self, number: f32) -> bool {
         (self.least..=self.most).contains(&number)
@@ -75,7 +76,7 @@ impl Scale {
 impl fmt::Display for Scale {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.step {
-            _ if self.least == f32::MIN => f.write_str("a finite number"),
+            _ if self.most == MOST_TARGET => write!(f, "{:e} to {:e}", self.least, self.most),
             0.0 => write!(f, "{} to {}", self.least, self.most),
             step => write!(f, "{} to {} in steps of {step}", self.least, self.most),
         }
@@ -96,6 +97,7 @@ mod tests {
         assert!(
             Scale::ANY.has(-1e9) && !Scale::ANY.has(f32::NAN) && !Scale::ANY.has(f32::INFINITY)
         );
+        assert_eq!(Scale::ANY.to_string(), "-1e15 to 1e15");
         assert_eq!(halves.to_string(), "0.5 to 5 in steps of 0.5");
     }
 }

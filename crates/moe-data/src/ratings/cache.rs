@@ -2,7 +2,12 @@
 //!
 //! The file `ID.prepared` is a [checked envelope](moe_core::envelope), written as a whole or not at all. It is in the
 //! folder `cache_dir`; without that option, in the folder of the ratings or, if that is read-only, in `moe/prepared` in the
-//! user's cache folder; and if that cannot be written either, there is none. `cache = false` turns reading and writing off.
+//! user's cache folder. A cache that cannot be written is a warning, since it only saves time. `cache = false` turns reading
+//! and writing off.
+//!
+//! While somebody prepares a set, `ID.prepared.lock` is locked. Others that want the same set wait and read what was
+//! prepared: for each of them to prepare it would take the memory and the processors that the first one needs, and they would
+//! not be ready sooner. If the first one ends early, the next one prepares.
 //!
 //! It is valid if it was made by this version of the crate, with the same options, from the same files. A file is the same
 //! if its path, length and modification time are the recorded ones and it was at rest when it was read (last modified more
@@ -15,6 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use moe_core::checksum::sha256_of;
 use moe_core::envelope::{self, Kind};
+use moe_core::lock_file::LockFile;
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -36,8 +42,6 @@ const AT_REST: Duration = Duration::from_secs(2);
 pub(crate) struct Cache {
     /// Paths to try, in order.
     files: Vec<PathBuf>,
-    /// Whether the folder was given as an option.
-    explicit: bool,
     options: String,
     sources: Vec<Stamp>,
 }
@@ -87,7 +91,6 @@ impl Cache {
             }
         };
         let files = folders.iter().map(|folder| folder.join(format!("{id}.prepared"))).collect();
-        let explicit = options.cache_dir.is_some();
         // The location of data and cache does not affect their content, and all names are stored.
         let options = LoadOptions {
             data_dir: None,
@@ -100,7 +103,7 @@ impl Cache {
         let paths = sources.iter().map(Source::path);
         let stamps = paths.map(|path| Stamp::of(path).map_err(unreadable(path)));
         let (options, sources) = (format!("{options:?}"), stamps.collect::<Result<_, _>>()?);
-        Ok(Some(Cache { files, explicit, options, sources }))
+        Ok(Some(Cache { files, options, sources }))
     }
 
     /// The cached set, if it is valid.
@@ -123,20 +126,35 @@ impl Cache {
         })
     }
 
-    /// Writes a set to the first path where that is possible.
-    ///
-    /// # Errors
-    /// If the folder was given as an option and cannot be written, or a source can no longer be read.
-    pub(crate) fn write(self, prepared: &Prepared) -> Result<(), DataError> {
+    /// The lock on the cache, as soon as nobody else prepares the set; `None` where no lock can be made, which is where no
+    /// cache can be written either.
+    pub(crate) fn lock(&self) -> Option<LockFile> {
+        self.files.iter().find_map(|file| {
+            fs::create_dir_all(folder_of(file)).ok()?;
+            let mut name = file.file_name()?.to_os_string();
+            name.push(".lock");
+            let waiting = |process: Option<u32>| {
+                let process = process.map_or_else(String::new, |id| format!(" {id}"));
+                tracing::warn!(
+                    "waiting for process{process}, which is preparing {}",
+                    file.display()
+                );
+            };
+            LockFile::wait(&file.with_file_name(name), waiting).ok()
+        })
+    }
+
+    /// Writes a set to the first path where that is possible; if there is none, it warns.
+    pub(crate) fn write(self, prepared: &Prepared) {
         let mut sources = Vec::new();
         for stamp in self.sources {
             let path = PathBuf::from(&stamp.path);
             let sha256 = sha256(&path);
             // The file has changed since it was read: there is nothing to keep.
-            if Stamp::of(&path).is_ok_and(|now| !now.is_unchanged(&stamp)) {
-                return Ok(());
+            match (Stamp::of(&path), sha256) {
+                (Ok(now), Ok(sha256)) if now.is_unchanged(&stamp) => sources.push((stamp, sha256)),
+                _ => return,
             }
-            sources.push((stamp, sha256.map_err(unreadable(&path))?));
         }
         let Prepared { users, items, values, splits, user_names, item_names } = prepared;
         let stored = Stored {
@@ -150,18 +168,26 @@ impl Cache {
             user_names: user_names.clone(),
             item_names: item_names.clone(),
         };
+        let mut problems = Vec::new();
         for file in self.files {
-            let folder = file.parent().unwrap_or(Path::new("."));
-            let made = fs::create_dir_all(folder).map_err(|error| error.to_string());
+            let made = fs::create_dir_all(folder_of(&file)).map_err(|error| error.to_string());
             let write = || envelope::write(&file, KIND, &stored).map_err(|e| e.problem.to_string());
             match made.and_then(|()| write()) {
-                Ok(()) => return Ok(()),
-                Err(problem) if self.explicit => return Err(DataError::NotKept { file, problem }),
-                Err(_) => {}
+                Ok(()) => return,
+                Err(problem) => problems.push(format!("{}: {problem}", file.display())),
             }
         }
-        Ok(())
+        tracing::warn!(
+            "the prepared ratings cannot be kept, so the next run prepares them again ({}); set another cache_dir, or \
+             cache = false",
+            problems.join("; ")
+        );
     }
+}
+
+/// The folder of a file.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Returns whether the permissions of the folder allow writing; they count even for users whom they do not bind.

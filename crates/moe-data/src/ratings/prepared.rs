@@ -85,7 +85,7 @@ impl Prepared {
     pub(crate) fn into_dataset(
         self,
         dataset: &'static str,
-        item: &str,
+        [user, item]: [&str; 2],
         unknown: Option<Unknown>,
     ) -> Result<Dataset, DataError> {
         let Prepared { mut users, mut items, mut values, splits, user_names, item_names } = self;
@@ -99,7 +99,7 @@ impl Prepared {
         drop(splits);
         let schema = FeatureSchema {
             ids: vec![
-                IdFeature::of("user", user_names, unknown, &mut users, &rows[0]),
+                IdFeature::of(user, user_names, unknown, &mut users, &rows[0]),
                 IdFeature::of(item, item_names, unknown, &mut items, &rows[0]),
             ],
             ..FeatureSchema::default()

@@ -12,7 +12,7 @@ use crate::ratings::cache::Cache;
 use crate::ratings::prepared::Prepared;
 use crate::ratings::ratings::{Collector, Duplicates};
 use crate::ratings::source::Source;
-use crate::source_folder::{SourceFolder, packed_or_plain};
+use crate::source_folder::{SourceFolder, named, packed_or_plain};
 
 /// The properties of one set of ratings.
 pub(crate) struct RatingSet {
@@ -24,8 +24,8 @@ pub(crate) struct RatingSet {
     pub(crate) stem: &'static str,
     /// A file to use if there is no other: its name and content.
     pub(crate) embedded: Option<(&'static str, &'static [u8])>,
-    /// Name of the column of what is rated.
-    pub(crate) item: &'static str,
+    /// Names of the columns of users and of what they rate, unless the options name others.
+    pub(crate) columns: [&'static str; 2],
     pub(crate) duplicates: Duplicates,
     /// Passes the ratings of a file to the collector.
     pub(crate) read: fn(&Source, &LoadOptions, &mut Collector) -> Result<(), DataError>,
@@ -58,10 +58,16 @@ impl RatingSet {
     }
 
     pub(crate) fn load(&self, options: &LoadOptions) -> Result<Dataset, DataError> {
+        let columns = self.column_names(options)?;
         let sources = self.sources(options)?;
         let cache = Cache::new(self.id, options, &sources)?;
         if let Some(prepared) = cache.as_ref().and_then(Cache::read) {
-            return prepared.into_dataset(self.id, self.item, options.unknown);
+            return prepared.into_dataset(self.id, columns, options.unknown);
+        }
+        // Somebody else may have prepared the set until the lock is free.
+        let _lock = cache.as_ref().and_then(Cache::lock);
+        if let Some(prepared) = cache.as_ref().and_then(Cache::read) {
+            return prepared.into_dataset(self.id, columns, options.unknown);
         }
         let mut ratings = Collector::default();
         for source in &sources {
@@ -71,16 +77,31 @@ impl RatingSet {
         let ratings = ratings.finish(self.duplicates, least, sources[0].path())?;
         let prepared = Prepared::new(self.id, ratings, options)?;
         if let Some(cache) = cache {
-            cache.write(&prepared)?;
+            cache.write(&prepared);
         }
-        prepared.into_dataset(self.id, self.item, options.unknown)
+        prepared.into_dataset(self.id, columns, options.unknown)
+    }
+
+    /// Names of the columns of ids: those of the file if the options name them.
+    fn column_names<'a>(&self, options: &'a LoadOptions) -> Result<[&'a str; 2], DataError> {
+        let [user, item] = self.columns;
+        let names = [
+            options.user_column.as_deref().unwrap_or(user),
+            options.item_column.as_deref().unwrap_or(item),
+        ];
+        if names[0] == names[1] {
+            let (option, value) = ("item_column", names[1].to_owned());
+            let allowed = "another column than user_column".into();
+            return Err(DataError::BadOption { dataset: self.id, option, value, allowed });
+        }
+        Ok(names)
     }
 
     /// The files to read, at least one.
     fn sources(&self, options: &LoadOptions) -> Result<Vec<Source>, DataError> {
         let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(self.source.name));
         if let Some(file) = &options.ratings_file {
-            let path = self.source.named(self.id, folder.as_deref(), file)?;
+            let path = named(self.id, folder.as_deref(), file)?;
             return Ok(vec![Source::File(path)]);
         }
         let mut found = Vec::new();

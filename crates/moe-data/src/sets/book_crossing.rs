@@ -29,7 +29,7 @@ const SET: RatingSet = RatingSet {
     names: &["BX-Book-Ratings.csv"],
     stem: "BX-Book-Ratings",
     embedded: None,
-    item: "book",
+    columns: ["user", "book"],
     duplicates: Duplicates::LastCounts,
     read: |source, _, out| read(source, out),
 };

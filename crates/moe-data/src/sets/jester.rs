@@ -24,7 +24,7 @@ const SET: RatingSet = RatingSet {
     names: &["jester-data-1.csv", "jester-data-2.csv", "jester-data-3.csv"],
     stem: "jester",
     embedded: None,
-    item: "joke",
+    columns: ["user", "joke"],
     // There is one field for each pair.
     duplicates: Duplicates::Refused,
     read: |source, _, out| read(source, out),

@@ -165,18 +165,22 @@ fn append(
     labels: &mut Vec<u8>,
 ) -> Result<(), DataError> {
     const HEADER: u64 = 8;
-    let ([count, height, width], images) = idx::read(images_file)?;
+    let images = idx::open(images_file)?;
+    let [count, height, width] = images.sizes;
     if [height, width] != [SIDE; 2] {
         let problem = format!("pictures of {height} x {width} pixels");
         let allowed = format!("{SIDE} x {SIDE}");
         return Err(DataError::corrupt(images_file, 2 * HEADER, problem, allowed));
     }
-    let ([found], classes) = idx::read(labels_file)?;
+    // The headers are compared before up to a gigabyte is read.
+    let classes = idx::open(labels_file)?;
+    let [found] = classes.sizes;
     if found != count {
         let problem = format!("{found} labels");
         let allowed = format!("{count}, one per picture");
         return Err(DataError::corrupt(labels_file, HEADER, problem, allowed));
     }
+    let (images, classes) = (images.values()?, classes.values()?);
     if let Some(place) = classes.iter().position(|&class| usize::from(class) >= CLASSES) {
         let problem = format!("the label {}", classes[place]);
         let (offset, allowed) = (HEADER + place as u64, format!("0 to {}", CLASSES - 1));

@@ -33,7 +33,7 @@ const MOVIELENS: RatingSet = RatingSet {
     names: &["ratings.csv"],
     stem: "ratings",
     embedded: None,
-    item: "movie",
+    columns: ["user", "movie"],
     duplicates: Duplicates::Refused,
     read: |source, _, out| by_header(source, HEADER, Some(HALF_STARS), out),
 };
@@ -186,7 +186,7 @@ const SET_CSV: RatingSet = RatingSet {
         get: "a table of your own; its columns are named by user_column, item_column and rating_column",
         ..MOVIELENS.source
     },
-    item: "item",
+    columns: [HEADER[0], HEADER[1]],
     duplicates: Duplicates::LastCounts,
     read: |source, options, out| {
         let given = [&options.user_column, &options.item_column, &options.rating_column];

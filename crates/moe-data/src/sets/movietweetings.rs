@@ -24,7 +24,7 @@ const SET: RatingSet = RatingSet {
     names: &["ratings.dat"],
     stem: "ratings",
     embedded: Some(("ratings-8000.dat", include_bytes!("../../data/movietweetings-8000.dat.gz"))),
-    item: "movie",
+    columns: ["user", "movie"],
     duplicates: Duplicates::LastCounts,
     read: |source, _, out| read(source, out),
 };

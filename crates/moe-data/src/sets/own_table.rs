@@ -9,25 +9,26 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::catalog::entry::Entry;
+use crate::data_dir::data_dir;
 use crate::dataset::dataset::Dataset;
 use crate::dataset::split;
 use crate::dataset::table::{Column, Dense, Features, Table};
 use crate::error::DataError;
-use crate::features::schema::{
-    CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown, finite,
-};
+use crate::features::labels::Labelled;
+use crate::features::number::{self, WrongNumber};
+use crate::features::schema::{CategoryFeature, FeatureSchema, IdFeature, NumberFeature, Unknown};
 use crate::features::table_options::{Separator, TableOptions, TargetKind};
 use crate::features::vocabulary::{Numbering, Vocabulary};
 use crate::formats::dialect::Dialect;
 use crate::formats::table_rows;
 use crate::formats::table_rows::TableRow;
 use crate::options::LoadOptions;
-use crate::source_folder::SourceFolder;
+use crate::source_folder::{SourceFolder, named};
 
 const ID: &str = "table";
 pub(crate) const ENTRY: Entry = Entry {
     id: ID,
-    summary: "a table of your own, CSV or Parquet; its columns are described in [dataset.table]",
+    summary: SUMMARY,
     origin: SOURCE.origin(),
     terms: "those of the file",
     defaults: || LoadOptions {
@@ -39,16 +40,23 @@ pub(crate) const ENTRY: Entry = Entry {
     load,
     ..Entry::NEW
 };
+const SUMMARY: &str = if cfg!(feature = "parquet") {
+    "a table of your own, CSV or Parquet; its columns are described in [dataset.table]"
+} else {
+    "a table of your own, CSV (Parquet if built with --features parquet); its columns are described in [dataset.table]"
+};
 const SOURCE: SourceFolder = SourceFolder {
     name: "table",
-    files: "the file that the option table names (it may also be in the working directory)",
-    get: "a table of your own",
+    files: "the file that dataset.table.file names, which may also be in the working directory or anywhere else",
+    get: "yourself",
 };
 
 /// The most categories of a column.
 const MOST_CATEGORIES: usize = 256;
 /// The most classes of a task.
 const MOST_CLASSES: usize = 1 << 16;
+/// The most texts that mean no and that an error names.
+const SHOWN_NEGATIVES: usize = 3;
 /// The most rows.
 const MOST_ROWS: usize = 1 << 28;
 
@@ -59,15 +67,10 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     };
     table.check()?;
     let [test_share, val_share] = options.shares(ID)?;
-    let folder = SOURCE.path(ID, options)?;
-    let raw = Raw::read(table, &SOURCE.named(ID, Some(&folder), &table.file)?)?;
+    let folder = data_dir(options.data_dir.as_deref()).map(|dir| dir.join(SOURCE.name));
+    let file = named(ID, folder.as_deref(), &table.file)?;
+    let raw = Raw::read(table, &file)?;
     let rows = raw.rows as u32;
-    for (target, classes) in table.targets.iter().zip(&raw.classes) {
-        if rows > 0 && target.kind == TargetKind::Multiclass && classes.len() == 0 {
-            let empty = format!("the column {}, which is empty", target.column);
-            return Err(bad("table.targets", empty, "a column with a class in some row"));
-        }
-    }
     // Rows without a class are a class of their own, the last.
     let classes = raw.classes[0].len().max(2);
     let class = |row: u32| match &raw.targets[0] {
@@ -81,8 +84,13 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let [rest, test] = cut((0..rows).collect(), test_share, "table test");
     let [train, val] = cut(rest, val_share, "table val");
 
+    let splits = [("train", &train[..]), ("val", &val), ("test", &test)];
+    // An empty split has an error of its own.
+    if splits.iter().all(|(_, rows)| !rows.is_empty()) {
+        raw.check_targets(table, &file, splits)?;
+    }
     let schema = raw.schema(table, &train);
-    let features = raw.features(&schema);
+    let features = raw.features(&schema)?;
     let tasks = table.targets.iter().zip(raw.targets).map(|(target, column)| {
         let classes = schema.classes.get(&target.column).map_or(0, Vocabulary::len);
         (&*target.column, target.kind.task(classes), column)
@@ -111,6 +119,22 @@ impl TableOptions {
         if columns.len() == self.targets.len() {
             return Err(bad("table.ids", "[]", "a column of ids, numbers or categories"));
         }
+        match self.min_count {
+            0 => return Err(bad("table.min_count", "0", "from 1")),
+            2.. if self.unknown == Unknown::Refuse => {
+                let allowed = "1, or unknown = \"shared\", so that rarer ids have an id to share";
+                return Err(bad("table.min_count", self.min_count.to_string(), allowed));
+            }
+            _ => {}
+        }
+        for target in &self.targets {
+            if let Some(text) = target.positive.as_ref().filter(|text| self.is_missing(text)) {
+                let value = format!("{text:?}, the text of positive of {}", target.column);
+                let allowed =
+                    format!("a text that does not mean missing, as do {}", self.markers());
+                return Err(bad("table.targets", value, &allowed));
+            }
+        }
         let mut seen = HashSet::new();
         match columns.iter().find(|column| !seen.insert(**column)) {
             Some(twice) => Err(bad("table", format!("the column {twice} twice"), "each once")),
@@ -129,6 +153,8 @@ struct Raw {
     targets: Vec<Column>,
     /// Names of the classes of each target, if it has any.
     classes: Vec<Numbering>,
+    /// For each target, some of the texts that mean no because `positive` means yes.
+    negatives: Vec<Vec<String>>,
 }
 
 /// A column of texts, numbered by first appearance.
@@ -148,6 +174,7 @@ impl Raw {
             categories: texts(&options.categories),
             targets: options.targets.iter().map(|target| target.kind.column()).collect(),
             classes: options.targets.iter().map(|_| Numbering::default()).collect(),
+            negatives: vec![Vec::new(); options.targets.len()],
         };
         let dialect = match options.separator {
             Separator::Comma => Dialect::QUOTED_COMMAS,
@@ -166,15 +193,18 @@ impl Raw {
         let from = |first: usize| row.fields.iter().enumerate().skip(first);
         let (numbers, categories) = (self.ids.len(), self.ids.len() + self.numbers.len());
         for (texts, (place, field)) in self.ids.iter_mut().zip(from(0)) {
-            if field.is_empty() {
-                return Err(row.wrong(place, "is empty", "an id"));
+            if options.is_missing(field) {
+                let is = if field.is_empty() { "is empty" } else { "means missing" };
+                let allowed = format!("an id; missing are {}", options.markers());
+                return Err(row.wrong(place, is, allowed));
             }
             texts.numbers.push(texts.numbering.number(field));
         }
         for (values, (place, _)) in self.numbers.iter_mut().zip(from(numbers)) {
-            values.push(number(row, place)?);
+            values.push(number(row, place, options)?);
         }
         for (texts, (place, field)) in self.categories.iter_mut().zip(from(categories)) {
+            let field = if options.is_missing(field) { "" } else { field };
             let number = texts.numbering.number(field);
             if number as usize == MOST_CATEGORIES {
                 let allowed =
@@ -184,23 +214,25 @@ impl Raw {
             texts.numbers.push(number);
         }
         let first = row.fields.len() - self.targets.len();
-        let targets = self.targets.iter_mut().zip(&mut self.classes).zip(&options.targets);
-        for (place, ((column, classes), target)) in (first..).zip(targets) {
+        let targets = self.targets.iter_mut().zip(&mut self.classes).zip(&mut self.negatives);
+        let targets = targets.zip(&options.targets);
+        for (place, (((column, classes), negatives), target)) in (first..).zip(targets) {
             let field = row.fields[place];
             match column {
                 Column::Flags(flags) => {
-                    let flag = target.is_positive(row, place)?;
+                    let flag = target.is_positive(row, place, options)?;
                     flags.push(flag.map_or(Column::NO_FLAG, u8::from));
+                    let is_new = || negatives.iter().all(|text| text != field);
+                    if flag == Some(false) && negatives.len() < SHOWN_NEGATIVES && is_new() {
+                        negatives.push(field.to_owned());
+                    }
                 }
                 Column::Values(values) => {
-                    let value = number(row, place)? as f32;
-                    // A finite number may be too large for single precision.
-                    if value.is_infinite() {
-                        return Err(not_a_number(row, place));
-                    }
-                    values.push(value);
+                    let value = present(row, place, options).map(number::target).transpose();
+                    let value = value.map_err(|wrong| wrong_number(row, place, wrong))?;
+                    values.push(value.unwrap_or(f32::NAN));
                 }
-                Column::Classes(all) if field.is_empty() => all.push(Column::NO_CLASS),
+                Column::Classes(all) if options.is_missing(field) => all.push(Column::NO_CLASS),
                 Column::Classes(all) => {
                     let class = classes.number(field);
                     if class as usize == MOST_CLASSES {
@@ -210,6 +242,21 @@ impl Raw {
                     all.push(class);
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Checks the targets in all rows and in each split.
+    fn check_targets(
+        &self,
+        options: &TableOptions,
+        file: &Path,
+        splits: [(&str, &[u32]); 3],
+    ) -> Result<(), DataError> {
+        let read = self.targets.iter().zip(&self.classes).zip(&self.negatives);
+        for (target, ((column, classes), negatives)) in options.targets.iter().zip(read) {
+            let labelled = Labelled { target, column, classes: classes.names(), negatives };
+            labelled.check(options, file, splits)?;
         }
         Ok(())
     }
@@ -243,11 +290,12 @@ impl Raw {
             classes: classes
                 .map(|(target, names)| (target.column.clone(), names.names().clone()))
                 .collect(),
+            missing: options.missing.clone(),
         }
     }
 
     /// The rows as [`crate::RowEncoder`] encodes them, column by column.
-    fn features(&self, schema: &FeatureSchema) -> Features {
+    fn features(&self, schema: &FeatureSchema) -> Result<Features, DataError> {
         let ids = schema.ids.iter().zip(&self.ids).map(|(feature, texts)| {
             // If unknown names are refused, the vocabulary has all names.
             let shared = feature.vocabulary.len() as u32;
@@ -257,8 +305,12 @@ impl Raw {
         let width = schema.width();
         let mut values = vec![0.0; self.rows * width];
         for (place, (feature, numbers)) in schema.numbers.iter().zip(&self.numbers).enumerate() {
-            for (row, number) in values.chunks_exact_mut(width).zip(numbers) {
-                row[place] = if number.is_nan() { 0.0 } else { feature.scaled(*number) };
+            for (index, &number) in numbers.iter().enumerate().filter(|(_, n)| !n.is_nan()) {
+                values[index * width + place] = feature.scaled(number).ok_or_else(|| {
+                    let (is, allowed) = feature.out_of_range();
+                    let (row, column) = (index, feature.name.clone());
+                    DataError::Field { row, column, problem: format!("{number:e} {is}"), allowed }
+                })?;
             }
         }
         let mut start = schema.numbers.len();
@@ -271,20 +323,23 @@ impl Raw {
             }
             start += feature.vocabulary.len();
         }
-        Features { ids, dense: (width > 0).then_some(Dense::Floats(values)) }
+        Ok(Features { ids, dense: (width > 0).then_some(Dense::Floats(values)) })
     }
 }
 
-/// The number in a field; NaN if the field is empty.
-fn number(row: &TableRow<'_>, place: usize) -> Result<f64, DataError> {
-    match row.fields[place] {
-        "" => Ok(f64::NAN),
-        field => finite(field).ok_or_else(|| not_a_number(row, place)),
-    }
+/// The number in a field; NaN if the field is missing.
+fn number(row: &TableRow<'_>, place: usize, options: &TableOptions) -> Result<f64, DataError> {
+    let value = present(row, place, options).map(number::number).transpose();
+    Ok(value.map_err(|wrong| wrong_number(row, place, wrong))?.unwrap_or(f64::NAN))
 }
 
-fn not_a_number(row: &TableRow<'_>, place: usize) -> DataError {
-    row.wrong(place, "is not a number", "a finite number, or nothing")
+/// A field, unless it is missing.
+fn present<'a>(row: &TableRow<'a>, place: usize, options: &TableOptions) -> Option<&'a str> {
+    Some(row.fields[place]).filter(|field| !options.is_missing(field))
+}
+
+fn wrong_number(row: &TableRow<'_>, place: usize, (is, allowed): WrongNumber) -> DataError {
+    row.wrong(place, is, format!("{allowed}, or nothing"))
 }
 
 impl Texts {

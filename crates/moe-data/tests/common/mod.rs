@@ -1,14 +1,44 @@
 //! What several test targets need.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod own_table;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use moe_core::batch::{Batch, BatchSource};
 use moe_data::{Dataset, LoadOptions, Split};
 use tempfile::TempDir;
+
+/// What `work` returns, and the warnings that it logs.
+pub fn warnings<T>(work: impl FnOnce() -> T) -> (T, String) {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let value = tracing::subscriber::with_default(subscriber, work);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    (value, text)
+}
 
 /// Options that give only the seed.
 pub fn seeded(seed: u64) -> LoadOptions {
