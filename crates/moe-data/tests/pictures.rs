@@ -296,7 +296,7 @@ fn what_is_wrong_with_a_mat_file_is_said_with_its_byte() {
 #[test]
 fn a_promise_of_a_gigabyte_is_an_error_at_the_end_of_the_file() {
     let promise = idx(&[1 << 20, 28, 28], &[0; 1000]);
-    let error = message("mnist", "mnist", &[(TEST[0], &promise), (TEST[1], b"")]);
+    let error = message("mnist", "mnist", &[(TEST[0], &promise), (TEST[1], &idx(&[1 << 20], &[]))]);
     assert!(error.contains("byte 1016: the file ends here"), "{error}");
 }
 

@@ -167,3 +167,17 @@ fn a_split_without_different_labels_is_warned_of() {
     // Nothing is said of good data.
     assert_eq!(warnings(|| read(&table(), json!({})).unwrap()).1, "");
 }
+
+/// What an earlier version has saved had no markers; apart from them the schema is the same.
+#[test]
+fn a_schema_without_markers_is_read() {
+    let data = read(&table(), json!({})).unwrap();
+    let schema = data.schema().unwrap();
+    let mut written = serde_json::to_value(schema).unwrap();
+    assert_eq!(written["missing"], json!(["", "NA", "null"]));
+    written.as_object_mut().unwrap().remove("missing");
+    let read: moe_data::FeatureSchema = serde_json::from_value(written).unwrap();
+    assert!(read.missing.is_empty() && read != *schema && read.same_columns(schema));
+    let other = moe_data::FeatureSchema { numbers: vec![], ..read };
+    assert!(!other.same_columns(schema));
+}

@@ -157,12 +157,12 @@ fn stats(args: &DataArgs) -> Result<String, Error> {
     }
     for task in &stats.tasks {
         let _ = write!(text, "{}: {} rows", task.name, task.rows);
-        if task.missing > 0 {
-            let _ = write!(text, " with a label, {} without", task.missing);
-        }
         if let Some([mean, deviation, least, most]) = task.moments {
             let _ = write!(text, ", mean {mean:.5}, standard deviation {deviation:.5}");
             let _ = write!(text, ", from {least} to {most}");
+        }
+        if task.missing > 0 {
+            let _ = write!(text, "; {} rows have no label", task.missing);
         }
         text.push('\n');
         let width = task.counts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
