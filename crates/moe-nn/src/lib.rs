@@ -118,6 +118,7 @@ pub use predict::predictions::Predictions;
 pub use predict::predictor::Predictor;
 pub use store::import::{ImportMap, import_weights};
 pub use store::run_dir::{RunDir, RunInfo};
+pub use store::saved_model::SavedModel;
 pub use store::weights::{Weights, load_weights, save_weights};
 pub use train::contribution::{Contribution, Decision, LayerObserved};
 pub use train::error::{StepError, TrainError};

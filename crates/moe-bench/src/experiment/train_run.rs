@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
+use moe_nn::{Models, RunDir, RunDirError, RunInfo, TrainState};
 
 use crate::config::text::without_removed_keys;
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub(crate) fn train_run(
         seed,
     };
     let (mut dir, state) = match out {
-        Some(path) if resume => resumed(path, info, start)?,
+        Some(path) if resume => resumed(path, info, start, experiment.models)?,
         _ => {
             let name = format!("train-{}-{router}", config.dataset.name);
             let out = OutDir::create(out, &name)?;
@@ -51,7 +51,12 @@ pub(crate) fn train_run(
 }
 
 /// The run in `path` with its last state; a new run if the old one was stopped before it saved anything.
-fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, TrainState), Error> {
+fn resumed(
+    path: &Path,
+    info: RunInfo,
+    start: TrainState,
+    models: &Models,
+) -> Result<(RunDir, TrainState), Error> {
     if path.is_dir() && !RunDir::is_run(path) {
         match RunDir::create(path, info, &start) {
             Ok(dir) => return Ok((dir, start)),
@@ -71,6 +76,11 @@ fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, Tra
              saved configuration, or start a new run in another directory"
         );
         return Err(Error::out_dir(path, problem));
+    }
+    if dir.seed() != info.seed || dir.model(models)?.to_json() != info.model {
+        let problem =
+            "is of another model or seed than its own configuration says; it cannot be resumed";
+        return Err(Error::out_dir(path.join("manifest.json"), problem));
     }
     Ok((dir, state))
 }

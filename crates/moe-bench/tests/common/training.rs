@@ -5,13 +5,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Place, timeless};
 
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 9] = [
     "best.safetensors",
     "config.resolved.toml",
     "last.safetensors",
     "manifest.json",
     "metrics.jsonl",
     "model.md",
+    "moments.safetensors",
     "result.json",
     "state",
 ];
@@ -73,13 +74,16 @@ pub fn metrics(place: &Place, out: &str) -> Vec<Value> {
 pub fn check_manifest(place: &Place, out: &str) {
     let manifest = place.json(&format!("{out}/manifest.json"));
     assert_eq!(manifest["format"], 2);
-    let files = manifest["files"].as_object().unwrap();
-    let mut names: Vec<&str> = files.values().map(|file| file["name"].as_str().unwrap()).collect();
+    // A file, or a list of files.
+    let entries = |entry: &Value| entry.as_array().map_or(vec![entry.clone()], Vec::clone);
+    let files: Vec<Value> =
+        manifest["files"].as_object().unwrap().values().flat_map(entries).collect();
+    let mut names: Vec<&str> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
     names.sort();
     let mut found = place.list(out);
     found.retain(|name| name != "manifest.json");
     assert_eq!(names, found);
-    for file in files.values() {
+    for file in &files {
         let name = file["name"].as_str().unwrap();
         let content = place.read(&format!("{out}/{name}"));
         assert_eq!(file["bytes"], content.len(), "{name}");

@@ -12,7 +12,7 @@ use crate::error::{OtherModule, WeightsError};
 use crate::module::Module;
 
 /// The parameters and buffers of a module, by name. The tensors are shared with the module until one side is modified.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
@@ -39,8 +39,21 @@ impl Weights {
     }
 
     /// Adds the tensors of `others`.
-    pub(crate) fn extend(&mut self, others: Weights) {
+    ///
+    /// # Errors
+    /// The first tensor that is there already.
+    pub(crate) fn extend(&mut self, others: Weights) -> Result<(), OtherModule> {
+        let mut names = others.tensors.keys();
+        if let Some(name) = names.find(|name| self.tensors.contains_key(*name)) {
+            return Err(OtherModule::new(name, "is in two files"));
+        }
         self.tensors.extend(others.tensors);
+        Ok(())
+    }
+
+    /// The tensors by their names.
+    pub(crate) fn into_tensors(self) -> BTreeMap<String, Tensor> {
+        self.tensors
     }
 
     /// Checks that the weights fit `module`.
@@ -124,6 +137,12 @@ impl Weights {
     pub fn save(&self, path: &Path) -> Result<(), WeightsError> {
         replace_file(path, &self.to_file())
             .map_err(|source| WeightsError::Io { path: path.into(), source })
+    }
+}
+
+impl FromIterator<(String, Tensor)> for Weights {
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(tensors: I) -> Self {
+        Weights { tensors: tensors.into_iter().collect() }
     }
 }
 
