@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write;
 use std::process::ExitCode;
 
 use common::Place;
@@ -17,6 +18,10 @@ fn megabytes() -> usize {
 fn read_so_far() -> Option<u64> {
     let counts = fs::read_to_string("/proc/self/io").ok()?;
     counts.lines().find_map(|line| line.strip_prefix("rchar: "))?.trim().parse().ok()
+}
+
+fn say(line: &str) {
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The command in this program.
@@ -50,13 +55,12 @@ fn predict_reads_the_best_weights_once_and_never_the_moments() {
         fs::write(place.path("run").join(unread), "not what the manifest says").unwrap();
     }
     let Some(before) = read_so_far() else {
-        eprintln!("skipped: this system does not count what a program reads");
-        return;
+        return say("skipped: this system does not count what a program reads\n");
     };
     run(&["predict", &out, "--input", &rows, "--output", &predictions, "--progress", "none"]);
     let read = read_so_far().unwrap() - before;
     let times = read as f64 / weights as f64;
-    println!("{weights} bytes of weights, {read} bytes read: {times:.3} times");
+    say(&format!("{weights} bytes of weights, {read} bytes read: {times:.3} times\n"));
     assert!(read >= weights && read < weights + (1 << 20), "{read} bytes of {weights}");
     assert_eq!(fs::read_to_string(&predictions).unwrap().lines().count(), 3);
 }
