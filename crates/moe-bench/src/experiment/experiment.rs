@@ -102,7 +102,7 @@ impl<'r> Experiment<'r> {
         const COPIES: usize = 5;
         let description = self.description(router)?;
         let problem = match description.validate(self.models.routers()) {
-            Ok(()) => description.check_memory(COPIES),
+            Ok(()) => description.check_memory(COPIES, self.models.routers()),
             wrong => wrong,
         };
         problem.map_err(|error| match error {

@@ -115,7 +115,7 @@ impl Predictor {
         })
     }
 
-    /// The model of `description` with these weights.
+    /// The model of `description` with these weights. Nothing is built for a description of far more weights than there are.
     ///
     /// # Errors
     /// If the model cannot be built, or the weights do not fit it.
@@ -124,6 +124,13 @@ impl Predictor {
         weights: &Weights,
         models: &Models,
     ) -> Result<Self, PredictorError> {
+        // A description from somebody else must not take more memory than its weights. A difference this small takes a few
+        // megabytes, and then the tensor that is wrong is named.
+        const SMALL: usize = 1 << 16;
+        let (needed, found) = (description.weights(models.routers()), weights.count());
+        if needed > (found + SMALL) as f64 {
+            return Err(PredictorError::TooFewWeights { needed, found });
+        }
         let mut model = models.build(description, 0)?;
         weights.put_into(&mut *model)?;
         Ok(Self::of(model, description.input().clone(), description.tasks().to_vec()))

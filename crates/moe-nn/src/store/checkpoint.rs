@@ -62,6 +62,8 @@ fn read_state(files: &RunFiles, manifest: &Manifest) -> Result<Opened, RunDirErr
         );
         return Err(RunDirError::Damaged { path, problem });
     }
+    let checked = opened.history.check();
+    checked.map_err(|problem| RunDirError::Damaged { path, problem })?;
     Ok(opened)
 }
 

@@ -32,6 +32,11 @@ impl Weights {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Number of elements of all tensors.
+    pub(crate) fn count(&self) -> usize {
+        self.tensors.values().map(Tensor::len).sum()
+    }
+
     /// Removes and returns the tensors with these names.
     pub(crate) fn split_off(&mut self, names: &[String]) -> Self {
         let taken = names.iter().filter_map(|name| self.tensors.remove_entry(name));
