@@ -48,6 +48,24 @@ pub enum Error {
         /// The reason.
         source: TrainError,
     },
+    /// A signal ended training; the run has been saved.
+    #[error(
+        "{signal}: the run is saved in {} after step {step} (epoch {epoch}); the same command with --out {} --resume \
+         continues it",
+        path.display(), path.display()
+    )]
+    Interrupted {
+        /// Name of the signal.
+        signal: &'static str,
+        /// The exit status of the command: 128 and the number of the signal.
+        status: u8,
+        /// The directory of the run.
+        path: PathBuf,
+        /// Number of steps taken.
+        step: u64,
+        /// Number of the epoch, from 1.
+        epoch: usize,
+    },
     /// The directory of a run cannot be written or read.
     #[error(transparent)]
     Run(#[from] RunDirError),
@@ -88,9 +106,11 @@ fn before(rows: u64, place: Option<&Path>) -> String {
 }
 
 impl Error {
-    /// The exit status of the command: 2 for a usage or configuration error, 1 for anything else.
+    /// The exit status of the command: 2 for a usage or configuration error, 128 and the number of the signal that ended
+    /// training, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Error::Interrupted { status, .. } => *status,
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
             Error::Predictor(PredictorError::InRun { source, .. })

@@ -140,22 +140,23 @@ fn runs_of_every_format_go_on() {
     }
 }
 
-/// The content of `state` in runs of the present format.
-type Saved = (Optimizer, History, Vec<String>, BTreeMap<String, Vec<Consistency>>);
+/// The content of `state` in runs of the present format, between two epochs.
+type Saved = (Optimizer, History, Vec<String>, BTreeMap<String, Vec<Consistency>>, Option<()>);
 
-const KIND: Kind = Kind { name: "train-state", version: 4 };
+const KIND: Kind = Kind { name: "train-state", version: 5 };
 
 /// Changes the saved optimiser of the run at `path`, which stays whole otherwise.
 fn change_optimizer(path: &Path, change: impl Fn(&mut Json)) {
     let mut manifest = manifest(path);
     let entry = &mut manifest["files"]["state"];
     let file = path.join(entry["name"].as_str().unwrap());
-    let (optimizer, history, frozen, memories): Saved =
+    let (optimizer, history, frozen, memories, in_progress): Saved =
         envelope::open(KIND, &fs::read(&file).unwrap()).unwrap();
     let mut optimizer = serde_json::to_value(optimizer).unwrap();
     change(&mut optimizer);
     let optimizer: Optimizer = serde_json::from_value(optimizer).unwrap();
-    let content = envelope::seal(KIND, &(optimizer, history, frozen, memories)).unwrap();
+    let content =
+        envelope::seal(KIND, &(optimizer, history, frozen, memories, in_progress)).unwrap();
     fs::write(&file, &content).unwrap();
     entry["bytes"] = content.len().into();
     entry["sha256"] = hex(&sha256(&content)).into();

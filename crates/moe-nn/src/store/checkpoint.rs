@@ -9,12 +9,13 @@ use crate::store::format_1;
 use crate::store::run_files::RunFiles;
 use crate::store::run_manifest::{FORMAT, FileEntry, Manifest};
 use crate::store::weights::Weights;
+use crate::train::epoch_progress::EpochProgress;
 use crate::train::history::History;
 use crate::train::memories::Memories;
 use crate::train::train_state::TrainState;
 
 /// The kind of the file `state` in runs of the present format.
-const STATE_KIND: Kind = Kind { name: "train-state", version: 4 };
+const STATE_KIND: Kind = Kind { name: "train-state", version: 5 };
 
 /// Content of the file `state`: the part of a [`TrainState`] that is not weights.
 #[derive(Serialize)]
@@ -23,6 +24,7 @@ struct Saved<'a> {
     history: &'a History,
     frozen: &'a [String],
     memories: &'a Memories,
+    in_progress: &'a Option<EpochProgress>,
 }
 
 /// [`Saved`], read.
@@ -32,6 +34,7 @@ struct Opened {
     history: History,
     frozen: Vec<String>,
     memories: Memories,
+    in_progress: Option<EpochProgress>,
 }
 
 /// Decodes the file `state` of a run of this format.
@@ -45,6 +48,7 @@ fn open_state(format: u32, file: &[u8]) -> Result<Opened, EnvelopeProblem> {
         history: state.history.into(),
         frozen: state.frozen,
         memories: state.memories.into(),
+        in_progress: None,
     })
 }
 
@@ -68,8 +72,8 @@ pub(crate) fn read(
     }
     let opened = open_state(manifest.format, &files.read(&entries.state)?)
         .map_err(|problem| EnvelopeError { path: files.path(&entries.state.name), problem })?;
-    let Opened { optimizer, history, frozen, memories } = opened;
-    Ok((TrainState { optimizer, last, best, frozen, memories, history }, metrics))
+    let Opened { optimizer, history, frozen, memories, in_progress } = opened;
+    Ok((TrainState { optimizer, last, best, frozen, memories, history, in_progress }, metrics))
 }
 
 /// Writes `state` under names that `before` does not use, and returns the manifest that names them. Until that manifest is
@@ -79,7 +83,7 @@ pub(crate) fn write(
     before: &Manifest,
     state: &TrainState,
 ) -> Result<Manifest, RunDirError> {
-    let TrainState { optimizer, last, best, frozen, memories, history } = state;
+    let TrainState { optimizer, last, best, frozen, memories, history, in_progress } = state;
     let mut next = Manifest { format: FORMAT, ..before.clone() };
     let is_first = before.files.last.name.is_empty();
     next.generation += u64::from(!is_first);
@@ -95,7 +99,7 @@ pub(crate) fn write(
             next.files.learning = Some(files.write(name, &learning.to_file())?);
         }
     }
-    let saved = Saved { optimizer, history, frozen, memories };
+    let saved = Saved { optimizer, history, frozen, memories, in_progress };
     let name = format!("state-{n}");
     let saved = envelope::seal(STATE_KIND, &saved)
         .map_err(|problem| EnvelopeError { path: files.path(&name), problem })?;
