@@ -39,14 +39,16 @@ pub enum Error {
     #[error("import: {0}")]
     Import(#[from] WeightsError),
     /// Training stopped.
-    #[error("router {router}, seed {seed}: {source}")]
+    #[error("router {router}, seed {seed}: {source}{}", of_column(column))]
     Train {
         /// The router.
         router: String,
         /// The seed of the run.
         seed: u64,
         /// The reason.
-        source: TrainError,
+        source: Box<TrainError>,
+        /// The column of the original data that the reason names by its dense value, if its name is known.
+        column: Option<String>,
     },
     /// A signal ended training; the run has been saved.
     #[error(
@@ -98,6 +100,10 @@ pub enum Error {
         /// The problem.
         problem: String,
     },
+}
+
+fn of_column(column: &Option<String>) -> String {
+    column.as_ref().map_or_else(String::new, |name| format!(" (that is column {name})"))
 }
 
 fn before(rows: u64, place: Option<&Path>) -> String {

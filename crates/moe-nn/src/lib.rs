@@ -123,7 +123,7 @@ pub use train::contribution::{Contribution, Decision, LayerObserved};
 pub use train::control::TrainControl;
 pub use train::error::{StepError, TrainError};
 pub use train::history::{EpochRecord, History, StopReason};
-pub use train::not_finite_cause::{DataNumber, NotFiniteCause};
+pub use train::not_finite_cause::{DataNumber, DataOrigin, NotFiniteCause};
 pub use train::observer::Observer;
 pub use train::options::TrainOptions;
 pub use train::step::{StepContext, StepReport, train_step};

@@ -8,7 +8,7 @@ use moe_core::random::permutation;
 use moe_core::tape::{Tape, Vars};
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    DataNumber, Forward, Model, Module, NotFiniteCause, Optimizer, OptimizerOptions,
+    DataNumber, DataOrigin, Forward, Model, Module, NotFiniteCause, Optimizer, OptimizerOptions,
     ParameterGroup, StepContext, StepError, TrainError, TrainOptions, TrainState, Weights,
     continue_training, train, train_step,
 };
@@ -61,10 +61,10 @@ fn a_bad_input_is_found_in_its_step() {
             };
             assert_eq!((step, epoch), (step_of(row as u32), 1), "{router}, {bad}");
             assert!(!value.is_finite());
-            let NotFiniteCause::Data(DataNumber { ref name, row_id: id, value }) = cause else {
+            let NotFiniteCause::Data(DataNumber { origin, row_id: id, value }) = cause else {
                 panic!("{cause:?}")
             };
-            assert_eq!((&name[..], id), ("dense value 2", row_id(&parts.0, row)));
+            assert_eq!((origin, id), (DataOrigin::Dense(2), row_id(&parts.0, row)));
             assert_eq!(value.to_string(), bad.to_string());
             let place = data("dense value 2", &parts.0, row, bad);
             let says = format!("step {step} (epoch 1): {term} is ");
@@ -86,7 +86,7 @@ fn a_bad_target_names_its_task() {
             panic!("{error}")
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
-        assert!(text.ends_with(&data("target product", &parts.0, row, bad)), "{text}");
+        assert!(text.ends_with(&data("the target of product", &parts.0, row, bad)), "{text}");
 
         // The value of a row that does not count does not matter.
         let present = &mut parts.0.targets[2].present;
@@ -106,7 +106,8 @@ fn numbers_that_are_too_large_are_named_and_others_are_not() {
         parts.0.targets[2].values[row] = huge * 2.0;
         parts.0.targets[2].present[row] = true;
         let text = error_of(&parts, "top-k").to_string();
-        let place = format!("target product of the row with id {} is ", row_id(&parts.0, row));
+        let place =
+            format!("the target of product of the row with id {} is ", row_id(&parts.0, row));
         assert!(text.contains(&place), "{text}");
         assert!(text.ends_with(", which is too large to compute with; scale the data"), "{text}");
         assert!(!text.contains("learning rate"), "{text}");
@@ -123,8 +124,8 @@ fn numbers_that_are_too_large_are_named_and_others_are_not() {
     }
     let error = train(model, &parts.0, &parts.1, &options(3), &mut ()).unwrap_err();
     let text = error.to_string();
-    let says = "in the first step, inputs, targets or initial weights are too large; the largest number of the data: dense value ";
-    assert!(text.contains(says), "{text}");
+    let says = "in the first step, inputs, targets or initial weights are too large; of inputs and targets dense value ";
+    assert!(text.contains(says) && text.ends_with(", the largest"), "{text}");
 }
 
 #[test]
@@ -144,7 +145,7 @@ fn a_bad_validation_part_names_its_task() {
     let values = &mut bad_target.1.targets[2].values;
     values[4] = Real::NAN;
     let error = error_of(&bad_target, "top-k");
-    let place = data("target product", &bad_target.1, 4, Real::NAN);
+    let place = data("the target of product", &bad_target.1, 4, Real::NAN);
     let text = format!("after epoch 1: the validation loss of product is NaN; {place}");
     assert_eq!(error.to_string(), text);
 

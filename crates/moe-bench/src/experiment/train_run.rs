@@ -51,8 +51,9 @@ pub(crate) fn train_run(
     progress.begin_run(router, seed);
     let mut observer = (&mut dir, (&mut checkpoints, &mut *progress));
     let result = match experiment.run(router, seed, model, state, &mut observer) {
-        Err(Error::Train { source: TrainError::Interrupted { step, epoch }, .. })
-            if let Some(signal) = checkpoints.signal() =>
+        Err(Error::Train { source, .. })
+            if let TrainError::Interrupted { step, epoch } = *source
+                && let Some(signal) = checkpoints.signal() =>
         {
             progress.end();
             let (path, status) = (dir.path().into(), signal.exit_status());

@@ -106,3 +106,17 @@ pub enum TrainError {
         split: &'static str,
     },
 }
+
+impl TrainError {
+    /// The cause of a loss or a gradient that is not finite.
+    pub fn not_finite_cause(&self) -> Option<&NotFiniteCause> {
+        match self {
+            TrainError::Step {
+                source: StepError::Loss { cause, .. } | StepError::Gradient { cause, .. },
+                ..
+            }
+            | TrainError::ValidationNotFinite { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}

@@ -26,15 +26,24 @@ pub enum NotFiniteCause {
     LearningRate,
 }
 
-/// A dense value or a target of a row.
+/// A number of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataNumber {
-    /// `dense value 3` (from 0) or `target left` (the name of the task).
-    pub name: String,
+    /// Where it stands in the row.
+    pub origin: DataOrigin,
     /// Id of the row.
     pub row_id: u64,
     /// The number.
     pub value: f64,
+}
+
+/// Where a number stands in its row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataOrigin {
+    /// The dense value with this index, from 0.
+    Dense(usize),
+    /// A target of the task with this name.
+    Target(String),
 }
 
 impl NotFiniteCause {
@@ -45,8 +54,7 @@ impl NotFiniteCause {
         batches: &[Batch],
         is_first: bool,
     ) -> Self {
-        if let Some(cause) = batches.iter().find_map(|batch| NotFiniteCause::in_data(batch, tasks))
-        {
+        if let Some(cause) = batches.iter().find_map(|batch| Self::in_data(batch, tasks)) {
             return cause;
         }
         if !is_first {
@@ -63,70 +71,69 @@ impl NotFiniteCause {
             return NotFiniteCause::Weight { parameter, value };
         }
         let numbers = batches.iter().flat_map(|batch| numbers(batch, tasks));
-        NotFiniteCause::FirstStep(
-            numbers.max_by(|a, b| a.2.abs().total_cmp(&b.2.abs())).map(DataNumber::new),
-        )
+        let largest = numbers.max_by(|a, b| a.value.abs().total_cmp(&b.value.abs()));
+        NotFiniteCause::FirstStep(largest)
     }
 
     /// The first number of a batch that cannot be computed with.
     pub(crate) fn in_data(batch: &Batch, tasks: &[TaskSpec]) -> Option<Self> {
         let is_sound = |value: f64| value.abs() <= f64::from(Real::MAX.cbrt());
         let mut numbers = numbers(batch, tasks);
-        numbers.find(|(.., value)| !is_sound(*value)).map(DataNumber::new).map(NotFiniteCause::Data)
+        numbers.find(|number| !is_sound(number.value)).map(NotFiniteCause::Data)
+    }
+
+    /// The number of the data that it names.
+    pub fn number(&self) -> Option<&DataNumber> {
+        match self {
+            NotFiniteCause::Data(number) => Some(number),
+            NotFiniteCause::FirstStep(number) => number.as_ref(),
+            NotFiniteCause::Weight { .. } | NotFiniteCause::LearningRate => None,
+        }
     }
 }
 
-/// Where a number comes from.
-enum Origin<'a> {
-    Dense(usize),
-    Target(&'a TaskSpec),
-}
-
-/// The dense values of a batch, row by row, then the targets of the rows that have one, with the ids of their rows.
-fn numbers<'a>(
-    batch: &'a Batch,
-    tasks: &'a [TaskSpec],
-) -> impl Iterator<Item = (Origin<'a>, u64, f64)> {
+/// The dense values of a batch, row by row, then the targets of the rows that have one, task by task.
+fn numbers<'a>(batch: &'a Batch, tasks: &'a [TaskSpec]) -> impl Iterator<Item = DataNumber> {
     let dense = batch.inputs.dense.iter().flat_map(move |x| {
         let width = (x.len() / batch.rows().max(1)).max(1);
-        let values = x.as_slice().iter().enumerate();
-        values.map(move |(i, &value)| {
-            (Origin::Dense(i % width), batch.row_ids[i / width], f64::from(value))
+        x.as_slice().iter().enumerate().map(move |(i, &value)| DataNumber {
+            origin: DataOrigin::Dense(i % width),
+            row_id: batch.row_ids[i / width],
+            value: value.into(),
         })
     });
     let targets = tasks.iter().zip(&batch.targets).flat_map(move |(task, target)| {
         let rows = (0..target.rows()).filter(|&row| target.present[row]);
         rows.flat_map(move |row| {
-            let values = target.values_of(row).iter();
-            values.map(move |&value| (Origin::Target(task), batch.row_ids[row], f64::from(value)))
+            target.values_of(row).iter().map(move |&value| DataNumber {
+                origin: DataOrigin::Target(task.name.clone()),
+                row_id: batch.row_ids[row],
+                value: value.into(),
+            })
         })
     });
     dense.chain(targets)
 }
 
-impl DataNumber {
-    fn new((origin, row_id, value): (Origin<'_>, u64, f64)) -> Self {
-        let name = match origin {
-            Origin::Dense(index) => format!("dense value {index}"),
-            Origin::Target(task) => format!("target {}", task.name),
-        };
-        DataNumber { name, row_id, value }
-    }
-}
-
 impl fmt::Display for DataNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let DataNumber { name, row_id, value } = self;
-        // The digits of 1e300 help nobody.
+        let DataNumber { origin, row_id, value } = self;
+        // With the digits that the precision of the build has.
+        let value = *value as Real;
+        match origin {
+            DataOrigin::Dense(index) => write!(f, "dense value {index}")?,
+            DataOrigin::Target(task) => write!(f, "the target of {task}")?,
+        }
+        // All digits of 1e300 help nobody.
         if value.abs() < 1e6 || !value.is_finite() {
-            write!(f, "{name} of the row with id {row_id} is {value}")
+            write!(f, " of the row with id {row_id} is {value}")
         } else {
-            write!(f, "{name} of the row with id {row_id} is {value:e}")
+            write!(f, " of the row with id {row_id} is {value:e}")
         }
     }
 }
 
-/// What to do about it, in words.
+/// The cause in words, with what to do about it.
 impl fmt::Display for NotFiniteCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -140,8 +147,7 @@ impl fmt::Display for NotFiniteCause {
             NotFiniteCause::FirstStep(None) => f.write_str("the initial weights are too large"),
             NotFiniteCause::FirstStep(Some(largest)) => write!(
                 f,
-                "in the first step, inputs, targets or initial weights are too large; the largest number of the data: \
-                 {largest}"
+                "in the first step, inputs, targets or initial weights are too large; of inputs and targets {largest}, the largest"
             ),
             NotFiniteCause::LearningRate => f.write_str("try a smaller learning rate"),
         }
