@@ -1,25 +1,29 @@
 //! Trains one router in a run directory, from the start or from where an interrupted run stopped.
 
 use std::path::Path;
+use std::time::Duration;
 
-use moe_nn::{Models, RunDir, RunDirError, RunInfo, TrainState};
+use moe_nn::{Models, RunDir, RunDirError, RunInfo, TrainError, TrainState};
 
 use crate::config::text::without_removed_keys;
 use crate::error::Error;
+use crate::experiment::checkpoints::Checkpoints;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
 use crate::report::out_dir::{OutDir, to_json};
 use crate::report::progress::Progress;
 
 /// Trains the first router of the configuration from its first seed in `out`, which is a new directory under `runs/`
-/// if it is not given. With `resume` the run in `out` is continued.
+/// if it is not given. With `resume` the run in `out` is continued. Checkpoints are saved after each epoch, inside an epoch
+/// when `checkpoint_every` has passed since the last one, and at a SIGINT or SIGTERM.
 ///
 /// # Errors
-/// If training stops, or the directory cannot be written or holds another run.
+/// If training stops, a signal ends it ([`Error::Interrupted`]), or the directory cannot be written or holds another run.
 pub(crate) fn train_run(
     experiment: &Experiment<'_>,
     out: Option<&Path>,
     resume: bool,
+    checkpoint_every: Option<Duration>,
     progress: &mut dyn Progress,
 ) -> Result<(RunDir, RunResult), Error> {
     let config = &experiment.config;
@@ -41,10 +45,22 @@ pub(crate) fn train_run(
             (RunDir::create(&out.path, info, &start)?, start)
         }
     };
+    // Before there is a directory, a signal ends the process: there is nothing to lose.
+    let mut checkpoints = Checkpoints::start(checkpoint_every)?;
     progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
     progress.begin_run(router, seed);
-    let mut observer = (&mut dir, &mut *progress);
-    let result = experiment.run(router, seed, model, state, &mut observer)?;
+    let mut observer = (&mut dir, (&mut checkpoints, &mut *progress));
+    let result = match experiment.run(router, seed, model, state, &mut observer) {
+        Err(Error::Train { source, .. })
+            if let TrainError::Interrupted { step, epoch } = *source
+                && let Some(signal) = checkpoints.signal() =>
+        {
+            progress.end();
+            let (path, status) = (dir.path().into(), signal.exit_status());
+            return Err(Error::Interrupted { signal: signal.name(), status, path, step, epoch });
+        }
+        result => result?,
+    };
     progress.end_run(&result);
     progress.end();
     Ok((dir, result))

@@ -1,6 +1,7 @@
 //! Shared by the tests of the command: a new folder for each test, and the result of a call.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod running;
 pub mod training;
 
 use std::fs;
@@ -149,6 +150,11 @@ impl Ran {
         let parsed = serde_json::from_str(&self.stdout);
         parsed.unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
+}
+
+/// How often to repeat a trial: `short`, or what the environment variable `MOE_TRIALS` says.
+pub fn trials(short: usize) -> usize {
+    std::env::var("MOE_TRIALS").map_or(short, |text| text.parse().expect("a number"))
 }
 
 /// A call with its arguments in one text, the status, and parts of the sentence.

@@ -8,6 +8,7 @@ use crate::optimizer::optimizer::Optimizer;
 use crate::store::format_1;
 use crate::store::run_files::RunFiles;
 use crate::store::run_manifest::{FORMAT, FileEntry, Manifest, STATE};
+use crate::train::epoch_progress::EpochProgress;
 use crate::train::history::History;
 use crate::train::memories::Memories;
 use crate::train::train_state::TrainState;
@@ -23,6 +24,7 @@ struct Saved<'a> {
     history: &'a History,
     frozen: &'a [String],
     memories: &'a Memories,
+    in_progress: &'a Option<EpochProgress>,
 }
 
 /// [`Saved`], read.
@@ -32,6 +34,7 @@ struct Opened {
     history: History,
     frozen: Vec<String>,
     memories: Memories,
+    in_progress: Option<EpochProgress>,
 }
 
 /// Decodes the file `state` of a run of this format.
@@ -45,6 +48,7 @@ fn open_state(format: u32, file: &[u8]) -> Result<Opened, EnvelopeProblem> {
         history: state.history.into(),
         frozen: state.frozen,
         memories: state.memories.into(),
+        in_progress: None,
     })
 }
 
@@ -87,9 +91,9 @@ pub(crate) fn read(files: &RunFiles, manifest: &Manifest) -> Result<TrainState, 
     let learning = files.read_tensors(&entries.learning)?;
     best.extend(learning).map_err(in_file(&entries.learning))?;
     let moments = files.read_tensors(&entries.moments)?;
-    let Opened { optimizer, history, frozen, memories } = opened;
+    let Opened { optimizer, history, frozen, memories, in_progress } = opened;
     let optimizer = Optimizer::of_parts(moments, optimizer).map_err(in_file(&entries.moments))?;
-    Ok(TrainState { optimizer, last, best, frozen, memories, history })
+    Ok(TrainState { optimizer, last, best, frozen, memories, history, in_progress })
 }
 
 /// Writes `state` under names that `before` does not use, and returns the manifest that names them. Until that manifest is
@@ -99,7 +103,7 @@ pub(crate) fn write(
     before: &Manifest,
     state: &TrainState,
 ) -> Result<Manifest, RunDirError> {
-    let TrainState { optimizer, last, best, frozen, memories, history } = state;
+    let TrainState { optimizer, last, best, frozen, memories, history, in_progress } = state;
     let mut next = Manifest { format: FORMAT, ..before.clone() };
     let is_first = before.files.last.is_empty();
     next.generation += u64::from(!is_first);
@@ -120,7 +124,7 @@ pub(crate) fn write(
         None => Vec::new(),
     };
     let name = format!("{STATE}-{}", next.generation);
-    let saved = Saved { optimizer: &optimizer, history, frozen, memories };
+    let saved = Saved { optimizer: &optimizer, history, frozen, memories, in_progress };
     let saved = envelope::seal(STATE_KIND, &saved)
         .map_err(|problem| EnvelopeError { path: files.path(&name), problem })?;
     next.files.state = files.write(name, &saved)?;

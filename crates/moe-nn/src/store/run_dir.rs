@@ -28,7 +28,7 @@ use crate::train::train_state::TrainState;
 /// | `config.resolved.toml` | the configuration, if there is one |
 /// | `features.json` | the schema that turns raw rows into inputs, if it is known |
 /// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch, a log that is written again if it is damaged |
-/// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch; the best weights are folded if the model can be ([`RunInfo::fold`]) |
+/// | `last.safetensors`, `best.safetensors` | the weights after the last step and after the best epoch; the best weights are folded if the model can be ([`RunInfo::fold`]) |
 /// | `learning.safetensors` | the tensors that folding left out of the best weights |
 /// | `moments.safetensors` | the optimiser's moments: `NAME.first_moment` and `NAME.second_moment` of each parameter |
 /// | `model.md` | the model card, if there is one ([`RunDir::set_card`]) |
@@ -45,7 +45,8 @@ use crate::train::train_state::TrainState;
 /// One process at a time writes into the directory: [`RunDir::create`] and [`RunDir::open`] lock it (file `moe.lock`) until
 /// the `RunDir` is dropped or the process ends. A [`SavedModel`](crate::SavedModel) is read without a lock.
 ///
-/// As an [`Observer`] it saves a checkpoint after every epoch:
+/// As an [`Observer`] it saves a checkpoint after every epoch, and inside an epoch where another observer asks for one
+/// ([`TrainControl`](crate::TrainControl)):
 /// ```
 /// # use moe_nn::*;
 /// # fn example(
@@ -296,8 +297,12 @@ fn is_read_only(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
 }
 
-/// Saves a checkpoint after every epoch.
+/// Saves a checkpoint after every epoch, and between two steps where an observer asks for it.
 impl Observer for RunDir {
+    fn on_checkpoint(&mut self, state: &TrainState) -> Result<(), String> {
+        self.commit(state).map_err(|error| error.to_string())
+    }
+
     fn on_epoch(&mut self, _record: &EpochRecord, state: &TrainState) -> Result<(), String> {
         self.commit(state).map_err(|error| error.to_string())
     }
