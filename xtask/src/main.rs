@@ -12,10 +12,12 @@ mod contract;
 mod layers;
 mod manifest;
 mod performance;
+mod reliability;
 mod required;
 mod run;
 mod smoke;
 mod sources;
+mod steps;
 mod structure;
 mod workspace;
 
@@ -30,20 +32,27 @@ usage: cargo xtask VERB
   performance [SCRIPT]
                  measure this workspace, and PyTorch if its script is given, and rewrite the tables of
                  docs/performance.md
+  reliability [SUITE...]
+                 run the long form of the tests of kills, of several writers and of malicious files
+  reliability --list
+                 list the suites
   miri           run the tests of the unsafe kernels under miri, if it is installed
 ";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["ci", "--list"] => {
-            ci::list();
-            Ok(())
+        [verb @ ("ci" | "reliability"), ref names @ ..] => {
+            let all = if verb == "ci" { ci::STEPS } else { reliability::STEPS };
+            if names == ["--list"] {
+                steps::list(all);
+                return ExitCode::SUCCESS;
+            }
+            match steps::select(all, names) {
+                Ok(chosen) => steps::run(verb, &chosen),
+                Err(error) => return usage(&error.to_string()),
+            }
         }
-        ["ci", ref steps @ ..] => match ci::select(steps) {
-            Ok(chosen) => ci::run(&chosen),
-            Err(error) => return usage(&error.to_string()),
-        },
         ["layers"] => structure::check(),
         ["performance"] => performance::measure(None),
         ["performance", script] => performance::measure(Some(script)),

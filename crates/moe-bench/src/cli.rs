@@ -12,7 +12,9 @@ use crate::output;
 /// Runs the `moe` command with these models, or mixtures with the routers of a
 /// [`Registry`](moe_routers::Registry): prints results to stdout and everything else to stderr.
 ///
-/// The exit status is 0 for success, 2 for a usage or configuration error, 1 for anything else.
+/// The exit status is 0 for success, 2 for a usage or configuration error, 1 for anything else. From the moment that `moe
+/// train` has a run directory until the end of the process, the first SIGINT or SIGTERM ends training at a checkpoint, with
+/// exit status 130 or 143; the second one ends the process.
 pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) -> ExitCode {
     let models = models.into();
     let program = clap::Command::new("moe")
@@ -38,7 +40,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) 
     match printed {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(format_args!("error: {error}"));
+            match error {
+                Error::Interrupted { .. } => output::note(&error),
+                _ => output::note(format_args!("error: {error}")),
+            }
             ExitCode::from(error.exit_status())
         }
     }

@@ -39,14 +39,34 @@ pub enum Error {
     #[error("import: {0}")]
     Import(#[from] WeightsError),
     /// Training stopped.
-    #[error("router {router}, seed {seed}: {source}")]
+    #[error("router {router}, seed {seed}: {source}{}", of_column(column))]
     Train {
         /// The router.
         router: String,
         /// The seed of the run.
         seed: u64,
         /// The reason.
-        source: TrainError,
+        source: Box<TrainError>,
+        /// The column of the original data that the reason names by its dense value, if its name is known.
+        column: Option<String>,
+    },
+    /// A signal ended training; the run has been saved.
+    #[error(
+        "{signal}: the run is saved in {} after step {step} (epoch {epoch}); the same command with --out {} --resume \
+         continues it",
+        path.display(), path.display()
+    )]
+    Interrupted {
+        /// Name of the signal.
+        signal: &'static str,
+        /// The exit status of the command: 128 and the number of the signal.
+        status: u8,
+        /// The directory of the run.
+        path: PathBuf,
+        /// Number of steps taken.
+        step: u64,
+        /// Number of the epoch, from 1.
+        epoch: usize,
     },
     /// The directory of a run cannot be written or read.
     #[error(transparent)]
@@ -82,15 +102,21 @@ pub enum Error {
     },
 }
 
+fn of_column(column: &Option<String>) -> String {
+    column.as_ref().map_or_else(String::new, |name| format!(" (that is column {name})"))
+}
+
 fn before(rows: u64, place: Option<&Path>) -> String {
     let place = place.map_or_else(String::new, |place| format!(", in {}", place.display()));
     format!("the {rows} valid rows before it were predicted{place}")
 }
 
 impl Error {
-    /// The exit status of the command: 2 for a usage or configuration error, 1 for anything else.
+    /// The exit status of the command: 2 for a usage or configuration error, 128 and the number of the signal that ended
+    /// training, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
+            Error::Interrupted { status, .. } => *status,
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
             Error::Predictor(PredictorError::InRun { source, .. })

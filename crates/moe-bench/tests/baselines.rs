@@ -90,6 +90,8 @@ fn a_run_of_each_is_kept_and_resumed() {
         // Ids have names, which the run keeps.
         let mut files = [&training::FILES[..], &["features.json"]].concat();
         files.sort_unstable();
+        // It is fitted without an optimiser.
+        files.retain(|name| id != "bias" || *name != "moments.safetensors");
         assert_eq!(place.list(&whole), files);
         let manifest = place.json(&format!("{whole}/manifest.json"));
         let model = if id == "bias" { "bias" } else { "shared-bottom" };

@@ -85,6 +85,47 @@ fn training_that_runs_away_names_the_step_and_the_term() {
 }
 
 #[test]
+fn data_that_cannot_be_computed_with_are_named_and_no_rate_is_advised() {
+    let place = Place::new();
+    place.write("huge.toml", HUGE);
+    let table = |age: &str| -> String {
+        let line = |row: usize| format!("{},{age},{}\n", row % 5, row % 2);
+        "tenure,age,bought\n".to_string() + &(0..40).map(line).collect::<String>()
+    };
+    let large = if size_of::<Real>() == 4 { "3e38" } else { "1e308" };
+    place.write("data.csv", table(large));
+    let args = ["train", "--config", "huge.toml", "--progress", "none", "--out", "run"];
+    let says =
+        ["step 1 (epoch 1): ", "dense value 1 of the row with id ", large, "(that is column age)"];
+    let ran = place.run(&args).failed(1, &says);
+    assert!(!ran.stderr.contains("learning rate"), "{}", ran.stderr);
+    place.write("data.csv", table("4"));
+    place.run(&[&args[..6], &["other"]].concat()).succeeded();
+}
+
+/// A table whose numbers are not scaled, in batches of all rows.
+const HUGE: &str = r#"
+[dataset]
+name = "table"
+
+[dataset.table]
+file = "data.csv"
+numbers = ["tenure", "age"]
+scaling = "none"
+targets = [{ column = "bought", kind = "binary" }]
+
+[model]
+experts = 2
+expert_width = 4
+
+[train]
+epochs = 1
+
+[run]
+routers = ["top-k"]
+"#;
+
+#[test]
 fn configurations_that_cannot_be_read() {
     let place = Place::new();
     place.run(&["compare", "--config", "none.toml"]).failed(1, &["none.toml: "]);

@@ -47,7 +47,7 @@ fn plain_routers_are_enough_to_use_it() {
 
         // The model as it was trained, with its best weights, and the one that is saved.
         let path = place.path("run");
-        let (_, state) = RunDir::open_to_read(&path).unwrap();
+        let (_, state) = RunDir::open(&path).unwrap();
         let trained = searching.read(&manifest["models"]["last"]).unwrap();
         let trained = Predictor::new(&*trained, state.best(), &searching).unwrap();
         let saved = Predictor::load(&path, &standard).unwrap();

@@ -11,7 +11,7 @@ use common::{Place, Ran, check_refused, gzip};
 use moe_core::Real;
 use moe_core::batch::BatchSource;
 use moe_data::FeatureSchema;
-use moe_nn::{ModelScratch, Models, Overrides, Predictions, Predictor, RunDir};
+use moe_nn::{ModelScratch, Models, Overrides, Predictions, Predictor, SavedModel};
 use serde_json::Value;
 
 /// Ids, numbers and categories; a task of each kind.
@@ -106,8 +106,8 @@ fn predictions_with(
     rows: std::ops::Range<usize>,
     overrides: &Overrides,
 ) -> Predictions {
-    let (dir, _) = RunDir::open_to_read(&place.path("run")).unwrap();
-    let schema: FeatureSchema = serde_json::from_str(&dir.features().unwrap().unwrap()).unwrap();
+    let saved = SavedModel::open(&place.path("run")).unwrap();
+    let schema: FeatureSchema = serde_json::from_str(saved.features().unwrap()).unwrap();
     let raw: Vec<[String; 3]> = rows
         .map(|i| {
             let [_, user, age, job, ..] = row(i);
@@ -348,7 +348,11 @@ fn what_is_wrong_is_said() {
             (
                 "run --input rows.csv --keep usr",
                 1,
-                &["no column \"usr\"", "did you mean \"user\"?"],
+                &[
+                    "no column \"usr\"",
+                    "did you mean \"user\"?",
+                    "allowed: one column of this name; asked for are",
+                ],
             ),
             ("run --input rows.csv --keep age,age", 2, &["would have two columns age"]),
             ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),

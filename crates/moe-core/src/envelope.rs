@@ -12,6 +12,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use bincode::de::read::{Reader, SliceReader};
+use bincode::de::{Decode, Decoder, DecoderImpl};
+use bincode::error::DecodeError;
+use bincode::serde::Compat;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -22,8 +26,10 @@ use crate::real::Real;
 const MAGIC: [u8; 4] = *b"MOE\x1a";
 const HEADER: usize = 32;
 const CHECKSUM: usize = 32;
-/// Largest payload in bytes that is decoded. It bounds the memory that a damaged length can claim.
+/// Largest number of bytes that the values of a payload may take.
 const LIMIT: usize = 1 << 36;
+/// Most bytes that a number takes of [`LIMIT`] for each byte of its encoding.
+const MOST_PER_BYTE: usize = 8;
 
 /// The kind of content of an envelope, which is checked when it is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,13 +145,24 @@ pub fn open<T: DeserializeOwned>(kind: Kind, file: &[u8]) -> Result<T, EnvelopeP
     if sum != checksum(header, payload) {
         return Err(EnvelopeProblem::Checksum);
     }
-    let config = bincode::config::standard().with_limit::<LIMIT>();
-    let (value, used) = bincode::serde::decode_from_slice(payload, config)
-        .map_err(|error| EnvelopeProblem::Encoding(error.to_string()))?;
-    if used != payload.len() {
+    let (value, is_whole) =
+        decode(payload).map_err(|error| EnvelopeProblem::Encoding(error.to_string()))?;
+    if !is_whole {
         return Err(EnvelopeProblem::Encoding("the payload is longer than its value".into()));
     }
     Ok(value)
+}
+
+/// Decodes a value; returns whether it takes all of the payload. A length inside of the payload cannot claim more memory than
+/// [`MOST_PER_BYTE`] times the payload, whatever it says: the decoder allocates a text before it reads it.
+fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<(T, bool), DecodeError> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    let mut decoder = DecoderImpl::new(SliceReader::new(payload), config, ());
+    // The limit is a constant, so what the payload cannot need is taken from it.
+    let most = payload.len().saturating_mul(MOST_PER_BYTE);
+    decoder.claim_bytes_read(LIMIT.saturating_sub(most))?;
+    let Compat(value) = Compat::decode(&mut decoder)?;
+    Ok((value, decoder.reader().peek_read(1).is_none()))
 }
 
 /// [`seal`] into a file, which is replaced as a whole.
@@ -201,6 +218,27 @@ mod tests {
         }
         let longer = [file.as_slice(), &[0]].concat();
         assert!(matches!(open::<Vec<Real>>(KIND, &longer), Err(EnvelopeProblem::Length { .. })));
+    }
+
+    /// A text of any length that the payload claims, with the checksum of such a payload.
+    #[test]
+    fn a_length_inside_cannot_claim_more_than_the_payload_has() {
+        for length in [16, 4096, u64::from(u32::MAX), 1 << 35, u64::MAX] {
+            let mut file = seal(KIND, &(length, "abc")).unwrap();
+            // The number, without the length of the text after it, is the length of a text.
+            let payload = file.split_off(HEADER + CHECKSUM);
+            file.truncate(HEADER);
+            file[24] = payload.len() as u8;
+            let sum = checksum(&file, &payload);
+            file.extend(sum);
+            file.extend(payload);
+            let error = open::<String>(KIND, &file).unwrap_err().to_string();
+            let refused = if length > 16 { "LimitExceeded" } else { "UnexpectedEnd" };
+            assert!(error.contains(refused), "{length}: {error}");
+        }
+        // Numbers that take one byte each, and eight in memory.
+        let many = vec![1u64; 10_000];
+        assert_eq!(open::<Vec<u64>>(KIND, &seal(KIND, &many).unwrap()).unwrap(), many);
     }
 
     #[test]

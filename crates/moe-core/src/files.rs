@@ -159,7 +159,10 @@ pub fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Waits until the file names in the folder of `path` are on the disk.
-fn sync_folder(path: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// If the folder cannot be opened.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     // Other systems cannot open folders.
     if cfg!(unix) { fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 /// A lock until this is dropped or the process ends, in whatever way.
 ///
@@ -35,7 +37,7 @@ pub enum LockError {
     /// Somebody else holds it.
     #[error("is locked{}", process.map_or_else(String::new, |id| format!(" by process {id}")))]
     Held {
-        /// The process that holds it, unless it has not said so yet.
+        /// The process that holds it, unless it does not say so.
         process: Option<u32>,
     },
     /// Something else has the name. A link would lead to the file of somebody else, which must not be changed.
@@ -86,7 +88,11 @@ impl LockFile {
             let mut file = open.create(true).truncate(false).write(true).open(path)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => held(&file, holder(path))?,
+                Err(TryLockError::WouldBlock) => match holder(path) {
+                    // It has just ended.
+                    None if !path.exists() => continue,
+                    process => held(&file, process)?,
+                },
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
                 Err(TryLockError::Error(error)) => return Err(error.into()),
             }
@@ -109,10 +115,17 @@ fn is_still(path: &Path, text: &str) -> io::Result<bool> {
     }
 }
 
-/// The process that holds a lock, if it has written that already.
+/// The process that holds a lock, which writes its id right after it has locked the file; none if the file is gone.
 fn holder(path: &Path) -> Option<u32> {
-    let text = fs::read_to_string(path).ok()?;
-    text.split('-').next()?.parse().ok()
+    const READINGS: usize = 50;
+    for _ in 0..READINGS {
+        thread::sleep(Duration::from_millis(2));
+        let text = fs::read_to_string(path).ok()?;
+        if let Some(id) = text.split('-').next().and_then(|id| id.parse().ok()) {
+            return Some(id);
+        }
+    }
+    None
 }
 
 impl Drop for LockFile {

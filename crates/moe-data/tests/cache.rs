@@ -174,55 +174,6 @@ fn the_place_can_be_chosen_or_there_is_none() {
     assert_eq!(warnings, "");
 }
 
-/// All get the same data, whoever prepares them, and the file is whole. `MOE_TRIALS` raises the number of trials.
-#[test]
-fn many_want_one_cache_at_once() {
-    let trials = std::env::var("MOE_TRIALS").ok().and_then(|trials| trials.parse().ok());
-    let prepared = load(ID, &LoadOptions { cache: Some(false), ..options(&place().0) }).unwrap();
-    for _ in 0..trials.unwrap_or(8) {
-        let (dir, _) = place();
-        let cache = dir.path().join("new/cache");
-        let there = LoadOptions { cache_dir: Some(cache.clone()), ..options(&dir) };
-        let found: Vec<(Dataset, String)> = std::thread::scope(|scope| {
-            let load = || common::warnings(|| load(ID, &there).unwrap());
-            let threads: Vec<_> = (0..5).map(|_| scope.spawn(load)).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        for (data, warnings) in found {
-            assert!(same_data(&prepared, &data));
-            assert!(!warnings.contains("cannot be kept"), "{warnings}");
-        }
-        let names: Vec<_> = fs::read_dir(&cache).unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["movielens-1m.prepared"]);
-        let before = fs::read(cache.join("movielens-1m.prepared")).unwrap();
-        assert!(same_data(&prepared, &load(ID, &there).unwrap()));
-        assert_eq!(fs::read(cache.join("movielens-1m.prepared")).unwrap(), before);
-    }
-}
-
-/// A set that somebody else prepares is waited for, and what is left behind by a process that was killed is not.
-#[test]
-fn a_cache_in_the_making_is_waited_for() {
-    let (dir, _) = place();
-    let name = dir.path().join(ID).join("movielens-1m.prepared.lock");
-    fs::write(&name, "1-0\n").unwrap();
-    let prepared = read(&dir);
-    assert!(!name.exists());
-    fs::remove_file(kept(&dir)).unwrap();
-
-    let lock = moe_core::lock_file::LockFile::acquire(&name).unwrap();
-    std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| common::warnings(|| read(&dir)));
-        std::thread::sleep(Duration::from_millis(200));
-        assert!(!waiting.is_finished() && !kept(&dir).exists());
-        drop(lock);
-        let (data, warnings) = waiting.join().unwrap();
-        assert!(same_data(&prepared, &data));
-        let says = format!("waiting for process {}, which is preparing", std::process::id());
-        assert!(warnings.contains(&says), "{warnings}");
-    });
-}
-
 #[test]
 fn errors_and_embedded_ratings_are_not_kept() {
     let dir = folder(ID, &[("ratings.dat", b"1::2::3\n")]);

@@ -109,6 +109,32 @@ fn bare_values_stay_bare() {
     assert_eq!(fields, [("", true), ("1.50", true), ("é\n", false)]);
 }
 
+/// A number that single precision lacks is named with its place and the range, whatever the format.
+#[test]
+fn numbers_beyond_single_precision_are_located() {
+    let schema = FeatureSchema {
+        numbers: vec![moe_data::NumberFeature { name: "age".into(), shift: 0.0, scale: 1.0 }],
+        ..FeatureSchema::default()
+    };
+    let encoder = schema.encoder();
+    for (text, format, says) in [
+        ("age\n1\n1e308\n", RowFormat::Csv, "f, line 3, column 1 (age): \"1e308\" is beyond single"),
+        ("{\"age\":1}\n{\"age\":1e308}\n", RowFormat::JsonLines, "f, line 2: field \"age\": \"1e308\" is beyond"),
+        ("{\"age\":1}\n{\"age\":\"-4e38\"}\n", RowFormat::JsonLines, "f, line 2: field \"age\": \"-4e38\" is beyond"),
+    ] {
+        let columns = vec!["age".to_owned()];
+        let from = Box::new(std::io::Cursor::new(text));
+        let mut rows = RowReader::new(from, "f".as_ref(), format, columns).unwrap();
+        let mut encoded = encoder.rows();
+        assert!(rows.read().unwrap());
+        encoder.push(rows.fields(), rows.number(), &mut encoded).unwrap();
+        assert!(rows.read().unwrap());
+        let error = encoder.push(rows.fields(), rows.number(), &mut encoded).unwrap_err();
+        let error = rows.located(error).to_string();
+        assert!(error.starts_with(says) && error.contains("-3.4028235e38 to 3.4028235e38"), "{error}");
+    }
+}
+
 #[test]
 fn names_say_the_format() {
     for (name, format) in [

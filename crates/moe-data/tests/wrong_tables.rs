@@ -254,6 +254,16 @@ fn options_that_cannot_be_are_refused_as_configuration() {
             format!("{share} = {value} for the data set table; allowed: above 0 and below 1");
         assert!(error.is_configuration() && error.to_string() == says, "{error}");
     }
+    // A share may still leave nothing of few rows.
+    let dir = folder("table", &[("t.csv", &table())]);
+    let shares = LoadOptions {
+        data_dir: Some(dir.path().into()),
+        table: Some(options(json!({}))),
+        test_share: Some(0.99),
+        ..common::seeded(1)
+    };
+    let error = load("table", &shares).unwrap_err().to_string();
+    assert!(error.contains("is empty (60 rows in all); each split needs a row"), "{error}");
     // The default is the one of every data set: names that are not in the data are refused.
     let ids = read(&table(), json!({ "categories": [], "ids": ["city"] })).unwrap();
     let encoder = ids.schema().unwrap().encoder();

@@ -244,6 +244,14 @@ pub enum PredictorError {
     /// The weights do not fit the model.
     #[error(transparent)]
     Weights(#[from] OtherModule),
+    /// The model has more weights than there are.
+    #[error("the model would have {needed:.3e} weights, but there are only {found}")]
+    TooFewWeights {
+        /// Least number of weights of the model.
+        needed: f64,
+        /// Number of the weights.
+        found: usize,
+    },
     /// The overrides do not apply to the model.
     #[error(transparent)]
     Override(#[from] OverrideError),

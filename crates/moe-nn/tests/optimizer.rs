@@ -45,7 +45,7 @@ fn state(optimizer: &Optimizer) -> serde_json::Value {
 fn moments(optimizer: &Optimizer) -> Vec<f64> {
     let moments = state(optimizer)["moments"].take();
     let lists = moments.as_object().unwrap().values();
-    let lists = lists.flat_map(|of| [of["first"].clone(), of["second"].clone()]);
+    let lists = lists.flat_map(|of| ["first", "second"].map(|moment| of[moment]["data"].clone()));
     lists.flat_map(|list| serde_json::from_value::<Vec<f64>>(list).unwrap()).collect()
 }
 

@@ -451,6 +451,10 @@ fn a_run_with_a_file_missing_cut_or_changed_is_refused_by_name() {
     run(&path, &source, described(&source, "comet"));
     let files = files(&path);
     assert_eq!(files.len(), 8, "{files:?}");
+    let is_read = |name: &str| {
+        let read = ["best", "config", "features", "manifest"];
+        read.iter().any(|role| name.starts_with(role))
+    };
     for (name, content) in files {
         let file = path.join(&name);
         let mut changed = content.clone();
@@ -468,8 +472,13 @@ fn a_run_with_a_file_missing_cut_or_changed_is_refused_by_name() {
                 None => fs::remove_file(&file).unwrap(),
                 Some(damaged) => fs::write(&file, damaged).unwrap(),
             }
-            let error = Predictor::load(&path, &Models::standard()).unwrap_err().to_string();
-            assert!(error.contains(&name), "{name}, damage {i}: {error}");
+            let loaded = Predictor::load(&path, &Models::standard());
+            if is_read(&name) {
+                let error = loaded.unwrap_err().to_string();
+                assert!(error.contains(&name), "{name}, damage {i}: {error}");
+            } else {
+                loaded.unwrap();
+            }
             fs::write(&file, &content).unwrap();
         }
     }

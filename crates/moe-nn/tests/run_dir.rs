@@ -7,7 +7,9 @@ use std::path::Path;
 
 use common::saved_runs::{copy, names, run, run_folded};
 use common::{build, description, options};
-use moe_nn::{RunDir, RunDirError, RunInfo, TrainOptions, TrainState, Weights, continue_training};
+use moe_nn::{
+    RunDir, RunDirError, RunInfo, SavedModel, TrainOptions, TrainState, Weights, continue_training,
+};
 
 #[test]
 fn files_at_rest_have_plain_names() {
@@ -25,6 +27,7 @@ fn files_at_rest_have_plain_names() {
         "manifest.json",
         "metrics.jsonl",
         "model.md",
+        "moments.safetensors",
         "state",
     ];
     assert_eq!(names(&path), at_rest);
@@ -70,6 +73,7 @@ fn an_unfinished_checkpoint_does_not_count() {
 
     let mut written: Vec<(String, Vec<u8>)> = Vec::new();
     for name in names(&after) {
+        // In the order of writing, but for the manifests, which are replaced as a whole.
         if !before.join(&name).exists() || name == "metrics.jsonl" {
             written.push((name.clone(), fs::read(after.join(&name)).unwrap()));
         }
@@ -91,8 +95,8 @@ fn an_unfinished_checkpoint_does_not_count() {
                 fs::write(path.join(name), &content[..cut]).unwrap();
             }
             let found = names(&path);
-            let (_, read) = RunDir::open_to_read(&path).unwrap();
-            assert!(read == state, "{whole} {half}");
+            let read = SavedModel::open(&path).unwrap();
+            assert!(read.weights() == state.best(), "{whole} {half}");
             assert_eq!(names(&path), found, "{whole} {half}");
             let (_, opened) = RunDir::open(&path).unwrap();
             assert!(opened == state, "{whole} {half}");
@@ -111,6 +115,19 @@ fn an_unfinished_checkpoint_does_not_count() {
     let (_, opened) = RunDir::open(&path).unwrap();
     assert_eq!(opened.history().epochs.len(), 3);
     assert_eq!(names(&path), names(&after));
+
+    // Before the manifest of the checkpoint before is replaced too, the one before that is kept.
+    let path = place.path().join("between");
+    copy(&before, &path);
+    let previous = fs::read(path.join("manifest.previous.json")).unwrap();
+    copy(&after, &path);
+    fs::write(path.join("manifest.previous.json"), previous).unwrap();
+    let (_, opened) = RunDir::open(&path).unwrap();
+    assert_eq!(opened.history().epochs.len(), 3);
+    assert!(!path.join("last-2.safetensors").exists());
+    fs::remove_file(path.join("last-3.safetensors")).unwrap();
+    let (_, opened) = RunDir::open(&path).unwrap();
+    assert_eq!(opened.history().epochs.len(), 1);
 }
 
 /// The best weights are saved without the tensors that folding drops, and are complete when training continues.
@@ -123,7 +140,7 @@ fn best_weights_are_kept_folded() {
         let (mut dir, state) = RunDir::open(&path).unwrap();
         assert_eq!((state.best(), state.last()), (expected.best(), expected.last()));
         assert_eq!(state.best(), &Weights::of(&model));
-        let kept = dir.best_weights(&state);
+        let kept = SavedModel::open(&path).unwrap().weights().clone();
         let missing = kept.check(&model).unwrap_err();
         assert_eq!(missing.to_string(), "tensor \"layer.experts.bias\" is missing");
         let of_epoch = format!("best-{}.safetensors", state.history().best_epoch);
@@ -132,8 +149,8 @@ fn best_weights_are_kept_folded() {
         dir.finish().unwrap();
         assert!(path.join("learning.safetensors").exists());
     }
-    let (dir, state) = RunDir::open(&plain).unwrap();
-    assert_eq!(&dir.best_weights(&state), state.best());
+    let (_, state) = RunDir::open(&plain).unwrap();
+    assert_eq!(SavedModel::open(&plain).unwrap().weights(), state.best());
 }
 
 #[test]
@@ -170,7 +187,7 @@ fn a_card_is_replaced_as_a_whole() {
     for text in ["# One\n", "# Another one\n", "# Another one\n"] {
         dir.set_card(text).unwrap();
         assert_eq!(fs::read_to_string(path.join("model.md")).unwrap(), text);
-        RunDir::open_to_read(&path).unwrap();
+        SavedModel::open(&path).unwrap();
     }
     // Killed after the file and before the manifest: the file is not part of the run.
     let without = path.with_file_name("without");
@@ -197,7 +214,7 @@ fn every_file_missing_cut_or_changed_is_named() {
     dir.set_result("{}\n").unwrap();
     dir.finish().unwrap();
     drop(dir);
-    assert_eq!(names(&path).len(), 10, "{:?}", names(&path));
+    assert_eq!(names(&path).len(), 11, "{:?}", names(&path));
     let damaged = |name: &str, change: &dyn Fn(&mut Vec<u8>)| -> String {
         let copied = tempfile::tempdir_in(place.path()).unwrap();
         copy(&path, copied.path());
@@ -209,7 +226,8 @@ fn every_file_missing_cut_or_changed_is_named() {
         assert!(error.starts_with(&file.display().to_string()), "{name}: {error}");
         error
     };
-    for name in names(&path) {
+    // The log is written again if it is damaged.
+    for name in names(&path).into_iter().filter(|name| name != "metrics.jsonl") {
         let copied = tempfile::tempdir_in(place.path()).unwrap();
         copy(&path, copied.path());
         fs::remove_file(copied.path().join(&name)).unwrap();
@@ -240,7 +258,7 @@ fn every_file_missing_cut_or_changed_is_named() {
             assert!(changed.contains("SHA-256"), "{changed}");
         }
     }
-    // Metrics may be longer if a run was killed; any other file must be exactly as long as recorded.
+    // The log may be longer if a run was killed; any other file must be exactly as long as recorded.
     damaged("state", &|content| content.push(0));
     RunDir::open(&path).unwrap();
 }
@@ -271,58 +289,102 @@ fn change_manifest(path: &Path, change: impl FnOnce(&mut serde_json::Value)) {
 #[test]
 fn a_manifest_names_regular_files_of_its_own_directory_only() {
     let (place, path, _) = run(2);
+    RunDir::open(&path).unwrap().0.finish().unwrap();
     let foreign = place.path().join("foreign");
     fs::write(&foreign, "years of work").unwrap();
     let outside = foreign.display().to_string();
-    let refused = |says: &str, change: &dyn Fn(&Path)| {
+    let opened = |change: &dyn Fn(&Path)| {
         let copied = tempfile::tempdir_in(place.path()).unwrap();
         copy(&path, copied.path());
         change(copied.path());
-        for error in [RunDir::open_to_read(copied.path()), RunDir::open(copied.path())] {
-            let error = error.unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
-        }
+        let opened =
+            [SavedModel::open(copied.path()).map(drop), RunDir::open(copied.path()).map(drop)];
         assert_eq!(fs::read_to_string(&foreign).unwrap(), "years of work");
+        opened.map(|opened| opened.err().map(|error| error.to_string()))
     };
-    for role in ["config", "features", "metrics", "last", "best", "state"] {
+    let refused = |says: &str, by: &[usize], change: &dyn Fn(&Path)| {
+        for (i, error) in opened(change).into_iter().enumerate() {
+            let says = by.contains(&i).then_some(says);
+            let is_right =
+                error.as_deref().map_or(says.is_none(), |e| e.contains(says.unwrap_or("?")));
+            assert!(is_right, "{i}: {error:?}, not {says:?}");
+        }
+    };
+    for (role, place, readers) in [
+        ("config", "", &[0, 1][..]),
+        ("features", "", &[0, 1]),
+        ("best", "/0", &[0, 1]),
+        ("last", "/0", &[1]),
+        ("moments", "/0", &[1]),
+        ("state", "", &[1]),
+        // It is only a log.
+        ("metrics", "", &[]),
+    ] {
+        let entry = format!("/files/{role}{place}");
         for name in
             ["/dev/zero", "../foreign", outside.as_str(), "", ".", "manifest.json", "last-x"]
         {
-            refused("which is not a name of a run", &|path| {
-                change_manifest(path, |manifest| manifest["files"][role]["name"] = name.into());
+            refused("which is not a name of a run", &[0, 1], &|path| {
+                change_manifest(path, |manifest| {
+                    manifest.pointer_mut(&entry).unwrap()["name"] = name.into();
+                });
             });
         }
         let of_run = |path: &Path| -> std::path::PathBuf {
             let manifest = fs::read(path.join("manifest.json")).unwrap();
             let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
-            path.join(manifest["files"][role]["name"].as_str().unwrap())
+            path.join(manifest.pointer(&entry).unwrap()["name"].as_str().unwrap())
         };
-        refused("is not a regular file", &|path| {
+        refused("is not a regular file", readers, &|path| {
             let file = of_run(path);
             fs::remove_file(&file).unwrap();
             std::os::unix::fs::symlink(&foreign, &file).unwrap();
         });
-        refused("is not a regular file", &|path| {
-            let file = of_run(path);
-            fs::remove_file(&file).unwrap();
-            fs::create_dir(&file).unwrap();
-        });
-        refused("should have", &|path| {
+        refused("should have", readers, &|path| {
             change_manifest(path, |manifest| {
-                manifest["files"][role]["bytes"] = (1u64 << 60).into();
+                manifest.pointer_mut(&entry).unwrap()["bytes"] = (1u64 << 60).into();
             });
+        });
+        if role != "metrics" {
+            refused("is not a regular file", readers, &|path| {
+                let file = of_run(path);
+                fs::remove_file(&file).unwrap();
+                fs::create_dir(&file).unwrap();
+            });
+        }
+    }
+    refused("is not a regular file", &[0, 1], &|path| {
+        fs::rename(path.join("manifest.json"), path.join("notes.json")).unwrap();
+        std::os::unix::fs::symlink(path.join("notes.json"), path.join("manifest.json")).unwrap();
+    });
+    for (role, says) in [("last", "names no file as last"), ("best", "names no file as best")] {
+        refused(says, &[0, 1], &|path| {
+            change_manifest(path, |manifest| manifest["files"][role] = serde_json::json!([]));
+        });
+    }
+    for (key, value) in [("best_epoch", 3u64), ("generation", 1 << 60)] {
+        refused("says that the best of 2 epochs is epoch", &[0, 1], &|path| {
+            change_manifest(path, |manifest| manifest[key] = serde_json::json!(value));
+        });
+    }
+    // The numbers of the manifest are those of the state.
+    for (key, value) in [("epochs", 7), ("best_epoch", 0)] {
+        refused("is not that of the manifest: it has 2 epochs", &[1], &|path| {
+            change_manifest(path, |manifest| manifest[key] = value.into());
         });
     }
 }
 
 #[test]
-fn a_run_that_has_lost_its_manifest_is_not_overwritten() {
+fn a_run_that_has_lost_its_manifests_is_not_overwritten() {
     for is_finished in [false, true] {
         let (_place, path, model) = run(2);
         if is_finished {
             RunDir::open(&path).unwrap().0.finish().unwrap();
         }
-        fs::remove_file(path.join("manifest.json")).unwrap();
+        for name in ["manifest.json", "manifest.previous.json"] {
+            assert_eq!(fs::remove_file(path.join(name)).is_err(), is_finished && name.len() > 13);
+        }
         let before = names(&path);
         let state = TrainState::new(&model, options(1).optimizer);
         let error = RunDir::create(&path, RunInfo::default(), &state).unwrap_err();

@@ -7,13 +7,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::{Memory, build, options};
+use moe_core::Real;
 use moe_core::checksum::{hex, sha256};
-use moe_core::envelope::{self, Kind};
 use moe_nn::{
-    History, MixtureDescription, ModelDescription, Models, Optimizer, RunDir, RunInfo,
-    TrainOptions, TrainState, continue_training, evaluate, load_weights,
+    History, MixtureDescription, ModelDescription, Models, RunDir, RunInfo, SavedModel,
+    TrainOptions, TrainState, Weights, continue_training, evaluate, load_weights,
 };
-use moe_routers::telemetry::Consistency;
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
@@ -126,7 +126,7 @@ fn runs_of_every_format_go_on() {
         let [first, .., last] = &history.epochs[..] else { panic!("{history:?}") };
         assert!(last.val_loss < first.val_loss, "format {format}");
         assert_eq!(manifest(place.path())["format"], 2);
-        RunDir::open_to_read(place.path()).unwrap();
+        SavedModel::open(place.path()).unwrap();
 
         // The same bits if the state passes through a checkpoint of the present format before.
         let place = kept.copy();
@@ -140,22 +140,22 @@ fn runs_of_every_format_go_on() {
     }
 }
 
-/// The content of `state` in runs of the present format.
-type Saved = (Optimizer, History, Vec<String>, BTreeMap<String, Vec<Consistency>>);
-
-const KIND: Kind = Kind { name: "train-state", version: 4 };
-
-/// Changes the saved optimiser of the run at `path`, which stays whole otherwise.
-fn change_optimizer(path: &Path, change: impl Fn(&mut Json)) {
+/// Changes the saved moments of the run at `path`, which stays whole otherwise.
+fn change_moments(path: &Path, change: impl Fn(&mut BTreeMap<String, Vec<Real>>)) {
     let mut manifest = manifest(path);
-    let entry = &mut manifest["files"]["state"];
+    let entry = &mut manifest["files"]["moments"][0];
     let file = path.join(entry["name"].as_str().unwrap());
-    let (optimizer, history, frozen, memories): Saved =
-        envelope::open(KIND, &fs::read(&file).unwrap()).unwrap();
-    let mut optimizer = serde_json::to_value(optimizer).unwrap();
-    change(&mut optimizer);
-    let optimizer: Optimizer = serde_json::from_value(optimizer).unwrap();
-    let content = envelope::seal(KIND, &(optimizer, history, frozen, memories)).unwrap();
+    let weights = Weights::load(&file).unwrap();
+    let moments = weights.iter().map(|(name, tensor)| (name.into(), tensor.as_slice().to_vec()));
+    let mut moments = moments.collect();
+    change(&mut moments);
+    let dtype = if common::DOUBLE { Dtype::F64 } else { Dtype::F32 };
+    let bytes = |values: &[Real]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let moments: Vec<_> = moments.iter().map(|(n, v)| (n, vec![v.len()], bytes(v))).collect();
+    let views = moments.iter().map(|(name, shape, bytes)| {
+        (name.as_str(), TensorView::new(dtype, shape.clone(), bytes).unwrap())
+    });
+    let content = safetensors::serialize(views, None).unwrap();
     fs::write(&file, &content).unwrap();
     entry["bytes"] = content.len().into();
     entry["sha256"] = hex(&sha256(&content)).into();
@@ -175,11 +175,15 @@ fn moments_of_another_model_are_named() {
     continue_training(&mut model, state, &kept.source, &kept.source, &options, &mut dir).unwrap();
 
     let bias = "layer.experts.bias";
-    let refused = |change: &dyn Fn(&mut Json)| {
+    type Moments = BTreeMap<String, Vec<Real>>;
+    let refused = |change: &dyn Fn(&mut Moments)| {
         let place = tempfile::tempdir_in(place.path()).unwrap();
         copy(&whole, place.path());
-        change_optimizer(place.path(), change);
-        let (_, state) = RunDir::open(place.path()).unwrap();
+        change_moments(place.path(), change);
+        let (_, state) = match RunDir::open(place.path()) {
+            Ok(opened) => opened,
+            Err(error) => return error.to_string(),
+        };
         let mut model = build(&kept.description, 7);
         let before = common::bits(&model);
         let (source, options) = (&kept.source, TrainOptions { epochs: 2, ..options.clone() });
@@ -187,29 +191,32 @@ fn moments_of_another_model_are_named() {
         assert_eq!(common::bits(&model), before, "the model is as it was");
         error.unwrap_err().to_string()
     };
-    let moments = |optimizer: &mut Json| optimizer["moments"].as_object_mut().unwrap().clone();
+    let names = |parameter: &str| ["first", "second"].map(|n| format!("{parameter}.{n}_moment"));
     let says = |problem: &str| format!("the saved state is that of another model: {problem}");
-    let missing = refused(&|optimizer| {
-        optimizer["moments"].as_object_mut().unwrap().remove(bias).unwrap();
+    let missing = refused(&|moments| {
+        names(bias).iter().for_each(|name| assert!(moments.remove(name).is_some()));
     });
     assert_eq!(missing, says("tensor \"layer.experts.bias\" has no moments"));
-    let foreign = refused(&|optimizer| {
-        let other = moments(optimizer)[bias].clone();
-        optimizer["moments"]["layer.experts.scale"] = other;
+    let foreign = refused(&|moments| {
+        for (name, other) in names(bias).iter().zip(names("layer.experts.scale")) {
+            moments.insert(other, moments[name].clone());
+        }
     });
     let problem = "tensor \"layer.experts.scale\" has moments, but is not a parameter of the model";
     assert_eq!(foreign, says(problem));
-    let other_size = refused(&|optimizer| {
-        optimizer["moments"][bias]["second"].as_array_mut().unwrap().pop().unwrap();
+    let other_size = refused(&|moments| {
+        moments.get_mut(&names(bias)[1]).unwrap().pop().unwrap();
     });
     let problem = "tensor \"layer.experts.bias\" has moments of [2, 1] numbers, not of [2, 2]";
     assert_eq!(other_size, says(problem));
-    // Without names, as in format 1: one too few.
-    let fewer = refused(&|optimizer| {
-        let mut all: Vec<Json> = moments(optimizer).into_iter().map(|(_, of)| of).collect();
-        all.pop();
-        optimizer["moments"] = Json::Object(Default::default());
-        optimizer["unnamed"] = all.into();
-    });
-    assert!(fewer.contains("parameters, but there are moments of"), "{fewer}");
+    // Half of a pair, and a tensor that is no moment.
+    for name in ["layer.experts.bias.first_moment", "layer.experts.bias"] {
+        let wrong = refused(&|moments| {
+            moments.remove(&names(bias)[1]);
+            let first = moments.remove(&names(bias)[0]).unwrap();
+            moments.insert(name.into(), first);
+        });
+        let says = format!("tensor \"{name}\" is not one of the two moments of a parameter");
+        assert!(wrong.ends_with(&says), "{wrong}");
+    }
 }

@@ -8,9 +8,9 @@ use moe_core::random::permutation;
 use moe_core::tape::{Tape, Vars};
 use moe_core::{Parameter, Real, StateMut, StateRef, Tensor, Visit, VisitMut};
 use moe_nn::{
-    Forward, Model, Module, Optimizer, OptimizerError, OptimizerOptions, ParameterGroup,
-    StepContext, StepError, TrainError, TrainOptions, TrainState, Weights, continue_training,
-    train, train_step,
+    DataNumber, DataOrigin, Forward, Model, Module, NotFiniteCause, Optimizer, OptimizerOptions,
+    ParameterGroup, StepContext, StepError, TrainError, TrainOptions, TrainState, Weights,
+    continue_training, train, train_step,
 };
 
 const BAD: [Real; 3] = [Real::NAN, Real::INFINITY, Real::NEG_INFINITY];
@@ -36,6 +36,16 @@ fn step_of(row: u32) -> u64 {
     order.iter().position(|&r| r == row).unwrap() as u64 / 16 + 1
 }
 
+/// The id of this row.
+fn row_id(source: &Memory, row: usize) -> u64 {
+    source.batch(&[row as u32]).row_ids[0]
+}
+
+/// The text of the error for this number of the data.
+fn data(name: &str, source: &Memory, row: usize, value: Real) -> String {
+    format!("{name} of the row with id {} is {value}", row_id(source, row))
+}
+
 #[test]
 fn a_bad_input_is_found_in_its_step() {
     for router in ["softmax", "top-k"] {
@@ -43,15 +53,22 @@ fn a_bad_input_is_found_in_its_step() {
             let mut parts = parts();
             *input_mut(&mut parts.0, row) = bad;
             let error = error_of(&parts, router);
-            let TrainError::Step { step, epoch, source: StepError::Loss { ref term, value } } =
+            let text = error.to_string();
+            let TrainError::Step { step, epoch, source: StepError::Loss { term, value, cause } } =
                 error
             else {
                 panic!("{router}: {error}")
             };
             assert_eq!((step, epoch), (step_of(row as u32), 1), "{router}, {bad}");
             assert!(!value.is_finite());
-            let text = error.to_string();
-            assert!(text.starts_with(&format!("step {step} (epoch 1): {term} is ")), "{text}");
+            let NotFiniteCause::Data(DataNumber { origin, row_id: id, value }) = cause else {
+                panic!("{cause:?}")
+            };
+            assert_eq!((origin, id), (DataOrigin::Dense(2), row_id(&parts.0, row)));
+            assert_eq!(value.to_string(), bad.to_string());
+            let place = data("dense value 2", &parts.0, row, bad);
+            let says = format!("step {step} (epoch 1): {term} is ");
+            assert!(text.starts_with(&says) && text.ends_with(&place), "{text}");
         }
     }
 }
@@ -64,10 +81,12 @@ fn a_bad_target_names_its_task() {
         values[row] = bad;
         assert!(present[row], "the test needs a row that counts");
         let error = error_of(&parts, "top-k");
+        let text = error.to_string();
         let TrainError::Step { step, source: StepError::Loss { term, .. }, .. } = error else {
             panic!("{error}")
         };
         assert_eq!((step, &term[..]), (step_of(row as u32), "product"));
+        assert!(text.ends_with(&data("the target of product", &parts.0, row, bad)), "{text}");
 
         // The value of a row that does not count does not matter.
         let present = &mut parts.0.targets[2].present;
@@ -78,18 +97,63 @@ fn a_bad_target_names_its_task() {
 }
 
 #[test]
+fn numbers_that_are_too_large_are_named_and_others_are_not() {
+    let huge = Real::MAX.sqrt();
+    // In the first step and in a later one, finite or not.
+    let order = permutation(100, 3, "shuffle", 1);
+    for row in [order[2], order[50]].map(|row| row as usize) {
+        let mut parts = parts();
+        parts.0.targets[2].values[row] = huge * 2.0;
+        parts.0.targets[2].present[row] = true;
+        let text = error_of(&parts, "top-k").to_string();
+        let place =
+            format!("the target of product of the row with id {} is ", row_id(&parts.0, row));
+        assert!(text.contains(&place), "{text}");
+        assert!(text.ends_with(", which is too large to compute with; scale the data"), "{text}");
+        assert!(!text.contains("learning rate"), "{text}");
+    }
+    // All data large, but none too large by itself.
+    let mut parts = parts();
+    let large = Real::MAX.cbrt() / 2.0;
+    let x = parts.0.inputs.dense.as_mut().unwrap().as_mut_slice();
+    x.iter_mut().for_each(|x| *x *= large);
+    let model = &mut build(&description(&parts.0, "top-k"), 3);
+    let name = "layer.experts.weight";
+    for element in 0..4 {
+        common::set(model, name, element, Real::MAX / 4.0);
+    }
+    let error = train(model, &parts.0, &parts.1, &options(3), &mut ()).unwrap_err();
+    let text = error.to_string();
+    let says = "in the first step, inputs, targets or initial weights are too large; of inputs and targets dense value ";
+    assert!(text.contains(says) && text.ends_with(", the largest"), "{text}");
+}
+
+#[test]
+fn sound_data_leave_the_learning_rate() {
+    let parts = parts();
+    let optimizer = common::rate(f64::from(Real::MAX) / 100.0);
+    let options = TrainOptions { optimizer, ..options(3) };
+    let mut model = build(&description(&parts.0, "top-k"), 3);
+    let error = train(&mut model, &parts.0, &parts.1, &options, &mut ()).unwrap_err();
+    assert!(error.to_string().starts_with("step 2 (epoch 1): "), "{error}");
+    assert!(error.to_string().ends_with("; try a smaller learning rate"), "{error}");
+}
+
+#[test]
 fn a_bad_validation_part_names_its_task() {
     let mut bad_target = parts();
     let values = &mut bad_target.1.targets[2].values;
     values[4] = Real::NAN;
     let error = error_of(&bad_target, "top-k");
-    let text = "after epoch 1: the validation loss of product is NaN; try a smaller learning rate";
+    let place = data("the target of product", &bad_target.1, 4, Real::NAN);
+    let text = format!("after epoch 1: the validation loss of product is NaN; {place}");
     assert_eq!(error.to_string(), text);
 
     let mut bad_input = parts();
     *input_mut(&mut bad_input.1, 4) = Real::INFINITY;
     let error = error_of(&bad_input, "softmax");
     assert!(matches!(error, TrainError::ValidationNotFinite { epoch: 1, .. }), "{error}");
+    assert!(error.to_string().ends_with(&data("dense value 2", &bad_input.1, 4, Real::INFINITY)));
 }
 
 #[test]
@@ -103,6 +167,8 @@ fn a_weight_that_is_no_number_is_found_at_once() {
         let error = train(&mut model, &parts.0, &parts.1, &options(3), &mut ());
         let found = matches!(error, Err(TrainError::Step { step: 1, epoch: 1, .. }));
         assert!(found, "{name}: {error:?}");
+        let says = format!("; the initial weight {name} has an element NaN");
+        assert!(error.unwrap_err().to_string().ends_with(&says), "{name}");
     }
 }
 
@@ -132,7 +198,7 @@ fn a_huge_learning_rate_ends_in_an_error_or_in_numbers() {
                         StepError::Loss { term, .. } => {
                             assert!(["positive", "third", "product"].contains(&&term[..]));
                         }
-                        StepError::Optimizer(OptimizerError::NotFinite { parameter, .. }) => {
+                        StepError::Gradient { parameter, .. } => {
                             assert!(common::names(&model).contains(&parameter), "{parameter}");
                         }
                         other => panic!("{router}: {other}"),
@@ -180,11 +246,9 @@ fn a_gradient_that_is_not_finite_names_its_parameter() {
     let options = TrainOptions { task_weights: vec![1.0], ..options(1) };
     let mut model = Root(Parameter::new(Tensor::zeros([1, 1])));
     let error = train(&mut model, &source, &source, &options, &mut ()).unwrap_err();
-    let parameter = "weight".to_string();
-    let cause = OptimizerError::NotFinite { parameter, value: f64::NEG_INFINITY };
-    assert_eq!(error, TrainError::Step { step: 1, epoch: 1, source: cause.into() });
     let text = error.to_string();
-    assert!(text.starts_with("step 1 (epoch 1): the gradient of weight has an element -inf"));
+    let says = "step 1 (epoch 1): the gradient of weight has an element -inf; in the first step, ";
+    assert!(text.starts_with(says), "{text}");
     assert_eq!(model.0.value().item(), 0.0, "nothing was updated");
 }
 

@@ -42,6 +42,31 @@ fn one_hot(experts: usize, count: u32, expert: impl Fn(u32) -> u32) -> GateSumma
 const CLOSE: f64 = 1e-6;
 
 #[test]
+fn statistics_that_are_saved_and_loaded_continue_to_the_same_bits() {
+    let mut rng = rng(7, 0);
+    let mut batch = |stats: &mut GateStats, more: &mut GateStats| {
+        let mut row = || (0..2).map(|i| (2 * i + rng.random_range(0..2), rng.random())).collect();
+        let rows: Vec<Vec<(u32, Real)>> = (0..50).map(|_| row()).collect();
+        let dropped = [(DROPPED, rng.random())];
+        add(stats, 4, &rows, &dropped);
+        add(more, 4, &rows, &dropped);
+    };
+    let (mut whole, mut cut) = (GateStats::default(), GateStats::default());
+    for _ in 0..5 {
+        let text = serde_json::to_string(&cut).unwrap();
+        // Only the counters in use are saved.
+        assert!(text.len() < 2000, "{} bytes", text.len());
+        cut = serde_json::from_str(&text).unwrap();
+        assert_eq!(cut, whole);
+        batch(&mut whole, &mut cut);
+        assert_eq!(cut.summary(), whole.summary());
+    }
+    let before = whole.clone();
+    batch(&mut whole, &mut cut);
+    assert_ne!(whole, before);
+}
+
+#[test]
 fn the_numbers_by_hand() {
     // Three rows among four experts: (1/4, 3/4) on experts 0 and 1, the same again with twice the weight, and all on 2.
     let rows = [vec![(0, 0.25), (1, 0.75)], vec![(0, 0.5), (1, 1.5)], vec![(2, 1.0)]];

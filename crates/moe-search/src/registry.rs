@@ -32,7 +32,7 @@ fn searched(entry: RouterEntry, id: String) -> RouterEntry {
     info.summary = format!("{} with a permutation of its experts that is learnt first", info.id);
     info.citation = "Ibrahim and others: COMET, KDD 2023, permutation-based local search".into();
     info.id = id;
-    let info = info.with_options(|options| SearchOptions::read(options, 1));
+    let info = info.with_options(|options| SearchOptions::read(options, 1)).with_square_state();
     let searched = entry.wrapped(info, |gates, spec, parameters| {
         let options = parameters.options(|options| SearchOptions::read(options, spec.k));
         Box::new(Searched::new(gates, options, spec.seed))

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use moe_core::batch::TaskSpec;
 use moe_data::{FeatureSchema, Unknown};
-use moe_nn::{Models, Predictor, RunDir};
+use moe_nn::{Models, Overrides, Predictor, SavedModel};
 use moe_routers::Registry;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -26,15 +26,14 @@ impl Served {
     /// Loads the best weights of the run in `path` and checks its files.
     pub(crate) fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
         let models = Models::from(moe_search::with_search(Registry::standard()));
-        let (dir, state) = RunDir::open_to_read(path)?;
-        let description = dir.best_model(&models)?;
+        let saved = SavedModel::open(path)?;
+        let description = saved.description(&models)?;
         let in_run = |problem: String| format!("{}: {problem}", path.display());
-        let predictor = Predictor::new(&*description, &dir.best_weights(&state), &models)
-            .map_err(|error| in_run(error.to_string()))?;
+        let predictor = Predictor::of_saved(&saved, &Overrides::default(), &models)?;
         let router = description.router().map_or(description.kind(), |(router, _)| router);
 
-        let schema: Option<FeatureSchema> = match dir.features()? {
-            Some(text) => Some(serde_json::from_str(&text).map_err(|error| {
+        let schema: Option<FeatureSchema> = match saved.features() {
+            Some(text) => Some(serde_json::from_str(text).map_err(|error| {
                 in_run(format!("features.json is not a feature schema: {error}"))
             })?),
             None => None,
@@ -51,7 +50,7 @@ impl Served {
         let class_names: Vec<Option<Vec<String>>> = predictor.tasks().iter().map(names).collect();
         let about = json!({
             "router": router,
-            "epoch": state.history().best_epoch,
+            "epoch": saved.epoch(),
             "parameters": predictor.model().parameter_count(),
             "columns": columns(&predictor, schema.as_ref()),
             "tasks": predictor.tasks().iter().zip(&class_names).map(about_task).collect::<Vec<_>>(),

@@ -9,7 +9,7 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 use moe_data::{DataError, EncodedRows, RowEncoder, RowFormat, RowReader};
 use moe_nn::Models;
-use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, RunDir};
+use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, SavedModel};
 
 use crate::args::Threads;
 use crate::commands::command::Command;
@@ -127,8 +127,9 @@ impl Predict {
     fn predict(&self, formats: [RowFormat; 2], models: &Models) -> Result<(), Error> {
         let start = Instant::now();
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
-        let predictor = Predictor::load_with(&self.run, &overrides, models)?;
-        let schema = features(&RunDir::open_to_read(&self.run)?.0)?;
+        let saved = SavedModel::open(&self.run)?;
+        let predictor = Predictor::of_saved(&saved, &overrides, models)?;
+        let schema = features(&saved)?;
         if schema.as_ref().is_some_and(|schema| !predictor.input().takes(&schema.input())) {
             let problem = "is not the schema of the model: the inputs differ";
             return Err(Error::out_dir(self.run.join("features.json"), problem));

@@ -1,5 +1,7 @@
 //! `moe train`
 
+use std::time::Duration;
+
 use clap::Args;
 use moe_nn::Models;
 
@@ -25,12 +27,31 @@ pub(crate) struct Train {
     /// Continue the interrupted run in --out
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Save a checkpoint inside an epoch, too, this many minutes after the last one, such as 10 or 0.5; results do not
+    /// depend on it
+    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    checkpoint_minutes: Option<f64>,
+}
+
+impl Train {
+    /// The time between checkpoints inside an epoch.
+    fn checkpoint_every(&self) -> Result<Option<Duration>, Error> {
+        let Some(minutes) = self.checkpoint_minutes else { return Ok(None) };
+        if !(minutes.is_finite() && minutes > 0.0) {
+            let text = format!(
+                "--checkpoint-minutes {minutes} is not allowed; it must be positive and finite"
+            );
+            return Err(Error::Config(text));
+        }
+        Ok(Some(Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)))
+    }
 }
 
 impl Command for Train {
     const NAME: &'static str = "train";
 
     fn run(&self, models: &Models) -> Result<String, Error> {
+        let checkpoint_every = self.checkpoint_every()?;
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
         let mut config = self.training.config(|config| {
             if let Some(router) = &self.router {
@@ -44,8 +65,9 @@ impl Command for Train {
         threads.pool()?.install(|| {
             let experiment = Experiment::prepare(&config, models)?;
             let mut progress = progress.start();
+            let (out, progress) = (out.as_deref(), &mut *progress);
             let (mut dir, result) =
-                train_run(&experiment, out.as_deref(), self.resume, &mut *progress)?;
+                train_run(&experiment, out, self.resume, checkpoint_every, progress)?;
             dir.set_card(&card(&experiment, &result)?)?;
             dir.finish()?;
             let mut report = Report::new(&result, Vec::new());

@@ -126,7 +126,7 @@ pub(crate) fn evaluate(
         schema: "moe.eval/1",
         about: run.about(split),
         test: TestResult::new(&evaluation, &run.experiment.data.tasks),
-        routing: RoutingResult::new(run.state.history(), &evaluation, k, rows.planted()),
+        routing: RoutingResult::new(&run.history, &evaluation, k, rows.planted()),
         sweep,
     })
 }
@@ -148,7 +148,7 @@ fn models(run: &SavedRun<'_>, request: &SweepRequest) -> Result<Vec<Variant>, Er
 /// The model with one value, and whether it was trained with it.
 fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), PredictorError> {
     let (own, models) = (&*run.description, run.experiment.models);
-    let predictor = Predictor::with_overrides(own, &run.weights, overrides, models)?;
+    let predictor = Predictor::with_overrides(own, run.saved.weights(), overrides, models)?;
     Ok((own.with_overrides(overrides, models.routers())?.is_none(), predictor))
 }
 

@@ -7,8 +7,8 @@ use moe_core::Real;
 use moe_core::batch::BatchSource;
 use moe_data::Dataset;
 use moe_nn::{
-    Model, ModelDescription, ModelError, Models, Observer, TrainOptions, TrainState,
-    continue_training, evaluate, import_weights,
+    DataOrigin, Model, ModelDescription, ModelError, Models, Observer, TrainError, TrainOptions,
+    TrainState, continue_training, evaluate, import_weights,
 };
 use moe_routers::{GateSpec, Value};
 
@@ -102,7 +102,7 @@ impl<'r> Experiment<'r> {
         const COPIES: usize = 5;
         let description = self.description(router)?;
         let problem = match description.validate(self.models.routers()) {
-            Ok(()) => description.check_memory(COPIES),
+            Ok(()) => description.check_memory(COPIES, self.models.routers()),
             wrong => wrong,
         };
         problem.map_err(|error| match error {
@@ -132,6 +132,14 @@ impl<'r> Experiment<'r> {
         Ok((model, state))
     }
 
+    /// Name of the column of numbers that an error names by its dense value.
+    fn column(&self, error: &TrainError) -> Option<String> {
+        let DataOrigin::Dense(index) = error.not_finite_cause()?.number()?.origin else {
+            return None;
+        };
+        Some(self.data.schema()?.numbers.get(index)?.name.clone())
+    }
+
     /// Trains the model that [`Experiment::start`] made for `router` and `seed`, from its state or a later one, and
     /// tests it.
     ///
@@ -149,7 +157,11 @@ impl<'r> Experiment<'r> {
         let options = self.train_options(seed)?;
         let history =
             continue_training(&mut *model, state, &data.train, &data.val, &options, observer)
-                .map_err(|source| Error::Train { router: router.into(), seed, source })?;
+                .map_err(|source| {
+                    let column = self.column(&source);
+                    let source = Box::new(source);
+                    Error::Train { router: router.into(), seed, source, column }
+                })?;
         let test = evaluate(&*model, &data.test, &options.task_weights, options.batch_rows);
         Ok(RunResult {
             router: router.into(),

@@ -1,5 +1,6 @@
 //! Experiments: a configuration with its data, single runs, comparisons, and what is computed of a saved run.
 
+pub(crate) mod checkpoints;
 pub(crate) mod evaluation;
 pub(crate) mod experiment;
 pub(crate) mod groups;

@@ -1,15 +1,13 @@
 //! A run that `moe train` has saved, with the data that it was trained on.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::ValueEnum;
 use moe_core::batch::{Batch, BatchSource};
 use moe_core::task::UnknownMetric;
 use moe_data::{FeatureSchema, Split};
-use moe_nn::{
-    Evaluation, Model, ModelDescription, Models, RunDir, TrainState, Weights, evaluate_with,
-};
+use moe_nn::{Evaluation, History, Model, ModelDescription, Models, SavedModel, evaluate_with};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -61,10 +59,9 @@ impl About {
 /// A run that has been checked, its model and its data.
 #[derive(Debug)]
 pub(crate) struct SavedRun<'r> {
-    path: PathBuf,
-    pub(crate) state: TrainState,
-    /// The best weights, for the model of `description`.
-    pub(crate) weights: Weights,
+    /// The model with its best weights, for `description`.
+    pub(crate) saved: SavedModel,
+    pub(crate) history: History,
     pub(crate) description: Arc<dyn ModelDescription>,
     pub(crate) experiment: Experiment<'r>,
 }
@@ -79,11 +76,11 @@ impl<'r> SavedRun<'r> {
         data_dir: Option<&Path>,
         models: &'r Models,
     ) -> Result<Self, Error> {
-        let (dir, state) = RunDir::open_to_read(path)?;
-        let text = dir.config()?.ok_or_else(|| {
+        let (saved, history) = SavedModel::open_with_history(path)?;
+        let text = saved.config().ok_or_else(|| {
             Error::out_dir(path, "has no configuration, so its data set is unknown")
         })?;
-        let mut config = Config::parse_saved(&text)
+        let mut config = Config::parse_saved(text)
             .map_err(|problem| Error::out_dir(path.join("config.resolved.toml"), problem))?;
         if let Some(dir) = data_dir {
             let entry = moe_data::find(&config.dataset.name)?;
@@ -91,11 +88,10 @@ impl<'r> SavedRun<'r> {
         }
         // Imported weights are in the weights of the run.
         config.import = None;
-        let description = dir.best_model(models)?;
+        let description = saved.description(models)?;
         let experiment = Experiment::prepare(&config, models)?;
-        let (path, weights) = (path.into(), dir.best_weights(&state));
-        let run = SavedRun { path, state, weights, description, experiment };
-        run.check_data(features(&dir)?.as_ref())?;
+        let run = SavedRun { saved, history, description, experiment };
+        run.check_data(features(&run.saved)?.as_ref())?;
         Ok(run)
     }
 
@@ -108,7 +104,7 @@ impl<'r> SavedRun<'r> {
                 "was trained on other data than this {name}: {what} {was}, here {is}; pass the data of the run with \
                  --data-dir"
             );
-            Err(Error::out_dir(&self.path, problem))
+            Err(Error::out_dir(self.saved.path(), problem))
         };
         let (input, tasks) = (self.description.input(), self.description.tasks());
         if !input.takes(&data.input) {
@@ -133,8 +129,8 @@ impl<'r> SavedRun<'r> {
     pub(crate) fn model(&self) -> Result<Box<dyn Model>, Error> {
         let seed = self.experiment.config.run.first_seed;
         let mut model = self.experiment.models.build(&*self.description, seed)?;
-        self.weights.put_into(&mut *model).map_err(|wrong| {
-            Error::out_dir(&self.path, format!("its weights do not fit its model: {wrong}"))
+        self.saved.weights().put_into(&mut *model).map_err(|wrong| {
+            Error::out_dir(self.saved.path(), format!("its weights do not fit its model: {wrong}"))
         })?;
         Ok(model)
     }
@@ -177,10 +173,10 @@ impl<'r> SavedRun<'r> {
     pub(crate) fn about(&self, split: SplitName) -> About {
         let config = &self.experiment.config;
         About {
-            run: self.path.display().to_string(),
+            run: self.saved.path().display().to_string(),
             router: config.run.routers[0].clone(),
             seed: config.run.first_seed,
-            epoch: self.state.history().best_epoch,
+            epoch: self.saved.epoch(),
             dataset: config.dataset.name.clone(),
             split,
             rows: self.split(split).rows(),
@@ -189,11 +185,11 @@ impl<'r> SavedRun<'r> {
 }
 
 /// The feature schema of a run, if it has one.
-pub(crate) fn features(dir: &RunDir) -> Result<Option<FeatureSchema>, Error> {
-    let Some(text) = dir.features()? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(|error| {
+pub(crate) fn features(saved: &SavedModel) -> Result<Option<FeatureSchema>, Error> {
+    let Some(text) = saved.features() else { return Ok(None) };
+    serde_json::from_str(text).map(Some).map_err(|error| {
         let problem = format!("is not a feature schema: {error}");
-        Error::out_dir(dir.path().join("features.json"), problem)
+        Error::out_dir(saved.path().join("features.json"), problem)
     })
 }
 

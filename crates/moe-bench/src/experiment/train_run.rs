@@ -1,25 +1,29 @@
 //! Trains one router in a run directory, from the start or from where an interrupted run stopped.
 
 use std::path::Path;
+use std::time::Duration;
 
-use moe_nn::{RunDir, RunDirError, RunInfo, TrainState};
+use moe_nn::{Models, RunDir, RunDirError, RunInfo, TrainError, TrainState};
 
 use crate::config::text::without_removed_keys;
 use crate::error::Error;
+use crate::experiment::checkpoints::Checkpoints;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::RunResult;
 use crate::report::out_dir::{OutDir, to_json};
 use crate::report::progress::Progress;
 
 /// Trains the first router of the configuration from its first seed in `out`, which is a new directory under `runs/`
-/// if it is not given. With `resume` the run in `out` is continued.
+/// if it is not given. With `resume` the run in `out` is continued. Checkpoints are saved after each epoch, inside an epoch
+/// when `checkpoint_every` has passed since the last one, and at a SIGINT or SIGTERM.
 ///
 /// # Errors
-/// If training stops, or the directory cannot be written or holds another run.
+/// If training stops, a signal ends it ([`Error::Interrupted`]), or the directory cannot be written or holds another run.
 pub(crate) fn train_run(
     experiment: &Experiment<'_>,
     out: Option<&Path>,
     resume: bool,
+    checkpoint_every: Option<Duration>,
     progress: &mut dyn Progress,
 ) -> Result<(RunDir, RunResult), Error> {
     let config = &experiment.config;
@@ -34,24 +38,41 @@ pub(crate) fn train_run(
         seed,
     };
     let (mut dir, state) = match out {
-        Some(path) if resume => resumed(path, info, start)?,
+        Some(path) if resume => resumed(path, info, start, experiment.models)?,
         _ => {
             let name = format!("train-{}-{router}", config.dataset.name);
             let out = OutDir::create(out, &name)?;
             (RunDir::create(&out.path, info, &start)?, start)
         }
     };
+    // Before there is a directory, a signal ends the process: there is nothing to lose.
+    let mut checkpoints = Checkpoints::start(checkpoint_every)?;
     progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
     progress.begin_run(router, seed);
-    let mut observer = (&mut dir, &mut *progress);
-    let result = experiment.run(router, seed, model, state, &mut observer)?;
+    let mut observer = (&mut dir, (&mut checkpoints, &mut *progress));
+    let result = match experiment.run(router, seed, model, state, &mut observer) {
+        Err(Error::Train { source, .. })
+            if let TrainError::Interrupted { step, epoch } = *source
+                && let Some(signal) = checkpoints.signal() =>
+        {
+            progress.end();
+            let (path, status) = (dir.path().into(), signal.exit_status());
+            return Err(Error::Interrupted { signal: signal.name(), status, path, step, epoch });
+        }
+        result => result?,
+    };
     progress.end_run(&result);
     progress.end();
     Ok((dir, result))
 }
 
 /// The run in `path` with its last state; a new run if the old one was stopped before it saved anything.
-fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, TrainState), Error> {
+fn resumed(
+    path: &Path,
+    info: RunInfo,
+    start: TrainState,
+    models: &Models,
+) -> Result<(RunDir, TrainState), Error> {
     if path.is_dir() && !RunDir::is_run(path) {
         match RunDir::create(path, info, &start) {
             Ok(dir) => return Ok((dir, start)),
@@ -71,6 +92,11 @@ fn resumed(path: &Path, info: RunInfo, start: TrainState) -> Result<(RunDir, Tra
              saved configuration, or start a new run in another directory"
         );
         return Err(Error::out_dir(path, problem));
+    }
+    if dir.seed() != info.seed || dir.model(models)?.to_json() != info.model {
+        let problem =
+            "is of another model or seed than its own configuration says; it cannot be resumed";
+        return Err(Error::out_dir(path.join("manifest.json"), problem));
     }
     Ok((dir, state))
 }

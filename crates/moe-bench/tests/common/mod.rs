@@ -1,11 +1,12 @@
 //! Shared by the tests of the command: a new folder for each test, and the result of a call.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod running;
 pub mod training;
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use flate2::Compression;
@@ -39,6 +40,15 @@ pub struct Ran {
     pub status: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+/// Copies the files of a folder into a new one.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let name = entry.unwrap().file_name();
+        fs::copy(from.join(&name), to.join(&name)).unwrap();
+    }
 }
 
 impl Place {
@@ -140,6 +150,11 @@ impl Ran {
         let parsed = serde_json::from_str(&self.stdout);
         parsed.unwrap_or_else(|error| panic!("{error} in {self:#?}"))
     }
+}
+
+/// How often to repeat a trial: `short`, or what the environment variable `MOE_TRIALS` says.
+pub fn trials(short: usize) -> usize {
+    std::env::var("MOE_TRIALS").map_or(short, |text| text.parse().expect("a number"))
 }
 
 /// A call with its arguments in one text, the status, and parts of the sentence.

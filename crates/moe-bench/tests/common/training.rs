@@ -5,13 +5,14 @@ use sha2::{Digest, Sha256};
 
 use super::{Place, timeless};
 
-pub const FILES: [&str; 8] = [
+pub const FILES: [&str; 9] = [
     "best.safetensors",
     "config.resolved.toml",
     "last.safetensors",
     "manifest.json",
     "metrics.jsonl",
     "model.md",
+    "moments.safetensors",
     "result.json",
     "state",
 ];
@@ -69,24 +70,33 @@ pub fn metrics(place: &Place, out: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The manifest names all files of the run; each has the length and the sum that it says.
+/// The manifests of the last checkpoint and, until the run is finished, of the one before name all files of the run; each has
+/// the length and the sum that they say.
 pub fn check_manifest(place: &Place, out: &str) {
-    let manifest = place.json(&format!("{out}/manifest.json"));
-    assert_eq!(manifest["format"], 2);
-    let files = manifest["files"].as_object().unwrap();
-    let mut names: Vec<&str> = files.values().map(|file| file["name"].as_str().unwrap()).collect();
-    names.sort();
+    let manifests = ["manifest.json", "manifest.previous.json"];
     let mut found = place.list(out);
-    found.retain(|name| name != "manifest.json");
-    assert_eq!(names, found);
-    for file in files.values() {
-        let name = file["name"].as_str().unwrap();
-        let content = place.read(&format!("{out}/{name}"));
-        assert_eq!(file["bytes"], content.len(), "{name}");
-        let digest = Sha256::digest(content);
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(file["sha256"], digest, "{name}");
+    let mut names = Vec::new();
+    for manifest in manifests.iter().filter(|name| found.iter().any(|found| found == *name)) {
+        let manifest = place.json(&format!("{out}/{manifest}"));
+        assert_eq!(manifest["format"], 2);
+        // A file, or a list of files.
+        let entries = |entry: &Value| entry.as_array().map_or(vec![entry.clone()], Vec::clone);
+        for file in manifest["files"].as_object().unwrap().values().flat_map(entries) {
+            let name = file["name"].as_str().unwrap();
+            let content = place.read(&format!("{out}/{name}"));
+            // The log grows.
+            let length = file["bytes"].as_u64().unwrap() as usize;
+            assert!(length == content.len() || name == "metrics.jsonl", "{name}");
+            let digest = Sha256::digest(&content[..length]);
+            let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(file["sha256"], digest, "{name}");
+            names.push(name.to_owned());
+        }
     }
+    names.sort();
+    names.dedup();
+    found.retain(|name| !manifests.contains(&name.as_str()));
+    assert_eq!(names, found);
 }
 
 /// Both runs have come to the same end.

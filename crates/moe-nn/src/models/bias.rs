@@ -82,7 +82,7 @@ impl ModelDescription for BiasDescription {
         &mut self.tasks
     }
 
-    fn weights(&self) -> f64 {
+    fn weights(&self, _routers: &Registry) -> f64 {
         let rows: usize = self.input.columns.iter().map(|column| column.vocabulary).sum();
         let outputs: usize = self.tasks.iter().map(|task| task.kind.outputs()).sum();
         (rows as f64 + 1.0) * outputs as f64

@@ -28,9 +28,9 @@ pub trait ModelDescription: Debug + Send + Sync {
     /// The tasks, writable: [`Models::read`](crate::Models::read) puts kinds of tasks here that only the program knows.
     fn tasks_mut(&mut self) -> &mut Vec<TaskSpec>;
 
-    /// Number of weights of the model, to refuse one that does not fit into memory before it is built. The default, 0, refuses
-    /// none.
-    fn weights(&self) -> f64 {
+    /// The least number of weights of the model, to refuse one that does not fit into memory, or one with more weights than a
+    /// file has, before it is built. The default, 0, refuses none.
+    fn weights(&self, _routers: &Registry) -> f64 {
         0.0
     }
 
@@ -101,8 +101,8 @@ impl dyn ModelDescription + '_ {
     ///
     /// # Errors
     /// If this machine does not have the memory.
-    pub fn check_memory(&self, copies: usize) -> Result<(), ModelError> {
-        let weights = self.weights();
+    pub fn check_memory(&self, copies: usize, routers: &Registry) -> Result<(), ModelError> {
+        let weights = self.weights(routers);
         let bytes = weights * (copies * size_of::<Real>()) as f64;
         let mut room = Vec::<u8>::new();
         let is_there = room.try_reserve_exact(bytes as usize).is_ok();

@@ -269,13 +269,16 @@ impl ModelDescription for MixtureDescription {
         &mut self.tasks
     }
 
-    fn weights(&self) -> f64 {
+    fn weights(&self, routers: &Registry) -> f64 {
         let embeddings = ColumnEncoder::weights_for(&self.input, self.embedding_width);
         let experts = self.experts as f64 * self.expert.weights(self.encoded_width());
         let heads = self.tasks.iter().map(|task| {
             dense_weights(self.expert.outputs(), &self.head_widths, task.kind.outputs())
         });
-        embeddings + experts + heads.sum::<f64>()
+        let is_square = routers.get(&self.router).is_ok_and(|entry| entry.info().has_square_state);
+        let gates =
+            if is_square { self.tasks.len() as f64 * (self.experts as f64).powi(2) } else { 0.0 };
+        embeddings + experts + gates + heads.sum::<f64>()
     }
 
     fn validate(&self, routers: &Registry) -> Result<(), ModelError> {

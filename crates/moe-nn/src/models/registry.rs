@@ -146,7 +146,7 @@ impl Models {
         seed: u64,
     ) -> Result<Box<dyn Model>, ModelError> {
         description.validate(&self.routers)?;
-        description.check_memory(1)?;
+        description.check_memory(1, &self.routers)?;
         description.build_model(&self.routers, seed)
     }
 }

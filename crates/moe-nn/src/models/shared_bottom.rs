@@ -147,7 +147,7 @@ impl ModelDescription for SharedBottomDescription {
         &mut self.tasks
     }
 
-    fn weights(&self) -> f64 {
+    fn weights(&self, _routers: &Registry) -> f64 {
         let embeddings = ColumnEncoder::weights_for(&self.input, self.embedding_width);
         let heads = self
             .tasks

@@ -6,10 +6,13 @@ use crate::error::OtherModule;
 use crate::module::{Module, visit_parameters};
 use crate::optimizer::clipping::sum_of_squares;
 use crate::optimizer::error::OptimizerError;
-use crate::optimizer::moments::{Check, Moments, NamedMoments, name_moments};
+use crate::optimizer::moments::{
+    Check, Moments, NamedMoments, UnnamedMoments, from_tensors, name_moments, to_tensors,
+};
 use crate::optimizer::options::OptimizerOptions;
 use crate::optimizer::span::Span;
 use crate::optimizer::update::Update;
+use crate::store::weights::Weights;
 
 /// Updates the parameters of a module by their gradients. An optimiser that was saved and loaded continues to the same
 /// bits, also with a module that visits its parameters in another order.
@@ -39,13 +42,14 @@ impl PartialEq for Optimizer {
 pub(crate) struct UnnamedOptimizer {
     options: OptimizerOptions,
     steps: u64,
-    moments: Vec<Moments>,
+    moments: Vec<UnnamedMoments>,
 }
 
 impl From<UnnamedOptimizer> for Optimizer {
     fn from(saved: UnnamedOptimizer) -> Self {
         let UnnamedOptimizer { options, steps, moments } = saved;
-        Optimizer { steps, unnamed: moments, ..Optimizer::new(options) }
+        let unnamed = moments.into_iter().map(Moments::from).collect();
+        Optimizer { steps, unnamed, ..Optimizer::new(options) }
     }
 }
 
@@ -70,6 +74,26 @@ impl Optimizer {
             unnamed: Vec::new(),
             sums: Vec::new(),
         }
+    }
+
+    /// The moments as tensors that are named after their parameters, and the optimiser without them.
+    pub(crate) fn parts(&self) -> (Weights, Optimizer) {
+        let rest = Optimizer {
+            options: self.options.clone(),
+            steps: self.steps,
+            moments: NamedMoments::new(),
+            unnamed: self.unnamed.clone(),
+            sums: Vec::new(),
+        };
+        (to_tensors(&self.moments), rest)
+    }
+
+    /// The optimiser of these [`Optimizer::parts`].
+    ///
+    /// # Errors
+    /// The first tensor that is not a moment.
+    pub(crate) fn of_parts(moments: Weights, rest: Optimizer) -> Result<Self, OtherModule> {
+        Ok(Optimizer { moments: from_tensors(moments)?, ..rest })
     }
 
     /// Checks that the steps so far were steps of `module`. Moments without names get those of its parameters.
@@ -124,6 +148,7 @@ impl Optimizer {
             let update = Update::new(options, *steps, name, learning_rate, limits, gradient);
             let cols = parameter.value().cols();
             let values = parameter.value_mut().as_mut_slice();
+            let (first, second) = (first.as_mut_slice(), second.as_mut_slice());
             update.run(Span { values, first, second }, cols, gradient);
         });
         Ok(norms)

@@ -13,7 +13,7 @@ use crate::models::overrides::Overrides;
 use crate::models::registry::Models;
 use crate::predict::input_check::{check, check_row};
 use crate::predict::predictions::Predictions;
-use crate::store::run_dir::RunDir;
+use crate::store::saved_model::SavedModel;
 use crate::store::weights::Weights;
 
 /// Runs inference with a trained model, writing into caller-owned, reusable buffers. One call predicts a batch or a single
@@ -29,7 +29,7 @@ use crate::store::weights::Weights;
 /// It packs the weights of experts and dense layers for inference when it is created
 /// ([`Module::pack_weights`](crate::Module::pack_weights)), so that they take twice their memory.
 ///
-/// The schema that turns raw rows into inputs is saved in the run as [`RunDir::features`].
+/// The schema that turns raw rows into inputs is saved in the run ([`SavedModel::features`]).
 ///
 /// ```
 /// use moe_core::batch::{IdColumn, InputRow, InputSpec, Inputs, TaskKind, TaskSpec};
@@ -77,11 +77,11 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// The model of the run in `path` with its best weights. All files are checked against the manifest of the run, and the
-    /// directory is not changed. `models` must contain the router or model of the run.
+    /// The model of the run in `path` with its best weights ([`SavedModel`]). `models` must contain the router or model of the
+    /// run.
     ///
     /// # Errors
-    /// As [`RunDir::open_to_read`], with the name of the file that is missing, truncated or changed; if the run does not
+    /// As [`SavedModel::open`], with the name of the file that is missing, truncated or changed; if the run does not
     /// describe its model, the model cannot be built, or the weights do not fit it.
     pub fn load(path: &Path, models: &Models) -> Result<Self, PredictorError> {
         Self::load_with(path, &Overrides::default(), models)
@@ -96,13 +96,26 @@ impl Predictor {
         overrides: &Overrides,
         models: &Models,
     ) -> Result<Self, PredictorError> {
-        let (run, state) = RunDir::open_to_read(path)?;
-        let (model, weights) = (run.best_model(models)?, run.best_weights(&state));
-        Self::with_overrides(&*model, &weights, overrides, models)
-            .map_err(|source| PredictorError::InRun { path: path.into(), source: source.into() })
+        Self::of_saved(&SavedModel::open(path)?, overrides, models)
     }
 
-    /// The model of `description` with these weights.
+    /// [`Predictor::load_with`], of a run that has been read.
+    ///
+    /// # Errors
+    /// As `load_with`.
+    pub fn of_saved(
+        saved: &SavedModel,
+        overrides: &Overrides,
+        models: &Models,
+    ) -> Result<Self, PredictorError> {
+        let description = saved.description(models)?;
+        Self::with_overrides(&*description, saved.weights(), overrides, models).map_err(|source| {
+            let path = saved.path().to_owned();
+            PredictorError::InRun { path, source: source.into() }
+        })
+    }
+
+    /// The model of `description` with these weights. Nothing is built for a description of far more weights than there are.
     ///
     /// # Errors
     /// If the model cannot be built, or the weights do not fit it.
@@ -111,6 +124,13 @@ impl Predictor {
         weights: &Weights,
         models: &Models,
     ) -> Result<Self, PredictorError> {
+        // A description from somebody else must not take more memory than its weights. A difference this small takes a few
+        // megabytes, and then the tensor that is wrong is named.
+        const SMALL: usize = 1 << 16;
+        let (needed, found) = (description.weights(models.routers()), weights.count());
+        if needed > (found + SMALL) as f64 {
+            return Err(PredictorError::TooFewWeights { needed, found });
+        }
         let mut model = models.build(description, 0)?;
         weights.put_into(&mut *model)?;
         Ok(Self::of(model, description.input().clone(), description.tasks().to_vec()))

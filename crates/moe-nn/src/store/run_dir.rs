@@ -1,6 +1,7 @@
 //! Directories of training runs: see [`RunDir`].
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,13 +11,14 @@ use crate::error::RunDirError;
 use crate::models::description::{Fold, ModelDescription};
 use crate::models::registry::Models;
 use crate::store::checkpoint;
+use crate::store::generations::read_last;
 use crate::store::run_files::RunFiles;
 use crate::store::run_lock::{self, LOCK};
 use crate::store::run_manifest::{
-    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, RESULT,
-    RunModels, is_own, is_trace_of_training, sha256,
+    CARD, CONFIG, FEATURES, FORMAT, FileEntry, Files, MANIFEST, METRICS, Manifest, PREVIOUS,
+    RESULT, RunModels, is_own, is_trace_of_training, name_at_rest, sha256,
 };
-use crate::store::weights::Weights;
+use crate::store::saved_model::described;
 use crate::train::history::EpochRecord;
 use crate::train::observer::Observer;
 use crate::train::train_state::TrainState;
@@ -27,22 +29,26 @@ use crate::train::train_state::TrainState;
 /// | --- | --- |
 /// | `config.resolved.toml` | the configuration, if there is one |
 /// | `features.json` | the schema that turns raw rows into inputs, if it is known |
-/// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch |
-/// | `last.safetensors`, `best.safetensors` | the weights after the last and after the best epoch; the best weights are folded if the model can be ([`RunInfo::fold`]) |
+/// | `metrics.jsonl` | an [`EpochRecord`] per line and epoch, a log that is written again if it is damaged |
+/// | `last.safetensors`, `best.safetensors` | the weights after the last step and after the best epoch; the best weights are folded if the model can be ([`RunInfo::fold`]) |
 /// | `learning.safetensors` | the tensors that folding left out of the best weights |
+/// | `moments.safetensors` | the optimiser's moments: `NAME.first_moment` and `NAME.second_moment` of each parameter |
 /// | `model.md` | the model card, if there is one ([`RunDir::set_card`]) |
 /// | `result.json` | the results, if there are any ([`RunDir::set_result`]) |
-/// | `state` | optimiser, history, names of frozen parameters and the last experts of each row (see [`moe_core::envelope`]) |
+/// | `state` | settings and steps of the optimiser, history, names of frozen parameters and the last experts of each row (see [`moe_core::envelope`]) |
 /// | `manifest.json` | the files of the run with their SHA-256 and its own, the length of `metrics.jsonl`, the model |
+/// | `manifest.previous.json` | the same for the checkpoint before, until the run is finished |
 ///
-/// A checkpoint is written under new names (`last-12.safetensors`), synced, and becomes valid when the new manifest
-/// replaces the old one. Until then the previous checkpoint is intact. [`RunDir::finish`] renames the files to the names
+/// A checkpoint is written under new names (`last-12.safetensors`), synced, read again, and becomes valid when the new
+/// manifest replaces the old one. The checkpoint before it is kept until the next one is valid. Where a file of the last
+/// checkpoint is damaged, it is used instead, with a warning in the log. [`RunDir::finish`] renames the files to the names
 /// above.
 ///
 /// One process at a time writes into the directory: [`RunDir::create`] and [`RunDir::open`] lock it (file `moe.lock`) until
-/// the `RunDir` is dropped or the process ends. [`RunDir::open_to_read`] needs no lock.
+/// the `RunDir` is dropped or the process ends. A [`SavedModel`](crate::SavedModel) is read without a lock.
 ///
-/// As an [`Observer`] it saves a checkpoint after every epoch:
+/// As an [`Observer`] it saves a checkpoint after every epoch, and inside an epoch where another observer asks for one
+/// ([`TrainControl`](crate::TrainControl)):
 /// ```
 /// # use moe_nn::*;
 /// # fn example(
@@ -64,7 +70,8 @@ use crate::train::train_state::TrainState;
 pub struct RunDir {
     files: RunFiles,
     manifest: Manifest,
-    /// None if the run was opened to read it.
+    previous: Option<Manifest>,
+    /// None where nothing can be written.
     _lock: Option<LockFile>,
 }
 
@@ -86,7 +93,7 @@ pub struct RunInfo {
 impl RunDir {
     /// Returns whether `path` is the directory of a run.
     pub fn is_run(path: &Path) -> bool {
-        path.join(MANIFEST).is_file()
+        [MANIFEST, PREVIOUS].iter().any(|name| path.join(name).is_file())
     }
 
     /// Creates a run in a directory that is new or empty, and saves `state` as its first checkpoint. Files that an
@@ -99,16 +106,16 @@ impl RunDir {
         fs::create_dir_all(path).map_err(|source| RunDirError::Io { path: path.into(), source })?;
         let lock = run_lock::acquire(path)?;
         let files = RunFiles::new(path);
-        for name in files.names()?.into_iter().filter(|name| name != LOCK) {
+        for found in files.names()?.into_iter().filter(|name| name != LOCK) {
+            let name = found.to_string_lossy();
+            let file = fs::symlink_metadata(files.path(&name)).ok();
             // Before there is a manifest, a run has neither a card nor results: these files are somebody else's.
-            if [MANIFEST, CARD, RESULT].iter().any(|own| name == *own)
-                || !is_own(&name.to_string_lossy())
-            {
-                return Err(RunDirError::NotEmpty { path: path.into(), found: name });
+            let is_foreign = [MANIFEST, PREVIOUS, CARD, RESULT].contains(&&*name) || !is_own(&name);
+            if is_foreign || !file.as_ref().is_some_and(fs::Metadata::is_file) {
+                return Err(RunDirError::NotEmpty { path: path.into(), found });
             }
-            let length = fs::symlink_metadata(files.path(&name.to_string_lossy()));
-            if is_trace_of_training(&name.to_string_lossy(), length.map_or(0, |file| file.len())) {
-                return Err(RunDirError::LostManifest { path: path.into(), found: name });
+            if is_trace_of_training(&name, file.map_or(0, |file| file.len())) {
+                return Err(RunDirError::LostManifest { path: path.into(), found });
             }
         }
         let RunInfo { config, features, model, fold, seed } = info;
@@ -132,13 +139,13 @@ impl RunDir {
             },
             ..Manifest::default()
         };
-        let mut dir = RunDir { files, manifest, _lock: Some(lock) };
+        let mut dir = RunDir { files, manifest, previous: None, _lock: Some(lock) };
         dir.commit(state)?;
         Ok(dir)
     }
 
     /// Opens the run in `path` to continue it, and returns its state. Every file is checked against the manifest; files of
-    /// a checkpoint that did not become valid are removed.
+    /// a checkpoint that did not become valid are removed. Where nothing can be written, the run can still be read.
     ///
     /// # Errors
     /// If `path` is not the directory of a run of this or an earlier version and of this precision, a file is missing or
@@ -146,54 +153,50 @@ impl RunDir {
     pub fn open(path: &Path) -> Result<(Self, TrainState), RunDirError> {
         let files = RunFiles::new(path);
         // Nothing is written into a directory that is not that of a run.
-        files.manifest()?;
-        let lock = run_lock::acquire(path)?;
-        let manifest = files.manifest()?;
-        let (state, metrics) = checkpoint::read(&files, &manifest)?;
-        // Lines after the checkpoint belong to epochs that will be trained again.
-        files.set_metrics(metrics, &[])?;
-        files.remove_stale(&manifest)?;
-        Ok((RunDir { files, manifest, _lock: Some(lock) }, state))
-    }
-
-    /// Opens the run in `path` to read it: as [`RunDir::open`], but the directory is neither locked nor changed.
-    ///
-    /// # Errors
-    /// As `open`, whoever trains. A run in training is read as its last checkpoint left it.
-    pub fn open_to_read(path: &Path) -> Result<(Self, TrainState), RunDirError> {
-        /// Each further attempt follows another checkpoint of a run in training.
-        const MOST_ATTEMPTS: usize = 100;
-        let files = RunFiles::new(path);
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            let manifest = files.manifest()?;
-            match checkpoint::read(&files, &manifest) {
-                Ok((state, _)) => return Ok((RunDir { files, manifest, _lock: None }, state)),
-                // Training may have replaced the files since the manifest was read.
-                Err(_) if attempts < MOST_ATTEMPTS && files.manifest()? != manifest => {}
-                Err(error) => return Err(error),
-            }
+        if !Self::is_run(path) {
+            files.manifest(MANIFEST)?;
         }
+        let lock = match run_lock::acquire(path) {
+            Err(RunDirError::Io { source, .. }) if is_read_only(&source) => None,
+            lock => Some(lock?),
+        };
+        let (manifest, state) = read_last(&files, |manifest| checkpoint::read(&files, manifest))?;
+        let previous = files.manifest(PREVIOUS).ok();
+        let previous = previous.filter(|previous| previous.generation < manifest.generation);
+        let mut dir = RunDir { files, manifest, previous, _lock: lock };
+        if dir._lock.is_some() {
+            dir.tidy(&state)?;
+        }
+        Ok((dir, state))
     }
 
-    /// The best weights of `state`, which must be a state of this run, as they are saved: those of
-    /// [`RunDir::best_model`].
-    pub fn best_weights(&self, state: &TrainState) -> Weights {
-        let mut best = state.best().clone();
-        best.split_off(&self.manifest.models.folded);
-        best
+    /// Makes the directory that of the checkpoint which was read.
+    fn tidy(&mut self, state: &TrainState) -> Result<(), RunDirError> {
+        // Lines after the checkpoint belong to epochs that will be trained again.
+        let (log, epochs) = (&self.manifest.files.metrics, &state.history().epochs);
+        let metrics = self.files.write_log(log, epochs, epochs.len())?;
+        let next = Manifest {
+            files: Files { metrics, ..self.manifest.files.clone() },
+            ..self.manifest.clone()
+        };
+        if next != self.manifest || !self.files.manifest(MANIFEST).is_ok_and(|last| last == next) {
+            self.files.set_manifest(&next)?;
+        }
+        self.manifest = next;
+        self.remove_stale()
     }
 
-    /// Description of the model of the best weights; see [`RunInfo::model`] and [`RunInfo::fold`].
+    /// Description of the model in training; see [`RunInfo::model`].
     ///
     /// # Errors
     /// If it is not the description of one of `models`.
-    pub fn best_model(&self, models: &Models) -> Result<Arc<dyn ModelDescription>, RunDirError> {
-        models.read(&self.manifest.models.best).map_err(|error| RunDirError::Damaged {
-            path: self.files.path(MANIFEST),
-            problem: format!("does not describe a model: {error}"),
-        })
+    pub fn model(&self, models: &Models) -> Result<Arc<dyn ModelDescription>, RunDirError> {
+        described(&self.files, &self.manifest.models.last, models)
+    }
+
+    /// The seed that the run was created with ([`RunInfo::seed`]).
+    pub fn seed(&self) -> u64 {
+        self.manifest.seed
     }
 
     /// Path of the directory.
@@ -206,21 +209,7 @@ impl RunDir {
     /// # Errors
     /// If the file has been changed since.
     pub fn config(&self) -> Result<Option<String>, RunDirError> {
-        self.text(&self.manifest.files.config)
-    }
-
-    /// The schema that the run was created with ([`RunInfo::features`]).
-    ///
-    /// # Errors
-    /// If the file has been changed since.
-    pub fn features(&self) -> Result<Option<String>, RunDirError> {
-        self.text(&self.manifest.files.features)
-    }
-
-    fn text(&self, entry: &Option<FileEntry>) -> Result<Option<String>, RunDirError> {
-        let Some(entry) = entry else { return Ok(None) };
-        let bytes = self.files.read(entry)?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        self.files.read_text(&self.manifest.files.config)
     }
 
     /// Saves `state` as the checkpoint of the run, in place of the previous one.
@@ -229,7 +218,14 @@ impl RunDir {
     /// If a file cannot be written; the previous checkpoint is then intact.
     pub fn commit(&mut self, state: &TrainState) -> Result<(), RunDirError> {
         let next = checkpoint::write(&self.files, &self.manifest, state)?;
-        self.set_manifest(next)
+        self.files.set_manifest(&next)?;
+        let before = std::mem::replace(&mut self.manifest, next);
+        if before.generation < self.manifest.generation {
+            // Until this has happened, the checkpoint before that one is the previous one.
+            self.files.set_previous(&before)?;
+            self.previous = Some(before.without_texts());
+        }
+        self.remove_stale()
     }
 
     /// Saves a model card, in Markdown, as `model.md`. The next checkpoint removes it.
@@ -267,33 +263,48 @@ impl RunDir {
         self.set_manifest(next)
     }
 
-    /// Gives the files of the last checkpoint their final names.
+    /// Gives the files of the last checkpoint their final names, and removes the checkpoint before.
     ///
     /// # Errors
     /// If a file cannot be written; the run is then unchanged.
     pub fn finish(&mut self) -> Result<(), RunDirError> {
         let mut next = self.manifest.clone();
-        let Files { last, best, learning, state, .. } = &mut next.files;
-        let learning = learning.as_mut().map(|entry| (entry, "learning.safetensors"));
-        let entries = [(last, "last.safetensors"), (best, "best.safetensors"), (state, "state")];
-        for (entry, name) in entries.into_iter().chain(learning) {
+        for entry in next.files.numbered_mut() {
+            let name = name_at_rest(&entry.name);
             if entry.name != name {
-                *entry = self.files.write(name.into(), &self.files.read(entry)?)?;
+                *entry = self.files.write(name, &self.files.read(entry)?)?;
             }
+        }
+        let previous = self.previous.take();
+        if next == self.manifest && previous.is_none() {
+            return Ok(());
         }
         self.set_manifest(next)
     }
 
-    /// Makes `next` the manifest of the run, and removes files that it does not name.
+    /// Makes `next` the manifest of the run, and removes files that neither it nor that of the checkpoint before names.
     fn set_manifest(&mut self, next: Manifest) -> Result<(), RunDirError> {
         self.files.set_manifest(&next)?;
         self.manifest = next;
-        self.files.remove_stale(&self.manifest)
+        self.remove_stale()
+    }
+
+    fn remove_stale(&self) -> Result<(), RunDirError> {
+        self.files.remove_stale([Some(&self.manifest), self.previous.as_ref()])
     }
 }
 
-/// Saves a checkpoint after every epoch.
+/// Returns whether an error is due to a place where this process may not write.
+fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied)
+}
+
+/// Saves a checkpoint after every epoch, and between two steps where an observer asks for it.
 impl Observer for RunDir {
+    fn on_checkpoint(&mut self, state: &TrainState) -> Result<(), String> {
+        self.commit(state).map_err(|error| error.to_string())
+    }
+
     fn on_epoch(&mut self, _record: &EpochRecord, state: &TrainState) -> Result<(), String> {
         self.commit(state).map_err(|error| error.to_string())
     }

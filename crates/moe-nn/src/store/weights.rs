@@ -12,7 +12,7 @@ use crate::error::{OtherModule, WeightsError};
 use crate::module::Module;
 
 /// The parameters and buffers of a module, by name. The tensors are shared with the module until one side is modified.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
     tensors: BTreeMap<String, Tensor>,
 }
@@ -32,6 +32,11 @@ impl Weights {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// Number of elements of all tensors.
+    pub(crate) fn count(&self) -> usize {
+        self.tensors.values().map(Tensor::len).sum()
+    }
+
     /// Removes and returns the tensors with these names.
     pub(crate) fn split_off(&mut self, names: &[String]) -> Self {
         let taken = names.iter().filter_map(|name| self.tensors.remove_entry(name));
@@ -39,8 +44,21 @@ impl Weights {
     }
 
     /// Adds the tensors of `others`.
-    pub(crate) fn extend(&mut self, others: Weights) {
+    ///
+    /// # Errors
+    /// The first tensor that is there already.
+    pub(crate) fn extend(&mut self, others: Weights) -> Result<(), OtherModule> {
+        let mut names = others.tensors.keys();
+        if let Some(name) = names.find(|name| self.tensors.contains_key(*name)) {
+            return Err(OtherModule::new(name, "is in two files"));
+        }
         self.tensors.extend(others.tensors);
+        Ok(())
+    }
+
+    /// The tensors by their names.
+    pub(crate) fn into_tensors(self) -> BTreeMap<String, Tensor> {
+        self.tensors
     }
 
     /// Checks that the weights fit `module`.
@@ -124,6 +142,12 @@ impl Weights {
     pub fn save(&self, path: &Path) -> Result<(), WeightsError> {
         replace_file(path, &self.to_file())
             .map_err(|source| WeightsError::Io { path: path.into(), source })
+    }
+}
+
+impl FromIterator<(String, Tensor)> for Weights {
+    fn from_iter<I: IntoIterator<Item = (String, Tensor)>>(tensors: I) -> Self {
+        Weights { tensors: tensors.into_iter().collect() }
     }
 }
 

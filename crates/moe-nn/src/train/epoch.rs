@@ -1,18 +1,22 @@
+use std::time::Instant;
+
 use moe_core::batch::{Batch, BatchSource};
 use moe_core::random::permutation;
 use moe_core::tape::Tape;
-use moe_routers::RoutingStats;
 use moe_routers::telemetry::GateSummary;
 
 use crate::eval::evaluate::evaluate;
 use crate::models::model::Model;
+use crate::store::weights::Weights;
+use crate::train::clock::Clock;
+use crate::train::control::TrainControl;
+use crate::train::epoch_progress::EpochProgress;
 use crate::train::error::TrainError;
-use crate::train::gate_health::{self, GateHealth};
-use crate::train::gradient_health::GradientHealth;
-use crate::train::history::{EpochRecord, History, StopReason};
+use crate::train::gate_health;
+use crate::train::history::StopReason;
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
-use crate::train::step::{StepContext, StepReport, train_step};
+use crate::train::step::{StepContext, train_step};
 use crate::train::step_hook::StepHook;
 use crate::train::train_state::TrainState;
 
@@ -27,34 +31,44 @@ pub(crate) struct Run<'a> {
     pub(crate) options: &'a TrainOptions,
 }
 
-/// Means and statistics over the training steps of an epoch.
-#[derive(Default)]
-pub(crate) struct EpochSteps {
-    /// Weighted loss of the tasks.
-    loss: f64,
-    /// Each term of the loss by name.
-    terms: Vec<(String, f64)>,
-    gradients: GradientHealth,
-    gates: GateHealth,
-}
-
 impl<'a> Run<'a> {
-    /// Takes the training steps of the next epoch.
+    /// Takes the steps of the next epoch, or the rest of them if the state was saved inside it. Where the observer asks for
+    /// it, the state is completed and passed on between two steps.
     pub(crate) fn train_epoch(
         &self,
         model: &mut dyn Model,
         state: &mut TrainState,
+        clock: &Clock,
         observer: &mut dyn Observer,
         hook: &mut dyn StepHook,
-    ) -> Result<EpochSteps, TrainError> {
+    ) -> Result<EpochProgress, TrainError> {
+        let mut since = Instant::now();
         let TrainOptions { seed, batch_rows, micro_batch_rows, .. } = *self.options;
         let epoch = state.history.epochs.len() + 1;
         let order = permutation(self.train.rows(), seed, "shuffle", epoch as u64);
         let batches = order.chunks(batch_rows.max(1));
         let num_steps = batches.len() as u64;
+        let new = || EpochProgress::new(num_steps);
+        let mut progress = state.in_progress.take().unwrap_or_else(new);
+        if progress.of != num_steps {
+            return Err(TrainError::OtherEpoch { saved: progress.of, given: num_steps });
+        }
+        let mut batches = batches.skip(progress.steps() as usize);
         let mut tape = Tape::new();
-        let mut steps = EpochSteps::default();
-        for rows in batches {
+        loop {
+            let control = observer.control();
+            if control != TrainControl::Continue {
+                progress.train_seconds += since.elapsed().as_secs_f64();
+                progress.seconds = clock.seconds();
+                state.in_progress = Some(progress);
+                save(model, state, observer)?;
+                if control == TrainControl::SaveAndStop {
+                    return Err(TrainError::Interrupted { step: state.history.steps, epoch });
+                }
+                progress = state.in_progress.take().unwrap_or_else(new);
+                since = Instant::now();
+            }
+            let Some(rows) = batches.next() else { break };
             let micro_batches: Vec<Batch> = rows
                 .chunks(micro_batch_rows.unwrap_or(usize::MAX).max(1))
                 .map(|rows| self.train.batch(rows))
@@ -67,16 +81,21 @@ impl<'a> Run<'a> {
                 .map_err(|source| TrainError::Step { step, epoch, source })?;
             tracing::debug!(target: TARGET, step, loss = report.loss, "step");
             observer.on_step(step, num_steps, report.loss);
-            steps.add(report, state, self.train.rows());
+            let TrainState { memories, history, .. } = &mut *state;
+            progress.add(report, memories, history, self.train.rows());
         }
-        steps.loss /= num_steps as f64;
-        steps.terms.iter_mut().for_each(|term| term.1 /= num_steps as f64);
-        Ok(steps)
+        progress.train_seconds += since.elapsed().as_secs_f64();
+        Ok(progress)
     }
 
     /// Fits a model that is not trained by gradient steps; returns `None` for any other. The passes over the split count as
     /// steps.
-    pub(crate) fn fit(&self, model: &mut dyn Model, state: &mut TrainState) -> Option<EpochSteps> {
+    pub(crate) fn fit(
+        &self,
+        model: &mut dyn Model,
+        state: &mut TrainState,
+    ) -> Option<EpochProgress> {
+        let since = Instant::now();
         let TrainOptions { task_weights, batch_rows, .. } = self.options;
         state.history.steps += model.fit(self.train)?;
         state.history.stopped = Some(StopReason::Fitted);
@@ -85,7 +104,8 @@ impl<'a> Run<'a> {
         let terms = tasks.map(|((task, &weight), metrics)| {
             (task.name.clone(), f64::from(weight) * metrics.loss())
         });
-        Some(EpochSteps { loss: found.loss, terms: terms.collect(), ..EpochSteps::default() })
+        let train_seconds = since.elapsed().as_secs_f64();
+        Some(EpochProgress::fitted(found.loss, terms.collect(), train_seconds))
     }
 
     /// Context of the next step.
@@ -105,9 +125,9 @@ impl<'a> Run<'a> {
         &self,
         model: &dyn Model,
         state: &mut TrainState,
-        steps: &EpochSteps,
+        progress: &EpochProgress,
     ) -> Vec<GateSummary> {
-        let mut gates = steps.gates.summaries(&mut state.memories);
+        let mut gates = progress.gate_summaries(&mut state.memories);
         if !gates.is_empty() {
             let rows = self.options.batch_rows.clamp(1, self.val.rows());
             let batch = self.val.batch(&(0..rows as u32).collect::<Vec<_>>());
@@ -117,53 +137,14 @@ impl<'a> Run<'a> {
     }
 }
 
-impl EpochSteps {
-    /// Adds a step. Until the end of the epoch, the loss and its terms are sums.
-    fn add(&mut self, report: StepReport, state: &mut TrainState, rows: usize) {
-        let StepReport { loss, terms, gradient_norms, row_ids, decisions } = report;
-        self.gradients.add(&gradient_norms);
-        self.gates.add(&row_ids, &decisions, &mut state.memories, rows);
-        for decision in decisions.iter().flatten() {
-            state.history.routing.get_or_insert_default().add(&decision.assignments);
-        }
-        self.loss += loss;
-        if self.terms.is_empty() {
-            self.terms = terms;
-        } else {
-            self.terms.iter_mut().zip(terms).for_each(|(sum, term)| sum.1 += term.1);
-        }
-    }
-
-    /// The record of the epoch, whose weights `history` already counts as the best if they are. Warns of gradients and gates
-    /// that look unhealthy.
-    pub(crate) fn into_record(
-        self,
-        model: &dyn Model,
-        history: &History,
-        gates: Vec<GateSummary>,
-        val_loss: f64,
-        seconds: f64,
-    ) -> EpochRecord {
-        let EpochSteps { loss: train_loss, terms: train_terms, gradients, .. } = self;
-        let (epoch, steps) = (history.epochs.len() + 1, history.steps);
-        let is_best = history.best_epoch == epoch;
-        let idle_parameters = gradients.idle(model);
-        gradients.warn(epoch, &idle_parameters);
-        gate_health::warn(epoch, &gates, history.epochs.last().map(|record| &record.gates[..]));
-        tracing::info!(target: TARGET, epoch, steps, train_loss, val_loss, is_best, "epoch");
-        EpochRecord {
-            epoch,
-            steps,
-            train_loss,
-            train_terms,
-            gradient_norm: gradients.mean(),
-            largest_gradient_norm: gradients.largest,
-            idle_parameters,
-            val_loss,
-            is_best,
-            gates,
-            experts_per_row: history.routing.as_ref().map_or(0.0, RoutingStats::experts_per_row),
-            seconds,
-        }
-    }
+/// Completes a state between two steps with the weights of `model`, and passes it to the observer.
+fn save(
+    model: &dyn Model,
+    state: &mut TrainState,
+    observer: &mut dyn Observer,
+) -> Result<(), TrainError> {
+    let step = state.history.steps;
+    tracing::debug!(target: TARGET, step, "checkpoint");
+    state.last = Weights::of(model);
+    observer.on_checkpoint(state).map_err(|message| TrainError::Checkpoint { step, message })
 }

@@ -1,17 +1,30 @@
 use crate::error::OtherModule;
 use crate::optimizer::error::OptimizerError;
+use crate::train::not_finite_cause::NotFiniteCause;
 
 /// Error of a training step that was not taken. The model has not been updated.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StepError {
     /// A term of the loss is not a finite number.
-    #[error("{term} is {value}; try a smaller learning rate")]
+    #[error("{term} is {value}; {cause}")]
     Loss {
         /// Name of the term: a task or an auxiliary loss.
         term: String,
         /// Value of the term.
         value: f64,
+        /// The cause.
+        cause: NotFiniteCause,
+    },
+    /// An element of a gradient, or its square, is not a finite number.
+    #[error("the gradient of {parameter} has an element {value}; {cause}")]
+    Gradient {
+        /// The parameter.
+        parameter: String,
+        /// The first such element.
+        value: f64,
+        /// The cause.
+        cause: NotFiniteCause,
     },
     /// The optimiser did not take the step.
     #[error(transparent)]
@@ -36,9 +49,7 @@ pub enum TrainError {
         source: StepError,
     },
     /// The validation loss is not a finite number.
-    #[error(
-        "after epoch {epoch}: the validation loss of {term} is {value}; try a smaller learning rate"
-    )]
+    #[error("after epoch {epoch}: the validation loss of {term} is {value}; {cause}")]
     ValidationNotFinite {
         /// Number of the epoch, from 1.
         epoch: usize,
@@ -46,10 +57,40 @@ pub enum TrainError {
         term: String,
         /// Loss of the task.
         value: f64,
+        /// The cause.
+        cause: NotFiniteCause,
+    },
+    /// An observer asked to stop ([`TrainControl::SaveAndStop`](crate::TrainControl::SaveAndStop)), and the observers have
+    /// been given the state. The model has the weights of this step.
+    #[error("interrupted after step {step} (epoch {epoch})")]
+    Interrupted {
+        /// Number of steps taken.
+        step: u64,
+        /// Number of the epoch, from 1.
+        epoch: usize,
     },
     /// A saved state belongs to another model.
     #[error("the saved state is that of another model: {0}")]
     OtherModel(#[from] OtherModule),
+    /// A state that was saved inside an epoch is to be continued with epochs of another length.
+    #[error(
+        "the saved state is inside an epoch of {saved} steps, but these data and batches make epochs of {given}; \
+         continue with those of the interrupted training"
+    )]
+    OtherEpoch {
+        /// Number of steps per epoch before the interruption.
+        saved: u64,
+        /// Number of steps per epoch now.
+        given: u64,
+    },
+    /// The observer returned an error at a checkpoint between two steps.
+    #[error("after step {step}: {message}")]
+    Checkpoint {
+        /// Number of steps taken.
+        step: u64,
+        /// Message of the observer.
+        message: String,
+    },
     /// The observer returned an error.
     #[error("after epoch {epoch}: {message}")]
     Observer {
@@ -64,4 +105,18 @@ pub enum TrainError {
         /// "training" or "validation".
         split: &'static str,
     },
+}
+
+impl TrainError {
+    /// The cause of a loss or a gradient that is not finite.
+    pub fn not_finite_cause(&self) -> Option<&NotFiniteCause> {
+        match self {
+            TrainError::Step {
+                source: StepError::Loss { cause, .. } | StepError::Gradient { cause, .. },
+                ..
+            }
+            | TrainError::ValidationNotFinite { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
 }

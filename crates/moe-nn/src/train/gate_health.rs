@@ -1,9 +1,8 @@
-use std::sync::Arc;
-
 use moe_core::batch::Batch;
 use moe_core::tape::Tape;
 use moe_core::{Buffer, Pass};
 use moe_routers::telemetry::{GateStats, GateSummary, Thresholds, weight_difference};
+use serde::{Deserialize, Serialize};
 
 use crate::models::model::Model;
 use crate::train::contribution::Decision;
@@ -11,15 +10,15 @@ use crate::train::memories::Memories;
 use crate::train::step::StepContext;
 
 /// Routing statistics of the gates over the steps of an epoch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GateHealth {
     gates: Vec<Gate>,
 }
 
 /// Statistics of one gate.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Gate {
-    layer: Arc<str>,
+    layer: String,
     gate: usize,
     stats: GateStats,
 }
@@ -45,10 +44,10 @@ impl GateHealth {
     }
 
     /// The statistics of a gate.
-    fn stats(&mut self, layer: &Arc<str>, gate: usize) -> &mut GateStats {
-        let known = self.gates.iter().position(|known| known.layer == *layer && known.gate == gate);
+    fn stats(&mut self, layer: &str, gate: usize) -> &mut GateStats {
+        let known = self.gates.iter().position(|known| known.layer == layer && known.gate == gate);
         let at = known.unwrap_or_else(|| {
-            let (layer, stats) = (Arc::clone(layer), GateStats::default());
+            let (layer, stats) = (layer.to_string(), GateStats::default());
             self.gates.push(Gate { layer, gate, stats });
             self.gates.len() - 1
         });
@@ -58,7 +57,7 @@ impl GateHealth {
     /// The summary of each gate, in the order in which a pass computes them.
     pub(crate) fn summaries(&self, memories: &mut Memories) -> Vec<GateSummary> {
         let summary = |Gate { layer, gate, stats }: &Gate| GateSummary {
-            layer: layer.to_string(),
+            layer: layer.clone(),
             gate: *gate,
             changed: memories.take_changed(layer, *gate),
             ..stats.summary()

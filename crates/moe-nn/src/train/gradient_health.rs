@@ -1,10 +1,13 @@
+use serde::{Deserialize, Serialize};
+
 use crate::module::{Module, visit_parameters};
 use crate::optimizer::optimizer::GradientNorms;
 
 /// Statistics of the gradients over the steps of an epoch.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct GradientHealth {
-    steps: u64,
+    /// Number of steps.
+    pub(crate) steps: u64,
     sum: f64,
     /// Largest joint norm of all gradients.
     pub(crate) largest: f64,

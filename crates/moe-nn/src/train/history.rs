@@ -78,6 +78,27 @@ impl History {
         }
     }
 
+    /// Checks what a saved history has to be so that training can continue from it.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        /// No count of a run is as large; sums of smaller ones do not overflow.
+        const MOST: u64 = 1 << 53;
+        let load = self.routing.iter().flat_map(|stats| stats.load().iter().copied());
+        let rows = self.routing.iter().map(RoutingStats::rows);
+        if let Some(count) = load.chain(rows).chain([self.steps]).find(|count| *count > MOST) {
+            return Err(format!("has a count of {count}, which no run reaches"));
+        }
+        let gates = self.epochs.iter().flat_map(|record| &record.gates);
+        match gates.into_iter().find(|gate| gate.load_share.len() != gate.weight_share.len()) {
+            Some(gate) => {
+                Err(format!("has a summary of {} with two numbers of experts", gate.label()))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Time since training began, without interruptions.
     pub fn seconds(&self) -> f64 {
         self.epochs.last().map_or(0.0, |record| record.seconds)

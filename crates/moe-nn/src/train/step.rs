@@ -10,9 +10,11 @@ use moe_routers::{AuxLoss, Routing};
 
 use crate::layers::forward::LayerRoutings;
 use crate::models::model::Model;
+use crate::optimizer::error::OptimizerError;
 use crate::optimizer::optimizer::{GradientNorms, Optimizer};
 use crate::train::contribution::{Contribution, Decision, LayerObserved};
 use crate::train::error::StepError;
+use crate::train::not_finite_cause::NotFiniteCause;
 use crate::train::step_hook::{StepCounts, StepHook};
 
 /// Report of a training step, with values from before its update.
@@ -85,7 +87,13 @@ pub fn train_step(
         }
         let Contribution { loss, terms, gradients, observed, row_ids, decisions } =
             sum.expect("a batch has a micro-batch");
-        let gradient_norms = optimizer.step(model, &gradients)?;
+        let gradient_norms = optimizer.step(model, &gradients).map_err(|error| match error {
+            OptimizerError::NotFinite { parameter, value } => {
+                let cause = NotFiniteCause::of_step(model, at.tasks, micro_batches, at.step == 0);
+                StepError::Gradient { parameter, value, cause }
+            }
+            error => error.into(),
+        })?;
         tell_gates(model, &observed);
         Ok(StepReport { loss, terms, gradient_norms, row_ids, decisions })
     })
@@ -133,7 +141,9 @@ fn gradients(
         }
     }
     if let Some((term, value)) = terms.iter().find(|(_, value)| !value.is_finite()) {
-        return Err(StepError::Loss { term: term.clone(), value: *value });
+        let cause =
+            NotFiniteCause::of_step(model, at.tasks, std::slice::from_ref(batch), at.step == 0);
+        return Err(StepError::Loss { term: term.clone(), value: *value, cause });
     }
     let loss_value = value(loss);
     let gradients = tape.backward(total_loss(loss, &aux_losses));

@@ -5,17 +5,18 @@ use crate::module::{Module, visit_parameters};
 use crate::optimizer::optimizer::Optimizer;
 use crate::optimizer::options::OptimizerOptions;
 use crate::store::weights::Weights;
+use crate::train::epoch_progress::EpochProgress;
 use crate::train::history::History;
 use crate::train::memories::Memories;
 
-/// The complete state of training between two epochs. Training that continues from a saved state (see
+/// The complete state of training between two epochs, or between two steps of one. Training that continues from a saved state (see
 /// [`RunDir`](crate::RunDir)) gives the same bits.
 ///
 /// All random draws are functions of the seed, the step and the row, so there is no generator to save.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainState {
     pub(crate) optimizer: Optimizer,
-    /// Weights after the last epoch.
+    /// Weights after the last step.
     pub(crate) last: Weights,
     /// Weights after the best epoch.
     pub(crate) best: Weights,
@@ -23,6 +24,8 @@ pub struct TrainState {
     pub(crate) frozen: Vec<String>,
     pub(crate) memories: Memories,
     pub(crate) history: History,
+    /// The epoch in progress, if the state is between two of its steps.
+    pub(crate) in_progress: Option<EpochProgress>,
 }
 
 impl TrainState {
@@ -42,15 +45,27 @@ impl TrainState {
             frozen,
             memories: Memories::default(),
             history: History::new(),
+            in_progress: None,
         }
     }
 
-    /// History of the training so far.
+    /// History of the training so far. If the state is inside an epoch, the history ends with the epoch before; only its steps
+    /// and its routing are those of the last step.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// The weights after the last epoch.
+    /// Number of steps that the epoch in progress has taken; 0 between two epochs.
+    pub fn steps_in_epoch(&self) -> u64 {
+        self.in_progress.as_ref().map_or(0, EpochProgress::steps)
+    }
+
+    /// Seconds since training began, without interruptions.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.in_progress.as_ref().map_or(self.history.seconds(), |progress| progress.seconds)
+    }
+
+    /// The weights after the last step.
     pub fn last(&self) -> &Weights {
         &self.last
     }
@@ -60,7 +75,7 @@ impl TrainState {
         &self.best
     }
 
-    /// Puts the weights after the last epoch into `module`, and freezes the frozen parameters.
+    /// Puts the weights after the last step into `module`, and freezes the frozen parameters.
     ///
     /// # Errors
     /// If the state belongs to another module, which is then unchanged.

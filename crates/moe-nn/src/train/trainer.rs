@@ -6,9 +6,12 @@ use moe_routers::TrainingLength;
 use crate::eval::evaluate::evaluate;
 use crate::models::model::Model;
 use crate::module::{LayerGates, is_named};
-use crate::train::epoch::{EpochSteps, Run, TARGET};
+use crate::train::clock::Clock;
+use crate::train::epoch::{Run, TARGET};
+use crate::train::epoch_progress::EpochProgress;
 use crate::train::error::TrainError;
-use crate::train::history::{History, StopReason};
+use crate::train::history::{EpochRecord, History, StopReason};
+use crate::train::not_finite_cause::NotFiniteCause;
 use crate::train::observer::Observer;
 use crate::train::options::TrainOptions;
 use crate::train::step_hook::StepHook;
@@ -18,7 +21,7 @@ use crate::train::train_state::TrainState;
 ///
 /// # Errors
 /// If a split is empty, a step cannot be taken (see [`StepError`](crate::StepError)), the validation loss is not finite, or
-/// the observer returns an error.
+/// the observer returns an error or asks to stop ([`TrainError::Interrupted`]).
 ///
 /// # Panics
 /// If the model does not fit the data, there is not one weight per task, or the name of an MoE layer is not the prefix of its
@@ -38,7 +41,8 @@ pub fn train(
 /// The optimiser and its settings are those of the state.
 ///
 /// # Errors
-/// As [`train`], or if the state belongs to another model.
+/// As [`train`], or if the state belongs to another model, or is inside an epoch and the epochs of `train` have another number
+/// of steps.
 ///
 /// # Panics
 /// As [`train`].
@@ -56,6 +60,10 @@ pub fn continue_training(
 /// [`continue_training`], from a state that may also be a [new one](TrainState::new), with a hook in every step. Each process
 /// of a data-parallel training calls it with the same model, state, options and validation split, and with its own rows in
 /// `train`, in equally many batches of equally many micro-batches.
+///
+/// All processes have to stop after the same step, so their observers must give the same answers ([`Observer::control`]). What
+/// one process alone notices, such as a signal or the time, the hook can pass on in [`StepHook::count`], for all observers to
+/// answer with before the next step. Each process is given its own state, and continues from it with its own rows.
 ///
 /// # Errors
 /// As [`continue_training`]; any error of `hook`.
@@ -83,16 +91,15 @@ pub fn train_with_hook(
     };
     begin_training(model, length);
     let run = Run { train, val, options };
-    let clock = Clock { before: state.history.seconds(), started: Instant::now() };
+    let clock = Clock::start(state.seconds());
     if state.history.stopped != Some(StopReason::Fitted)
-        && let Some(passes) = run.fit(model, &mut state)
+        && let Some(pass) = run.fit(model, &mut state)
     {
-        finish_epoch(&run, model, &mut state, passes, &clock, clock.started, observer)?;
+        finish_epoch(&run, model, &mut state, pass, &clock, observer)?;
     }
     while !has_stopped(&mut state.history, options) {
-        let started = Instant::now();
-        let steps = run.train_epoch(model, &mut state, observer, hook)?;
-        finish_epoch(&run, model, &mut state, steps, &clock, started, observer)?;
+        let progress = run.train_epoch(model, &mut state, &clock, observer, hook)?;
+        finish_epoch(&run, model, &mut state, progress, &clock, observer)?;
     }
     state.best.put_into(model)?;
     Ok(state.history)
@@ -109,30 +116,23 @@ fn begin_training(model: &mut dyn Model, length: TrainingLength) {
     }
 }
 
-/// The time of a training run.
-struct Clock {
-    /// Seconds before an interruption.
-    before: f64,
-    started: Instant,
-}
-
-/// Evaluates the model after an epoch that began at `epoch_started`, keeps its weights, and records and reports the epoch.
+/// Evaluates the model after the last step of an epoch, keeps its weights, and records and reports the epoch.
 fn finish_epoch(
     run: &Run<'_>,
     model: &dyn Model,
     state: &mut TrainState,
-    steps: EpochSteps,
+    progress: EpochProgress,
     clock: &Clock,
-    epoch_started: Instant,
     observer: &mut dyn Observer,
 ) -> Result<(), TrainError> {
-    let gates = run.gate_summaries(model, state, &steps);
-    state.history.train_seconds += epoch_started.elapsed().as_secs_f64();
+    let since = Instant::now();
+    let gates = run.gate_summaries(model, state, &progress);
+    state.history.train_seconds += progress.train_seconds + since.elapsed().as_secs_f64();
     let val_loss = validation_loss(run, model, &state.history)?;
     state.keep_weights(model, val_loss);
-    let seconds = clock.before + clock.started.elapsed().as_secs_f64();
-    let record = steps.into_record(model, &state.history, gates, val_loss, seconds);
-    let epoch = record.epoch;
+    let record = progress.into_record(model, &state.history, gates, val_loss, clock.seconds());
+    let EpochRecord { epoch, steps, train_loss, is_best, .. } = record;
+    tracing::info!(target: TARGET, epoch, steps, train_loss, val_loss, is_best, "epoch");
     state.history.epochs.push(record.clone());
     observer.on_epoch(&record, state).map_err(|message| TrainError::Observer { epoch, message })
 }
@@ -166,7 +166,11 @@ fn validation_loss(run: &Run<'_>, model: &dyn Model, history: &History) -> Resul
         let value = metrics.loss();
         if !value.is_finite() {
             let (epoch, term) = (history.epochs.len() + 1, task.name.clone());
-            return Err(TrainError::ValidationNotFinite { epoch, term, value });
+            let rows: Vec<u32> = (0..run.val.rows() as u32).collect();
+            let mut batches = rows.chunks((*batch_rows).max(1)).map(|rows| run.val.batch(rows));
+            let cause = batches.find_map(|batch| NotFiniteCause::in_data(&batch, run.val.tasks()));
+            let cause = cause.unwrap_or(NotFiniteCause::LearningRate);
+            return Err(TrainError::ValidationNotFinite { epoch, term, value, cause });
         }
     }
     Ok(evaluation.loss)

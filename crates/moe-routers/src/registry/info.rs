@@ -38,6 +38,8 @@ pub struct RouterInfo {
     /// The parameter and its value with which training fits the router's state to K, so that another K cannot be used
     /// afterwards.
     pub fits_k_with: Option<(&'static str, Value)>,
+    /// Whether a gate has a state of N x N numbers.
+    pub has_square_state: bool,
     /// The parameters.
     pub parameters: Vec<ParameterSpec>,
 }
@@ -53,6 +55,7 @@ impl RouterInfo {
             least_k: 1,
             small_k_switch: None,
             fits_k_with: None,
+            has_square_state: false,
             parameters: Vec::new(),
         }
     }
@@ -71,6 +74,12 @@ impl RouterInfo {
     /// Declares that training fits the router's state to K if the parameter `name` has this value.
     pub fn fits_k_with(self, name: &'static str, value: Value) -> Self {
         RouterInfo { fits_k_with: Some((name, value)), ..self }
+    }
+
+    /// Declares that a gate has a state of N x N numbers, such as a permutation that is learnt, so that a model with too many
+    /// experts can be refused before it is built.
+    pub fn with_square_state(self) -> Self {
+        RouterInfo { has_square_state: true, ..self }
     }
 
     /// Adds a parameter.

@@ -43,6 +43,8 @@ impl From<Consistency> for Kept {
 impl From<Kept> for Consistency {
     fn from(kept: Kept) -> Self {
         let Kept { length, taken, seen_again, changed } = kept;
+        // No run counts as far; the sums of a damaged file must not overflow.
+        let [seen_again, changed] = [seen_again, changed].map(|count| count.min(1 << 53));
         let mut places = vec![0; length.min(PLACES as u32) as usize];
         for (at, value) in taken {
             if let Some(place) = places.get_mut(at as usize) {

@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::telemetry::set_hash::set_hash;
 
 /// Number of counters.
@@ -10,16 +12,35 @@ const PLACES: usize = 256;
 /// set counts down, and at zero the other set takes over the counter. So a count is never too large, and too small by
 /// at most the number of rows of the other sets at its counter, on average 1/256 of them. Sets are distinguished by a
 /// 64-bit hash.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Vec<Place>", into = "Vec<Place>")]
 pub(super) struct FrequentSets {
     places: Vec<Place>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Place {
     hash: u64,
     count: u64,
     experts: Vec<u32>,
+}
+
+/// The saved form: the counters that have counted. The hash says which one it is.
+impl From<FrequentSets> for Vec<Place> {
+    fn from(sets: FrequentSets) -> Self {
+        sets.places.into_iter().filter(|place| place.hash != 0).collect()
+    }
+}
+
+impl From<Vec<Place>> for FrequentSets {
+    fn from(kept: Vec<Place>) -> Self {
+        let mut sets = FrequentSets::default();
+        for place in kept {
+            let at = place.hash as usize % PLACES;
+            sets.places[at] = place;
+        }
+        sets
+    }
 }
 
 impl Default for FrequentSets {

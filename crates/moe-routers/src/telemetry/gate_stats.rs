@@ -11,8 +11,8 @@ use crate::telemetry::load::RoutingStats;
 pub const DROPPED: &str = "dropped";
 
 /// Statistics of one gate, accumulated over batches. In steady state it does not allocate; it holds a few values per
-/// expert and one per pair of a batch.
-#[derive(Clone, Debug, Default)]
+/// expert and one per pair of a batch. Statistics that were saved and loaded continue to the same bits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GateStats {
     load: RoutingStats,
     /// `[N + 1]`: rows with no expert, one, two, ...
@@ -29,7 +29,20 @@ pub struct GateStats {
     /// Number of batches that report dropped pairs, and the sum of their fractions.
     dropped: (u64, f64),
     /// Working memory: each pair's fraction of its row's weight in the last batch.
+    #[serde(skip)]
     shares: Vec<f32>,
+}
+
+impl PartialEq for GateStats {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |stats: &GateStats| {
+            let GateStats { weighted_rows, row_entropy, largest_weight, .. } = *stats;
+            (weighted_rows, row_entropy, largest_weight, stats.not_finite, stats.dropped)
+        };
+        let GateStats { load, rows_by_count, weight, sets, .. } = self;
+        let of_other = (&other.load, &other.rows_by_count, &other.weight, &other.sets);
+        parts(self) == parts(other) && (load, rows_by_count, weight, sets) == of_other
+    }
 }
 
 /// Summary of [`GateStats`].
