@@ -118,9 +118,21 @@ fn numbers_beyond_single_precision_are_located() {
     };
     let encoder = schema.encoder();
     for (text, format, says) in [
-        ("age\n1\n1e308\n", RowFormat::Csv, "f, line 3, column 1 (age): \"1e308\" is beyond single"),
-        ("{\"age\":1}\n{\"age\":1e308}\n", RowFormat::JsonLines, "f, line 2: field \"age\": \"1e308\" is beyond"),
-        ("{\"age\":1}\n{\"age\":\"-4e38\"}\n", RowFormat::JsonLines, "f, line 2: field \"age\": \"-4e38\" is beyond"),
+        (
+            "age\n1\n1e308\n",
+            RowFormat::Csv,
+            "f, line 3, column 1 (age): \"1e308\" is beyond single",
+        ),
+        (
+            "{\"age\":1}\n{\"age\":1e308}\n",
+            RowFormat::JsonLines,
+            "f, line 2: field \"age\": \"1e308\" is beyond",
+        ),
+        (
+            "{\"age\":1}\n{\"age\":\"-4e38\"}\n",
+            RowFormat::JsonLines,
+            "f, line 2: field \"age\": \"-4e38\" is beyond",
+        ),
     ] {
         let columns = vec!["age".to_owned()];
         let from = Box::new(std::io::Cursor::new(text));
@@ -131,7 +143,10 @@ fn numbers_beyond_single_precision_are_located() {
         assert!(rows.read().unwrap());
         let error = encoder.push(rows.fields(), rows.number(), &mut encoded).unwrap_err();
         let error = rows.located(error).to_string();
-        assert!(error.starts_with(says) && error.contains("-3.4028235e38 to 3.4028235e38"), "{error}");
+        assert!(
+            error.starts_with(says) && error.contains("-3.4028235e38 to 3.4028235e38"),
+            "{error}"
+        );
     }
 }
 
