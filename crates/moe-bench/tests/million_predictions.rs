@@ -28,7 +28,7 @@ fn pair(row: usize) -> [usize; 2] {
 
 fn write_rows(place: &Place, name: &str, rows: usize) {
     let mut file = BufWriter::new(File::create(place.path(name)).unwrap());
-    writeln!(file, "n,user,item").unwrap();
+    writeln!(file, "n,user,movie").unwrap();
     for n in 0..rows {
         let [user, movie] = pair(n);
         writeln!(file, "{n},{user},{movie}").unwrap();

@@ -11,7 +11,7 @@
 //! | `synthetic` | generated | dense, any width | `y`: regression, with the planted expert of each row |
 //! | `movielens-1m-mtl` | files | ids user, movie | `watch`: binary; `rating`: regression, where watched |
 //! | `movielens-100k`, `-1m`, `-10m`, `-20m`, `-25m`, `-32m`, `-latest-small` | files | ids user, movie | the same |
-//! | `movielens-csv` | any CSV file | ids user, item | the same |
+//! | `movielens-csv` | any CSV file | ids, by the names of its columns | the same |
 //! | `jester` | files | ids user, joke | the same |
 //! | `book-crossing` | files | ids user, book | the same; a book may be read without a rating |
 //! | `movietweetings` | embedded sample, or files | ids user, movie | the same |
@@ -120,6 +120,7 @@ mod dataset;
 mod error;
 mod features;
 mod formats;
+mod named_file;
 mod options;
 mod pictures;
 mod ratings;

@@ -5,8 +5,8 @@ use crate::data_dir::data_dir;
 use crate::dataset::dataset::Dataset;
 use crate::error::DataError;
 use crate::formats::unpack::sha256_unpacked;
+use crate::named_file::absolute;
 use crate::options::LoadOptions;
-use crate::source_folder::absolute;
 
 /// A data set of the [`catalog`](crate::catalog()).
 #[derive(Debug)]

@@ -63,7 +63,7 @@ impl Labelled<'_> {
             match self.labels(rows) {
                 Labels::Several => {}
                 Labels::None => tracing::warn!(
-                    "target {column}: no row of the {split} split has a label ({} rows), so it has no score there",
+                    "target {column}: no row of the {split} split has a label ({} rows); it has no loss and no score there",
                     rows.len()
                 ),
                 Labels::Same(label, count) => tracing::warn!(

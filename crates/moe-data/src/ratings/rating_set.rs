@@ -7,12 +7,13 @@ use crate::catalog::entry::{Entry, Origin};
 use crate::data_dir::data_dir;
 use crate::dataset::dataset::Dataset;
 use crate::error::DataError;
+use crate::named_file::named;
 use crate::options::LoadOptions;
 use crate::ratings::cache::Cache;
 use crate::ratings::prepared::Prepared;
 use crate::ratings::ratings::{Collector, Duplicates};
 use crate::ratings::source::Source;
-use crate::source_folder::{SourceFolder, named, packed_or_plain};
+use crate::source_folder::{SourceFolder, packed_or_plain};
 
 /// The properties of one set of ratings.
 pub(crate) struct RatingSet {

@@ -22,8 +22,9 @@ use crate::features::vocabulary::{Numbering, Vocabulary};
 use crate::formats::dialect::Dialect;
 use crate::formats::table_rows;
 use crate::formats::table_rows::TableRow;
+use crate::named_file::named;
 use crate::options::LoadOptions;
-use crate::source_folder::{SourceFolder, named};
+use crate::source_folder::SourceFolder;
 
 const ID: &str = "table";
 pub(crate) const ENTRY: Entry = Entry {
