@@ -54,7 +54,7 @@ impl LockFile {
     /// # Errors
     /// If it is locked already, or cannot be.
     pub fn acquire(path: &Path) -> Result<Self, LockError> {
-        Self::lock(path, &mut |_, process| Err(LockError::Held { process }))
+        Self::lock(path, |_, process| Err(LockError::Held { process }))
     }
 
     /// Locks `path` as soon as nobody else holds the lock. If somebody does, `waiting` is called with the process.
@@ -62,7 +62,7 @@ impl LockFile {
     /// # Errors
     /// If it cannot be locked.
     pub fn wait(path: &Path, mut waiting: impl FnMut(Option<u32>)) -> Result<Self, LockError> {
-        Self::lock(path, &mut |file, process| {
+        Self::lock(path, |file, process| {
             waiting(process);
             loop {
                 match file.lock() {
@@ -76,7 +76,7 @@ impl LockFile {
     /// Locks `path`; `held` locks the file after all, or says why not, if another process has it.
     fn lock(
         path: &Path,
-        held: &mut dyn FnMut(&File, Option<u32>) -> Result<(), LockError>,
+        mut held: impl FnMut(&File, Option<u32>) -> Result<(), LockError>,
     ) -> Result<Self, LockError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let text = format!("{}-{}\n", process::id(), COUNT.fetch_add(1, Ordering::Relaxed));

@@ -96,7 +96,7 @@ fn a_wrong_file_or_row_is_named_with_its_place() {
             json!({}),
             "line 2, column 2 (city)",
         ),
-        (first("2\00,c0,1"), json!({}), "line 2, column 1 (age): \"2\\00\" is not a number"),
+        (first("2\0x,c0,1"), json!({}), "line 2, column 1 (age): \"2\\0x\" is not a number"),
         (
             first(&format!("20,{},1", "x".repeat(70_000))),
             json!({}),
@@ -160,7 +160,7 @@ fn what_other_programs_write_is_read_rightly() {
         assert!(common::same_data(&data, &read(&bytes, json!({})).unwrap()));
     }
     // A NUL is a character of a text like any other.
-    read(&first("20,c\00,1"), json!({})).unwrap();
+    read(&first("20,c\0x,1"), json!({})).unwrap();
 }
 
 #[test]
