@@ -151,7 +151,9 @@ mod tests {
             for _ in 0..4 {
                 scope.spawn(|| {
                     for _ in 0..50 {
-                        let count = |_| drop(waited.fetch_add(1, Ordering::SeqCst));
+                        let count = |_| {
+                            waited.fetch_add(1, Ordering::SeqCst);
+                        };
                         let lock = LockFile::wait(&path, count).unwrap();
                         assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                         std::thread::yield_now();
