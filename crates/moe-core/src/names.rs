@@ -5,7 +5,7 @@ pub fn nearest_name<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
-    const NEAR: f64 = 0.7;
+    const NEAR: f64 = 0.65;
     let name = name.to_lowercase();
     candidates
         .into_iter()
