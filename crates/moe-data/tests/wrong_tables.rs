@@ -16,12 +16,12 @@ fn utf_16(text: &[u8], is_big: bool, mark: &[u8]) -> Vec<u8> {
 #[test]
 fn a_file_of_another_format_is_called_so() {
     let plain = table();
-    let semicolons = "fields of the header are separated by \";\"; allowed: fields separated by \",\"; the key separator = \"semicolon\"";
+    let semicolons = "fields of the header are separated by \";\"; allowed: fields separated by \",\" (a table of your own may have separator = \"semicolon\")";
     for (bytes, says) in [
         (replaced(",", ";"), semicolons),
         (
             replaced(",", "\t"),
-            "separated by \"\\t\"; allowed: fields separated by \",\"; the key separator = \"tab\"",
+            "separated by \"\\t\"; allowed: fields separated by \",\" (a table of your own may have separator = \"tab\")",
         ),
         (replaced(",", "|"), "separated by \"|\"; allowed: fields separated by \",\""),
         (

@@ -104,7 +104,7 @@ impl Config {
 }
 
 /// The configuration of a saved run without the keys that earlier versions had and that did not change a result.
-pub(crate) fn without_removed_keys(saved: &str) -> String {
+fn without_removed_keys(saved: &str) -> String {
     let mut in_train = false;
     let is_kept = |line: &&str| {
         if line.starts_with('[') {

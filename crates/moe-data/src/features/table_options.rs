@@ -175,7 +175,7 @@ impl TableOptions {
     pub(crate) fn markers(&self) -> String {
         let others = self.missing.iter().filter(|marker| !marker.is_empty());
         let texts: Vec<String> = others.map(|marker| format!("{marker:?}")).collect();
-        format!("\"\" and those of the key missing = [{}]", texts.join(", "))
+        format!("\"\" and those in missing = [{}]", texts.join(", "))
     }
 }
 
@@ -213,7 +213,7 @@ impl TargetColumn {
             (None, "0" | "0.0" | "false" | "False" | "FALSE") => Ok(Some(false)),
             _ => {
                 let allowed = format!(
-                    "1 or 0, true or false; with the key positive of the target, the text that means yes and others; \
+                    "1 or 0, true or false, or other texts if the key positive of the target names the one that means yes; \
                      missing are {}",
                     options.markers()
                 );

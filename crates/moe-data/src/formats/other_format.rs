@@ -49,7 +49,7 @@ pub(crate) fn other_format(
     let (sign, name) = others.into_iter().find(|(sign, _)| has_a_column(sign))?;
     let key = match *name {
         "" => String::new(),
-        name => format!("; the key separator = {name:?} of the data set table names another sign"),
+        name => format!(" (a table of your own may have separator = {name:?})"),
     };
     let problem = format!("the fields of the header are separated by {sign:?}");
     Some((problem, format!("fields separated by {separator:?}{key}")))
