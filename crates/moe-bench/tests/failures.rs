@@ -92,13 +92,21 @@ fn data_that_cannot_be_computed_with_are_named_and_no_rate_is_advised() {
         let line = |row: usize| format!("{},{age},{}\n", row % 5, row % 2);
         "tenure,age,bought\n".to_string() + &(0..40).map(line).collect::<String>()
     };
-    let large = if size_of::<Real>() == 4 { "3e38" } else { "1e308" };
-    place.write("data.csv", table(large));
+    place.write("data.csv", table("3e38"));
     let args = ["train", "--config", "huge.toml", "--progress", "none", "--out", "run"];
-    let says =
-        ["step 1 (epoch 1): ", "dense value 1 of the row with id ", large, "(that is column age)"];
+    if size_of::<Real>() == 8 {
+        // Double precision computes with any number that a table may hold.
+        place.run(&args).succeeded();
+        return;
+    }
+    let says = [
+        "step 1 (epoch 1): bought is ",
+        "; dense value 1 of the row with id ",
+        " is 3e38, which is too large to compute with; scale the data (that is column age)",
+    ];
     let ran = place.run(&args).failed(1, &says);
     assert!(!ran.stderr.contains("learning rate"), "{}", ran.stderr);
+    // The same with a sound number trains.
     place.write("data.csv", table("4"));
     place.run(&[&args[..6], &["other"]].concat()).succeeded();
 }
