@@ -39,9 +39,9 @@ pub(crate) struct TrainingArgs {
     /// How to show progress on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
-    /// What to log on stderr: warnings (warn), also epochs (info), also steps (debug)
+    /// What to log of training on stderr: alarms of each epoch (warn), also epochs (info), also steps (debug)
     #[arg(long, default_value = "off", value_parser = level())]
-    log: LevelFilter,
+    pub(crate) log: LevelFilter,
 }
 
 /// Arguments for a configuration.
@@ -98,15 +98,6 @@ impl TrainingArgs {
             }
             flags(config);
         })
-    }
-
-    /// Sends log events to stderr from now on.
-    pub(crate) fn start_log(&self) {
-        if self.log != LevelFilter::OFF {
-            let log = tracing_subscriber::fmt().with_max_level(self.log).with_ansi(false);
-            // A program that calls `run` may have a log already.
-            let _ = log.with_writer(std::io::stderr).try_init();
-        }
     }
 }
 

@@ -76,6 +76,15 @@ fn a_log_tells_of_steps_and_epochs() {
     };
     assert_eq!((count("off", "epoch"), count("info", "epoch"), count("info", "step")), (0, 3, 0));
     assert_eq!((count("debug", "epoch"), count("debug", "step")), (3, 18));
+
+    // The alarms of an epoch are in the report; a line for each is to be asked for.
+    let warned = |out: &str, more: &[&str]| {
+        let train = ["train", "--preset", "smoke", "--router", "comet", "--progress", "none"];
+        let ran = place.run(&[&train[..], &["--out", out], more].concat()).succeeded();
+        ran.stderr.lines().filter(|line| line.starts_with("warning: ")).count()
+    };
+    assert_eq!(warned("quiet", &[]), 0);
+    assert!(warned("loud", &["--log", "warn"]) > 0);
 }
 
 #[test]

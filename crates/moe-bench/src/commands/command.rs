@@ -2,13 +2,20 @@
 
 use clap::{ArgMatches, Args};
 use moe_nn::Models;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::error::Error;
+use crate::log;
 
 /// A command of `moe`: a struct of its arguments, whose documentation is its description in `--help`.
 pub(crate) trait Command: Args {
     /// Its name on the command line.
     const NAME: &'static str;
+
+    /// Which events of training are shown on stderr, beside the warnings of the libraries.
+    fn log(&self) -> LevelFilter {
+        LevelFilter::OFF
+    }
 
     /// Does the work and returns what goes to stdout.
     fn run(&self, models: &Models) -> Result<String, Error>;
@@ -30,7 +37,9 @@ impl Entry {
             name: C::NAME,
             arguments: || C::augment_args(clap::Command::new(C::NAME)),
             run: |matches, models| {
-                C::from_arg_matches(matches).expect("clap has checked the arguments").run(models)
+                let command = C::from_arg_matches(matches).expect("clap has checked the arguments");
+                log::start(command.log());
+                command.run(models)
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use moe_nn::Models;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
@@ -31,6 +32,10 @@ pub(crate) struct Compare {
 impl Command for Compare {
     const NAME: &'static str = "compare";
 
+    fn log(&self) -> LevelFilter {
+        self.training.log
+    }
+
     fn run(&self, models: &Models) -> Result<String, Error> {
         let config = self.training.config(|config| {
             if let Some(routers) = &self.routers {
@@ -40,7 +45,6 @@ impl Command for Compare {
                 config.run.seeds = seeds;
             }
         })?;
-        self.training.start_log();
         self.training.threads.pool()?.install(|| {
             // A wrong configuration is reported before a directory is made.
             let experiment = Experiment::prepare(&config, models)?;

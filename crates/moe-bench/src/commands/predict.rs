@@ -159,7 +159,7 @@ impl Predict {
                     Ok(true) => None,
                     Ok(false) => Some(Ok(())),
                     Err(error @ DataError::Malformed { .. }) if self.bad_rows == BadRows::Skip => {
-                        input.skip(&error, &meter);
+                        input.skip(&error);
                         None
                     }
                     Err(error) => Some(Err(error)),
@@ -256,13 +256,13 @@ impl<'a> Input<'a> {
     }
 
     /// Counts a bad row and reports it.
-    fn skip(&mut self, error: &DataError, meter: &Meter) {
+    fn skip(&mut self, error: &DataError) {
         self.skipped += 1;
         if self.skipped <= REPORTED {
-            meter.note(format_args!("skipped: {error}"));
+            note(format_args!("skipped: {error}"));
         }
         if self.skipped == REPORTED {
-            meter.note("further skipped rows are only counted");
+            note("further skipped rows are only counted");
         }
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use moe_nn::Models;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
@@ -50,6 +51,10 @@ impl Train {
 impl Command for Train {
     const NAME: &'static str = "train";
 
+    fn log(&self) -> LevelFilter {
+        self.training.log
+    }
+
     fn run(&self, models: &Models) -> Result<String, Error> {
         let checkpoint_every = self.checkpoint_every()?;
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
@@ -61,7 +66,6 @@ impl Command for Train {
         // The saved configuration is the one that runs, also after `--set run.seeds=3`.
         config.run.routers.truncate(1);
         config.run.seeds = 1;
-        self.training.start_log();
         threads.pool()?.install(|| {
             let experiment = Experiment::prepare(&config, models)?;
             let mut progress = progress.start();
