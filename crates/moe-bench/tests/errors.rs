@@ -69,7 +69,7 @@ fn names_that_are_not_known() {
                 ],
             ),
             (
-                "--routers softmax --set routers.top-k.foo=1",
+                "--routers top-k --set routers.top-k.foo=1",
                 2,
                 &["router top-k has no parameter \"foo\"", "it has load-balance"],
             ),
@@ -237,7 +237,7 @@ fn values_out_of_range() {
                 &["load-balance = \"much\" is not allowed; it must be a number"],
             ),
             (
-                "--routers softmax --set routers.top-k.load-balance=nan",
+                "--set routers.top-k.load-balance=nan",
                 2,
                 &["router top-k: load-balance = NaN is not allowed"],
             ),
@@ -351,6 +351,8 @@ fn configuration_files() {
             &["dataset.seed = 18446744073709551615 is not allowed"],
         ),
         ("[run]\nrouters = ['topk']\n", &["unknown router \"topk\""]),
+        // The parameters of a router that does not run are checked too.
+        ("[routers.hash]\nfoo = 1\n", &["router hash has no parameter \"foo\""]),
     ] {
         place.write("mine.toml", text);
         for command in ["compare", "train"] {

@@ -136,9 +136,9 @@ routers = ["top-k"]
 #[test]
 fn configurations_that_cannot_be_read() {
     let place = Place::new();
-    place.run(&["compare", "--config", "none.toml"]).failed(1, &["none.toml: "]);
-    place.run(&["train", "--config", "none.toml"]).failed(1, &["none.toml: "]);
-    place.run(&["compare", "--config", "."]).failed(1, &[".: "]);
+    place.run(&["compare", "--config", "none.toml"]).failed(2, &["none.toml: cannot be read: "]);
+    place.run(&["train", "--config", "none.toml"]).failed(2, &["none.toml: "]);
+    place.run(&["compare", "--config", "."]).failed(2, &[".: cannot be read: "]);
     assert!(place.list("runs").is_empty());
 }
 
@@ -204,7 +204,7 @@ fn a_full_disk_and_names_that_are_no_text() {
     assert!(stderr.starts_with("error: standard output: "), "{stderr}");
 
     let name = OsStr::from_bytes(b"caf\xe9");
-    for (flag, status, says) in [("--data-dir", 2, "dataset.data_dir"), ("--config", 1, "caf")] {
+    for (flag, status, says) in [("--data-dir", 2, "dataset.data_dir"), ("--config", 2, "caf")] {
         let base = if flag == "--config" { &["compare"][..] } else { &TINY };
         let mut command = place.command(base);
         Ran::of(command.arg(flag).arg(name)).failed(status, &[says]);

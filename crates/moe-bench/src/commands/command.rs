@@ -1,6 +1,6 @@
 //! The interface of a command.
 
-use clap::{ArgMatches, Args};
+use clap::{Arg, ArgMatches, Args};
 use moe_nn::Models;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -35,7 +35,7 @@ impl Entry {
     pub(crate) const fn of<C: Command>() -> Self {
         Entry {
             name: C::NAME,
-            arguments: || C::augment_args(clap::Command::new(C::NAME)),
+            arguments: || with_negative_numbers(C::augment_args(clap::Command::new(C::NAME))),
             run: |matches, models| {
                 let command = C::from_arg_matches(matches).expect("clap has checked the arguments");
                 log::start(command.log());
@@ -43,4 +43,13 @@ impl Entry {
             },
         }
     }
+}
+
+/// Lets flags have values such as -1, so that the error about one names its flag.
+fn with_negative_numbers(command: clap::Command) -> clap::Command {
+    let taking = |argument: Arg| {
+        let takes_value = argument.get_action().takes_values();
+        argument.allow_negative_numbers(takes_value)
+    };
+    command.mut_args(taking).mut_subcommands(with_negative_numbers)
 }

@@ -14,7 +14,7 @@ use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, SavedModel};
 use crate::args::Threads;
 use crate::commands::command::Command;
 use crate::error::Error;
-use crate::experiment::saved_run::features;
+use crate::experiment::saved_run::{check_run_path, features};
 use crate::output::note;
 use crate::report::predictions::columns::Columns;
 use crate::report::predictions::out::PredictionsOut;
@@ -127,6 +127,7 @@ impl Predict {
     fn predict(&self, formats: [RowFormat; 2], models: &Models) -> Result<(), Error> {
         let start = Instant::now();
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
+        check_run_path(&self.run)?;
         let saved = SavedModel::open(&self.run)?;
         let predictor = Predictor::of_saved(&saved, &overrides, models)?;
         let schema = features(&saved)?;
@@ -231,11 +232,23 @@ impl<'a> Input<'a> {
                 columns.push(name.clone());
             }
         }
+        let model = columns[..needed].join(", ");
         let reader = if is_standard(&args.input) {
-            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)?
+            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)
         } else {
-            RowReader::open(&args.input, format, columns)?
+            RowReader::open(&args.input, format, columns)
         };
+        let reader = reader.map_err(|error| match error {
+            DataError::Malformed { file, line, column, name, problem, .. }
+                if !kept.is_empty() =>
+            {
+                let allowed = format!(
+                    "one column of each name that the model needs, {model}, and for --keep names of the header"
+                );
+                DataError::Malformed { file, line, column, name, problem, allowed }
+            }
+            error => error,
+        })?;
         Ok(Input { encoder, reader, needed, kept, skipped: 0 })
     }
 

@@ -8,6 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
+use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::Comparison;
@@ -58,11 +59,12 @@ impl Command for Train {
     fn run(&self, models: &Models) -> Result<String, Error> {
         let checkpoint_every = self.checkpoint_every()?;
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
-        let mut config = self.training.config(|config| {
-            if let Some(router) = &self.router {
-                config.run.routers = vec![router.clone()];
-            }
-        })?;
+        let router = self.router.as_ref().map(|router| {
+            let text = format!("--router {router}");
+            Assignment::of_flag(text, "run.routers", vec![router.clone()])
+        });
+        let flags = router.into_iter().collect();
+        let mut config = self.training.config(flags, Reads::Run, models)?;
         // The saved configuration is the one that runs, also after `--set run.seeds=3`.
         config.run.routers.truncate(1);
         config.run.seeds = 1;

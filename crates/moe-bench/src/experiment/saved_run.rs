@@ -76,6 +76,7 @@ impl<'r> SavedRun<'r> {
         data_dir: Option<&Path>,
         models: &'r Models,
     ) -> Result<Self, Error> {
+        check_run_path(path)?;
         let (saved, history) = SavedModel::open_with_history(path)?;
         let text = saved.config().ok_or_else(|| {
             Error::out_dir(path, "has no configuration, so its data set is unknown")
@@ -181,6 +182,15 @@ impl<'r> SavedRun<'r> {
             rows: self.split(split).rows(),
         }
     }
+}
+
+/// Refuses a file where the directory of a run is expected.
+pub(crate) fn check_run_path(path: &Path) -> Result<(), Error> {
+    if path.is_file() {
+        let problem = "is a file; a run is a directory with a manifest.json, as moe train makes it";
+        return Err(Error::out_dir(path, problem));
+    }
+    Ok(())
 }
 
 /// The feature schema of a run, if it has one.
