@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::experiment::saved_run::{check_run_path, features};
 use crate::output::note;
 use crate::report::predictions::columns::Columns;
-use crate::report::predictions::out::PredictionsOut;
+use crate::report::predictions::out::{NotFinite, PredictionsOut};
 use crate::report::progress::{Meter, ProgressKind};
 
 /// Largest number of rows per batch.
@@ -74,6 +74,9 @@ pub(crate) struct Predict {
     /// How to handle unreadable rows
     #[arg(long, value_enum, default_value_t = BadRows::Stop)]
     bad_rows: BadRows,
+    /// How to handle predictions that are not finite numbers, which come from weights or inputs that are too large
+    #[arg(long, value_enum, default_value_t = NonFinite::Refuse)]
+    non_finite: NonFinite,
     /// Number of rows per batch; affects predictions only with expert-choice or a capacity
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=MOST_BATCH_ROWS))]
     batch_rows: u64,
@@ -91,6 +94,15 @@ enum BadRows {
     Stop,
     /// Report the row (only the first 20 in full) and continue
     Skip,
+}
+
+/// Handling of predictions that are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NonFinite {
+    /// Stop with exit status 1 after the last row; their fields are empty, and a file does not get its name
+    Refuse,
+    /// Leave their fields empty (null in JSON), and count them on stderr
+    Null,
 }
 
 fn row_format() -> impl TypedValueParser<Value = RowFormat> {
@@ -115,12 +127,29 @@ impl Predict {
     fn formats(&self) -> Result<[RowFormat; 2], Error> {
         let input = self.input_format.or_else(|| RowFormat::of_path(&self.input));
         let input = input.ok_or_else(|| {
-            let name = if is_standard(&self.input) { Path::new(STDIN) } else { &self.input };
-            let allowed = "use .csv, .jsonl or .ndjson, or pass --input-format";
-            Error::Config(format!("cannot infer the format of {}: {allowed}", name.display()))
+            let (name, allowed) = (self.input_name().display(), "use .csv, .jsonl or .ndjson");
+            Error::Config(format!(
+                "cannot infer the format of {name}: {allowed}, or pass --input-format"
+            ))
         })?;
         let output = self.output_format.or_else(|| RowFormat::of_path(self.output.as_deref()?));
         Ok([input, output.unwrap_or(input)])
+    }
+
+    /// What the input is called.
+    fn input_name(&self) -> &Path {
+        if is_standard(&self.input) { Path::new(STDIN) } else { &self.input }
+    }
+
+    /// Says how many of `all` rows have predictions that are not finite, if any.
+    fn note_not_finite(&self, found: &NotFinite, all: u64) {
+        let (NotFinite { rows, line, task }, input) = (found, self.input_name().display());
+        if *rows > 0 {
+            note(format_args!(
+                "warning: {input}: {rows} of {all} rows have predictions that are not finite, left empty; the first in \
+                 line {line}, task {task}"
+            ));
+        }
     }
 
     /// Reads, predicts and writes all rows, batch by batch.
@@ -185,9 +214,16 @@ impl Predict {
         }
         meter.bar.finish_and_clear();
         if let Some(Err(source)) = end {
+            self.note_not_finite(&out.not_finite, done);
             let place = out.leave()?;
             return Err(Error::Stopped { source: source.into(), rows: done, place });
         }
+        let NotFinite { rows, line, task } = out.not_finite.clone();
+        if rows > 0 && self.non_finite == NonFinite::Refuse {
+            let (input, place) = (self.input_name().into(), out.leave()?);
+            return Err(Error::NotFinite { input, rows, all: done, line, task, place });
+        }
+        self.note_not_finite(&out.not_finite, done);
         out.finish()?;
         let (skipped, seconds) = (input.skipped, start.elapsed().as_secs_f64());
         let rate = done as f64 / seconds;

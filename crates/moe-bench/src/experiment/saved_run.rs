@@ -160,6 +160,28 @@ impl<'r> SavedRun<'r> {
         evaluate_with(model, rows, &weights, batch_rows, metrics)
     }
 
+    /// Refuses predictions that are not finite: no metric says anything about them. `what` says what was changed.
+    ///
+    /// # Errors
+    /// The first task with such predictions, and their number.
+    pub(crate) fn check_finite(
+        &self,
+        evaluation: &Evaluation,
+        split: SplitName,
+        what: &str,
+    ) -> Result<(), Error> {
+        let mut counts = self.experiment.data.tasks.iter().zip(&evaluation.non_finite);
+        let Some((task, count)) = counts.find(|(_, count)| **count > 0) else { return Ok(()) };
+        let (all, name) = (self.split(split).rows(), &task.name);
+        let split = split.to_possible_value().expect("no value is hidden");
+        let problem = format!(
+            "{what}the predictions of the task {name} are not finite for {count} of {all} rows of the {} split; the weights \
+             of the run or the numbers of these rows are too large",
+            split.get_name()
+        );
+        Err(Error::out_dir(self.saved.path(), problem))
+    }
+
     /// All rows of a split in order, in batches of the size of training.
     pub(crate) fn batches<'a>(&self, split: &'a Split) -> impl Iterator<Item = Batch> + use<'a> {
         let (rows, length) = (split.rows(), self.experiment.config.train.batch_rows);
