@@ -4,7 +4,6 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 
 use common::people::{csv, jsonl, predict, row, table};
 use common::training::{args, place};
@@ -155,14 +154,7 @@ fn batches_threads_and_packing_do_not_matter() {
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
     assert!(text == place.text("0.csv"));
     assert_eq!(predict(&place, "--input rows.csv --output -").stdout, text);
-    assert!(unfinished(&place).is_empty());
-}
-
-/// The unfinished files in the place.
-fn unfinished(place: &Place) -> Vec<String> {
-    let mut names = place.list(".");
-    names.retain(|name| name.ends_with(".partial"));
-    names
+    assert!(place.unfinished().is_empty());
 }
 
 /// Three good rows and, after the second one, a bad one.
@@ -209,7 +201,7 @@ fn bad_rows_stop_or_are_skipped() {
     let before = place.read("out.csv");
     predict(&place, "--input rows.csv --output out.csv").failed(1, &[says, stopped]);
     assert_eq!(place.read("out.csv"), before, "what is there stays");
-    let [partial] = &unfinished(&place)[..] else { panic!("one unfinished file") };
+    let [partial] = &place.unfinished()[..] else { panic!("one unfinished file") };
     assert_eq!(place.text(partial).lines().count(), 3);
 
     let good = |i: usize| format!("{{\"user\":\"u{i}\",\"age\":3,\"job\":\"smith\"}}\n");
@@ -394,51 +386,15 @@ fn rows_through_a_pipe() {
     assert!(ran.stderr.contains(says) && ran.stderr.contains("the 0 valid rows"), "{}", ran.stderr);
 }
 
-/// The program, started in `place` with pipes.
-fn start(place: &Place, args: &[&str]) -> std::process::Child {
-    Command::new(assert_cmd::cargo::cargo_bin!("moe"))
-        .current_dir(place.path("."))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Two calls write to one file at the same time: both succeed, and the file is that of one of them.
-#[test]
-fn two_calls_do_not_mix_their_output() {
-    let place = table();
-    place.write("a.csv", csv(0..400));
-    place.write("b.csv", csv(100..700));
-    let whole = ["a", "b"].map(|name| {
-        let args = format!("--input {name}.csv");
-        predict(&place, &args).succeeded().stdout
-    });
-    assert_ne!(whole[0], whole[1]);
-    for _ in 0..10 {
-        let calls = ["a.csv", "b.csv"].map(|input| {
-            start(&place, &["predict", "run", "--input", input, "--output", "out.csv"])
-        });
-        for call in calls {
-            let output = call.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        assert!(whole.contains(&place.text("out.csv")), "a mixture");
-        assert!(unfinished(&place).is_empty());
-    }
-}
-
 #[test]
 fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     let place = table();
     let args = ["predict", "run", "--input", "-", "--input-format", "csv", "--batch-rows", "1"];
-    let mut child = start(&place, &[&args[..], &["--output", "out.csv"]].concat());
+    let mut child = place.start(&[&args[..], &["--output", "out.csv"]].concat());
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(csv(0..100).as_bytes()).unwrap();
     let length = || -> u64 {
-        let partial = unfinished(&place).pop().map(|name| fs::metadata(place.path(&name)));
+        let partial = place.unfinished().pop().map(|name| fs::metadata(place.path(&name)));
         partial.map_or(0, |file| file.map_or(0, |file| file.len()))
     };
     while length() < 1000 {
@@ -449,7 +405,7 @@ fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     child.wait().unwrap();
     assert!(!place.path("out.csv").exists());
 
-    let mut child = start(&place, &args);
+    let mut child = place.start(&args);
     drop(child.stdout.take());
     // It may have ended before it has read all.
     let _ = child.stdin.take().unwrap().write_all(csv(0..2000).as_bytes());

@@ -60,6 +60,7 @@ impl Compare {
         let config = &experiment.config;
         let name = format!("compare-{}", config.dataset.name);
         let dir = OutDir::create(self.training.out.as_deref(), &name)?;
+        dir.claim("config.resolved.toml")?;
         dir.write("config.resolved.toml", &config.to_toml())?;
         // Each finished run is on disk, even if a later one fails.
         let mut keep = |runs: &[RunResult]| dir.write_lines("runs.jsonl", runs);

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crate::error::RunDirError;
 
@@ -66,10 +68,14 @@ fn is_still(path: &Path, text: &str) -> io::Result<bool> {
     }
 }
 
-/// The process that holds a lock, if it has written that already.
+/// The process that holds a lock, which writes its id right after it has locked the file.
 fn holder(path: &Path) -> Option<u32> {
-    let text = fs::read_to_string(path).ok()?;
-    text.split('-').next()?.parse().ok()
+    const READINGS: usize = 50;
+    let read = |_| {
+        thread::sleep(Duration::from_millis(2));
+        fs::read_to_string(path).ok()?.split('-').next()?.parse().ok()
+    };
+    (0..READINGS).find_map(read)
 }
 
 impl Drop for RunLock {
