@@ -134,27 +134,31 @@ routers = ["top-k"]
 "#;
 
 #[test]
-fn configurations_that_cannot_be_read() {
-    let place = Place::new();
-    place.run(&["compare", "--config", "none.toml"]).failed(2, &["none.toml: cannot be read: "]);
-    place.run(&["train", "--config", "none.toml"]).failed(2, &["none.toml: "]);
-    place.run(&["compare", "--config", "."]).failed(2, &[".: cannot be read: "]);
-    assert!(place.list("runs").is_empty());
-}
-
-#[test]
 fn places_that_cannot_be_written() {
     let place = Place::new();
     place.write("file", "");
+    place.write("full/of", "things");
     check_refused(
         &place,
         &TINY,
         &[
             ("--out file", 1, &["file: is a file; pass a new directory with --out"]),
+            ("--out full", 1, &["full: is not empty; pass a new directory with --out"]),
             ("--out file/below", 1, &["file/below: "]),
             ("--out=", 2, &["--out"]),
         ],
     );
+    if cfg!(target_os = "linux") {
+        check_refused(
+            &place,
+            &TINY,
+            &[
+                ("--out /proc/moe", 1, &["/proc/moe: "]),
+                ("--out /sys/moe", 1, &["/sys/moe: "]),
+                ("--out /dev/full", 1, &["/dev/full: "]),
+            ],
+        );
+    }
     place.write("runs", "not a folder");
     check_refused(&place, &TINY, &[("", 1, &["runs: "])]);
     assert_eq!(place.text("file"), "");
