@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 
 use common::people::{csv, jsonl, predict, row, table};
 use common::training::{args, place};
-use common::{Place, Ran, check_refused, gzip};
+use common::{Place, Ran, gzip};
 use moe_core::Real;
 use moe_core::batch::BatchSource;
 use moe_data::FeatureSchema;
@@ -236,61 +236,6 @@ fn many_bad_rows_are_counted() {
     let lines: Vec<usize> =
         ran.stdout.lines().skip(1).map(|l| l.split(',').next().unwrap().parse().unwrap()).collect();
     assert_eq!(lines, (0..34).map(|i| 2 + 3 * i).collect::<Vec<_>>());
-}
-
-#[test]
-fn what_is_wrong_is_said() {
-    let place = table();
-    place.write("rows.csv", csv(0..5));
-    place.write("few.csv", "User,age,job\nu1,3,smith\n");
-    place.write("twice.csv", "user,age,job,age\n");
-    place.write("nothing.csv", "");
-    place.write("cut.csv.gz", &gzip(&csv(0..500))[..1000]);
-    place.write("rows.txt", "");
-    fs::create_dir(place.path("folder")).unwrap();
-    check_refused(
-        &place,
-        &["predict"],
-        &[
-            ("run", 2, &["--input <INPUT>"]),
-            ("none --input rows.csv", 1, &["none: is not the directory of a run"]),
-            ("run --input none.csv", 1, &["none.csv: cannot be read"]),
-            (
-                "run --input rows.txt",
-                2,
-                &["cannot infer the format of rows.txt: use .csv", "--input-format"],
-            ),
-            ("run --input -", 2, &["cannot infer the format of standard input", "--input-format"]),
-            ("run --input few.csv", 1, &["few.csv, line 1: no column \"user\"", "mean \"User\"?"]),
-            ("run --input few.csv --bad-rows skip", 1, &["few.csv, line 1: no column \"user\""]),
-            ("run --input twice.csv", 1, &["two columns \"age\" in the header; allowed: one"]),
-            ("run --input nothing.csv", 1, &["nothing.csv, line 1: the file holds no rows"]),
-            (
-                "run --input rows.csv --keep usr",
-                1,
-                &["no column \"usr\"", "did you mean \"user\"?"],
-            ),
-            ("run --input rows.csv --keep age,age", 2, &["would have two columns age"]),
-            ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),
-            ("run --input rows.csv --threads 0", 2, &["--threads 0 is not allowed"]),
-            ("run --input rows.csv --output folder", 1, &["folder: is not a file; "]),
-            (
-                "run --input rows.csv --output ./rows.csv",
-                2,
-                &["--output rows.csv is the input, which"],
-            ),
-            ("run --input rows.csv --output no/where.csv", 1, &["no/where.csv: "]),
-        ],
-    );
-    let cut = predict(&place, "--input cut.csv.gz --bad-rows skip --output out.csv");
-    cut.failed(1, &["cut.csv.gz, line ", "the packed data end too early", ", in out.csv."]);
-    assert!(!place.path("out.csv").exists());
-    // The rows may be none.
-    place.write("none.csv", "user,age,job\n");
-    assert_eq!(predict(&place, "--input none.csv").succeeded().stdout.lines().count(), 1);
-    let changed = place.text("run/features.json").replace("u1", "v1");
-    place.write("run/features.json", changed);
-    predict(&place, "--input rows.csv").failed(1, &["run/features.json: has been changed"]);
 }
 
 /// Dense inputs without a schema: the columns are `x0`, `x1`, …, and a row's key is its place.

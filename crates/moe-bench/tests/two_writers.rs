@@ -15,7 +15,7 @@ use moe_core::rand::Rng;
 use moe_core::random::chacha;
 
 /// Enough epochs to meet in the middle of them.
-const LONG: [&str; 4] = ["--epochs", "40", "--set", "train.patience=40"];
+const LONG: [&str; 4] = ["--epochs", "12", "--set", "train.patience=12"];
 
 fn trials() -> u64 {
     std::env::var("MOE_TRIALS").map_or(6, |count| count.parse().expect("MOE_TRIALS is a number"))
@@ -128,6 +128,27 @@ fn train_and_resume() {
         let (first, second) = (args(&out, &LONG), args(&out, &resume));
         let apart = if trial % 2 == 0 { time } else { Duration::from_millis(3) };
         check_run(&place, &out, both(&place, trial, apart, [&first, &second]));
+    }
+}
+
+/// A job with another configuration is refused, and harms neither the run nor the one that trains it.
+#[test]
+fn train_and_resume_with_another_configuration() {
+    let place = place();
+    whole(&place);
+    for trial in 0..trials() {
+        let out = format!("run-{trial}");
+        fs::create_dir(place.path(&out)).unwrap();
+        let first = place.start(&args(&out, &LONG));
+        while !place.path(&out).join("manifest.json").exists() {
+            sleep(Duration::from_micros(100));
+        }
+        let other = ["--epochs", "13", "--set", "train.patience=12", "--resume"];
+        let refused = place.run(&args(&out, &other)).failed(1, &[&out]);
+        let says = ["is training in this directory", "was started with another configuration"];
+        assert!(says.iter().any(|says| refused.stderr.contains(says)), "{refused:#?}");
+        Ran::end_of(first).succeeded();
+        check_same_end(&place, "whole", &out);
     }
 }
 
