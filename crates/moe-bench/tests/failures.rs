@@ -207,6 +207,12 @@ fn a_full_disk_and_names_that_are_no_text() {
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(stderr.starts_with("error: standard output: "), "{stderr}");
 
+    // A stdout that is closed from the start is no reader.
+    let call = format!("exec {} routers >&-", env!("CARGO_BIN_EXE_moe"));
+    let output = Command::new("sh").args(["-c", &call]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), &*stderr), (Some(0), ""));
+
     let name = OsStr::from_bytes(b"caf\xe9");
     for (flag, status, says) in [("--data-dir", 2, "dataset.data_dir"), ("--config", 2, "caf")] {
         let base = if flag == "--config" { &["compare"][..] } else { &TINY };

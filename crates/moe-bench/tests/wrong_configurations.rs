@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, TINY};
+use common::{Place, TINY, people};
 
 #[test]
 fn configuration_files() {
@@ -89,6 +89,13 @@ fn a_preset_and_a_configuration_exclude_each_other() {
     let ran = place.run(&["compare", "--preset", "smoke", "--config", "x.toml"]);
     let ran = ran.failed(2, &["'--preset <PRESET>' cannot be used with '--config <CONFIG>'"]);
     assert!(!ran.stderr.contains("Usage"), "one of them alone is not what was meant: {ran:?}");
+}
+
+#[test]
+fn bias_is_for_ratings() {
+    let place = people::untrained();
+    let compare = ["compare", "--config", "table.toml", "--routers", "bias"];
+    place.run(&compare).failed(2, &["data set table: bias is for rows of two ids"]);
 }
 
 #[test]

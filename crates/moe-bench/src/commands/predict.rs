@@ -38,8 +38,9 @@ Output: one line per valid row, in the order of the input. It starts with the li
   binary      TASK.probability (with --raw TASK.logit)
   multiclass  TASK.class, the most probable class, and TASK.probability.CLASS (or TASK.logit.CLASS) for each class
   regression  TASK.value
-Numbers are written with the fewest digits that identify them. A file has another name, which ends in .partial, until all
-rows are written, and keeps that name if the command stops early.";
+Numbers are written with the fewest digits that identify them; a number that is not finite, and a class by such numbers, is
+an empty field, or null. A file has another name, which ends in .partial, until all rows are written, and keeps that name if
+the command stops early or refuses predictions.";
 
 /// Predict the rows of a file with a trained model
 #[derive(Debug, Args)]

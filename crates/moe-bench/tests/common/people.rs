@@ -57,11 +57,17 @@ pub fn jsonl(rows: std::ops::Range<usize>) -> String {
     rows.map(line).collect()
 }
 
-/// A folder with a run over that table.
-pub fn table() -> Place {
+/// A folder with that table and its configuration.
+pub fn untrained() -> Place {
     let place = Place::new();
     place.write("people.csv", csv(0..200));
     place.write("table.toml", TABLE);
+    place
+}
+
+/// A folder with a run over that table.
+pub fn table() -> Place {
+    let place = untrained();
     let run = ["train", "--config", "table.toml", "--router", "top-k", "--out", "run"];
     place.run(&[&run[..], &["--progress", "none"]].concat()).succeeded();
     place

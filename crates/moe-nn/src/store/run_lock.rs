@@ -44,9 +44,11 @@ impl RunLock {
                 open.create(true).truncate(false).write(true).open(&path).map_err(failed)?;
             match file.try_lock() {
                 Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    return Err(RunDirError::InUse { path: dir.into(), process: holder(&path) });
-                }
+                Err(TryLockError::WouldBlock) => match holder(&path) {
+                    // It has just ended.
+                    None if !path.exists() => continue,
+                    process => return Err(RunDirError::InUse { path: dir.into(), process }),
+                },
                 Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {}
                 Err(TryLockError::Error(error)) => return Err(failed(error)),
             }
@@ -68,14 +70,17 @@ fn is_still(path: &Path, text: &str) -> io::Result<bool> {
     }
 }
 
-/// The process that holds a lock, which writes its id right after it has locked the file.
+/// The process that holds a lock, which writes its id right after it has locked the file; none if the file is gone.
 fn holder(path: &Path) -> Option<u32> {
     const READINGS: usize = 50;
-    let read = |_| {
+    for _ in 0..READINGS {
         thread::sleep(Duration::from_millis(2));
-        fs::read_to_string(path).ok()?.split('-').next()?.parse().ok()
-    };
-    (0..READINGS).find_map(read)
+        let text = fs::read_to_string(path).ok()?;
+        if let Some(id) = text.split('-').next().and_then(|id| id.parse().ok()) {
+            return Some(id);
+        }
+    }
+    None
 }
 
 impl Drop for RunLock {
