@@ -139,8 +139,9 @@ fn train_and_resume_with_another_configuration() {
     for trial in 0..trials() {
         let out = format!("run-{trial}");
         fs::create_dir(place.path(&out)).unwrap();
-        let first = place.start(&args(&out, &LONG));
+        let mut first = place.start(&args(&out, &LONG));
         while !place.path(&out).join("manifest.json").exists() {
+            assert!(first.try_wait().unwrap().is_none());
             sleep(Duration::from_micros(100));
         }
         let other = ["--epochs", "13", "--set", "train.patience=12", "--resume"];

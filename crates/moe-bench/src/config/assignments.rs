@@ -59,10 +59,6 @@ impl Assignment {
         let value = inner.iter().try_fold(&short.value, |value, part| value.get(part))?;
         (!is_same(value, &long.value)).then(|| long.key.join("."))
     }
-
-    fn is_for(&self, section: &str, key: &str) -> bool {
-        self.key == [section, key]
-    }
 }
 
 impl Config {
@@ -142,35 +138,29 @@ impl Config {
             _ => &self.run.routers,
         };
         // What is not known is refused with the nearest name later.
-        let is_idle = |name: &String| !routers.contains(name) && models.info(name).is_ok();
-        let among = || format!("is not among the routers that run: {}", routers.join(", "));
-        for assignment in assignments {
-            let section = assignment.key[0].as_str();
-            let reason = match (reads, section) {
-                (Reads::Data, "dataset") => None,
-                (Reads::Data, _) => Some("moe data reads [dataset] only".into()),
-                (_, "routers") => {
-                    let idle = assignment.key.get(1).filter(|name| is_idle(name));
-                    idle.map(|name| format!("{name} {}", among()))
+        let is_idle =
+            |name: &str| !routers.iter().any(|id| id == name) && models.info(name).is_ok();
+        let not_among = |name: &str| {
+            format!("{name} is not among the routers that run: {}", routers.join(", "))
+        };
+        for Assignment { text, key, .. } in assignments {
+            let key: Vec<&str> = key.iter().map(String::as_str).collect();
+            let reason = match (reads, &key[..]) {
+                (Reads::Data, ["dataset", ..]) => continue,
+                (Reads::Data, _) => "moe data reads [dataset] only".into(),
+                (_, ["routers", name, ..]) if is_idle(name) => not_among(name),
+                (Reads::Run, ["run", "routers"]) if self.run.routers.len() > 1 => {
+                    "moe train trains one router; name it with --router".into()
                 }
-                (Reads::Run, _) if assignment.is_for("run", "routers") => (self.run.routers.len()
-                    > 1)
-                .then(|| "moe train trains one router; name it with --router".into()),
-                (Reads::Run, _)
-                    if ["seeds", "baseline"].iter().any(|key| assignment.is_for("run", key)) =>
-                {
-                    Some("moe train trains one run; moe compare trains several".into())
+                (Reads::Run, ["run", "seeds" | "baseline"]) => {
+                    "moe train trains one run; moe compare trains several".into()
                 }
-                (Reads::Comparison, _) if assignment.is_for("run", "baseline") => {
-                    let baseline = &self.run.baseline;
-                    is_idle(baseline).then(|| format!("{baseline} {}", among()))
+                (Reads::Comparison, ["run", "baseline"]) if is_idle(&self.run.baseline) => {
+                    not_among(&self.run.baseline)
                 }
-                _ => None,
+                _ => continue,
             };
-            if let Some(reason) = reason {
-                let text = &assignment.text;
-                return Err(Error::Config(format!("{text} has no effect: {reason}")));
-            }
+            return Err(Error::Config(format!("{text} has no effect: {reason}")));
         }
         Ok(())
     }
