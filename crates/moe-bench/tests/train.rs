@@ -115,6 +115,12 @@ fn a_run_that_is_not_whole_is_refused() {
     place.run(&args("run", &["--epochs", "1"])).succeeded();
     let resume = || place.run(&args("run", &["--epochs", "1", "--resume"]));
     resume().succeeded();
+    // A damaged log is no loss: a warning of the library is a line of the command.
+    let log = place.text("run/metrics.jsonl");
+    place.write("run/metrics.jsonl", log.replace("epoch", "epic"));
+    let warned = resume().succeeded().stderr;
+    assert!(warned.contains("warning: run/metrics.jsonl: should have "), "{warned}");
+    assert_eq!(place.text("run/metrics.jsonl"), log);
     let card = place.text("run/model.md");
     place.write("run/model.md", card.replace("95 %", "99 %"));
     resume().failed(1, &["run/model.md: has been changed"]);

@@ -31,7 +31,7 @@ pub(crate) struct Train {
     resume: bool,
     /// Save a checkpoint inside an epoch, too, this many minutes after the last one, such as 10 or 0.5; results do not
     /// depend on it
-    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "MINUTES")]
     checkpoint_minutes: Option<f64>,
 }
 
