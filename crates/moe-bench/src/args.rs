@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PossibleValuesParser, StringValueParser, TypedValueParser};
 use moe_nn::Models;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing_subscriber::filter::LevelFilter;
 
+use crate::config::assignments::{Assignment, Reads};
+use crate::config::range::not_utf8;
 use crate::config::{Config, DatasetConfig};
 use crate::error::Error;
 use crate::experiment::saved_run::{SavedRun, SplitName};
@@ -27,7 +29,7 @@ pub(crate) struct TrainingArgs {
     dataset: Option<String>,
     /// Maximum number of epochs
     #[arg(long)]
-    epochs: Option<usize>,
+    epochs: Option<i64>,
     #[command(flatten)]
     pub(crate) threads: Threads,
     /// Directory for the results, which must be new or empty [default: a new one under runs/]
@@ -39,9 +41,9 @@ pub(crate) struct TrainingArgs {
     /// How to show progress on stderr
     #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
     pub(crate) progress: ProgressKind,
-    /// What to log on stderr: warnings (warn), also epochs (info), also steps (debug)
+    /// What to log of training on stderr: alarms of each epoch (warn), also epochs (info), also steps (debug)
     #[arg(long, default_value = "off", value_parser = level())]
-    log: LevelFilter,
+    pub(crate) log: LevelFilter,
 }
 
 /// Arguments for a configuration.
@@ -81,7 +83,12 @@ pub(crate) struct RunArgs {
 pub(crate) struct Threads {
     /// Number of threads; results do not depend on it [default: all]
     #[arg(long)]
-    threads: Option<usize>,
+    threads: Option<i64>,
+}
+
+/// A name in a list, whose blanks around it do not count.
+pub(crate) fn name() -> impl TypedValueParser<Value = String> {
+    StringValueParser::new().map(|name| name.trim().to_owned())
 }
 
 fn level() -> impl TypedValueParser<Value = LevelFilter> {
@@ -89,35 +96,39 @@ fn level() -> impl TypedValueParser<Value = LevelFilter> {
 }
 
 impl TrainingArgs {
-    /// The configuration that the arguments ask for; `flags` applies the arguments of one command.
-    pub(crate) fn config(&self, flags: impl FnOnce(&mut Config)) -> Result<Config, Error> {
+    /// The configuration that the arguments ask for, of which the command `reads` something; `flags` are arguments of that
+    /// command alone.
+    pub(crate) fn config(
+        &self,
+        mut flags: Vec<Assignment>,
+        reads: Reads,
+        models: &Models,
+    ) -> Result<Config, Error> {
         let preset = || Config::preset(self.preset.as_deref().unwrap_or("quick"));
-        self.config.config(preset, self.dataset.as_deref(), |config| {
-            if let Some(epochs) = self.epochs {
-                config.train.epochs = epochs;
-            }
-            flags(config);
-        })
-    }
-
-    /// Sends log events to stderr from now on.
-    pub(crate) fn start_log(&self) {
-        if self.log != LevelFilter::OFF {
-            let log = tracing_subscriber::fmt().with_max_level(self.log).with_ansi(false);
-            // A program that calls `run` may have a log already.
-            let _ = log.with_writer(std::io::stderr).try_init();
+        if let Some(name) = &self.dataset {
+            flags.push(Assignment::of_flag(format!("--dataset {name}"), "dataset.name", &**name));
         }
+        if let Some(epochs) = self.epochs {
+            flags.push(Assignment::of_flag(format!("--epochs {epochs}"), "train.epochs", epochs));
+        }
+        self.config.config(preset, self.dataset.as_deref(), flags, reads, models)
     }
 }
 
 impl ConfigArgs {
-    /// The configuration of the file or else `default`, for another data set if `dataset` names one. `flags` changes it;
-    /// `--set` has the last word.
+    /// The configuration of the file or else `default`, for another data set if `dataset` names one, changed by `flags` and
+    /// by `--set`.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, two of the arguments say different things about a key, or one has no effect on what
+    /// the command `reads`.
     pub(crate) fn config(
         &self,
         default: impl FnOnce() -> Result<Config, Error>,
         dataset: Option<&str>,
-        flags: impl FnOnce(&mut Config),
+        flags: Vec<Assignment>,
+        reads: Reads,
+        models: &Models,
     ) -> Result<Config, Error> {
         let mut config = self.config.as_deref().map_or_else(default, Config::read)?;
         if let Some(name) = dataset.filter(|name| *name != config.dataset.name) {
@@ -125,11 +136,18 @@ impl ConfigArgs {
             config.dataset = DatasetConfig { name: name.into(), ..DatasetConfig::default() };
             config.train.task_weights.clear();
         }
+        let mut assignments = flags;
         if let Some(dir) = &self.data_dir {
-            config.dataset.options.data_dir = Some(dir.clone());
+            const KEY: &str = "dataset.data_dir";
+            let text = dir.to_str().ok_or_else(|| not_utf8(KEY, dir))?;
+            assignments.push(Assignment::of_flag(format!("--data-dir {text}"), KEY, text));
         }
-        flags(&mut config);
-        self.set.iter().try_fold(config, |config, assignment| config.with(assignment))
+        for text in &self.set {
+            assignments.push(Assignment::of_set(text)?);
+        }
+        let config = config.with_all(&assignments)?;
+        config.check_effect(&assignments, reads, models)?;
+        Ok(config)
     }
 }
 
@@ -148,13 +166,13 @@ impl RunArgs {
 impl Threads {
     /// A pool of that many threads.
     pub(crate) fn pool(&self) -> Result<ThreadPool, Error> {
-        const MOST: usize = 1024;
-        let count = self.threads.unwrap_or(0);
-        if self.threads == Some(0) || count > MOST {
+        const MOST: i64 = 1024;
+        if let Some(count) = self.threads.filter(|count| !(1..=MOST).contains(count)) {
             let text = format!("--threads {count} is not allowed; it must be from 1 to {MOST}");
             return Err(Error::Config(text));
         }
-        let pool = ThreadPoolBuilder::new().num_threads(count).build();
+        let count = self.threads.unwrap_or(0);
+        let pool = ThreadPoolBuilder::new().num_threads(count as usize).build();
         pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
     }
 }

@@ -92,6 +92,26 @@ pub enum Error {
         /// The unfinished file with their predictions, unless these went to stdout.
         place: Option<PathBuf>,
     },
+    /// Rows have predictions that are not finite.
+    #[error(
+        "{}: {rows} of {all} rows have predictions that are not finite, the first in line {line}, task {task}{}; the weights \
+         of the run or the numbers of these rows are too large, or pass --non-finite null to leave these fields empty",
+        input.display(), kept_in(place.as_deref())
+    )]
+    NotFinite {
+        /// The file with the rows.
+        input: PathBuf,
+        /// Number of such rows.
+        rows: u64,
+        /// Number of rows that were predicted.
+        all: u64,
+        /// The line of the first such row.
+        line: u64,
+        /// The first task of that row whose prediction is not finite.
+        task: String,
+        /// The unfinished file with the predictions, unless these went to stdout.
+        place: Option<PathBuf>,
+    },
     /// A directory of results cannot be used.
     #[error("{}: {problem}", path.display())]
     OutDir {
@@ -109,6 +129,10 @@ fn of_column(column: &Option<String>) -> String {
 fn before(rows: u64, place: Option<&Path>) -> String {
     let place = place.map_or_else(String::new, |place| format!(", in {}", place.display()));
     format!("the {rows} valid rows before it were predicted{place}")
+}
+
+fn kept_in(place: Option<&Path>) -> String {
+    place.map_or_else(String::new, |place| format!(" (all are in {})", place.display()))
 }
 
 impl Error {

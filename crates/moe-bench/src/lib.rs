@@ -1,7 +1,8 @@
 //! Experiments with routers for mixtures of experts: the library behind the `moe` command.
 //!
 //! `cli.rs` reads the command line, `commands/` has a file per command, `config/` the configuration, `experiment/` what
-//! is computed, `report/` what is printed and written.
+//! is computed, `report/` what is printed and written, `log.rs` shows the
+//! warnings of the libraries.
 //!
 //! # The command with your own router
 //! A program of a few lines is the whole `moe` command with an additional router:
@@ -40,6 +41,7 @@ mod commands;
 mod config;
 mod error;
 mod experiment;
+mod log;
 mod output;
 mod report;
 

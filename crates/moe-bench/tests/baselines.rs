@@ -132,11 +132,15 @@ fn what_is_wrong_is_said() {
         ),
         ("--set run.baseline=bais", 2, &["run.baseline: unknown router", "\"bias\"?"]),
         (
-            "--set routers.bias.ridge=0",
+            "--routers bias --set routers.bias.ridge=0",
             2,
             &["bias: ridge = 0 is not allowed; it must be a number from 0.01 to 1000000"],
         ),
-        ("--set routers.single.ridge=1", 2, &["single has no parameter \"ridge\"; it has none"]),
+        (
+            "--routers single --set routers.single.ridge=1",
+            2,
+            &["single has no parameter \"ridge\"; it has none"],
+        ),
         (
             "--routers shared-bottom --set model.k=5",
             2,

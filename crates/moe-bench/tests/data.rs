@@ -57,6 +57,8 @@ fn terms_and_limits_come_first() {
     for (args, status, says) in [
         ("fetch movielens-100k --data-dir data", 1, "no commercial use"),
         ("fetch jester --data-dir data", 1, "jester cannot be fetched: get it from"),
+        // Nothing answers there.
+        ("fetch movietweetings --data-dir offline --mirror=http://127.0.0.1:9/", 1, "127.0.0.1:9/"),
         ("fetch movielens-100q --data-dir data", 2, "did you mean \"movielens-100k\"?"),
         ("stats usps --data-dir data", 1, "the data set usps needs USPS.mat in data/usps"),
         ("stats restaurant --set dataset.negatives=1", 2, "`negatives` does not apply"),

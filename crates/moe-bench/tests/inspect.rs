@@ -78,7 +78,8 @@ fn it_says_how_the_run_routes() {
 fn the_trees_of_comet() {
     for router in ["comet", "comet+"] {
         let place = place();
-        let five = ["--set", "model.experts=5", "--set", "routers.comet.gamma=0.3"];
+        let gamma = format!("routers.{router}.gamma=0.3");
+        let five = ["--set", "model.experts=5", "--set", &gamma];
         let run = ["train", "--config", "short.toml", "--router", router, "--out", "run"];
         place.run(&[&run[..], &five].concat()).succeeded();
         let found = inspect(&place, &[]);

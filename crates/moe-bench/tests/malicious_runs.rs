@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use common::running::Running;
 use common::{Place, copy};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -39,6 +40,7 @@ embedding_width = 3
 head_widths = [4]
 [train]
 epochs = 2
+batch_rows = 2
 [run]
 seeds = 1
 routers = ["comet+"]
@@ -234,7 +236,7 @@ fn forge(dir: &Path, foreign: &Path, kind: usize, draws: &mut Draws) {
         7 => run.change_bytes(draws.of(&TEXTS), |text| match draws.below(4) {
             0 => *text = vec![b'['; 1 << 18],
             1 => *text = vec![0xff; 100],
-            2 => {
+            2 if !text.is_empty() => {
                 let at = draws.below(text.len());
                 text[at] = draws.of(b"0{}[]\"x\n=.");
             }
@@ -318,22 +320,33 @@ fn runs_of_somebody_else_do_no_harm() {
     let shows_reading = fs::metadata(&secret).unwrap().accessed().unwrap() != long_ago;
     set_times(&secret);
 
+    // A run that was killed inside an epoch.
+    let often = ["inside", "--epochs", "3", "--checkpoint-minutes=0.00001"];
+    let mut running = Running::start(&place, "inside", &[&train[..], &often].concat());
+    running.wait_until_inside_an_epoch();
+    drop(running);
+    fs::remove_file(place.path("inside/manifest.previous.json")).ok();
+
     let commands: [&[&str]; 4] = [
         &["predict", "forged", "--input", "people.csv", "--output", "-", "--progress", "none"],
         &["eval", "forged"],
         &["inspect", "forged"],
         &[&train[..], &["forged", "--resume", "--epochs", "3"]].concat(),
     ];
-    for args in &commands {
+    let begin = |base: &str| {
         fs::remove_dir_all(place.path("forged")).ok();
-        copy(&place.path("run"), &place.path("forged"));
-        assert_eq!(status(&place, args).0, Some(0), "the run itself: {args:?}");
+        copy(&place.path(base), &place.path("forged"));
+    };
+    for (base, args) in
+        ["run", "inside"].into_iter().flat_map(|base| commands.map(|args| (base, args)))
+    {
+        begin(base);
+        assert_eq!(status(&place, args).0, Some(0), "{base} itself: {args:?}");
     }
     let mut outcomes = [0; 3];
     for case in 0..trials() {
         let mut draws = Draws(case);
-        fs::remove_dir_all(place.path("forged")).ok();
-        copy(&place.path("run"), &place.path("forged"));
+        begin(draws.of(&["run", "inside"]));
         let kind = case as usize % KINDS;
         forge(&place.path("forged"), &place.path("foreign"), kind, &mut draws);
         // All of them in turns; each kind meets each command.

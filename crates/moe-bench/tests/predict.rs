@@ -4,88 +4,15 @@ mod common;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::process::{Command, Stdio};
 
+use common::people::{csv, jsonl, predict, row, table};
 use common::training::{args, place};
-use common::{Place, Ran, check_refused, gzip};
+use common::{Place, Ran, gzip};
 use moe_core::Real;
 use moe_core::batch::BatchSource;
 use moe_data::FeatureSchema;
 use moe_nn::{ModelScratch, Models, Overrides, Predictions, Predictor, SavedModel};
 use serde_json::Value;
-
-/// Ids, numbers and categories; a task of each kind.
-const TABLE: &str = r#"
-[dataset]
-name = "table"
-[dataset.table]
-file = "people.csv"
-ids = ["user"]
-unknown = "refuse"
-numbers = ["age"]
-categories = ["job"]
-targets = [{ column = "bought", kind = "binary" }, { column = "stars", kind = "regression" },
-           { column = "colour", kind = "multiclass" }]
-[model]
-experts = 4
-expert_width = 4
-embedding_width = 3
-head_widths = [4]
-[train]
-epochs = 1
-[run]
-seeds = 1
-"#;
-
-const HEADER: &str = "note,user,age,job,bought,stars,colour";
-
-/// Row i of the table, with a comma, quotes and a line feed in the field that no model reads.
-fn row(i: usize) -> [String; 7] {
-    let job = ["smith", "", "clerk"][i % 3];
-    let colour = ["red", "dark green"][i % 2];
-    [
-        format!("row {i}, \"so\" \nto say"),
-        format!("u{}", i % 11),
-        if i.is_multiple_of(5) { String::new() } else { (20 + i % 37).to_string() },
-        job.into(),
-        (i % 2).to_string(),
-        (i % 5).to_string(),
-        colour.into(),
-    ]
-}
-
-fn csv(rows: std::ops::Range<usize>) -> String {
-    let quoted = |field: String| format!("\"{}\"", field.replace('"', "\"\""));
-    let line = |i: usize| row(i).map(quoted).join(",") + "\n";
-    format!("{HEADER}\n{}", rows.map(line).collect::<String>())
-}
-
-fn jsonl(rows: std::ops::Range<usize>) -> String {
-    let line = |i: usize| {
-        let [note, user, age, job, ..] = row(i);
-        let age = if age.is_empty() { "null".into() } else { age };
-        format!("{{\"job\":{job:?},\"age\":{age},\"x\":[1],\"user\":{user:?},\"note\":{note:?}}}\n")
-    };
-    rows.map(line).collect()
-}
-
-/// A folder with a run over that table.
-fn table() -> Place {
-    let place = Place::new();
-    place.write("people.csv", csv(0..200));
-    place.write("table.toml", TABLE);
-    let run = ["train", "--config", "table.toml", "--router", "top-k", "--out", "run"];
-    place.run(&[&run[..], &["--progress", "none"]].concat()).succeeded();
-    place
-}
-
-fn predict(place: &Place, more: &str) -> Ran {
-    let args: Vec<&str> = ["predict", "run", "--progress", "none"]
-        .into_iter()
-        .chain(more.split_whitespace())
-        .collect();
-    place.run(&args)
-}
 
 /// The lines of stdout as objects.
 fn objects(ran: &Ran) -> Vec<Value> {
@@ -227,14 +154,7 @@ fn batches_threads_and_packing_do_not_matter() {
     flate2::read::GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
     assert!(text == place.text("0.csv"));
     assert_eq!(predict(&place, "--input rows.csv --output -").stdout, text);
-    assert!(unfinished(&place).is_empty());
-}
-
-/// The unfinished files in the place.
-fn unfinished(place: &Place) -> Vec<String> {
-    let mut names = place.list(".");
-    names.retain(|name| name.ends_with(".partial"));
-    names
+    assert!(place.unfinished().is_empty());
 }
 
 /// Three good rows and, after the second one, a bad one.
@@ -281,7 +201,7 @@ fn bad_rows_stop_or_are_skipped() {
     let before = place.read("out.csv");
     predict(&place, "--input rows.csv --output out.csv").failed(1, &[says, stopped]);
     assert_eq!(place.read("out.csv"), before, "what is there stays");
-    let [partial] = &unfinished(&place)[..] else { panic!("one unfinished file") };
+    let [partial] = &place.unfinished()[..] else { panic!("one unfinished file") };
     assert_eq!(place.text(partial).lines().count(), 3);
 
     let good = |i: usize| format!("{{\"user\":\"u{i}\",\"age\":3,\"job\":\"smith\"}}\n");
@@ -316,65 +236,6 @@ fn many_bad_rows_are_counted() {
     let lines: Vec<usize> =
         ran.stdout.lines().skip(1).map(|l| l.split(',').next().unwrap().parse().unwrap()).collect();
     assert_eq!(lines, (0..34).map(|i| 2 + 3 * i).collect::<Vec<_>>());
-}
-
-#[test]
-fn what_is_wrong_is_said() {
-    let place = table();
-    place.write("rows.csv", csv(0..5));
-    place.write("few.csv", "User,age,job\nu1,3,smith\n");
-    place.write("twice.csv", "user,age,job,age\n");
-    place.write("nothing.csv", "");
-    place.write("cut.csv.gz", &gzip(&csv(0..500))[..1000]);
-    place.write("rows.txt", "");
-    fs::create_dir(place.path("folder")).unwrap();
-    check_refused(
-        &place,
-        &["predict"],
-        &[
-            ("run", 2, &["--input <INPUT>"]),
-            ("none --input rows.csv", 1, &["none: is not the directory of a run"]),
-            ("run --input none.csv", 1, &["none.csv: cannot be read"]),
-            (
-                "run --input rows.txt",
-                2,
-                &["cannot infer the format of rows.txt: use .csv", "--input-format"],
-            ),
-            ("run --input -", 2, &["cannot infer the format of standard input", "--input-format"]),
-            ("run --input few.csv", 1, &["few.csv, line 1: no column \"user\"", "mean \"User\"?"]),
-            ("run --input few.csv --bad-rows skip", 1, &["few.csv, line 1: no column \"user\""]),
-            ("run --input twice.csv", 1, &["two columns \"age\" in the header; allowed: one"]),
-            ("run --input nothing.csv", 1, &["nothing.csv, line 1: the file holds no rows"]),
-            (
-                "run --input rows.csv --keep usr",
-                1,
-                &[
-                    "no column \"usr\"",
-                    "did you mean \"user\"?",
-                    "allowed: one column of this name; asked for are",
-                ],
-            ),
-            ("run --input rows.csv --keep age,age", 2, &["would have two columns age"]),
-            ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),
-            ("run --input rows.csv --threads 0", 2, &["--threads 0 is not allowed"]),
-            ("run --input rows.csv --output folder", 1, &["folder: is not a file; "]),
-            (
-                "run --input rows.csv --output ./rows.csv",
-                2,
-                &["--output rows.csv is the input, which"],
-            ),
-            ("run --input rows.csv --output no/where.csv", 1, &["no/where.csv: "]),
-        ],
-    );
-    let cut = predict(&place, "--input cut.csv.gz --bad-rows skip --output out.csv");
-    cut.failed(1, &["cut.csv.gz, line ", "the packed data end too early", ", in out.csv."]);
-    assert!(!place.path("out.csv").exists());
-    // The rows may be none.
-    place.write("none.csv", "user,age,job\n");
-    assert_eq!(predict(&place, "--input none.csv").succeeded().stdout.lines().count(), 1);
-    let changed = place.text("run/features.json").replace("u1", "v1");
-    place.write("run/features.json", changed);
-    predict(&place, "--input rows.csv").failed(1, &["run/features.json: has been changed"]);
 }
 
 /// Dense inputs without a schema: the columns are `x0`, `x1`, …, and a row's key is its place.
@@ -470,51 +331,15 @@ fn rows_through_a_pipe() {
     assert!(ran.stderr.contains(says) && ran.stderr.contains("the 0 valid rows"), "{}", ran.stderr);
 }
 
-/// The program, started in `place` with pipes.
-fn start(place: &Place, args: &[&str]) -> std::process::Child {
-    Command::new(assert_cmd::cargo::cargo_bin!("moe"))
-        .current_dir(place.path("."))
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Two calls write to one file at the same time: both succeed, and the file is that of one of them.
-#[test]
-fn two_calls_do_not_mix_their_output() {
-    let place = table();
-    place.write("a.csv", csv(0..400));
-    place.write("b.csv", csv(100..700));
-    let whole = ["a", "b"].map(|name| {
-        let args = format!("--input {name}.csv");
-        predict(&place, &args).succeeded().stdout
-    });
-    assert_ne!(whole[0], whole[1]);
-    for _ in 0..10 {
-        let calls = ["a.csv", "b.csv"].map(|input| {
-            start(&place, &["predict", "run", "--input", input, "--output", "out.csv"])
-        });
-        for call in calls {
-            let output = call.wait_with_output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        }
-        assert!(whole.contains(&place.text("out.csv")), "a mixture");
-        assert!(unfinished(&place).is_empty());
-    }
-}
-
 #[test]
 fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     let place = table();
     let args = ["predict", "run", "--input", "-", "--input-format", "csv", "--batch-rows", "1"];
-    let mut child = start(&place, &[&args[..], &["--output", "out.csv"]].concat());
+    let mut child = place.start(&[&args[..], &["--output", "out.csv"]].concat());
     let mut stdin = child.stdin.take().unwrap();
     stdin.write_all(csv(0..100).as_bytes()).unwrap();
     let length = || -> u64 {
-        let partial = unfinished(&place).pop().map(|name| fs::metadata(place.path(&name)));
+        let partial = place.unfinished().pop().map(|name| fs::metadata(place.path(&name)));
         partial.map_or(0, |file| file.map_or(0, |file| file.len()))
     };
     while length() < 1000 {
@@ -525,7 +350,7 @@ fn a_killed_call_leaves_no_file_and_a_gone_reader_is_no_error() {
     child.wait().unwrap();
     assert!(!place.path("out.csv").exists());
 
-    let mut child = start(&place, &args);
+    let mut child = place.start(&args);
     drop(child.stdout.take());
     // It may have ended before it has read all.
     let _ = child.stdin.take().unwrap().write_all(csv(0..2000).as_bytes());

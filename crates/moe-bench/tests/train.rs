@@ -53,8 +53,7 @@ fn a_run_leaves_all_its_files() {
 #[test]
 fn what_is_recorded_is_what_is_run() {
     let place = place();
-    let set = ["--set", "run.seeds=3", "--set", "run.routers=['top-k', 'softmax']"];
-    let ran = place.run(&args("run", &set)).succeeded();
+    let ran = place.run(&args("run", &[])).succeeded();
     assert!(!ran.stdout.contains("NaN") && !ran.stdout.contains("softmax"), "{}", ran.stdout);
     assert!(ran.stdout.contains(" 1 seed(s)"), "{}", ran.stdout);
     // The recorded configuration gives the same run, without naming the router.
@@ -76,6 +75,15 @@ fn a_log_tells_of_steps_and_epochs() {
     };
     assert_eq!((count("off", "epoch"), count("info", "epoch"), count("info", "step")), (0, 3, 0));
     assert_eq!((count("debug", "epoch"), count("debug", "step")), (3, 18));
+
+    // The alarms of an epoch are in the report; a line for each is to be asked for.
+    let warned = |out: &str, more: &[&str]| {
+        let train = ["train", "--preset", "smoke", "--router", "comet", "--progress", "none"];
+        let ran = place.run(&[&train[..], &["--out", out], more].concat()).succeeded();
+        ran.stderr.lines().filter(|line| line.starts_with("warning: ")).count()
+    };
+    assert_eq!(warned("quiet", &[]), 0);
+    assert!(warned("loud", &["--log", "warn"]) > 0);
 }
 
 #[test]
@@ -107,6 +115,12 @@ fn a_run_that_is_not_whole_is_refused() {
     place.run(&args("run", &["--epochs", "1"])).succeeded();
     let resume = || place.run(&args("run", &["--epochs", "1", "--resume"]));
     resume().succeeded();
+    // A damaged log is no loss: a warning of the library is a line of the command.
+    let log = place.text("run/metrics.jsonl");
+    place.write("run/metrics.jsonl", log.replace("epoch", "epic"));
+    let warned = resume().succeeded().stderr;
+    assert!(warned.contains("warning: run/metrics.jsonl: should have "), "{warned}");
+    assert_eq!(place.text("run/metrics.jsonl"), log);
     let card = place.text("run/model.md");
     place.write("run/model.md", card.replace("95 %", "99 %"));
     resume().failed(1, &["run/model.md: has been changed"]);

@@ -50,8 +50,8 @@ fn what_it_cannot_be_is_refused() {
         (["--set", "model.k=9"], "k = 9 is not allowed with 4 experts"),
         (["--set", "run.baseline=\"stack-comet\""], "did you mean \"stack-comet+\"?"),
     ] {
-        let train = ["train", "--preset", "smoke", "--router", "stack-top-k"];
-        let output = run(&[&train[..], &args].concat(), place.path());
+        let compare = ["compare", "--preset", "smoke", "--routers", "stack-top-k"];
+        let output = run(&[&compare[..], &args].concat(), place.path());
         let error = String::from_utf8(output.stderr).unwrap();
         assert!(output.status.code() == Some(2) && error.contains(says), "{error}");
     }

@@ -15,6 +15,28 @@ pub(crate) struct Answer<'a> {
     pub(crate) predicted: &'a [Vec<Real>],
 }
 
+impl Answer<'_> {
+    /// The number of rows with predictions that are not finite, and the first such row and the task.
+    pub(crate) fn not_finite(&self) -> (u64, Option<(usize, &str)>) {
+        let tasks = self.served.predictor.tasks();
+        let task_of = |row| {
+            let mut all = tasks.iter().zip(self.predicted);
+            all.find(|(task, values)| !are_finite(of_row(values, row, task.kind.outputs())))
+        };
+        let mut rows = (0..self.rows).filter_map(|row| Some((row, &*task_of(row)?.0.name)));
+        let first = rows.next();
+        (first.iter().count() as u64 + rows.count() as u64, first)
+    }
+}
+
+fn of_row(values: &[Real], row: usize, width: usize) -> &[Real] {
+    &values[row * width..][..width]
+}
+
+fn are_finite(values: &[Real]) -> bool {
+    values.iter().all(|value| value.is_finite())
+}
+
 /// The rows of an answer.
 struct Rows<'a>(&'a Answer<'a>);
 
@@ -35,6 +57,8 @@ enum Shown<'a> {
     Number(Real),
     ClassName(&'a str),
     Class(u32),
+    /// The class of values that are not finite, `null` as they are.
+    None,
 }
 
 impl Serialize for Answer<'_> {
@@ -54,8 +78,7 @@ impl Serialize for Row<'_> {
         let Row(answer, row) = *self;
         let tasks = answer.served.predictor.tasks().iter().enumerate();
         serializer.collect_map(tasks.map(|(i, task)| {
-            let width = task.kind.outputs();
-            let values = &answer.predicted[i][row * width..][..width];
+            let values = of_row(&answer.predicted[i], row, task.kind.outputs());
             let names = answer.served.class_names[i].as_deref();
             (task.name.as_str(), Predicted { kind: &task.kind, values, names })
         }))
@@ -65,9 +88,11 @@ impl Serialize for Row<'_> {
 impl Serialize for Predicted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut shown = Vec::new();
+        let are_finite = are_finite(self.values);
         self.kind.field_values(self.values, &mut |value| {
             shown.push(match value {
                 FieldValue::Number(value) => Shown::Number(value),
+                FieldValue::Class(_) if !are_finite => Shown::None,
                 FieldValue::Class(class) => {
                     let name = self.names.and_then(|names| names.get(class as usize));
                     name.map_or(Shown::Class(class), |name| Shown::ClassName(name))

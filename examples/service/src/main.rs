@@ -1,7 +1,7 @@
 //! `moe-service`: serves a saved run over HTTP.
 //!
 //! The rows of a request become inputs of the model on the thread that reads them (`rows.rs`), so that a bad request
-//! fails alone. `Batcher` joins the inputs of concurrent requests for one call of `Predictor::predict`. `routes.rs`
+//! fails alone (`request.rs` has its form). `Batcher` joins the inputs of concurrent requests for one call of `Predictor::predict`. `routes.rs`
 //! has the endpoints, `server.rs` accepts connections and shuts down gracefully.
 #![allow(
     clippy::print_stdout,
@@ -14,6 +14,7 @@ mod batcher;
 mod metrics;
 mod model;
 mod problem;
+mod request;
 mod routes;
 mod rows;
 mod server;
@@ -33,7 +34,7 @@ use tokio::net::TcpListener;
 use crate::batcher::{Batcher, BatcherOptions};
 use crate::metrics::Metrics;
 use crate::model::Served;
-use crate::routes::{App, RequestLimits};
+use crate::routes::{App, NonFinite, RequestLimits};
 use crate::server::ServerOptions;
 
 /// Serve a saved run over HTTP
@@ -63,6 +64,9 @@ struct Args {
     /// Maximum number of rows per request
     #[arg(long, default_value_t = 1024, value_parser = at_least_one)]
     max_rows_per_request: usize,
+    /// How to handle predictions that are not finite, which come from weights or inputs that are too large
+    #[arg(long, value_enum, default_value_t = NonFinite::Refuse)]
+    non_finite: NonFinite,
     /// Maximum time for a body to arrive (else 408), and for a prediction (else 503)
     #[arg(long, default_value_t = 10_000)]
     request_timeout_ms: u64,
@@ -120,6 +124,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
         body_bytes: args.max_body_bytes,
         rows: args.max_rows_per_request,
         time: Duration::from_millis(args.request_timeout_ms),
+        non_finite: args.non_finite,
     };
     let options = ServerOptions {
         connection_timeout: Duration::from_millis(args.connection_timeout_ms),

@@ -17,6 +17,8 @@ pub(crate) struct Metrics {
     pub(crate) seconds: Histogram,
     /// Rows of each batch: the count is the number of batches, the sum the number of rows.
     pub(crate) batch_rows: Histogram,
+    /// Rows with predictions that are not finite.
+    pub(crate) non_finite_rows: Counter,
     pub(crate) queue_rows: Gauge,
     pub(crate) connections: Gauge,
     resident_bytes: Gauge<u64, AtomicU64>,
@@ -36,6 +38,7 @@ impl Metrics {
             // From a quarter of a millisecond to 8 seconds.
             seconds: Histogram::new(exponential_buckets(0.00025, 2.0, 16)),
             batch_rows: Histogram::new(exponential_buckets(1.0, 2.0, 12)),
+            non_finite_rows: Counter::default(),
             queue_rows: Gauge::default(),
             connections: Gauge::default(),
             resident_bytes: Gauge::default(),
@@ -47,6 +50,8 @@ impl Metrics {
         registry.register("batch_rows", "Rows of each batch", batch_rows.clone());
         registry.register("queue_rows", "Rows waiting or being predicted", queue_rows.clone());
         registry.register("connections", "Open connections", connections.clone());
+        let text = "Rows with predictions that are not finite";
+        metrics.registry.register("non_finite_rows", text, metrics.non_finite_rows.clone());
         let resident = metrics.resident_bytes.clone();
         metrics.registry.register("resident_memory_bytes", "Memory of the process", resident);
         metrics

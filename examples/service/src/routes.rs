@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use clap::ValueEnum;
 use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::time::{timeout, timeout_at};
@@ -19,7 +20,7 @@ use crate::batcher::{Batcher, Refusal};
 use crate::metrics::{Metrics, RequestLabels};
 use crate::model::Served;
 use crate::problem::{Problem, json_response};
-use crate::rows::RequestRows;
+use crate::request::RequestRows;
 
 #[derive(Clone, Debug)]
 pub(crate) struct RequestLimits {
@@ -27,6 +28,16 @@ pub(crate) struct RequestLimits {
     pub(crate) rows: usize,
     /// Maximum time for a body to arrive, and for a prediction.
     pub(crate) time: Duration,
+    pub(crate) non_finite: NonFinite,
+}
+
+/// Handling of predictions that are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NonFinite {
+    /// Answer the request with 500
+    Refuse,
+    /// Answer with null in their place
+    Null,
 }
 
 /// The state that handlers share.
@@ -123,6 +134,17 @@ async fn predict(State(app): State<Arc<App>>, request: Request) -> Result<Respon
         Err(_) => return Err(unavailable("the prediction took too long; try again later")),
     };
     let answer = Answer { served: &app.served, rows, predicted: &predicted };
+    let (count, first) = answer.not_finite();
+    if let Some((row, task)) = first {
+        app.metrics.non_finite_rows.inc_by(count);
+        if limits.non_finite == NonFinite::Refuse {
+            let text = format!(
+                "row {row}: the prediction of the task {task} is not finite, and so it is for {count} of {rows} rows; the \
+                 weights of the model or the numbers of these rows are too large"
+            );
+            return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, text));
+        }
+    }
     Ok(json_response(StatusCode::OK, &answer))
 }
 

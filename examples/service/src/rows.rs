@@ -3,17 +3,9 @@
 use moe_core::batch::{IdColumn, InputSpec, Inputs, TokenSpec, Tokens};
 use moe_core::{Real, Tensor};
 use moe_data::{FeatureSchema, RowEncoder};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-/// The body of `POST /predict`.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RequestRows {
-    pub(crate) rows: Vec<Row>,
-}
-
-type Row = Map<String, Value>;
+use crate::request::Row;
 
 /// The field with the dense inputs of a model without a feature schema.
 pub(crate) const DENSE: &str = "x";
@@ -177,7 +169,7 @@ fn short(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 

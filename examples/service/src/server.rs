@@ -43,6 +43,8 @@ pub(crate) async fn serve(
     let service = TowerToHyperService::new(app);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(options.connection_timeout);
+    // A client that has sent its request and nothing more still gets the answer.
+    http.half_close(true);
     let open = Arc::new(Semaphore::new(options.max_connections));
     let graceful = GracefulShutdown::new();
     let start = |stream: TcpStream, place: OwnedSemaphorePermit| {

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Write;
+use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
@@ -76,6 +78,29 @@ fn concurrent_requests_of_mixed_sizes_get_their_own_answers() {
         service.metric("moe_queue_rows") == 0.0
     };
     assert!((0..250).any(|_| is_empty()), "the queue stays full");
+}
+
+/// A client that sends nothing more still reads, and one that has gone does not stay.
+#[test]
+fn a_client_that_has_shut_down_its_sending_side_gets_its_answer() {
+    let (run, data) = runs::restaurant("top-k");
+    let service = Service::start(&run.path, &["--max-wait-us", "100000"]);
+    let rows = body(&raw_rows(&data, 0..2));
+    let expected = service.predict(&rows);
+    for _ in 0..3 {
+        let mut stream = service.connect();
+        let head = common::head("POST", "/predict", "application/json", rows.len());
+        stream.write_all((head + &rows).as_bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let answer = common::answer(stream);
+        assert_eq!((answer.status, answer.body), (200, expected.body.clone()));
+    }
+    let idle: Vec<_> = (0..20).map(|_| service.connect()).collect();
+    let mut asked = service.connect();
+    asked.write_all(b"GET /health HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    common::wait(|| service.metric("moe_connections") == 22.0);
+    drop((idle, asked));
+    common::wait(|| service.metric("moe_connections") == 1.0);
 }
 
 #[test]

@@ -19,6 +19,7 @@ fn every_wrong_request_has_its_status_and_says_why() {
     let row = r#"{"user": "U1077", "place": "135085"}"#;
     let good = format!(r#"{{"rows": [{row}]}}"#);
     let many = format!(r#"{{"rows": [{row},{row},{row},{row}]}}"#);
+    let listed = format!("[[{row}]]");
     let long = format!(r#"{{"rows": [{row}]}}{}"#, " ".repeat(500));
     let cases: &[(&str, &str, &str, &str, u16, &str)] = &[
         ("POST", "/predict", JSON, &good, 200, "rows"),
@@ -32,6 +33,33 @@ fn every_wrong_request_has_its_status_and_says_why() {
         ("POST", "/predict", JSON, r#"{"row": []}"#, 422, "unknown field `row`"),
         ("POST", "/predict", JSON, r#"{"rows": [7]}"#, 422, "invalid type"),
         ("POST", "/predict", JSON, r#"{"rows": []}"#, 422, "at least 1"),
+        (
+            "POST",
+            "/predict",
+            JSON,
+            &listed,
+            422,
+            "sequence, expected an object with the field `rows`",
+        ),
+        ("POST", "/predict", JSON, r#"{"rows": {}}"#, 422, "map, expected a list of rows"),
+        (
+            "POST",
+            "/predict",
+            JSON,
+            r#"{"rows": [[1]]}"#,
+            422,
+            "sequence, expected an object with a field for each column as row 0",
+        ),
+        ("POST", "/predict", JSON, r#"{"rows": [], "rows": []}"#, 422, "the field `rows` twice"),
+        ("POST", "/predict", JSON, "{}", 422, "missing field `rows`"),
+        (
+            "POST",
+            "/predict",
+            JSON,
+            r#"{"rows": [{"user": "U1077", "place": 1, "user": "U1077"}]}"#,
+            422,
+            r#"row 0: the field "user" twice"#,
+        ),
         (
             "POST",
             "/predict",
@@ -78,6 +106,7 @@ fn every_wrong_request_has_its_status_and_says_why() {
         if status != 200 {
             let error = json["error"].as_str().unwrap();
             assert!(error.contains(said), "{method} {path} {body}: {error}");
+            assert!(!error.contains("struct"), "{error}");
             assert_eq!(json.as_object().unwrap().len(), 1);
         }
         assert!(answer.body.contains("error") == (status != 200), "{}", answer.body);

@@ -2,9 +2,11 @@
 
 use clap::Args;
 use moe_nn::Models;
+use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::TrainingArgs;
+use crate::args::{TrainingArgs, name};
 use crate::commands::command::Command;
+use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::{Comparison, RunResult};
@@ -21,26 +23,30 @@ pub(crate) struct Compare {
     #[command(flatten)]
     training: TrainingArgs,
     /// Routers to compare, separated by commas; `moe routers` lists them
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = name())]
     routers: Option<Vec<String>>,
     /// Number of runs per router, each from its own seed
     #[arg(long)]
-    seeds: Option<usize>,
+    seeds: Option<i64>,
 }
 
 impl Command for Compare {
     const NAME: &'static str = "compare";
 
+    fn log(&self) -> LevelFilter {
+        self.training.log
+    }
+
     fn run(&self, models: &Models) -> Result<String, Error> {
-        let config = self.training.config(|config| {
-            if let Some(routers) = &self.routers {
-                config.run.routers = routers.clone();
-            }
-            if let Some(seeds) = self.seeds {
-                config.run.seeds = seeds;
-            }
-        })?;
-        self.training.start_log();
+        let mut flags = Vec::new();
+        if let Some(routers) = &self.routers {
+            let text = format!("--routers {}", routers.join(","));
+            flags.push(Assignment::of_flag(text, "run.routers", routers.clone()));
+        }
+        if let Some(seeds) = self.seeds {
+            flags.push(Assignment::of_flag(format!("--seeds {seeds}"), "run.seeds", seeds));
+        }
+        let config = self.training.config(flags, Reads::Comparison, models)?;
         self.training.threads.pool()?.install(|| {
             // A wrong configuration is reported before a directory is made.
             let experiment = Experiment::prepare(&config, models)?;
@@ -54,6 +60,7 @@ impl Compare {
         let config = &experiment.config;
         let name = format!("compare-{}", config.dataset.name);
         let dir = OutDir::create(self.training.out.as_deref(), &name)?;
+        dir.claim("config.resolved.toml")?;
         dir.write("config.resolved.toml", &config.to_toml())?;
         // Each finished run is on disk, even if a later one fails.
         let mut keep = |runs: &[RunResult]| dir.write_lines("runs.jsonl", runs);

@@ -10,6 +10,7 @@ use moe_nn::Models;
 use crate::args::ConfigArgs;
 use crate::commands::command::Command;
 use crate::config::Config;
+use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::output::note;
 use crate::report::progress::{Meter, ProgressKind};
@@ -64,12 +65,12 @@ struct FetchArgs {
 impl Command for Data {
     const NAME: &'static str = "data";
 
-    fn run(&self, _models: &Models) -> Result<String, Error> {
+    fn run(&self, models: &Models) -> Result<String, Error> {
         match &self.action {
             Action::List => Ok(list()),
             Action::Fetch(args) => fetch(args),
-            Action::Verify(args) => verify(args),
-            Action::Stats(args) => stats(args),
+            Action::Verify(args) => verify(args, models),
+            Action::Stats(args) => stats(args, models),
         }
     }
 }
@@ -113,17 +114,20 @@ fn fetch(args: &FetchArgs) -> Result<String, Error> {
 }
 
 /// Loads a data set; returns its entry in the catalog, its options and its rows.
-fn load(args: &DataArgs) -> Result<(&'static Entry, LoadOptions, Dataset), Error> {
-    let config = args.config.config(|| Ok(Config::default()), Some(&args.name), |_| ())?;
+fn load(args: &DataArgs, models: &Models) -> Result<(&'static Entry, LoadOptions, Dataset), Error> {
+    let name = &*args.name;
+    let flags = vec![Assignment::of_flag(name.into(), "dataset.name", name)];
+    let default = || Ok(Config::default());
+    let config = args.config.config(default, Some(name), flags, Reads::Data, models)?;
     config.validate()?;
-    let (entry, options) = (moe_data::find(&args.name)?, config.dataset.options);
+    let (entry, options) = (moe_data::find(name)?, config.dataset.options);
     let data = entry.load(&options)?;
     Ok((entry, options, data))
 }
 
 /// Fails if a file or a fact differs from the original.
-fn verify(args: &DataArgs) -> Result<String, Error> {
-    let (entry, options, data) = load(args)?;
+fn verify(args: &DataArgs, models: &Models) -> Result<String, Error> {
+    let (entry, options, data) = load(args, models)?;
     let (mut text, mut wrong) = (String::new(), Vec::new());
     for (path, is_original) in entry.check_files(options.data_dir.as_deref())? {
         let verdict = if is_original { "the original" } else { "not the original" };
@@ -145,8 +149,8 @@ fn verify(args: &DataArgs) -> Result<String, Error> {
     }
 }
 
-fn stats(args: &DataArgs) -> Result<String, Error> {
-    let (entry, _, data) = load(args)?;
+fn stats(args: &DataArgs, models: &Models) -> Result<String, Error> {
+    let (entry, _, data) = load(args, models)?;
     let stats = Stats::of(&data);
     let mut text = String::new();
     let splits = stats.rows.map(|(name, rows)| format!("{name} {rows}"));

@@ -3,7 +3,7 @@
 use clap::Args;
 use moe_nn::Models;
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, name};
 use crate::commands::command::Command;
 use crate::error::Error;
 use crate::experiment::evaluation::{SweepRequest, evaluate};
@@ -19,7 +19,7 @@ pub(crate) struct Eval {
     #[arg(long, value_name = "KEY=VALUES")]
     sweep: Option<SweepRequest>,
     /// Metrics beside the default ones, separated by commas, such as f1,mcc; each task has those of its kind
-    #[arg(long, value_delimiter = ',', value_name = "METRICS")]
+    #[arg(long, value_delimiter = ',', value_name = "METRICS", value_parser = name())]
     metrics: Vec<String>,
 }
 

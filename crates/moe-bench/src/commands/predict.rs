@@ -14,10 +14,10 @@ use moe_nn::{ModelScratch, Overrides, Predictions, Predictor, SavedModel};
 use crate::args::Threads;
 use crate::commands::command::Command;
 use crate::error::Error;
-use crate::experiment::saved_run::features;
+use crate::experiment::saved_run::{check_run_path, features};
 use crate::output::note;
 use crate::report::predictions::columns::Columns;
-use crate::report::predictions::out::PredictionsOut;
+use crate::report::predictions::out::{NotFinite, PredictionsOut};
 use crate::report::progress::{Meter, ProgressKind};
 
 /// Largest number of rows per batch.
@@ -38,8 +38,9 @@ Output: one line per valid row, in the order of the input. It starts with the li
   binary      TASK.probability (with --raw TASK.logit)
   multiclass  TASK.class, the most probable class, and TASK.probability.CLASS (or TASK.logit.CLASS) for each class
   regression  TASK.value
-Numbers are written with the fewest digits that identify them. A file has another name, which ends in .partial, until all
-rows are written, and keeps that name if the command stops early.";
+Numbers are written with the fewest digits that identify them; a number that is not finite, and a class by such numbers, is
+an empty field, or null. A file has another name, which ends in .partial, until all rows are written, and keeps that name if
+the command stops early or refuses predictions.";
 
 /// Predict the rows of a file with a trained model
 #[derive(Debug, Args)]
@@ -74,6 +75,9 @@ pub(crate) struct Predict {
     /// How to handle unreadable rows
     #[arg(long, value_enum, default_value_t = BadRows::Stop)]
     bad_rows: BadRows,
+    /// How to handle predictions that are not finite numbers, which come from weights or inputs that are too large
+    #[arg(long, value_enum, default_value_t = NonFinite::Refuse)]
+    non_finite: NonFinite,
     /// Number of rows per batch; affects predictions only with expert-choice or a capacity
     #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=MOST_BATCH_ROWS))]
     batch_rows: u64,
@@ -91,6 +95,15 @@ enum BadRows {
     Stop,
     /// Report the row (only the first 20 in full) and continue
     Skip,
+}
+
+/// Handling of predictions that are not finite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum NonFinite {
+    /// Stop with exit status 1 after the last row; their fields are empty, and a file does not get its name
+    Refuse,
+    /// Leave their fields empty (null in JSON), and count them on stderr
+    Null,
 }
 
 fn row_format() -> impl TypedValueParser<Value = RowFormat> {
@@ -115,18 +128,36 @@ impl Predict {
     fn formats(&self) -> Result<[RowFormat; 2], Error> {
         let input = self.input_format.or_else(|| RowFormat::of_path(&self.input));
         let input = input.ok_or_else(|| {
-            let name = if is_standard(&self.input) { Path::new(STDIN) } else { &self.input };
-            let allowed = "use .csv, .jsonl or .ndjson, or pass --input-format";
-            Error::Config(format!("cannot infer the format of {}: {allowed}", name.display()))
+            let (name, allowed) = (self.input_name().display(), "use .csv, .jsonl or .ndjson");
+            Error::Config(format!(
+                "cannot infer the format of {name}: {allowed}, or pass --input-format"
+            ))
         })?;
         let output = self.output_format.or_else(|| RowFormat::of_path(self.output.as_deref()?));
         Ok([input, output.unwrap_or(input)])
+    }
+
+    /// What the input is called.
+    fn input_name(&self) -> &Path {
+        if is_standard(&self.input) { Path::new(STDIN) } else { &self.input }
+    }
+
+    /// Says how many of `all` rows have predictions that are not finite, if any.
+    fn note_not_finite(&self, found: &NotFinite, all: u64) {
+        let (NotFinite { rows, line, task }, input) = (found, self.input_name().display());
+        if *rows > 0 {
+            note(format_args!(
+                "warning: {input}: {rows} of {all} rows have predictions that are not finite, left empty; the first in \
+                 line {line}, task {task}"
+            ));
+        }
     }
 
     /// Reads, predicts and writes all rows, batch by batch.
     fn predict(&self, formats: [RowFormat; 2], models: &Models) -> Result<(), Error> {
         let start = Instant::now();
         let overrides = Overrides { k: self.k, inference_capacity_factor: self.capacity };
+        check_run_path(&self.run)?;
         let saved = SavedModel::open(&self.run)?;
         let predictor = Predictor::of_saved(&saved, &overrides, models)?;
         let schema = features(&saved)?;
@@ -159,7 +190,7 @@ impl Predict {
                     Ok(true) => None,
                     Ok(false) => Some(Ok(())),
                     Err(error @ DataError::Malformed { .. }) if self.bad_rows == BadRows::Skip => {
-                        input.skip(&error, &meter);
+                        input.skip(&error);
                         None
                     }
                     Err(error) => Some(Err(error)),
@@ -184,9 +215,16 @@ impl Predict {
         }
         meter.bar.finish_and_clear();
         if let Some(Err(source)) = end {
+            self.note_not_finite(&out.not_finite, done);
             let place = out.leave()?;
             return Err(Error::Stopped { source: source.into(), rows: done, place });
         }
+        let NotFinite { rows, line, task } = out.not_finite.clone();
+        if rows > 0 && self.non_finite == NonFinite::Refuse {
+            let (input, place) = (self.input_name().into(), out.leave()?);
+            return Err(Error::NotFinite { input, rows, all: done, line, task, place });
+        }
+        self.note_not_finite(&out.not_finite, done);
         out.finish()?;
         let (skipped, seconds) = (input.skipped, start.elapsed().as_secs_f64());
         let rate = done as f64 / seconds;
@@ -231,11 +269,23 @@ impl<'a> Input<'a> {
                 columns.push(name.clone());
             }
         }
+        let model = columns[..needed].join(", ");
         let reader = if is_standard(&args.input) {
-            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)?
+            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)
         } else {
-            RowReader::open(&args.input, format, columns)?
+            RowReader::open(&args.input, format, columns)
         };
+        let reader = reader.map_err(|error| match error {
+            DataError::Malformed { file, line, column, name, problem, .. }
+                if !kept.is_empty() =>
+            {
+                let allowed = format!(
+                    "one column of each name that the model needs, {model}, and for --keep names of the header"
+                );
+                DataError::Malformed { file, line, column, name, problem, allowed }
+            }
+            error => error,
+        })?;
         Ok(Input { encoder, reader, needed, kept, skipped: 0 })
     }
 
@@ -256,13 +306,13 @@ impl<'a> Input<'a> {
     }
 
     /// Counts a bad row and reports it.
-    fn skip(&mut self, error: &DataError, meter: &Meter) {
+    fn skip(&mut self, error: &DataError) {
         self.skipped += 1;
         if self.skipped <= REPORTED {
-            meter.note(format_args!("skipped: {error}"));
+            note(format_args!("skipped: {error}"));
         }
         if self.skipped == REPORTED {
-            meter.note("further skipped rows are only counted");
+            note("further skipped rows are only counted");
         }
     }
 }

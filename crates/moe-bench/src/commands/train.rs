@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use clap::Args;
 use moe_nn::Models;
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
+use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::results::Comparison;
@@ -29,7 +31,7 @@ pub(crate) struct Train {
     resume: bool,
     /// Save a checkpoint inside an epoch, too, this many minutes after the last one, such as 10 or 0.5; results do not
     /// depend on it
-    #[arg(long, value_name = "MINUTES", allow_negative_numbers = true)]
+    #[arg(long, value_name = "MINUTES")]
     checkpoint_minutes: Option<f64>,
 }
 
@@ -50,18 +52,22 @@ impl Train {
 impl Command for Train {
     const NAME: &'static str = "train";
 
+    fn log(&self) -> LevelFilter {
+        self.training.log
+    }
+
     fn run(&self, models: &Models) -> Result<String, Error> {
         let checkpoint_every = self.checkpoint_every()?;
         let TrainingArgs { out, progress, format, threads, .. } = &self.training;
-        let mut config = self.training.config(|config| {
-            if let Some(router) = &self.router {
-                config.run.routers = vec![router.clone()];
-            }
-        })?;
+        let router = self.router.as_ref().map(|router| {
+            let text = format!("--router {router}");
+            Assignment::of_flag(text, "run.routers", vec![router.clone()])
+        });
+        let flags = router.into_iter().collect();
+        let mut config = self.training.config(flags, Reads::Run, models)?;
         // The saved configuration is the one that runs, also after `--set run.seeds=3`.
         config.run.routers.truncate(1);
         config.run.seeds = 1;
-        self.training.start_log();
         threads.pool()?.install(|| {
             let experiment = Experiment::prepare(&config, models)?;
             let mut progress = progress.start();

@@ -1,6 +1,7 @@
 //! The configuration of an experiment. `train.rs` has its section `[train]`, `text.rs` reads and writes it as TOML,
-//! `range.rs` checks its numbers.
+//! `assignments.rs` changes single keys, `range.rs` checks its numbers.
 
+pub(crate) mod assignments;
 pub(crate) mod range;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,7 @@ use moe_nn::{ImportMap, MixtureDescription, TrainOptions};
 use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
-use crate::config::range::{Range, computed, out_of_range};
+use crate::config::range::{Range, computed, not_utf8, out_of_range};
 use crate::config::train::TrainConfig;
 use crate::error::Error;
 
@@ -208,11 +209,7 @@ impl Config {
             ("import.file", &self.import.as_ref().map(|import| import.file.clone())),
         ] {
             if let Some(path) = path.as_ref().filter(|path| path.to_str().is_none()) {
-                return Err(out_of_range(
-                    key,
-                    path,
-                    "UTF-8, so that it can be written to a TOML file",
-                ));
+                return Err(not_utf8(key, path));
             }
         }
         Ok(())

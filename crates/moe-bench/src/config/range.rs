@@ -1,5 +1,7 @@
 //! Ranges of the numbers of a configuration, checked in the precision of the build.
 
+use std::path::Path;
+
 use moe_core::Real;
 
 use crate::error::Error;
@@ -34,6 +36,11 @@ impl Range {
         };
         if fits { Ok(()) } else { Err(out_of_range(key, value, &format!("{allowed} {PRECISION}"))) }
     }
+}
+
+/// The error for a path that cannot be written to a TOML file.
+pub(crate) fn not_utf8(key: &str, path: &Path) -> Error {
+    out_of_range(key, path, "UTF-8, so that it can be written to a TOML file")
 }
 
 /// The error for a value of `key` that is not allowed.

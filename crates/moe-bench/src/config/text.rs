@@ -1,10 +1,9 @@
-//! Configurations as text: presets, files and `--set`, with errors in a user's words.
+//! Configurations as text: presets and files, with errors in a user's words.
 
 use std::fs;
 use std::path::Path;
 
 use moe_core::{did_you_mean, nearest_name};
-use serde::Deserialize;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -16,6 +15,9 @@ const PRESETS: [(&str, &str); 5] = [
     ("jester", include_str!("../../presets/jester.toml")),
     ("book-crossing", include_str!("../../presets/book-crossing.toml")),
 ];
+
+/// The longest line of a file that an error repeats.
+const LONGEST_EXCERPT: usize = 200;
 
 impl Config {
     /// A built-in configuration: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
@@ -41,11 +43,11 @@ impl Config {
     /// If the file cannot be read, is not TOML, or has an unknown key or a value of the wrong type. The error names the
     /// line and the column.
     pub fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = fs::read(path).map_err(Error::file(path))?;
-        let config = match str::from_utf8(&bytes) {
+        let bytes = fs::read(path).map_err(|error| format!("cannot be read: {error}"));
+        let config = bytes.and_then(|bytes| match str::from_utf8(&bytes) {
             Ok(text) => Self::parse(text),
             Err(error) => Err(not_text(&bytes[..error.valid_up_to()])),
-        };
+        });
         config.map_err(|problem| Error::Config(format!("{}: {problem}", path.display())))
     }
 
@@ -56,42 +58,15 @@ impl Config {
             let whole = error.to_string();
             let whole = whole.trim_end();
             let place = whole.strip_suffix(error.message()).unwrap_or_default();
-            format!("{place}{}", in_plain_words(error.message()))
+            let is_long = place.lines().any(|line| line.len() > LONGEST_EXCERPT);
+            let excerpt = if is_long { place.split_inclusive('\n').next() } else { Some(place) };
+            format!("{}{}", excerpt.unwrap_or_default(), in_plain_words(error.message()))
         })
     }
 
     /// The configuration that a run was saved with, or what is wrong with it.
     pub(crate) fn parse_saved(text: &str) -> Result<Self, String> {
         Self::parse(&without_removed_keys(text))
-    }
-
-    /// The configuration with one key changed, as `--set a.b=c` does. A value that is not TOML is a word.
-    ///
-    /// # Errors
-    /// If the key is unknown or the value has the wrong type.
-    pub fn with(&self, assignment: &str) -> Result<Self, Error> {
-        let wrong = |problem: String| Error::Config(format!("--set {assignment}: {problem}"));
-        let Some((key, value)) = assignment.split_once('=') else {
-            return Err(wrong("write --set KEY=VALUE, such as --set train.epochs=5".into()));
-        };
-        let value = toml::from_str::<toml::Table>(&format!("value = {value}"))
-            .ok()
-            .and_then(|mut table| table.remove("value"))
-            .unwrap_or_else(|| toml::Value::String(value.into()));
-        // A value that TOML cannot hold was there before this assignment; `validate` names it.
-        let mut root = toml::Table::try_from(self)
-            .map_err(|error| self.validate().err().unwrap_or_else(|| wrong(error.to_string())))?;
-        let mut parts = key.split('.');
-        let last = parts.next_back().unwrap_or_default();
-        let mut table = &mut root;
-        for part in parts {
-            let child = table.entry(part).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            table = child
-                .as_table_mut()
-                .ok_or_else(|| wrong(format!("\"{part}\" is a value, not a table of keys")))?;
-        }
-        table.insert(last.into(), value);
-        Config::deserialize(root).map_err(|error| wrong(in_plain_words(error.message())))
     }
 
     /// The configuration as a TOML file.
@@ -125,7 +100,7 @@ fn not_text(good: &[u8]) -> String {
 }
 
 /// A message of serde without names of Rust types and with the nearest known key.
-fn in_plain_words(message: &str) -> String {
+pub(crate) fn in_plain_words(message: &str) -> String {
     const VALUE: &str = "data did not match any variant of untagged enum Value";
     if message == VALUE {
         return "expected true or false, a number or a word".into();
@@ -160,7 +135,6 @@ fn suggestion(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use moe_routers::Value;
 
     fn message(result: Result<Config, Error>) -> String {
         result.unwrap_err().to_string()
@@ -264,27 +238,5 @@ mod tests {
     fn the_place_of_invalid_utf8_is_named() {
         assert!(not_text(b"").starts_with("line 1, column 1:"));
         assert!(not_text("a\nbä".as_bytes()).starts_with("line 2, column 3:"));
-    }
-
-    #[test]
-    fn keys_are_set_by_path() {
-        let config = Config::default();
-        let changed = config.with("train.epochs=7").unwrap();
-        assert_eq!(changed.train.epochs, 7);
-        let changed = changed.with("routers.top-k.load-balance=0.1").unwrap();
-        assert_eq!(changed.routers["top-k"]["load-balance"], Value::Real(0.1));
-        let changed = changed.with("dataset.name=restaurant").unwrap();
-        assert_eq!(changed.dataset.name, "restaurant");
-        assert_eq!(changed.with("model.head_widths=[8, 4]").unwrap().model.head_widths, [8, 4]);
-
-        assert!(message(config.with("train.epochs")).contains("KEY=VALUE"));
-        assert!(message(config.with("train.epocs=1")).contains("did you mean \"epochs\"?"));
-        assert!(message(config.with("trian.epochs=1")).contains("did you mean \"train\"?"));
-        assert!(message(config.with("train.epochs.x=1")).contains("not a table"));
-        assert!(message(config.with("train.epochs=-1")).contains("--set train.epochs=-1"));
-        assert!(message(config.with("dataset.sead=1")).contains("did you mean \"seed\"?"));
-        assert!(message(config.with("train..epochs=1")).contains("unknown field ``"));
-        assert!(message(config.with("train.optimizer=adma")).contains("did you mean \"adam\"?"));
-        assert!(message(config.with("=1")).contains("unknown field ``"));
     }
 }

@@ -105,7 +105,8 @@ pub(crate) struct Cost {
 /// Tests the run on a split, and each value of `request` if there is one, with these metrics beside the default ones.
 ///
 /// # Errors
-/// If a value of the request does not apply to the model, a metric is unknown, or a model cannot be built.
+/// If a value of the request does not apply to the model, a metric is unknown, a model cannot be built, or predictions are
+/// not finite.
 pub(crate) fn evaluate(
     run: &SavedRun<'_>,
     split: SplitName,
@@ -117,11 +118,18 @@ pub(crate) fn evaluate(
     let rows = run.split(split);
     let evaluation = run.evaluate(&*run.model()?, rows, metrics);
     let evaluation = evaluation.map_err(|error| Error::Config(format!("--metrics: {error}")))?;
+    run.check_finite(&evaluation, split, "")?;
     let k = run.experiment.config.model.k;
-    let sweep = request.zip(models).map(|(request, models)| Sweep {
-        parameter: request.key,
-        values: models.into_iter().map(|model| sweep_line(run, rows, model, metrics)).collect(),
-    });
+    let sweep = match request.zip(models) {
+        Some((request, models)) => {
+            let lines = models.into_iter().map(|model| {
+                let what = format!("with {}={} ", request.key, model.0);
+                sweep_line(run, split, &what, model, metrics)
+            });
+            Some(Sweep { parameter: request.key, values: lines.collect::<Result<_, _>>()? })
+        }
+        None => None,
+    };
     Ok(EvalResult {
         schema: "moe.eval/1",
         about: run.about(split),
@@ -154,14 +162,17 @@ fn with(run: &SavedRun<'_>, overrides: &Overrides) -> Result<(bool, Predictor), 
 
 fn sweep_line(
     run: &SavedRun<'_>,
-    split: &Split,
+    split: SplitName,
+    what: &str,
     (value, own, model): Variant,
     metrics: &[String],
-) -> SweepLine {
-    let evaluation = run.evaluate(model.model(), split, metrics).expect("checked by `evaluate`");
+) -> Result<SweepLine, Error> {
+    let rows = run.split(split);
+    let evaluation = run.evaluate(model.model(), rows, metrics).expect("checked by `evaluate`");
+    run.check_finite(&evaluation, split, what)?;
     let gates = &evaluation.gates;
     let stats = evaluation.routing.as_ref().expect("a mixture has gates");
-    SweepLine {
+    Ok(SweepLine {
         value,
         own,
         test: TestResult::new(&evaluation, &run.experiment.data.tasks),
@@ -169,8 +180,8 @@ fn sweep_line(
         load_entropy: stats.load_entropy(),
         dead_experts: stats.dead_experts(),
         dropped: gates.iter().map(|gate| gate.dropped).sum::<f64>() / gates.len() as f64,
-        cost: cost(run, &model, split),
-    }
+        cost: cost(run, &model, rows),
+    })
 }
 
 /// The cost of predicting a split, without making batches and computing metrics.

@@ -163,6 +163,13 @@ impl<'r> Experiment<'r> {
                     Error::Train { router: router.into(), seed, source, column }
                 })?;
         let test = evaluate(&*model, &data.test, &options.task_weights, options.batch_rows);
+        for (task, rows) in data.tasks.iter().zip(&test.non_finite).filter(|(_, rows)| **rows > 0) {
+            let (all, task) = (data.test.rows(), &task.name);
+            tracing::warn!(
+                "router {router}, seed {seed}: the predictions of the task {task} are not finite for {rows} of {all} rows of \
+                 the test split"
+            );
+        }
         Ok(RunResult {
             router: router.into(),
             seed,

@@ -76,6 +76,7 @@ impl<'r> SavedRun<'r> {
         data_dir: Option<&Path>,
         models: &'r Models,
     ) -> Result<Self, Error> {
+        check_run_path(path)?;
         let (saved, history) = SavedModel::open_with_history(path)?;
         let text = saved.config().ok_or_else(|| {
             Error::out_dir(path, "has no configuration, so its data set is unknown")
@@ -160,6 +161,28 @@ impl<'r> SavedRun<'r> {
         evaluate_with(model, rows, &weights, batch_rows, metrics)
     }
 
+    /// Refuses predictions that are not finite: no metric says anything about them. `what` says what was changed.
+    ///
+    /// # Errors
+    /// The first task with such predictions, and their number.
+    pub(crate) fn check_finite(
+        &self,
+        evaluation: &Evaluation,
+        split: SplitName,
+        what: &str,
+    ) -> Result<(), Error> {
+        let mut counts = self.experiment.data.tasks.iter().zip(&evaluation.non_finite);
+        let Some((task, count)) = counts.find(|(_, count)| **count > 0) else { return Ok(()) };
+        let (all, name) = (self.split(split).rows(), &task.name);
+        let split = split.to_possible_value().expect("no value is hidden");
+        let problem = format!(
+            "{what}the predictions of the task {name} are not finite for {count} of {all} rows of the {} split; the weights \
+             of the run or the numbers of these rows are too large",
+            split.get_name()
+        );
+        Err(Error::out_dir(self.saved.path(), problem))
+    }
+
     /// All rows of a split in order, in batches of the size of training.
     pub(crate) fn batches<'a>(&self, split: &'a Split) -> impl Iterator<Item = Batch> + use<'a> {
         let (rows, length) = (split.rows(), self.experiment.config.train.batch_rows);
@@ -182,6 +205,15 @@ impl<'r> SavedRun<'r> {
             rows: self.split(split).rows(),
         }
     }
+}
+
+/// Refuses a file where the directory of a run is expected.
+pub(crate) fn check_run_path(path: &Path) -> Result<(), Error> {
+    if path.is_file() {
+        let problem = "is a file; a run is a directory with a manifest.json, as moe train makes it";
+        return Err(Error::out_dir(path, problem));
+    }
+    Ok(())
 }
 
 /// The feature schema of a run, if it has one.

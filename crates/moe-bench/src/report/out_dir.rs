@@ -1,6 +1,6 @@
 //! Directories for the results of commands.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,23 @@ impl OutDir {
         unreachable!("there is always a free name")
     }
 
+    /// Takes the directory for this process with the first file that it will write there, `name`, empty until then.
+    ///
+    /// # Errors
+    /// If another process was faster.
+    pub(crate) fn claim(&self, name: &str) -> Result<(), Error> {
+        let path = self.path.join(name);
+        match File::create_new(&path) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let problem =
+                    "another process has begun to write here; pass a new directory with --out";
+                Err(Error::out_dir(&self.path, problem))
+            }
+            Err(error) => Err(Error::file(path)(error)),
+        }
+    }
+
     /// Writes the file `name`, replacing it as a whole.
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<(), Error> {
         let path = self.path.join(name);
@@ -67,4 +84,24 @@ impl OutDir {
 /// A value as indented JSON.
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string_pretty(value).expect("results have text keys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_two_that_found_it_empty_has_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("out");
+        let [first, second] = [(); 2].map(|()| OutDir::create(Some(&path), "test").unwrap());
+        first.claim("results").unwrap();
+        let error = second.claim("results").unwrap_err().to_string();
+        assert!(error.ends_with(
+            "out: another process has begun to write here; pass a new directory with --out"
+        ));
+        first.write("results", "1").unwrap();
+        let error = OutDir::create(Some(&path), "test").unwrap_err().to_string();
+        assert!(error.ends_with("out: is not empty; pass a new directory with --out"), "{error}");
+    }
 }

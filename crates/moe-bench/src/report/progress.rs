@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use moe_nn::{EpochRecord, Observer, TrainState};
 
 use crate::experiment::results::RunResult;
-use crate::output::note;
+use crate::output::{note, set_bar};
 
 /// Receives the events of a comparison, beside those of each run's training.
 pub trait Progress: Observer {
@@ -64,6 +64,7 @@ impl Meter {
         let style = ProgressStyle::with_template(template).expect("a well-formed template");
         let bar = if is_bar { ProgressBar::no_length() } else { ProgressBar::hidden() };
         let bar = bar.with_style(style);
+        set_bar(bar.clone());
         let has_lines = !is_bar && kind != ProgressKind::None;
         Meter { bar, has_lines, last_line: Instant::now() }
     }
@@ -81,11 +82,6 @@ impl Meter {
             self.last_line = Instant::now();
             self.line(line);
         }
-    }
-
-    /// Prints a line that stays, above the bar if there is one.
-    pub(crate) fn note(&self, line: impl Display) {
-        self.bar.suspend(|| note(line));
     }
 }
 
@@ -132,8 +128,7 @@ impl Progress for Training {
         let RunResult { best_epoch, test, seconds, .. } = result;
         let (name, loss) = (&self.name, test.loss);
         self.meter.bar.set_position(self.run as u64 * self.steps_per_run);
-        self.meter
-            .note(format_args!("{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"));
+        note(format_args!("{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"));
     }
 
     fn end(&mut self) {

@@ -1,12 +1,14 @@
 //! Shared by the tests of the command: a new folder for each test, and the result of a call.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod people;
 pub mod running;
 pub mod training;
 
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 
 use assert_cmd::cargo::cargo_bin_cmd;
 use flate2::Compression;
@@ -98,6 +100,26 @@ impl Place {
         command
     }
 
+    /// The program, started here with pipes.
+    pub fn start(&self, args: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_moe"))
+            .current_dir(self.0.path())
+            .args(args)
+            .env_remove("MOE_DATA_DIR")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The unfinished files here.
+    pub fn unfinished(&self) -> Vec<String> {
+        let mut names = self.list(".");
+        names.retain(|name| name.ends_with(".partial"));
+        names
+    }
+
     pub fn run(&self, args: &[&str]) -> Ran {
         Ran::of(&mut self.command(args))
     }
@@ -117,7 +139,15 @@ impl Place {
 
 impl Ran {
     pub fn of(command: &mut assert_cmd::Command) -> Self {
-        let output = command.output().unwrap();
+        Ran::from(command.output().unwrap())
+    }
+
+    /// Waits for the end of a started program.
+    pub fn end_of(child: Child) -> Self {
+        Ran::from(child.wait_with_output().unwrap())
+    }
+
+    fn from(output: Output) -> Self {
         Ran {
             status: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),

@@ -16,6 +16,8 @@ pub struct Evaluation {
     pub loss: f64,
     /// Loss and metrics of each task, with their confidence intervals.
     pub tasks: Vec<TaskMetrics>,
+    /// For each task, the number of rows with outputs that are not finite, with or without a target.
+    pub non_finite: Vec<usize>,
     /// Load of the experts, summed over all gates of all MoE layers; `None` for a model without gates.
     pub routing: Option<RoutingStats>,
     /// Routing statistics of each gate of each MoE layer.
@@ -57,6 +59,7 @@ pub fn evaluate_with(
     UnknownMetric::check(tasks, metrics)?;
     assert_eq!(tasks.len(), task_weights.len(), "one weight per task");
     let rows: Vec<u32> = (0..source.rows() as u32).collect();
+    let mut non_finite = vec![0; tasks.len()];
     let mut columns = vec![TaskRows::default(); tasks.len()];
     let mut stats = RoutingStats::default();
     let mut gates: Vec<(Arc<str>, usize, GateStats)> = Vec::new();
@@ -65,10 +68,13 @@ pub fn evaluate_with(
         let batch = source.batch(rows);
         let tape = Tape::inference();
         let output = model.run(&tape, &Pass::inference(&batch), &batch.inputs);
-        for ((column, prediction), target) in
-            columns.iter_mut().zip(&output.predictions).zip(&batch.targets)
+        for (task, (prediction, target)) in
+            output.predictions.iter().zip(&batch.targets).enumerate()
         {
-            column.add(prediction.value().as_slice(), target);
+            let outputs = prediction.value();
+            columns[task].add(outputs.as_slice(), target);
+            let rows = outputs.as_slice().chunks(tasks[task].kind.outputs());
+            non_finite[task] += rows.filter(|row| row.iter().any(|x| !x.is_finite())).count();
         }
         for (at, (layer, gate, routing)) in output.gates().enumerate() {
             if at == gates.len() {
@@ -86,6 +92,7 @@ pub fn evaluate_with(
     let weighted = tasks.iter().zip(task_weights).map(|(task, &w)| f64::from(w) * task.loss());
     Ok(Evaluation {
         loss: weighted.sum(),
+        non_finite,
         routing: (!main_experts.is_empty()).then_some(stats),
         gates: gates
             .into_iter()

@@ -66,7 +66,10 @@ fn read_state(files: &RunFiles, manifest: &Manifest) -> Result<Opened, RunDirErr
         );
         return Err(RunDirError::Damaged { path, problem });
     }
-    let checked = opened.history.check();
+    let mut checked = opened.history.check();
+    if let Some(progress) = &opened.in_progress {
+        checked = checked.and_then(|()| progress.check());
+    }
     checked.map_err(|problem| RunDirError::Damaged { path, problem })?;
     Ok(opened)
 }

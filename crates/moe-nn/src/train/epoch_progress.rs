@@ -38,6 +38,19 @@ impl EpochProgress {
         EpochProgress { loss, terms, train_seconds, ..EpochProgress::default() }
     }
 
+    /// Checks what was saved.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (taken, of) = (self.steps(), self.of);
+        if taken > of {
+            return Err(format!("is inside an epoch of {of} steps, after step {taken}"));
+        }
+        let wrong = || "has statistics of gates that do not belong together".into();
+        if self.gates.is_sound() { Ok(()) } else { Err(wrong()) }
+    }
+
     /// Number of steps taken; 0 for a model that is fitted.
     pub(crate) fn steps(&self) -> u64 {
         self.gradients.steps

@@ -24,6 +24,11 @@ struct Gate {
 }
 
 impl GateHealth {
+    /// Returns whether the statistics of all gates are [sound](GateStats::is_sound).
+    pub(crate) fn is_sound(&self) -> bool {
+        self.gates.iter().all(|gate| gate.stats.is_sound())
+    }
+
     /// Adds the micro-batches of a step. `memories` remembers the experts of each row, whose ids are below `rows`.
     pub(crate) fn add(
         &mut self,

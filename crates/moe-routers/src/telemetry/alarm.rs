@@ -131,7 +131,7 @@ impl GateSummary {
         if self.not_finite > 0 {
             alarms.push(Alarm::NotFinite { rows: self.not_finite });
         }
-        let n = self.load_share.len();
+        let n = self.load_share.len().min(self.weight_share.len());
         if self.rows < thresholds.least_rows || n < 2 {
             return alarms;
         }

@@ -113,6 +113,18 @@ impl GateSummary {
 }
 
 impl GateStats {
+    /// Returns whether statistics that were saved can be added to: their lists are of one number of experts, and no count is
+    /// larger than that of any training.
+    pub fn is_sound(&self) -> bool {
+        const MOST: u64 = 1 << 53;
+        let GateStats { load, rows_by_count, weight, weighted_rows, not_finite, .. } = self;
+        let counts = [load.rows(), *weighted_rows, *not_finite, self.dropped.0];
+        let mut counts = counts.iter().chain(load.load()).chain(rows_by_count);
+        let n = weight.len();
+        let has_lengths = load.load().len() == n && rows_by_count.len() == n + usize::from(n > 0);
+        has_lengths && counts.all(|&count| count <= MOST) && self.sets.top().1 <= MOST
+    }
+
     /// Adds a batch: the assignments, weights and telemetry of a [`Routing`].
     ///
     /// # Shapes

@@ -1,5 +1,6 @@
 //! Runs to be served.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use moe_core::Real;
@@ -44,11 +45,13 @@ impl Run {
     fn new(
         description: &dyn ModelDescription,
         features: Option<String>,
+        prepare: impl FnOnce(&mut dyn Model),
         train: impl FnOnce(&mut dyn Model, TrainState, &mut RunDir),
     ) -> Self {
         let place = tempfile::tempdir().unwrap();
         let path = place.path().join("run");
         let mut model = models().build(description, 5).unwrap();
+        prepare(&mut *model);
         let model_json = description.to_json();
         let fold = description.fold(models().routers()).unwrap();
         let info = RunInfo { features, model: model_json, fold, ..RunInfo::default() };
@@ -61,7 +64,24 @@ impl Run {
 
     /// With initial weights.
     pub(crate) fn untrained(description: &dyn ModelDescription, features: Option<&str>) -> Self {
-        Run::new(description, features.map(str::to_owned), |_, _, _| {})
+        Run::new(description, features.map(str::to_owned), |_| {}, |_, _, _| {})
+    }
+
+    /// With initial weights, of which those in `part` of the tensor `name` are not numbers.
+    pub(crate) fn with_nan(
+        description: &dyn ModelDescription,
+        features: Option<&str>,
+        name: &str,
+        part: Range<usize>,
+    ) -> Self {
+        let prepare = |model: &mut dyn Model| {
+            model.visit_mut(&mut |tensor, mut state| {
+                if tensor == name {
+                    state.tensor_mut().as_mut_slice()[part.clone()].fill(Real::NAN);
+                }
+            });
+        };
+        Run::new(description, features.map(str::to_owned), prepare, |_, _, _| {})
     }
 
     /// What the predictor gives for rows of the original data, asked alone.
@@ -99,10 +119,15 @@ pub(crate) fn restaurant(router: &str) -> (Run, Dataset) {
         ..TrainOptions::default()
     };
     let description = description(router, data.input.clone(), &data.tasks);
-    let run = Run::new(&description, Some(features), |model, state, dir| {
-        continue_training(model, state, &data.train, &data.val, &options, dir).unwrap();
-        dir.finish().unwrap();
-    });
+    let run = Run::new(
+        &description,
+        Some(features),
+        |_| {},
+        |model, state, dir| {
+            continue_training(model, state, &data.train, &data.val, &options, dir).unwrap();
+            dir.finish().unwrap();
+        },
+    );
     (run, data)
 }
 

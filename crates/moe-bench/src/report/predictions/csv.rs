@@ -34,6 +34,7 @@ impl RowSink for CsvSink {
             Cell::Text(text) => text,
             Cell::Field(field) => &field.text,
             Cell::Number(number) => digits(&mut self.digits, format_args!("{number}")),
+            Cell::Empty => "",
             Cell::Real(value) => digits(&mut self.digits, format_args!("{value:?}")),
         };
         Ok(self.to.write_field(text)?)

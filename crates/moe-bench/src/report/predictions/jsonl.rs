@@ -35,8 +35,8 @@ impl RowSink for JsonLinesSink {
             Cell::Field(field) if !field.is_bare => Ok(serde_json::to_writer(to, &field.text)?),
             Cell::Field(field) if !field.text.is_empty() => to.write_all(field.text.as_bytes()),
             Cell::Number(number) => write!(to, "{number}"),
-            Cell::Real(value) if value.is_finite() => write!(to, "{value:?}"),
-            Cell::Field(_) | Cell::Real(_) => to.write_all(b"null"),
+            Cell::Real(value) => write!(to, "{value:?}"),
+            Cell::Field(_) | Cell::Empty => to.write_all(b"null"),
         }
     }
 

@@ -28,6 +28,19 @@ pub(crate) struct PredictionsOut {
     kept: Vec<RawField>,
     /// The predictions of each task.
     values: Vec<Vec<Real>>,
+    /// Rows with predictions that are not finite.
+    pub(crate) not_finite: NotFinite,
+}
+
+/// Rows with predictions that are not finite. Their numbers and classes have been left empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct NotFinite {
+    /// Number of such rows.
+    pub(crate) rows: u64,
+    /// The line of the first one, from 1.
+    pub(crate) line: u64,
+    /// The first task of that row that is not finite.
+    pub(crate) task: String,
 }
 
 impl PredictionsOut {
@@ -49,7 +62,8 @@ impl PredictionsOut {
             RowFormat::JsonLines => Box::new(JsonLinesSink::new(to, &columns.names)),
         };
         let (is_stdout, values) = (path.is_none(), vec![Vec::new(); columns.tasks.len()]);
-        Ok(PredictionsOut { columns, sink, name, is_stdout, lines: vec![], kept: vec![], values })
+        let (lines, kept, not_finite) = (Vec::new(), Vec::new(), NotFinite::default());
+        Ok(PredictionsOut { columns, sink, name, is_stdout, lines, kept, values, not_finite })
     }
 
     /// Records the line number of a row of the batch and its fields to copy.
@@ -80,7 +94,7 @@ impl PredictionsOut {
     }
 
     fn write_rows(&mut self) -> io::Result<()> {
-        let PredictionsOut { columns, sink, lines, kept, values, .. } = self;
+        let PredictionsOut { columns, sink, lines, kept, values, not_finite, .. } = self;
         for (row, &line) in lines.iter().enumerate() {
             if columns.kept == 0 {
                 sink.cell(Cell::Number(line))?;
@@ -88,12 +102,24 @@ impl PredictionsOut {
             for field in &kept[row * columns.kept..][..columns.kept] {
                 sink.cell(Cell::Field(field))?;
             }
+            let mut is_counted = false;
             for ((task, classes), values) in columns.tasks.iter().zip(&*values) {
                 let outputs = task.kind.outputs();
+                let values = &values[row * outputs..][..outputs];
+                let is_finite = values.iter().all(|value| value.is_finite());
+                if !is_finite && !std::mem::replace(&mut is_counted, true) {
+                    if not_finite.rows == 0 {
+                        (not_finite.line, not_finite.task) = (line, task.name.clone());
+                    }
+                    not_finite.rows += 1;
+                }
                 let mut written = Ok(());
-                task.kind.field_values(&values[row * outputs..][..outputs], &mut |value| {
+                task.kind.field_values(values, &mut |value| {
                     if written.is_ok() {
                         written = sink.cell(match value {
+                            FieldValue::Number(value) if value.is_finite() => Cell::Real(value),
+                            // The largest of values that cannot be compared is no class.
+                            _ if !is_finite => Cell::Empty,
                             FieldValue::Number(value) => Cell::Real(value),
                             FieldValue::Class(class) => match classes.get(class as usize) {
                                 Some(name) => Cell::Text(name),

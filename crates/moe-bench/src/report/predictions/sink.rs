@@ -14,8 +14,10 @@ pub(crate) enum Cell<'a> {
     /// A field of the input, to be copied unchanged.
     Field(&'a RawField),
     Number(u64),
-    /// A number, to be written with the fewest digits that identify it.
+    /// A finite number, to be written with the fewest digits that identify it.
     Real(Real),
+    /// No value: what is predicted is not finite.
+    Empty,
 }
 
 /// Writes rows cell by cell, in the order of the columns.

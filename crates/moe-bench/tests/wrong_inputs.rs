@@ -1,5 +1,6 @@
-//! Wrong arguments and configurations: a sentence that says what, where and what is allowed, status 2, no results on
-//! stdout, no directory, and never a panic.
+//! Wrong arguments: a sentence that says what, where and what is allowed, status 2, no results on stdout, no directory, and
+//! never a panic. Wrong keys, configurations, runs and rows have suites of their own (`wrong_keys.rs`, `wrong_configurations.rs`, `wrong_runs.rs`,
+//! `wrong_rows.rs`).
 
 mod common;
 
@@ -28,6 +29,11 @@ fn names_that_are_not_known() {
                 &["--preset", "--config", "cannot be used"],
             ),
             ("compare --epochs many", 2, &["'many'", "--epochs"]),
+            ("compare --epochs -1", 2, &["--epochs -1: invalid value: integer `-1`", "0 or more"]),
+            ("compare --seeds -1", 2, &["--seeds -1: invalid value: integer `-1`"]),
+            ("compare --threads -1", 2, &["--threads -1 is not allowed; it must be from 1 to"]),
+            ("predict run --input x.csv --batch-rows -1", 2, &["'-1'", "--batch-rows"]),
+            ("data fetch usps --max-bytes -1", 2, &["'-1'", "--max-bytes"]),
             ("compare --resume", 2, &["'--resume'"]),
             ("train --resume", 2, &["--out"]),
             ("train --routers top-k", 2, &["'--routers'", "'--router'"]),
@@ -43,11 +49,21 @@ fn names_that_are_not_known() {
                 &["unknown router \"sofmax\"", "did you mean \"softmax\"?", "softmax, top-k"],
             ),
             ("--routers top-k,", 2, &["unknown router \"\"", "softmax, top-k"]),
+            ("--routers tok-k", 2, &["unknown router \"tok-k\", did you mean \"top-k\"?"]),
+            ("--routers tok-k+", 2, &["unknown router \"tok-k+\", did you mean \"top-k+\"?"]),
+            ("--routers top-k++", 2, &["unknown router \"top-k++\", did you mean \"top-k+\"?"]),
+            ("--routers shared-bottom+", 2, &["did you mean \"shared-bottom\"?"]),
+            ("--routers=", 2, &["unknown router \"\""]),
             ("--routers top-k,top-k", 2, &["run.routers names \"top-k\" twice"]),
             (
                 "--dataset optdigit",
                 2,
                 &["unknown data set \"optdigit\"", "did you mean \"optdigits\"?", "restaurant"],
+            ),
+            (
+                "--dataset mnist",
+                1,
+                &["train-images-idx3-ubyte.gz, train-labels-idx1", "moe data fetch mnist"],
             ),
             ("--set dataset.name=mnits", 2, &["unknown data set \"mnits\"", "known are optdigits"]),
             (
@@ -69,7 +85,7 @@ fn names_that_are_not_known() {
                 ],
             ),
             (
-                "--routers softmax --set routers.top-k.foo=1",
+                "--routers top-k --set routers.top-k.foo=1",
                 2,
                 &["router top-k has no parameter \"foo\"", "it has load-balance"],
             ),
@@ -81,57 +97,6 @@ fn names_that_are_not_known() {
                     "did you mean \"temperature\"?",
                 ],
             ),
-        ],
-    );
-}
-
-#[test]
-fn keys_and_values_of_set() {
-    let place = Place::new();
-    check_refused(
-        &place,
-        &SMOKE,
-        &[
-            (
-                "--set train.epocs=1",
-                2,
-                &[
-                    "--set train.epocs=1: unknown field `epocs`",
-                    "did you mean \"epochs\"?",
-                    "`patience`",
-                ],
-            ),
-            ("--set trian.epochs=1", 2, &["unknown field `trian`", "did you mean \"train\"?"]),
-            (
-                "--set dataset.trainrows=1",
-                2,
-                &["unknown field `trainrows`", "did you mean \"train_rows\"?", "`name`"],
-            ),
-            ("--set epochs=1", 2, &["unknown field `epochs`", "`train`"]),
-            ("--set train..epochs=1", 2, &["--set train..epochs=1", "unknown field ``"]),
-            ("--set =", 2, &["unknown field ``"]),
-            ("--set train.epochs", 2, &["--set train.epochs: write --set KEY=VALUE"]),
-            ("--set train.epochs.most=1", 2, &["\"epochs\" is a value, not a table of keys"]),
-            (
-                "--set train=1",
-                2,
-                &["--set train=1: invalid type: integer `1`, expected a table of keys"],
-            ),
-            (
-                "--set train.epochs=many",
-                2,
-                &["string \"many\", expected a whole number, 0 or more"],
-            ),
-            ("--set train.epochs=1.5", 2, &["floating point `1.5`, expected a whole number"]),
-            ("--set train.epochs=-1", 2, &["integer `-1`, expected a whole number, 0 or more"]),
-            ("--set train.beta1=[]", 2, &["--set train.beta1=[]: ", "expected a number"]),
-            ("--set run.routers=top-k", 2, &["string \"top-k\", expected a list in brackets"]),
-            (
-                "--set routers.top-k.load-balance=[1]",
-                2,
-                &["expected true or false, a number or a word"],
-            ),
-            ("--set dataset.seed=1e3", 2, &["expected a whole number, 0 or more"]),
         ],
     );
 }
@@ -165,6 +130,10 @@ fn values_out_of_range() {
                 &["router top-k: k = 5 is not allowed with 4 experts; k must be from 1 to 4"],
             ),
             ("--set model.experts=0", 2, &["model.experts = 0 is not allowed"]),
+            ("--set model.experts=1000000000", 2, &["experts = 1000000000 is not allowed", "to 1"]),
+            ("--set model.expert_width=1000000000", 2, &["expert_width = 1000000000 is not"]),
+            ("--set train.batch_rows=1000000000000", 2, &["batch_rows = 1000000000000 is not"]),
+            ("--set train.max_seconds=0", 2, &["max_seconds = 0.0 is not allowed", "positive"]),
             ("--set model.head_widths=[8,0]", 2, &["model.head_widths = 0 is not allowed"]),
             (
                 "--set model.expert_hidden_widths=[0]",
@@ -180,6 +149,16 @@ fn values_out_of_range() {
                 "--set train.learning_rate=0.0",
                 2,
                 &["train.learning_rate = 0.0 is not allowed; it must be positive"],
+            ),
+            (
+                "--set model.expert_dropout=2",
+                2,
+                &["model.expert_dropout = 2.0 is not allowed; it must be in [0, 1)"],
+            ),
+            (
+                "--set train.learning_rate=-1",
+                2,
+                &["train.learning_rate = -1.0 is not allowed; it must be positive and finite"],
             ),
             ("--set train.learning_rate=nan", 2, &["train.learning_rate = NaN is not allowed"]),
             (
@@ -237,7 +216,7 @@ fn values_out_of_range() {
                 &["load-balance = \"much\" is not allowed; it must be a number"],
             ),
             (
-                "--routers softmax --set routers.top-k.load-balance=nan",
+                "--set routers.top-k.load-balance=nan",
                 2,
                 &["router top-k: load-balance = NaN is not allowed"],
             ),
@@ -245,6 +224,26 @@ fn values_out_of_range() {
                 "--set dataset.train_rows=0",
                 2,
                 &["train_rows = 0 for the data set multi-optdigits; allowed: 1 to"],
+            ),
+            (
+                "--set dataset.train_rows=1000000000000000",
+                2,
+                &["train_rows = 1000000000000000 for the data set multi-optdigits; allowed: 1 to"],
+            ),
+            (
+                "--set dataset.val_rows=0",
+                2,
+                &["val_rows = 0 for the data set multi-optdigits; allowed: 1 to 1000000"],
+            ),
+            (
+                "--routers comet --set routers.comet.gamma=0",
+                2,
+                &["router comet: gamma = 0 is not allowed; it must be a number from 0.000001"],
+            ),
+            (
+                "--routers comet --set routers.comet.gama=1",
+                2,
+                &["router comet has no parameter \"gama\", did you mean \"gamma\"?"],
             ),
             (
                 "--set dataset.width=9",
@@ -308,60 +307,10 @@ fn numbers_that_are_another_in_the_precision_of_the_build() {
     }
 }
 
+/// Extremes that are allowed.
 #[test]
-fn configuration_files() {
+fn heads_without_a_hidden_layer() {
     let place = Place::new();
-    for (text, says) in [
-        (
-            "[train]\n\nepocs = 3\n",
-            &["line 3, column 1", "unknown field `epocs`", "did you mean \"epochs\"?"][..],
-        ),
-        (
-            "[dataset]\nname = 'synthetic'\n  sead = 3\n",
-            &["line 3, column 3", "did you mean \"seed\"?"],
-        ),
-        (
-            "[modl]\nexperts = 3\n",
-            &["line 1, column 2", "unknown field `modl`", "did you mean \"model\"?"],
-        ),
-        (
-            "[model]\nexperts = 'four'\n",
-            &["line 2, column 11", "string \"four\", expected a whole number"],
-        ),
-        (
-            "[dataset]\ntrain_rows = -4\n",
-            &["line 2, column 14", "integer `-4`, expected a whole number"],
-        ),
-        ("[dataset]\nname = 4\n", &["line 2, column 8", "integer `4`, expected a string"]),
-        ("dataset = 'optdigits'\n", &["line 1, column 11", "expected a table of keys"]),
-        (
-            "[routers.top-k]\nload-balance = [1]\n",
-            &["line 2, column 16", "expected true or false, a number or a word"],
-        ),
-        ("[model\nexperts = 3\n", &["line 1, column 7", "unclosed table"]),
-        ("experts: 3\n", &["line 1, column 10"]),
-        ("[model]\nk = 1\nk = 2\n", &["line 3, column 1", "duplicate key"]),
-        ("[train]\nbatch_rows = 0\n", &["train.batch_rows = 0 is not allowed"]),
-        (
-            "[run]\nfirst_seed = 18446744073709551615\n",
-            &["run.first_seed = 18446744073709551615 is not allowed; it must be at most"],
-        ),
-        (
-            "[dataset]\nseed = 18446744073709551615\n",
-            &["dataset.seed = 18446744073709551615 is not allowed"],
-        ),
-        ("[run]\nrouters = ['topk']\n", &["unknown router \"topk\""]),
-    ] {
-        place.write("mine.toml", text);
-        for command in ["compare", "train"] {
-            let ran = place.run(&[command, "--config", "mine.toml"]).failed(2, says);
-            assert!(
-                says.iter().all(|s| !s.starts_with("line")) || ran.stderr.contains("mine.toml: ")
-            );
-        }
-    }
-    place.write("latin.toml", b"# 1\n[dataset]\nname = \"caf\xe9\"\n");
-    let says = ["latin.toml: line 3, column 12: not UTF-8"];
-    place.run(&["compare", "--config", "latin.toml"]).failed(2, &says);
-    assert!(place.list("runs").is_empty());
+    let ran = place.run(&[&TINY[..], &["--set", "model.head_widths=[]"]].concat());
+    assert_eq!(ran.succeeded().json()["config"]["model"]["head_widths"], serde_json::json!([]));
 }
