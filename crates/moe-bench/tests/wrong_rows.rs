@@ -52,7 +52,7 @@ fn arguments_and_files() {
                 1,
                 &[
                     "no column \"nocol\" in the header",
-                    "the model needs, user, age, job, and for --keep",
+                    "allowed: one column of this name; asked for are \"user, age, job, nocol\"",
                 ],
             ),
             ("run --input rows.csv --batch-rows 0", 2, &["1..=65536"]),

@@ -269,23 +269,11 @@ impl<'a> Input<'a> {
                 columns.push(name.clone());
             }
         }
-        let model = columns[..needed].join(", ");
         let reader = if is_standard(&args.input) {
-            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)
+            RowReader::new(Box::new(io::stdin()), Path::new(STDIN), format, columns)?
         } else {
-            RowReader::open(&args.input, format, columns)
+            RowReader::open(&args.input, format, columns)?
         };
-        let reader = reader.map_err(|error| match error {
-            DataError::Malformed { file, line, column, name, problem, .. }
-                if !kept.is_empty() =>
-            {
-                let allowed = format!(
-                    "one column of each name that the model needs, {model}, and for --keep names of the header"
-                );
-                DataError::Malformed { file, line, column, name, problem, allowed }
-            }
-            error => error,
-        })?;
         Ok(Input { encoder, reader, needed, kept, skipped: 0 })
     }
 
