@@ -131,24 +131,23 @@ fn a_target_without_different_labels_is_refused() {
 /// Where a target has no labels, or all the same, in one split only, the data are read with a warning.
 #[test]
 fn a_split_without_different_labels_is_warned_of() {
+    let targets = json!([{ "column": "age", "kind": "regression" }, { "column": "bought", "kind": "binary" }]);
+    let changes = || json!({ "numbers": [], "targets": targets });
     let mut of_split = std::collections::BTreeMap::new();
     for at in 0..60 {
         // One label; that it is alone somewhere shows that its row went elsewhere.
         let bytes = rows(HEADER, |i| format!("{i},c0,{}", i32::from(i == at)));
-        let targets = json!([{ "column": "bought", "kind": "regression" }]);
-        let (data, warned) = warnings(|| read(&bytes, json!({ "targets": targets })).unwrap());
+        let (data, warned) = warnings(|| read(&bytes, changes()).unwrap());
         let has =
             data.splits().iter().position(|(_, split)| split.row_ids().contains(&(at as u32)));
         for (place, (split, _)) in data.splits().into_iter().enumerate() {
-            let says = format!("target bought: all labels of the {split} split are \"0\" (");
+            let says = format!("target bought: all labels of the {split} split are \"no\" (");
             assert_eq!(warned.contains(&says), has != Some(place), "{warned}");
         }
         *of_split.entry(has).or_insert(0) += 1;
     }
     assert_eq!(of_split.len(), 3);
     // No label but in the train split, and three rows, of which each split has one.
-    let targets = json!([{ "column": "age", "kind": "regression" }, { "column": "bought", "kind": "binary" }]);
-    let changes = || json!({ "numbers": [], "targets": targets });
     let data = read(&table(), changes()).unwrap();
     let train = data.train.row_ids();
     let bytes =

@@ -66,11 +66,18 @@ impl Labelled<'_> {
                     "target {column}: no row of the {split} split has a label ({} rows); it has no loss and no score there",
                     rows.len()
                 ),
-                Labels::Same(label, count) => tracing::warn!(
-                    "target {column}: all labels of the {split} split are {} ({count} rows); scores that compare labels, \
-                     such as the AUC, are not defined there",
-                    shown(label.as_bytes())
-                ),
+                Labels::Same(label, count) => {
+                    let so = match (split, self.column) {
+                        ("train", _) => "a model can learn no other there",
+                        // Their errors are a score like any other.
+                        (_, Column::Values(_)) => continue,
+                        _ => "scores that compare labels, such as the AUC, are not defined there",
+                    };
+                    let label = shown(label.as_bytes());
+                    tracing::warn!(
+                        "target {column}: all labels of the {split} split are {label} ({count} rows); {so}"
+                    );
+                }
             }
         }
         Ok(())
