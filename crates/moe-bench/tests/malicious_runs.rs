@@ -11,40 +11,12 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::running::Running;
-use common::{Place, copy};
+use common::{Place, copy, people, trials};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Number of run directories: `MOE_TRIALS`, or as many as take a few seconds.
-fn trials() -> u64 {
-    std::env::var("MOE_TRIALS").map_or(200, |text| text.parse().expect("a number"))
-}
-
 /// Address space of a command in kilobytes. The program alone, with the stacks and pools of its threads, takes a part of it.
 const LIMIT: &str = "1500000";
-
-const TABLE: &str = r#"
-[dataset]
-name = "table"
-[dataset.table]
-file = "people.csv"
-ids = ["user"]
-numbers = ["age"]
-categories = ["job"]
-targets = [{ column = "bought", kind = "binary" }, { column = "stars", kind = "regression" },
-           { column = "colour", kind = "multiclass" }]
-[model]
-experts = 4
-expert_width = 4
-embedding_width = 3
-head_widths = [4]
-[train]
-epochs = 2
-batch_rows = 2
-[run]
-seeds = 1
-routers = ["comet+"]
-"#;
 
 /// A generator of numbers; the cases of a seed are the same everywhere.
 struct Draws(u64);
@@ -298,17 +270,10 @@ fn set_times(file: &Path) -> SystemTime {
 
 #[test]
 fn runs_of_somebody_else_do_no_harm() {
-    let place = Place::new();
-    let row = |i: usize| {
-        let job = ["smith", "", "clerk"][i % 3];
-        let colour = ["red", "green"][i / 2 % 2];
-        format!("u{},{},{job},{},{},{colour}\n", i % 11, 20 + i % 37, i % 2, i % 5)
-    };
-    let table: String = (0..90).map(row).collect();
-    place.write("people.csv", format!("user,age,job,bought,stars,colour\n{table}"));
-    place.write("table.toml", TABLE);
-    let train = ["train", "--config", "table.toml", "--progress", "none", "--out"];
-    place.run(&[&train[..], &["run"]].concat()).succeeded();
+    let place = people::untrained();
+    let train = ["train", "--config", "table.toml", "--router", "comet+", "--progress", "none"];
+    let train = [&train[..], &["--set", "train.batch_rows=4", "--out"]].concat();
+    place.run(&[&train[..], &["run", "--epochs", "2"]].concat()).succeeded();
     // As a run of more epochs, so that it is trained further when it is resumed.
     let mut longer = Forged::of(&place.path("run"));
     let config = place.text("run/config.resolved.toml").replace("epochs = 2", "epochs = 3");
@@ -344,7 +309,7 @@ fn runs_of_somebody_else_do_no_harm() {
         assert_eq!(status(&place, args).0, Some(0), "{base} itself: {args:?}");
     }
     let mut outcomes = [0; 3];
-    for case in 0..trials() {
+    for case in 0..trials(200) as u64 {
         let mut draws = Draws(case);
         begin(draws.of(&["run", "inside"]));
         let kind = case as usize % KINDS;
