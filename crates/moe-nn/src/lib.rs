@@ -11,8 +11,9 @@
 //!   of arbitrary layers.
 //! * [`train`] with an [`Optimizer`] (Adam, AdamW, SGD), or [`train_step`] in your own loop; [`evaluate`]; [`metrics`] and
 //!   their [`intervals`].
-//! * [`RunDir`]: a directory with a saved run, which can be continued after any interruption. [`save_weights`] and
-//!   [`load_weights`]: safetensors files; [`import_weights`]: safetensors files of other programs.
+//! * [`RunDir`]: a directory with a saved run, which can be continued after any interruption; [`SavedModel`]: its model, read
+//!   for inference. [`save_weights`] and [`load_weights`]: safetensors files; [`import_weights`]: safetensors files of other
+//!   programs.
 //! * [`Predictor`]: inference with a trained model.
 //!
 //! Axis letters are those of [`moe_core`].
