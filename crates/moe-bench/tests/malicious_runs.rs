@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 /// Address space of a command in kilobytes. The program alone, with the stacks and pools of its threads, takes a part of it.
-const LIMIT: &str = "1500000";
+const LIMIT: &str = "300000";
 
 /// A generator of numbers; the cases of a seed are the same everywhere.
 struct Draws(u64);
