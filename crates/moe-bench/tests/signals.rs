@@ -75,7 +75,7 @@ fn a_checkpoint_inside_an_epoch_outlives_the_process() {
     running.wait_until_inside_an_epoch();
     drop(running);
     assert!(is_inside_an_epoch(&place.path("run")));
-    // The interval is no part of the configuration.
+    // The interval is not part of the configuration.
     resumes(&place, "run");
 }
 

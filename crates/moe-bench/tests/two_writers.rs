@@ -110,6 +110,16 @@ fn check_run(place: &Place, out: &str, ends: [(Ran, u32); 2]) {
     assert_eq!(place.list(out), FILES);
 }
 
+/// A process that has saved the first checkpoint of the run in `out`, and goes on.
+fn begun(place: &Place, out: &str, args: &[&str]) -> Child {
+    let mut process = place.start(args);
+    while !place.path(out).join("manifest.json").exists() {
+        assert!(process.try_wait().unwrap().is_none());
+        sleep(Duration::from_micros(100));
+    }
+    process
+}
+
 /// The time that a whole run takes.
 fn whole(place: &Place) -> Duration {
     let started = std::time::Instant::now();
@@ -139,11 +149,7 @@ fn train_and_resume_with_another_configuration() {
     for trial in 0..trials() {
         let out = format!("run-{trial}");
         fs::create_dir(place.path(&out)).unwrap();
-        let mut first = place.start(&args(&out, &LONG));
-        while !place.path(&out).join("manifest.json").exists() {
-            assert!(first.try_wait().unwrap().is_none());
-            sleep(Duration::from_micros(100));
-        }
+        let first = begun(&place, &out, &args(&out, &LONG));
         let other = ["--epochs", "13", "--set", "train.patience=12", "--resume"];
         let refused = place.run(&args(&out, &other)).failed(1, &[&out]);
         let says = ["is training in this directory", "was started with another configuration"];
@@ -162,13 +168,9 @@ fn resume_and_resume() {
         let out = format!("run-{trial}");
         fs::create_dir(place.path(&out)).unwrap();
         let call = args(&out, &resume);
-        let mut begun = place.start(&call);
-        while !place.path(&out).join("manifest.json").exists() {
-            assert!(begun.try_wait().unwrap().is_none());
-            sleep(Duration::from_micros(100));
-        }
-        begun.kill().unwrap();
-        begun.wait().unwrap();
+        let mut killed = begun(&place, &out, &call);
+        killed.kill().unwrap();
+        killed.wait().unwrap();
         let apart = if trial % 2 == 0 { time } else { Duration::from_millis(3) };
         check_run(&place, &out, both(&place, trial, apart, [&call, &call]));
     }

@@ -45,7 +45,7 @@ fn a_file_of_another_format_is_called_so() {
         let error = read(&bytes, json!({})).unwrap_err().to_string();
         assert!(error.contains(says) && error.contains("t.csv, line 1: "), "{says}: {error}");
     }
-    // The sign that the options name is the right one, and a wrong name is no matter of separators.
+    // The separator that the options name is the right one; the error about a wrong name does not mention separators.
     read(&replaced(",", ";"), json!({ "separator": "semicolon" })).unwrap();
     let error = read(&plain, json!({ "numbers": ["years"] })).unwrap_err().to_string();
     assert!(error.contains("no column \"years\" in the header \"age,city,bought\""), "{error}");

@@ -1,8 +1,8 @@
 //! `moe-service`: serves a saved run over HTTP.
 //!
 //! The rows of a request become inputs of the model on the thread that reads them (`rows.rs`), so that a bad request
-//! fails alone (`request.rs` has its form). `Batcher` joins the inputs of concurrent requests for one call of `Predictor::predict`. `routes.rs`
-//! has the endpoints, `server.rs` accepts connections and shuts down gracefully.
+//! fails alone (`request.rs` reads the body). `Batcher` joins the inputs of concurrent requests for one call of
+//! `Predictor::predict`. `routes.rs` has the endpoints, `server.rs` accepts connections and shuts down gracefully.
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

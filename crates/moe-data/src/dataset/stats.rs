@@ -24,8 +24,8 @@ pub struct TaskStats {
     pub rows: usize,
     /// Number of rows without one.
     pub missing: usize,
-    /// Number of rows with a target by class; for a regression by value or, with more than 24 values, by ten intervals of equal width,
-    /// each named by its lower end.
+    /// Number of rows with a target by class; for a regression by value or, with more than 24 values, by ten intervals of equal
+    /// width, each named by its lower end.
     pub counts: Vec<(String, usize)>,
     /// For a regression: mean, standard deviation, least and greatest value.
     pub moments: Option<[f64; 4]>,
