@@ -166,13 +166,26 @@ impl RunArgs {
 impl Threads {
     /// A pool of that many threads.
     pub(crate) fn pool(&self) -> Result<ThreadPool, Error> {
+        self.pools(1).map(|mut pools| pools.remove(0))
+    }
+
+    /// A pool for each of `jobs` runs at a time, which share the threads; each has one at least.
+    pub(crate) fn pools(&self, jobs: usize) -> Result<Vec<ThreadPool>, Error> {
         const MOST: i64 = 1024;
         if let Some(count) = self.threads.filter(|count| !(1..=MOST).contains(count)) {
             let text = format!("--threads {count} is not allowed; it must be from 1 to {MOST}");
             return Err(Error::Config(text));
         }
-        let count = self.threads.unwrap_or(0);
-        let pool = ThreadPoolBuilder::new().num_threads(count as usize).build();
-        pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
+        let pool = |count: usize| {
+            let pool = ThreadPoolBuilder::new().num_threads(count).build();
+            pool.map_err(|error| Error::Config(format!("--threads {count}: {error}")))
+        };
+        let whole = pool(self.threads.unwrap_or(0) as usize)?;
+        if jobs == 1 {
+            return Ok(vec![whole]);
+        }
+        let all = whole.current_num_threads();
+        let share = |job: usize| (all * (job + 1) / jobs - all * job / jobs).max(1);
+        (0..jobs).map(|job| pool(share(job))).collect()
     }
 }

@@ -21,7 +21,7 @@ use crate::experiment::results::{RoutingResult, RunResult, TestResult};
 pub(crate) struct Experiment<'r> {
     /// The configuration with all defaults filled in.
     pub(crate) config: Config,
-    pub(crate) data: Dataset,
+    pub(crate) data: Arc<Dataset>,
     /// The models that can be built.
     pub(crate) models: &'r Models,
 }
@@ -33,41 +33,23 @@ impl<'r> Experiment<'r> {
     /// If a value is out of range, a router is unknown or cannot be built as configured, parameters are given for an
     /// unknown router, the data cannot be loaded, a baseline does not fit them, or weights cannot be imported.
     pub(crate) fn prepare(config: &Config, models: &'r Models) -> Result<Self, Error> {
-        let mut config = config.clone();
-        config.validate()?;
-        let ModelConfig { experts, k, .. } = config.model;
-        let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
-        for (router, given) in &config.routers {
-            // The parameters of a router that does not run are checked, but not K.
-            models.info(router)?.parameters(given)?;
-        }
-        let baseline = models.info(&config.run.baseline);
-        baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;
-        for (i, router) in config.run.routers.iter().enumerate() {
-            if config.run.routers[..i].contains(router) {
-                return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
-            }
-            let given = config.routers.get(router).cloned().unwrap_or_default();
-            let parameters = models.info(router)?.check(&spec, &given)?;
-            let complete = parameters.values().map(|(name, value)| (name.into(), value.clone()));
-            let complete: BTreeMap<String, Value> = complete.collect();
-            if !complete.is_empty() {
-                config.routers.insert(router.clone(), complete);
-            }
-        }
+        let mut config = completed(config, models)?;
         let entry = moe_data::find(&config.dataset.name)?;
         config.dataset.options = entry.resolve(&config.dataset.options)?;
-        let data = entry.load(&config.dataset.options)?;
-        config.train = config.train.completed();
-        let experiment = Experiment { config, data, models };
-        experiment.train_options(0)?;
-        for router in &experiment.config.run.routers {
-            experiment.check(router)?;
-            if experiment.config.import.is_some() {
-                experiment.start(router, experiment.config.run.first_seed)?;
+        let data = Arc::new(entry.load(&config.dataset.options)?);
+        Experiment { config, data, models }.checked()
+    }
+
+    /// Refuses a configuration that does not fit the data.
+    fn checked(self) -> Result<Self, Error> {
+        self.train_options(0)?;
+        for router in &self.config.run.routers {
+            self.check(router)?;
+            if self.config.import.is_some() {
+                self.start(router, self.config.run.first_seed)?;
             }
         }
-        Ok(experiment)
+        Ok(self)
     }
 
     fn train_options(&self, seed: u64) -> Result<TrainOptions, Error> {
@@ -186,4 +168,32 @@ impl<'r> Experiment<'r> {
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
         })
     }
+}
+
+/// The configuration with all defaults of its routers and its optimiser, checked as far as that needs no data.
+fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
+    let mut config = config.clone();
+    config.validate()?;
+    let ModelConfig { experts, k, .. } = config.model;
+    let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
+    for (router, given) in &config.routers {
+        // The parameters of a router that does not run are checked, but not K.
+        models.info(router)?.parameters(given)?;
+    }
+    let baseline = models.info(&config.run.baseline);
+    baseline.map_err(|error| Error::Config(format!("run.baseline: {error}")))?;
+    for (i, router) in config.run.routers.iter().enumerate() {
+        if config.run.routers[..i].contains(router) {
+            return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
+        }
+        let given = config.routers.get(router).cloned().unwrap_or_default();
+        let parameters = models.info(router)?.check(&spec, &given)?;
+        let complete = parameters.values().map(|(name, value)| (name.into(), value.clone()));
+        let complete: BTreeMap<String, Value> = complete.collect();
+        if !complete.is_empty() {
+            config.routers.insert(router.clone(), complete);
+        }
+    }
+    config.train = config.train.completed();
+    Ok(config)
 }
