@@ -68,6 +68,9 @@ impl Command for Train {
         // The saved configuration is the one that runs, also after `--set run.seeds=3`.
         config.run.routers.truncate(1);
         config.run.seeds = 1;
+        config =
+            config.run.routers.first().map_or(Ok(config.clone()), |id| config.for_router(id))?;
+        (config.search, config.tune) = Default::default();
         threads.pool()?.install(|| {
             let experiment = Experiment::prepare(&config, models)?;
             let mut progress = progress.start();

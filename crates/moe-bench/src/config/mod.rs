@@ -1,12 +1,15 @@
-//! The configuration of an experiment. `train.rs` has its section `[train]`, `text.rs` reads and writes it as TOML,
-//! `assignments.rs` changes single keys, `range.rs` checks its numbers.
+//! The configuration of an experiment. `train.rs`, `search.rs`, `tune.rs` and `per_router.rs` have its sections of these names,
+//! `text.rs` reads and writes it as TOML, `assignments.rs` changes single keys, `range.rs` checks its numbers.
 
 pub(crate) mod assignments;
+mod per_router;
 pub(crate) mod range;
+pub(crate) mod search;
 #[cfg(test)]
 mod tests;
 pub(crate) mod text;
 pub(crate) mod train;
+pub(crate) mod tune;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,7 +22,9 @@ use moe_routers::Value;
 use serde::{Deserialize, Serialize};
 
 use crate::config::range::{Range, computed, not_utf8, out_of_range};
+use crate::config::search::SearchSpace;
 use crate::config::train::TrainConfig;
+use crate::config::tune::TuneConfig;
 use crate::error::Error;
 
 /// The configuration of an experiment, read from a TOML file and written beside the results with all defaults.
@@ -39,6 +44,15 @@ pub struct Config {
     pub run: RunConfig,
     /// `[routers.ID]`: parameters of routers, which `moe routers` lists.
     pub routers: BTreeMap<String, BTreeMap<String, Value>>,
+    /// `[per_router.ID.model]` and `[per_router.ID.train]`: keys of these sections that differ for a router.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub per_router: BTreeMap<String, toml::Table>,
+    /// `[search]`: what `moe tune` searches. Other commands do not read it.
+    #[serde(skip_serializing_if = "SearchSpace::is_empty")]
+    pub search: SearchSpace,
+    /// `[tune]`: how `moe tune` searches. Other commands do not read it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tune: Option<TuneConfig>,
 }
 
 /// The data set of an experiment.
@@ -212,7 +226,12 @@ impl Config {
                 return Err(not_utf8(key, path));
             }
         }
-        Ok(())
+        for router in self.per_router.keys() {
+            let of_router = self.for_router(router)?.validate();
+            of_router.map_err(|error| Error::Config(format!("per_router.{router}: {error}")))?;
+        }
+        self.search.validate()?;
+        self.tune.as_ref().map_or(Ok(()), TuneConfig::validate)
     }
 
     /// The seeds of the runs.

@@ -21,6 +21,8 @@ use crate::experiment::results::{RoutingResult, RunResult, TestResult};
 pub(crate) struct Experiment<'r> {
     /// The configuration with all defaults filled in.
     pub(crate) config: Config,
+    /// The configuration of each router that runs, with what `[per_router]` changes.
+    routers: BTreeMap<String, Config>,
     pub(crate) data: Arc<Dataset>,
     /// The models that can be built.
     pub(crate) models: &'r Models,
@@ -37,33 +39,62 @@ impl<'r> Experiment<'r> {
         let entry = moe_data::find(&config.dataset.name)?;
         config.dataset.options = entry.resolve(&config.dataset.options)?;
         let data = Arc::new(entry.load(&config.dataset.options)?);
-        Experiment { config, data, models }.checked()
+        Self::checked(config, data, models)
     }
 
-    /// Refuses a configuration that does not fit the data.
-    fn checked(self) -> Result<Self, Error> {
-        self.train_options(0)?;
-        for router in &self.config.run.routers {
-            self.check(router)?;
-            if self.config.import.is_some() {
-                self.start(router, self.config.run.first_seed)?;
+    /// Another configuration, whose data set is ignored, with the data of this one.
+    ///
+    /// # Errors
+    /// As [`Experiment::prepare`].
+    pub(crate) fn with_config(&self, config: &Config) -> Result<Self, Error> {
+        let mut config = completed(config, self.models)?;
+        config.dataset = self.config.dataset.clone();
+        Self::checked(config, Arc::clone(&self.data), self.models)
+    }
+
+    /// The experiment with a complete configuration, which is refused if it does not fit the data.
+    fn checked(config: Config, data: Arc<Dataset>, models: &'r Models) -> Result<Self, Error> {
+        let of_router = |router: &String| {
+            let mut own = config.for_router(router)?;
+            own.train = own.train.completed();
+            Ok((router.clone(), own))
+        };
+        let routers = config.run.routers.iter().map(of_router).collect::<Result<_, Error>>()?;
+        let experiment = Experiment { config, routers, data, models };
+        for router in &experiment.config.run.routers {
+            experiment.train_options(router, 0)?;
+            experiment.check(router)?;
+            if experiment.config.import.is_some() {
+                experiment.start(router, experiment.config.run.first_seed)?;
             }
         }
-        Ok(self)
+        Ok(experiment)
     }
 
-    fn train_options(&self, seed: u64) -> Result<TrainOptions, Error> {
-        self.config.train_options(seed, &self.data.tasks, self.steps_per_epoch())
+    /// The configuration of a router that runs.
+    pub(crate) fn config_of(&self, router: &str) -> &Config {
+        &self.routers[router]
     }
 
-    /// Number of training steps per epoch.
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
-        self.data.train.rows().div_ceil(self.config.train.batch_rows) as u64
+    fn train_options(&self, router: &str, seed: u64) -> Result<TrainOptions, Error> {
+        let steps_per_epoch = self.steps_per_epoch(router);
+        self.config_of(router).train_options(seed, &self.data.tasks, steps_per_epoch)
+    }
+
+    /// Number of training steps per epoch of a router.
+    fn steps_per_epoch(&self, router: &str) -> u64 {
+        self.data.train.rows().div_ceil(self.config_of(router).train.batch_rows) as u64
+    }
+
+    /// The largest number of training steps that a run of a router may take.
+    pub(crate) fn most_steps(&self, router: &str) -> u64 {
+        self.steps_per_epoch(router) * self.config_of(router).train.epochs as u64
     }
 
     /// Weight of each task's loss.
     pub(crate) fn task_weights(&self) -> Vec<Real> {
-        self.train_options(0).expect("checked by `prepare`").task_weights
+        let options = self.train_options(&self.config.run.routers[0], 0);
+        options.expect("checked by `prepare`").task_weights
     }
 
     /// The model of a router or of an entry without one, such as a baseline.
@@ -74,7 +105,8 @@ impl<'r> Experiment<'r> {
         &self,
         router: &str,
     ) -> Result<Arc<dyn ModelDescription>, ModelError> {
-        let settings = self.config.description(router, self.data.input.clone(), &self.data.tasks);
+        let input = self.data.input.clone();
+        let settings = self.config_of(router).description(router, input, &self.data.tasks);
         self.models.describe(settings)
     }
 
@@ -110,7 +142,7 @@ impl<'r> Experiment<'r> {
         if let Some(import) = &self.config.import {
             import_weights(&mut *model, &import.file, &import.map())?;
         }
-        let state = TrainState::new(&*model, self.train_options(seed)?.optimizer);
+        let state = TrainState::new(&*model, self.train_options(router, seed)?.optimizer);
         Ok((model, state))
     }
 
@@ -135,8 +167,8 @@ impl<'r> Experiment<'r> {
         state: TrainState,
         observer: &mut dyn Observer,
     ) -> Result<RunResult, Error> {
-        let Experiment { config, data, .. } = self;
-        let options = self.train_options(seed)?;
+        let (config, data) = (self.config_of(router), &self.data);
+        let options = self.train_options(router, seed)?;
         let history =
             continue_training(&mut *model, state, &data.train, &data.val, &options, observer)
                 .map_err(|source| {
@@ -174,8 +206,9 @@ impl<'r> Experiment<'r> {
 fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
     let mut config = config.clone();
     config.validate()?;
-    let ModelConfig { experts, k, .. } = config.model;
-    let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
+    for router in config.per_router.keys() {
+        models.info(router)?;
+    }
     for (router, given) in &config.routers {
         // The parameters of a router that does not run are checked, but not K.
         models.info(router)?.parameters(given)?;
@@ -187,6 +220,8 @@ fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
             return Err(Error::Config(format!("run.routers names \"{router}\" twice")));
         }
         let given = config.routers.get(router).cloned().unwrap_or_default();
+        let ModelConfig { experts, k, .. } = config.for_router(router)?.model;
+        let spec = GateSpec { inputs: 1, experts, k, seed: 0, gate: 0 };
         let parameters = models.info(router)?.check(&spec, &given)?;
         let complete = parameters.values().map(|(name, value)| (name.into(), value.clone()));
         let complete: BTreeMap<String, Value> = complete.collect();

@@ -28,8 +28,8 @@ pub(crate) fn run_all(
 ) -> Result<Comparison, Error> {
     let config = &experiment.config;
     let runs = config.run.routers.len() * config.run.seeds;
-    let steps_per_run = experiment.steps_per_epoch() * config.train.epochs as u64;
-    progress.begin(runs, steps_per_run);
+    let steps_per_run = config.run.routers.iter().map(|router| experiment.most_steps(router)).max();
+    progress.begin(runs, steps_per_run.unwrap_or(0));
     let mut results = Vec::new();
     for router in &config.run.routers {
         for seed in config.seeds() {

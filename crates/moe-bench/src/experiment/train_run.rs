@@ -47,7 +47,7 @@ pub(crate) fn train_run(
     };
     // Before there is a directory, a signal ends the process: there is nothing to lose.
     let mut checkpoints = Checkpoints::start(checkpoint_every)?;
-    progress.begin(1, experiment.steps_per_epoch() * config.train.epochs as u64);
+    progress.begin(1, experiment.most_steps(router));
     progress.begin_run(router, seed);
     let mut observer = (&mut dir, (&mut checkpoints, &mut *progress));
     let result = match experiment.run(router, seed, model, state, &mut observer) {
