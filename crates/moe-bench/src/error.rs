@@ -6,6 +6,8 @@ use moe_data::DataError;
 use moe_nn::{ModelError, PredictorError, RunDirError, TrainError, WeightsError};
 use moe_routers::RegistryError;
 
+use crate::journal::error::JournalError;
+
 /// An error of a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +73,9 @@ pub enum Error {
     /// The directory of a run cannot be written or read.
     #[error(transparent)]
     Run(#[from] RunDirError),
+    /// The journal of a study cannot be read or written.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A file cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
