@@ -16,9 +16,9 @@ use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::report::document::Format;
 use crate::report::progress::ProgressKind;
 
-/// Arguments of the commands that train.
+/// Arguments for the configuration of an experiment.
 #[derive(Debug, Args)]
-pub(crate) struct TrainingArgs {
+pub(crate) struct ExperimentArgs {
     /// Built-in configuration: smoke, quick, movielens, jester or book-crossing [default: quick]
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
@@ -30,6 +30,13 @@ pub(crate) struct TrainingArgs {
     /// Maximum number of epochs
     #[arg(long)]
     epochs: Option<i64>,
+}
+
+/// Arguments of the commands that train and write a directory of results.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingArgs {
+    #[command(flatten)]
+    pub(crate) experiment: ExperimentArgs,
     #[command(flatten)]
     pub(crate) threads: Threads,
     /// Directory for the results, which must be new or empty [default: a new one under runs/]
@@ -95,23 +102,28 @@ fn level() -> impl TypedValueParser<Value = LevelFilter> {
     PossibleValuesParser::new(["off", "warn", "info", "debug"]).try_map(|level| level.parse())
 }
 
-impl TrainingArgs {
-    /// The configuration that the arguments ask for, of which the command `reads` something; `flags` are arguments of that
-    /// command alone.
+impl ExperimentArgs {
+    /// The configuration that the arguments ask for, of which the command `reads` something: that of the preset or the file,
+    /// else `stored`, else the preset `quick`. `flags` are arguments of that command alone.
     pub(crate) fn config(
         &self,
+        stored: Option<&Config>,
         mut flags: Vec<Assignment>,
         reads: Reads,
         models: &Models,
     ) -> Result<Config, Error> {
-        let preset = || Config::preset(self.preset.as_deref().unwrap_or("quick"));
+        let default = || match (&self.preset, stored) {
+            (Some(preset), _) => Config::preset(preset),
+            (None, Some(stored)) => Ok(stored.clone()),
+            (None, None) => Config::preset("quick"),
+        };
         if let Some(name) = &self.dataset {
             flags.push(Assignment::of_flag(format!("--dataset {name}"), "dataset.name", &**name));
         }
         if let Some(epochs) = self.epochs {
             flags.push(Assignment::of_flag(format!("--epochs {epochs}"), "train.epochs", epochs));
         }
-        self.config.config(preset, self.dataset.as_deref(), flags, reads, models)
+        self.config.config(default, self.dataset.as_deref(), flags, reads, models)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) 
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match error {
-                Error::Interrupted { .. } => output::note(&error),
+                Error::Interrupted { .. } | Error::StudyInterrupted { .. } => output::note(&error),
                 _ => output::note(format_args!("error: {}", short_lines(&error.to_string()))),
             }
             ExitCode::from(error.exit_status())

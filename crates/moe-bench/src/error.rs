@@ -70,6 +70,16 @@ pub enum Error {
         /// Number of the epoch, from 1.
         epoch: usize,
     },
+    /// A signal ended a study; its trials have been saved.
+    #[error("{signal}: the trials are saved; moe tune {} continues the study", path.display())]
+    StudyInterrupted {
+        /// Name of the signal.
+        signal: &'static str,
+        /// The exit status of the command: 128 and the number of the signal.
+        status: u8,
+        /// The journal of the study.
+        path: PathBuf,
+    },
     /// The directory of a run cannot be written or read.
     #[error(transparent)]
     Run(#[from] RunDirError),
@@ -145,7 +155,7 @@ impl Error {
     /// training, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Error::Interrupted { status, .. } => *status,
+            Error::Interrupted { status, .. } | Error::StudyInterrupted { status, .. } => *status,
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
             Error::Predictor(PredictorError::InRun { source, .. })

@@ -45,6 +45,7 @@ mod journal;
 mod log;
 mod output;
 mod report;
+mod study;
 
 pub use cli::run;
 pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};

@@ -46,7 +46,7 @@ impl Command for Compare {
         if let Some(seeds) = self.seeds {
             flags.push(Assignment::of_flag(format!("--seeds {seeds}"), "run.seeds", seeds));
         }
-        let mut config = self.training.config(flags, Reads::Comparison, models)?;
+        let mut config = self.training.experiment.config(None, flags, Reads::Comparison, models)?;
         (config.search, config.tune) = Default::default();
         self.training.threads.pool()?.install(|| {
             // A wrong configuration is reported before a directory is made.

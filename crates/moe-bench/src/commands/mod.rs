@@ -11,11 +11,13 @@ mod inspect;
 mod predict;
 mod routers;
 mod train;
+mod tune;
 
 /// All commands, in the order in which `moe --help` lists them.
 pub(crate) const COMMANDS: &[command::Entry] = &[
     command::Entry::of::<compare::Compare>(),
     command::Entry::of::<train::Train>(),
+    command::Entry::of::<tune::Tune>(),
     command::Entry::of::<eval::Eval>(),
     command::Entry::of::<inspect::Inspect>(),
     command::Entry::of::<predict::Predict>(),

@@ -1,5 +1,6 @@
 //! `moe train`
 
+use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::args::TrainingArgs;
 use crate::commands::command::Command;
+use crate::config::Config;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
@@ -17,6 +19,7 @@ use crate::output::note;
 use crate::report::card::card;
 use crate::report::comparison::comparison;
 use crate::report::document::Report;
+use crate::study::study::config_of_trial;
 
 /// Train one router and save the model
 #[derive(Debug, Args)]
@@ -26,6 +29,10 @@ pub(crate) struct Train {
     /// Router to train; `moe routers` lists them [default: the first of run.routers]
     #[arg(long)]
     router: Option<String>,
+    /// Train with the parameters and the seed of a trial of a study of moe tune, such as study.journal#17; other flags may
+    /// change its configuration
+    #[arg(long, value_name = "STUDY#NUMBER", conflicts_with_all = ["preset", "config", "dataset", "router"])]
+    from_trial: Option<String>,
     /// Continue the interrupted run in --out
     #[arg(long, requires = "out")]
     resume: bool,
@@ -49,6 +56,18 @@ impl Train {
     }
 }
 
+/// The configuration of the trial `STUDY#NUMBER`.
+fn trial(text: &str) -> Result<Config, Error> {
+    let parts = text.rsplit_once('#');
+    let Some((path, number)) = parts.and_then(|(path, number)| Some((path, number.parse().ok()?)))
+    else {
+        return Err(Error::Config(format!(
+            "--from-trial {text}: write the file of the study and the number of the trial, such as study.journal#17"
+        )));
+    };
+    config_of_trial(Path::new(path), number)
+}
+
 impl Command for Train {
     const NAME: &'static str = "train";
 
@@ -64,7 +83,9 @@ impl Command for Train {
             Assignment::of_flag(text, "run.routers", vec![router.clone()])
         });
         let flags = router.into_iter().collect();
-        let mut config = self.training.config(flags, Reads::Run, models)?;
+        let trial = self.from_trial.as_deref().map(trial).transpose()?;
+        let arguments = &self.training.experiment;
+        let mut config = arguments.config(trial.as_ref(), flags, Reads::Run, models)?;
         // The saved configuration is the one that runs, also after `--set run.seeds=3`.
         config.run.routers.truncate(1);
         config.run.seeds = 1;

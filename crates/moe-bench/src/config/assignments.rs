@@ -25,8 +25,10 @@ pub(crate) enum Reads {
     Data,
     /// One run, of the first router.
     Run,
-    /// Everything.
+    /// Runs of several routers.
     Comparison,
+    /// Trials of several routers, for `moe tune`.
+    Study,
 }
 
 impl Assignment {
@@ -148,7 +150,14 @@ impl Config {
             let reason = match (reads, &key[..]) {
                 (Reads::Data, ["dataset", ..]) => continue,
                 (Reads::Data, _) => "moe data reads [dataset] only".into(),
-                (_, ["routers", name, ..]) if is_idle(name) => not_among(name),
+                (Reads::Study, ["run", "seeds" | "first_seed"]) => {
+                    "the seeds of the trials of a study follow from tune.seed".into()
+                }
+                (Reads::Study, ["run", "baseline"]) => "moe tune compares no routers".into(),
+                (Reads::Run | Reads::Comparison, ["search" | "tune", ..]) => {
+                    "only moe tune reads [search] and [tune]".into()
+                }
+                (_, ["routers" | "per_router", name, ..]) if is_idle(name) => not_among(name),
                 (Reads::Run, ["run", "routers"]) if self.run.routers.len() > 1 => {
                     "moe train trains one router; name it with --router".into()
                 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use toml::{Table, Value};
 
 use crate::config::range::out_of_range;
@@ -25,7 +25,7 @@ use crate::error::Error;
 /// assert_eq!(keys, ["routers.comet.gamma", "train.learning_rate"]);
 /// # Ok::<(), toml::de::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchSpace(pub BTreeMap<String, Suggestion>);
 
 /// The values that a parameter may take.
@@ -150,6 +150,25 @@ impl Suggestion {
                 Ok(())
             }
         }
+    }
+}
+
+impl Serialize for SearchSpace {
+    /// Writes a table for each part of a key, as other sections of the configuration have them.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut root = Table::new();
+        for (key, suggestion) in &self.0 {
+            let suggestion = Value::try_from(suggestion).map_err(ser::Error::custom)?;
+            let (tables, last) = key.rsplit_once('.').unwrap_or(("", key));
+            let mut table = &mut root;
+            for part in tables.split('.').filter(|part| !part.is_empty()) {
+                let child = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+                let wrong = || ser::Error::custom(format!("{key} is inside of another key"));
+                table = child.as_table_mut().ok_or_else(wrong)?;
+            }
+            table.insert(last.to_owned(), suggestion);
+        }
+        root.serialize(serializer)
     }
 }
 

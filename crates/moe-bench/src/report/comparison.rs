@@ -105,7 +105,7 @@ fn legend(comparison: &Comparison) -> String {
     )
 }
 
-fn spread(summary: &Summary) -> String {
+pub(crate) fn spread(summary: &Summary) -> String {
     match summary.stderr {
         Some(stderr) => format!("{:.4} ± {stderr:.4}", summary.mean),
         None => format!("{:.4}", summary.mean),

@@ -13,3 +13,5 @@ pub(crate) mod inspection;
 pub(crate) mod out_dir;
 pub(crate) mod predictions;
 pub(crate) mod progress;
+pub(crate) mod study;
+pub(crate) mod trial_progress;

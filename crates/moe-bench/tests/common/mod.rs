@@ -1,6 +1,7 @@
 //! Shared by the tests of the command: a new folder for each test, and the result of a call.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod journal;
 pub mod people;
 pub mod running;
 pub mod training;

@@ -1,0 +1,138 @@
+//! `moe tune`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use moe_nn::Models;
+
+use crate::args::{ExperimentArgs, Threads, name};
+use crate::commands::command::Command;
+use crate::config::assignments::{Assignment, Reads};
+use crate::error::Error;
+use crate::experiment::experiment::Experiment;
+use crate::experiment::signals::Signals;
+use crate::report::document::{Format, Report};
+use crate::report::progress::ProgressKind;
+use crate::report::study::study as table;
+use crate::report::trial_progress::TrialProgress;
+use crate::study::study::Study;
+use crate::study::summary::StudySummary;
+use crate::study::worker::{Limits, work};
+
+/// Search for the best parameters of each router
+///
+/// The study is a file in the journal format of Optuna 5.0: optuna-dashboard shows it, optuna.load_study reads it, and any number
+/// of processes, also of other machines that share the file, may work on it. A study that exists is continued; its path is
+/// then enough. Its space is the section [search] of the configuration.
+#[derive(Debug, Args)]
+pub(crate) struct Tune {
+    /// File of the study, which is created if there is none
+    study: PathBuf,
+    #[command(flatten)]
+    experiment: ExperimentArgs,
+    /// Routers to tune, separated by commas; `moe routers` lists them
+    #[arg(long, value_delimiter = ',', value_parser = name())]
+    routers: Option<Vec<String>>,
+    /// Number of trials of each router; a larger number than before continues a study that is done
+    #[arg(long)]
+    trials: Option<i64>,
+    /// How to choose parameters: random or tpe
+    #[arg(long, value_parser = PossibleValuesParser::new(["random", "tpe"]))]
+    sampler: Option<String>,
+    /// Which trials to stop early: none, median or halving
+    #[arg(long, value_parser = PossibleValuesParser::new(["none", "median", "halving"]))]
+    pruner: Option<String>,
+    /// Seed of the parameters and of the runs
+    #[arg(long)]
+    seed: Option<i64>,
+    /// Number of trials to run at a time; they share the threads
+    #[arg(long, default_value_t = 1)]
+    jobs: i64,
+    /// Begin no trial after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<f64>,
+    #[command(flatten)]
+    threads: Threads,
+    /// How to print results
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+    /// How to show progress on stderr
+    #[arg(long, value_enum, default_value_t = ProgressKind::Auto)]
+    progress: ProgressKind,
+}
+
+impl Command for Tune {
+    const NAME: &'static str = "tune";
+
+    fn run(&self, models: &Models) -> Result<String, Error> {
+        let (end, jobs) = (self.end()?, self.jobs()?);
+        let study = Study::open(&self.study, models, |stored| {
+            self.experiment.config(stored, self.flags(), Reads::Study, models)
+        })?;
+        if study.done()? < study.all() {
+            let pools = self.threads.pools(jobs)?;
+            let limits = Limits { end, signals: Signals::catch()? };
+            let prepare = || Experiment::prepare(study.space().config(), models);
+            let experiment = pools[0].install(prepare)?;
+            let progress = TrialProgress::start(self.progress, study.all(), study.done()?);
+            let worked = work(&study, &experiment, &pools, &limits, &progress);
+            progress.end();
+            worked?;
+            if let Some(signal) = limits.signals.caught() {
+                let (signal, status) = (signal.name(), signal.exit_status());
+                return Err(Error::StudyInterrupted { signal, status, path: self.study.clone() });
+            }
+        }
+        let path = self.study.display().to_string();
+        let summary = study.look(|kept| StudySummary::new(path, study.space().config(), kept))?;
+        Ok((self.format.write)(&Report::new(&summary, table(&summary))))
+    }
+}
+
+impl Tune {
+    /// The flags that stand for keys of the configuration.
+    fn flags(&self) -> Vec<Assignment> {
+        let mut flags = Vec::new();
+        if let Some(routers) = &self.routers {
+            let text = format!("--routers {}", routers.join(","));
+            flags.push(Assignment::of_flag(text, "run.routers", routers.clone()));
+        }
+        for (flag, value) in [("trials", self.trials), ("seed", self.seed)] {
+            flags.extend(value.map(|value| {
+                Assignment::of_flag(format!("--{flag} {value}"), &format!("tune.{flag}"), value)
+            }));
+        }
+        for (flag, value) in [("sampler", &self.sampler), ("pruner", &self.pruner)] {
+            flags.extend(value.as_ref().map(|value| {
+                let key = format!("tune.{flag}");
+                Assignment::of_flag(format!("--{flag} {value}"), &key, value.clone())
+            }));
+        }
+        flags
+    }
+
+    /// When the last trial may begin.
+    fn end(&self) -> Result<Option<Instant>, Error> {
+        let Some(seconds) = self.timeout else { return Ok(None) };
+        if !(seconds.is_finite() && seconds > 0.0) {
+            let text =
+                format!("--timeout {seconds} is not allowed; it must be positive and finite");
+            return Err(Error::Config(text));
+        }
+        let time = Duration::try_from_secs_f64(seconds).ok();
+        Ok(time.and_then(|time| Instant::now().checked_add(time)))
+    }
+
+    fn jobs(&self) -> Result<usize, Error> {
+        const MOST: i64 = 1024;
+        match self.jobs {
+            jobs @ 1..=MOST => Ok(jobs as usize),
+            jobs => {
+                let text = format!("--jobs {jobs} is not allowed; it must be from 1 to {MOST}");
+                Err(Error::Config(text))
+            }
+        }
+    }
+}
