@@ -44,6 +44,7 @@ mod experiment;
 mod log;
 mod output;
 mod report;
+pub mod statistics;
 
 pub use cli::run;
 pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};

@@ -8,5 +8,4 @@ pub(crate) mod inspection;
 pub(crate) mod results;
 pub(crate) mod run_all;
 pub(crate) mod saved_run;
-pub(crate) mod statistics;
 pub(crate) mod train_run;

@@ -14,7 +14,8 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
-use crate::experiment::statistics::{Summary, paired};
+use crate::statistics::paired::PairedTest;
+use crate::statistics::summary::Summary;
 
 /// A finished comparison: the object that `--format json` prints.
 #[derive(Clone, Debug, Serialize)]
@@ -334,7 +335,8 @@ impl Comparison {
         for router in routers {
             let losses = comparison.losses(router);
             let vs_baseline = (router != baseline).then(|| {
-                let (relative, ci95) = paired(&losses, &baseline_losses);
+                let test = PairedTest::relative(&losses, &baseline_losses);
+                let (relative, ci95) = (test.difference.mean, test.interval(0.95));
                 VsBaseline { baseline: baseline.clone(), relative, ci95 }
             });
             comparison.summary.push(RouterSummary {

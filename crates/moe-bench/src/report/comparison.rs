@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::experiment::results::{Comparison, RunResult, VsBaseline};
-use crate::experiment::statistics::Summary;
 use crate::report::document::Block;
+use crate::statistics::summary::Summary;
 
 /// A column with the mean over the runs of a router: its head, its digits, and its value for a run.
 type Mean = (&'static str, usize, fn(&RunResult) -> f64);
