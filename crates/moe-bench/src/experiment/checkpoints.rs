@@ -28,32 +28,52 @@ impl Signal {
     }
 }
 
-/// Asks for checkpoints inside an epoch.
-pub(crate) struct Checkpoints {
+/// The signals that ask to end the process. Clones see the same signals.
+#[derive(Clone, Debug)]
+pub(crate) struct Signals {
     /// The number of the last signal that was caught; 0 before.
     caught: Arc<AtomicUsize>,
+}
+
+impl Signals {
+    /// From now on the first SIGINT or SIGTERM is only noted; the second one ends the process at once.
+    ///
+    /// # Errors
+    /// If the system does not let it catch signals.
+    pub(crate) fn catch() -> Result<Self, Error> {
+        let caught = catch().map_err(Error::file("SIGINT and SIGTERM"))?;
+        Ok(Signals { caught })
+    }
+
+    /// The signal that was caught.
+    pub(crate) fn caught(&self) -> Option<Signal> {
+        match self.caught.load(Ordering::SeqCst) {
+            0 => None,
+            number => Some(Signal(number as u8)),
+        }
+    }
+}
+
+/// Asks for checkpoints inside an epoch.
+pub(crate) struct Checkpoints {
+    signals: Signals,
     every: Option<Duration>,
     /// When the last checkpoint was saved.
     saved: Instant,
 }
 
 impl Checkpoints {
-    /// Checkpoints at these intervals, if any, and at a signal. From now on the first SIGINT or SIGTERM is only noted; the
-    /// second one ends the process at once.
+    /// Checkpoints at these intervals, if any, and at a signal ([`Signals::catch`]).
     ///
     /// # Errors
     /// If the system does not let it catch signals.
     pub(crate) fn start(every: Option<Duration>) -> Result<Self, Error> {
-        let caught = catch().map_err(Error::file("SIGINT and SIGTERM"))?;
-        Ok(Checkpoints { caught, every, saved: Instant::now() })
+        Ok(Checkpoints { signals: Signals::catch()?, every, saved: Instant::now() })
     }
 
     /// The signal that was caught.
     pub(crate) fn signal(&self) -> Option<Signal> {
-        match self.caught.load(Ordering::SeqCst) {
-            0 => None,
-            number => Some(Signal(number as u8)),
-        }
+        self.signals.caught()
     }
 }
 

@@ -31,17 +31,17 @@
 //! ```
 
 mod best_of;
-mod bootstrap;
+pub(crate) mod bootstrap;
 mod budget;
 mod change;
 mod equal_budgets;
-mod many;
+pub(crate) mod many;
 pub(crate) mod paired;
 mod quantile;
 pub(crate) mod summary;
 mod top_share;
 mod trial;
-mod verdict;
+pub(crate) mod verdict;
 
 pub use best_of::{BestOf, best_of_curve, best_of_interval};
 pub use bootstrap::{Bootstrap, BootstrapMethod, bca_interval, percentile_interval};
