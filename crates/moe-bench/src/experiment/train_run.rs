@@ -1,5 +1,6 @@
 //! Trains one router in a run directory, from the start or from where an interrupted run stopped.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -61,13 +62,22 @@ pub(crate) fn train_run(
             let (path, status) = (dir.path().into(), signal.exit_status());
             return Err(Error::Interrupted { signal: signal.name(), status, path, step, epoch });
         }
-        result => result?,
+        result => with_known_cost(result?, &dir),
     };
     let outcome = RunOutcome::Finished(Box::new(result));
     progress.end_run(1, &outcome);
     progress.end();
     let RunOutcome::Finished(result) = outcome else { unreachable!("it is finished") };
     Ok((dir, *result))
+}
+
+/// The result with the cost that a finished run has on disk, if it is the same result apart from that: the run is only looked at
+/// again, and its directory may be closed to writing.
+fn with_known_cost(result: RunResult, dir: &RunDir) -> RunResult {
+    let text = fs::read_to_string(dir.path().join("result.json")).unwrap_or_default();
+    let Ok(RunResult { cost, host, .. }) = serde_json::from_str(&text) else { return result };
+    let known = RunResult { cost, host, ..result.clone() };
+    if to_json(&known) == text.trim_end() { known } else { result }
 }
 
 /// The run in `path` with its last state; a new run if the old one was stopped before it saved anything.

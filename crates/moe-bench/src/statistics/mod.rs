@@ -15,7 +15,7 @@
 //!
 //! // Test losses of a baseline and of two other routers from the same five seeds.
 //! let baseline = [0.52, 0.55, 0.53, 0.54, 0.56];
-//! let others = [[0.48, 0.52, 0.50, 0.50, 0.52], [0.53, 0.54, 0.53, 0.55, 0.55]];
+//! let others = [[0.48, 0.52, 0.50, 0.50, 0.52], [0.523, 0.547, 0.53, 0.543, 0.557]];
 //! let tests = others.map(|losses| PairedTest::relative(&losses, &baseline));
 //! let p_values = tests.map(|test| test.p_value().unwrap());
 //! assert!(holm(&p_values)[0] < 0.01 && holm(&p_values)[1] > 0.5);
