@@ -44,7 +44,7 @@ fn check_contract(object: &Value) {
     for (path, wanted) in [
         ("", "config dataset host runs schema summary"),
         ("dataset", "name rows tasks"),
-        ("dataset/tasks/*", "kind name"),
+        ("dataset/tasks/*", "kind main_metric name"),
         ("dataset/rows", "test train val"),
         ("config", "dataset model routers run train"),
         ("host", HOST),

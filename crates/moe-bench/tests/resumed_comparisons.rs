@@ -1,6 +1,7 @@
 //! `moe compare --resume`: comparisons that are ended at any moment go on to the same results. The number of kills is
 //! `MOE_TRIALS`, or a few.
 #![cfg(unix)]
+#![allow(clippy::print_stdout, reason = "the test says how many kills met a comparison")]
 
 mod common;
 

@@ -14,11 +14,11 @@ use crate::statistics::paired::PairedTest;
 use crate::statistics::summary::Summary;
 use crate::statistics::verdict::Verdict;
 
-/// A finished comparison: the object that `--format json` prints.
-#[derive(Clone, Debug, Serialize)]
+/// A finished comparison: the object that `--format json` prints. What is read of it is written again as the same text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     /// `moe.compare/1`
-    pub schema: &'static str,
+    pub schema: String,
     /// The data set.
     pub dataset: DatasetInfo,
     /// The configuration, complete.
@@ -28,14 +28,14 @@ pub struct Comparison {
     /// All runs that were finished, routers in the order they were asked for, seeds ascending.
     pub runs: Vec<RunResult>,
     /// The runs that diverged, in the same order. They are not in the summary.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub diverged: Vec<DivergedRun>,
     /// All runs of each router in one line.
     pub summary: Vec<RouterSummary>,
 }
 
 /// The data set of a comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// Its id, as in `moe data list`.
     pub name: String,
@@ -46,19 +46,18 @@ pub struct DatasetInfo {
 }
 
 /// A task of the data set.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskInfo {
     /// Its name.
     pub name: String,
     /// Id of its kind, such as `binary`.
     pub kind: String,
     /// The metric that stands for the task in a table.
-    #[serde(skip)]
     pub main_metric: String,
 }
 
 /// Number of rows of each split of the data set.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SplitRows {
     /// Rows to train on.
     pub train: usize,
@@ -147,14 +146,14 @@ impl RunOutcome {
 }
 
 /// All runs of a router in one line.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RouterSummary {
     /// The router's id.
     pub router: String,
     /// Number of runs that were finished.
     pub runs: usize,
     /// Number of runs that diverged.
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub diverged: usize,
     /// Mean test loss of the finished runs; without one the mean is NaN, which is null in JSON.
     pub test_loss: Summary,
@@ -169,7 +168,7 @@ fn is_zero(count: &usize) -> bool {
 
 /// A router compared with the baseline over the seeds from which both were trained. All differences are relative to the
 /// baseline's mean test loss: below 0 is better.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VsBaseline {
     /// The baseline's id.
     pub baseline: String,
@@ -214,7 +213,7 @@ impl Comparison {
             }
         }
         let mut comparison = Comparison {
-            schema: "moe.compare/1",
+            schema: "moe.compare/1".into(),
             dataset: DatasetInfo {
                 name: data.name.clone(),
                 tasks: tasks.collect(),

@@ -113,9 +113,11 @@ impl TaskIntervals {
         let loss = measurements.first()?.estimate;
         for (name, value) in values {
             if measurements.iter().all(|measured| measured.name != *name) {
-                // What has the value of the loss has its interval too.
+                // What has the value of the loss has its interval too. An end that was not finite is lost.
                 let value = value.as_f64();
-                let interval = loss.interval.filter(|_| value == loss.value);
+                let is_same =
+                    |ends: &Interval| value == loss.value && !ends.iter().any(|end| end.is_nan());
+                let interval = loss.interval.filter(is_same);
                 let estimate = Estimate { value, interval };
                 measurements.push(Measurement { name: name.clone(), estimate });
             }

@@ -126,11 +126,8 @@ impl Budgets {
     fn reduction(&self, other: &Budgets, target: Target) -> Reduction {
         let target = match target {
             Target::Value(value) => value,
-            Target::BestOfBase => match self.best() {
-                Some(best) => best,
-                // The base router reaches nothing, which the other one does if one of its trials has not failed.
-                None => f64::INFINITY,
-            },
+            // A base router that reaches nothing is compared by whether the other one reaches anything.
+            Target::BestOfBase => self.best().unwrap_or(f64::INFINITY),
         };
         match (self.to_reach(target), other.to_reach(target)) {
             (Some(base), Some(other)) => Reduction::Ratio(base / other),

@@ -1,14 +1,20 @@
 //! Mean and standard error.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Mean and standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The mean.
+    #[serde(deserialize_with = "or_nan")]
     pub mean: f64,
     /// Standard error of the mean; `None` with one value.
     pub stderr: Option<f64>,
+}
+
+/// A number, or NaN, which JSON writes as null.
+fn or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Option::deserialize(deserializer).map(|value| value.unwrap_or(f64::NAN))
 }
 
 impl Summary {
