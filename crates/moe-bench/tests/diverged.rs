@@ -6,16 +6,16 @@ use common::{Place, timeless};
 use moe_core::Real;
 use serde_json::Value;
 
-/// Gradient steps of a loss so steep that the gate's logits grow a hundred thousand times in each; other gates learn.
+/// Gradient steps of a loss so steep that the gate's logits grow from step to step until they overflow; other gates learn.
 const STEEP: [&str; 10] = [
     "--set",
     "train.optimizer=sgd",
     "--set",
     "train.learning_rate=0.1",
     "--set",
-    "train.epochs=12",
+    "train.epochs=60",
     "--set",
-    "train.patience=12",
+    "train.patience=60",
     "--set",
     "routers.top-k.router-z=1000000",
 ];

@@ -6,7 +6,6 @@
 mod common;
 
 use std::fs;
-use std::os::unix::process::ExitStatusExt;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -97,23 +96,6 @@ fn a_signal_keeps_the_finished_runs() {
         place.run(&args(out, &["--resume"])).succeeded();
         check_same(&place, "whole", out);
     }
-}
-
-#[test]
-fn a_second_signal_ends_the_process_at_once() {
-    let (place, _) = with_whole();
-    let mut running = Running::start(&place, "out", &args("out", &[]));
-    while runs(&place, "out").is_empty() {
-        assert!(!running.is_over());
-        sleep(Duration::from_millis(1));
-    }
-    for signal in ["STOP", "TERM", "INT", "CONT"] {
-        running.send(signal);
-    }
-    let (status, stderr) = running.wait();
-    assert!(matches!(status.signal(), Some(2 | 15)), "{status:?} {stderr}");
-    place.run(&args("out", &["--resume"])).succeeded();
-    check_same(&place, "whole", "out");
 }
 
 /// At every byte of the last line.
