@@ -157,6 +157,8 @@ impl<'a> Runs<'a> {
         seed: u64,
         progress: &dyn Progress,
     ) -> Result<Option<RunOutcome>, Error> {
+        let span = tracing::error_span!("run", router, seed);
+        let _in_log = (self.pools.len() > 1).then(|| span.enter());
         let (model, state) = self.experiment.start(router, seed)?;
         let mut watching = progress.begin_run(number, router, seed);
         let mut observer = (Stop(self), &mut *watching);
