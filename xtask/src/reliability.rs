@@ -13,6 +13,9 @@ pub(crate) const STEPS: &[Step] = &[
         "200 runs that are killed, some by SIGTERM inside an epoch, and go on to the same bits",
         || suite("moe-bench", "interrupted", ("MOE_TRIALS", "200")),
     ),
+    step("comparisons", "200 kills of comparisons that go on to the same results", || {
+        suite("moe-bench", "resumed_comparisons", ("MOE_TRIALS", "200"))
+    }),
     step("writers", "200 trials of two commands that write to one place", || {
         suite("moe-bench", "two_writers", ("MOE_TRIALS", "200"))
     }),

@@ -93,6 +93,28 @@ pub(crate) struct Threads {
     threads: Option<i64>,
 }
 
+/// The number of runs at a time.
+#[derive(Debug, Args)]
+pub(crate) struct Jobs {
+    /// Number of runs at a time, which share the threads; results do not depend on it
+    #[arg(long, default_value_t = 1)]
+    jobs: i64,
+}
+
+impl Jobs {
+    /// The number.
+    pub(crate) fn count(&self) -> Result<usize, Error> {
+        const MOST: i64 = 1024;
+        match self.jobs {
+            jobs @ 1..=MOST => Ok(jobs as usize),
+            jobs => {
+                let text = format!("--jobs {jobs} is not allowed; it must be from 1 to {MOST}");
+                Err(Error::Config(text))
+            }
+        }
+    }
+}
+
 /// A name in a list, whose blanks around it do not count.
 pub(crate) fn name() -> impl TypedValueParser<Value = String> {
     StringValueParser::new().map(|name| name.trim().to_owned())

@@ -13,9 +13,10 @@ use crate::output;
 /// Runs the `moe` command with these models, or mixtures with the routers of a
 /// [`Registry`](moe_routers::Registry): prints results to stdout and everything else to stderr.
 ///
-/// The exit status is 0 for success, 2 for a usage or configuration error, 1 for anything else. From the moment that `moe
-/// train` has a run directory until the end of the process, the first SIGINT or SIGTERM ends training at a checkpoint, with
-/// exit status 130 or 143; the second one ends the process.
+/// The exit status is 0 for success, 2 for a usage or configuration error, 1 for anything else. A comparison succeeds if at least
+/// one of its runs was finished, even if others diverged. From the moment that `moe train` or `moe compare` has a directory
+/// until the end of the process, the first SIGINT or SIGTERM ends training so that it can be resumed, with exit status 130 or
+/// 143; the second one ends the process.
 pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) -> ExitCode {
     let models = models.into();
     let program = clap::Command::new("moe")
@@ -46,7 +47,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>, models: impl Into<Models>) 
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             match error {
-                Error::Interrupted { .. } | Error::StudyInterrupted { .. } => output::note(&error),
+                Error::Interrupted { .. }
+                | Error::ComparisonInterrupted { .. }
+                | Error::StudyInterrupted { .. } => output::note(&error),
                 _ => output::note(format_args!("error: {}", short_lines(&error.to_string()))),
             }
             ExitCode::from(error.exit_status())

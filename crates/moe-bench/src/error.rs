@@ -80,6 +80,31 @@ pub enum Error {
         /// The journal of the study.
         path: PathBuf,
     },
+    /// A signal ended a comparison; the finished runs have been saved.
+    #[error(
+        "{signal}: {finished} of {runs} runs are saved in {}; the same command with --out {} --resume trains the others",
+        path.display(), path.display()
+    )]
+    ComparisonInterrupted {
+        /// Name of the signal.
+        signal: &'static str,
+        /// The exit status of the command: 128 and the number of the signal.
+        status: u8,
+        /// The directory of the comparison.
+        path: PathBuf,
+        /// Number of runs that have ended.
+        finished: usize,
+        /// Number of all runs.
+        runs: usize,
+    },
+    /// No run of a comparison was finished.
+    #[error("all {runs} runs diverged; the first one: {first}")]
+    AllDiverged {
+        /// Number of runs.
+        runs: usize,
+        /// Router, seed and reason of the first one.
+        first: String,
+    },
     /// The directory of a run cannot be written or read.
     #[error(transparent)]
     Run(#[from] RunDirError),
@@ -155,7 +180,9 @@ impl Error {
     /// training, 1 for anything else.
     pub fn exit_status(&self) -> u8 {
         match self {
-            Error::Interrupted { status, .. } | Error::StudyInterrupted { status, .. } => *status,
+            Error::Interrupted { status, .. }
+            | Error::ComparisonInterrupted { status, .. }
+            | Error::StudyInterrupted { status, .. } => *status,
             Error::Config(_) | Error::Router(_) | Error::Model(_) => 2,
             Error::Data(error) if error.is_configuration() => 2,
             Error::Predictor(PredictorError::InRun { source, .. })

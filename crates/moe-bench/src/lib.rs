@@ -1,7 +1,7 @@
 //! Experiments with routers for mixtures of experts: the library behind the `moe` command.
 //!
 //! `cli.rs` reads the command line, `commands/` has a file per command, `config/` the configuration, `experiment/` what
-//! is computed, `report/` what is printed and written, `log.rs` shows the
+//! is computed, [`statistics`] the formulas over runs and trials, `report/` what is printed and written, `log.rs` shows the
 //! warnings of the libraries.
 //!
 //! # The command with your own router
@@ -30,7 +30,7 @@
 //! config.dataset.name = "synthetic".into();
 //! config.run.seeds = 1;
 //! config.run.routers = vec!["top-k".into()];
-//! let comparison = compare(&config, &Models::standard(), &mut ())?;
+//! let comparison = compare(&config, &Models::standard(), &())?;
 //! assert_eq!(comparison.runs.len(), 1);
 //! # Ok::<(), moe_bench::Error>(())
 //! ```
@@ -45,13 +45,15 @@ mod journal;
 mod log;
 mod output;
 mod report;
+pub mod statistics;
 mod study;
 
 pub use cli::run;
 pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};
 pub use config::{Config, DatasetConfig, ImportConfig, ModelConfig, RunConfig};
 pub use error::Error;
-pub use experiment::results::{Comparison, RunResult};
+pub use experiment::metadata::{Host, RunCost};
+pub use experiment::results::{Comparison, DivergedRun, RunOutcome, RunResult};
 pub use experiment::run_all::compare;
 pub use journal::error::JournalError;
 pub use report::progress::Progress;

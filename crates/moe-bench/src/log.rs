@@ -5,7 +5,7 @@ use std::io;
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::{Format, FormatEvent, FormatFields, Full, Writer};
-use tracing_subscriber::fmt::{FmtContext, MakeWriter};
+use tracing_subscriber::fmt::{FmtContext, FormattedFields, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -33,7 +33,8 @@ where
     Registry::default().with(layer)
 }
 
-/// A warning is a plain line; every other event has its time and its module.
+/// A warning is a plain line; every other event has its time and its module. Both name the run, where several are trained side by
+/// side.
 struct Lines(Format<Full>);
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -51,6 +52,11 @@ where
             return self.0.format_event(context, writer, event);
         }
         writer.write_str("warning: ")?;
+        for span in context.event_scope().into_iter().flat_map(|scope| scope.from_root()) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>();
+            write!(writer, "{}{{{}}}: ", span.name(), fields.map_or("", |fields| &fields.fields))?;
+        }
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
@@ -99,6 +105,8 @@ mod tests {
         tracing::info!(target: "moe_data::prepared", "read");
         tracing::warn!(target: "moe_nn::train::gate_health", epoch = 1, "dead experts");
         tracing::info!(target: "moe_nn::trainer", epoch = 1, "epoch");
+        let _run = tracing::error_span!("run", router = "top-k", seed = 2).entered();
+        tracing::warn!(target: "moe_nn::train::gate_health", epoch = 3, "collapse");
         let text = String::from_utf8(text.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
     }
@@ -108,11 +116,12 @@ mod tests {
         let cache = "warning: the cache cannot be written rows=3";
         let alarm = "warning: dead experts epoch=1";
         assert_eq!(shown(LevelFilter::OFF), [cache]);
-        assert_eq!(shown(LevelFilter::WARN), [cache, alarm]);
+        let of_run = "warning: run{router=\"top-k\" seed=2}: collapse epoch=3";
+        assert_eq!(shown(LevelFilter::WARN), [cache, alarm, of_run]);
         let all = shown(LevelFilter::INFO);
         assert_eq!([&all[0], &all[2]], [cache, alarm]);
         assert!(all[1].ends_with(" INFO moe_data::prepared: read"), "{all:?}");
         assert!(all[3].ends_with(" INFO moe_nn::trainer: epoch epoch=1"), "{all:?}");
-        assert_eq!(all.len(), 4);
+        assert_eq!((all.len(), &*all[4]), (5, of_run));
     }
 }

@@ -160,7 +160,7 @@ fn a_router_with_the_id_of_a_baseline_is_refused() {
     registry.register(moe_routers::RouterEntry::per_gate(info, top)).unwrap();
     let mut config = Config::preset("smoke").unwrap();
     config.run.routers = vec!["single".into()];
-    let error = compare(&config, &registry.into(), &mut ()).unwrap_err();
+    let error = compare(&config, &registry.into(), &()).unwrap_err();
     assert_eq!(error.to_string(), "there is already a router \"single\"");
     assert_eq!(error.exit_status(), 2);
 }
@@ -196,7 +196,7 @@ fn biases_of_movielens_are_those_of_another_program() {
         config.run.routers = vec!["bias".into()];
         config.run.seeds = 1;
         let config = config.with(&format!("routers.bias.ridge={ridge}")).unwrap();
-        let comparison = compare(&config, &Models::standard(), &mut ()).unwrap();
+        let comparison = compare(&config, &Models::standard(), &()).unwrap();
         let found = |task, metric| comparison.runs[0].test.metric(task, metric).unwrap();
         for (found, expected) in [
             (found("rating", "mse"), rating_mse),

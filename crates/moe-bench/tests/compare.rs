@@ -35,19 +35,27 @@ fn close(a: f64, b: f64) -> bool {
     (a - b).abs() <= 1e-9 * a.abs().max(b.abs())
 }
 
+/// The keys of a host.
+const HOST: &str = "commit instruction_set jobs name precision system threads version";
+
 /// Holds a comparison against the contract `moe.compare/1`: every field, its type, and what must agree.
 fn check_contract(object: &Value) {
     // What is an object has these keys, and no others. (serde_json sorts them.)
     for (path, wanted) in [
         ("", "config dataset host runs schema summary"),
         ("dataset", "name rows tasks"),
-        ("dataset/tasks/*", "kind name"),
+        ("dataset/tasks/*", "kind main_metric name"),
         ("dataset/rows", "test train val"),
         ("config", "dataset model routers run train"),
-        ("host", "threads"),
+        ("host", HOST),
+        ("runs/*/host", HOST),
+        (
+            "runs/*/cost",
+            "cpu_seconds peak_memory_bytes test_microseconds_per_row train_rows_per_second wall_seconds",
+        ),
         (
             "runs/*",
-            "best_epoch epochs k num_experts parameters router routing seconds seed steps \
+            "best_epoch cost epochs host k num_experts parameters router routing seconds seed steps \
              steps_per_second test val_loss",
         ),
         ("runs/*/test", "ci95 loss tasks"),
@@ -69,6 +77,7 @@ fn check_contract(object: &Value) {
     for path in [
         "dataset/rows/*",
         "host/threads",
+        "host/jobs",
         "runs/*/num_experts",
         "runs/*/k",
         "runs/*/parameters",
@@ -79,8 +88,15 @@ fn check_contract(object: &Value) {
     ] {
         assert!(at(object, path).iter().all(|v| v.as_u64().is_some_and(|v| v > 0)), "{path}");
     }
-    for path in ["runs/*/val_loss", "runs/*/test/loss", "runs/*/seconds", "runs/*/steps_per_second"]
-    {
+    for path in [
+        "runs/*/val_loss",
+        "runs/*/test/loss",
+        "runs/*/seconds",
+        "runs/*/steps_per_second",
+        "runs/*/cost/wall_seconds",
+        "runs/*/cost/train_rows_per_second",
+        "runs/*/cost/test_microseconds_per_row",
+    ] {
         assert!(at(object, path).iter().all(|value| number(value) > 0.0), "{path}");
     }
     at(object, "runs").iter().for_each(|runs| assert!(runs.is_array()));
@@ -187,7 +203,13 @@ fn check_summary(object: &Value) {
         if against.is_null() {
             continue;
         }
-        assert_eq!(keys(against), ["baseline", "ci95", "relative"]);
+        let wanted =
+            "baseline bootstrap95 ci95 corrected95 p_adjusted p_value pairs relative verdict";
+        assert_eq!(keys(against), wanted.split(' ').collect::<Vec<_>>());
+        assert_eq!(against["pairs"], seeds);
+        for key in ["bootstrap95", "corrected95", "p_adjusted", "p_value", "verdict"] {
+            assert_eq!(against[key].is_null(), seeds == 1, "{key}");
+        }
         let baseline = means[against["baseline"].as_str().unwrap()];
         let relative = number(&against["relative"]);
         assert!(close(1.0 + relative, mean / baseline));
@@ -195,6 +217,14 @@ fn check_summary(object: &Value) {
         if let Some(interval) = against["ci95"].as_array() {
             assert!(number(&interval[0]) <= relative && relative <= number(&interval[1]));
             assert_eq!(interval.len(), 2);
+            let corrected = at(against, "corrected95/*").into_iter().map(number);
+            let [low, high] = corrected.collect::<Vec<_>>()[..] else { panic!("{against}") };
+            assert!(low <= number(&interval[0]) && number(&interval[1]) <= high, "{against}");
+            assert!(number(&against["p_value"]) <= number(&against["p_adjusted"]));
+            let excludes_zero = low > 0.0 || high < 0.0;
+            let verdict = against["verdict"].as_str().unwrap();
+            assert!(excludes_zero || !["better", "worse"].contains(&verdict), "{against}");
+            assert_eq!(verdict == "better", high < 0.0, "{against}");
         }
     }
     let baselines = at(object, "summary/*/vs_baseline");
@@ -241,10 +271,19 @@ fn json_keeps_the_contract_and_is_what_the_files_hold() {
 #[test]
 fn results_do_not_depend_on_the_threads() {
     let place = Place::new();
-    let objects = ["1", "2", "3"].map(|threads| place.smoke_json(&["--threads", threads]));
-    for (object, threads) in objects.iter().zip(1..) {
-        assert_eq!(object["host"]["threads"], threads);
-        assert_eq!(timeless(object.clone()), timeless(objects[0].clone()), "{threads} threads");
+    let calls = [(1, 1), (2, 1), (3, 1), (4, 3), (1, 2)];
+    let objects = calls.map(|(threads, jobs)| {
+        let [threads, jobs] = [threads, jobs].map(|count: u32| count.to_string());
+        place.smoke_json(&["--threads", &threads, "--jobs", &jobs])
+    });
+    for (object, (threads, jobs)) in objects.iter().zip(calls) {
+        check_contract(object);
+        // Each job has one thread at least.
+        assert_eq!(object["host"]["threads"], threads.max(jobs));
+        assert_eq!(object["host"]["jobs"], jobs);
+        assert_eq!(object["runs"][0]["host"]["jobs"], jobs);
+        assert_eq!(object["runs"][0]["cost"]["cpu_seconds"].is_null(), jobs > 1);
+        assert_eq!(timeless(object.clone()), timeless(objects[0].clone()), "{threads} {jobs}");
     }
 }
 

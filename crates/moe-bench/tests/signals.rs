@@ -7,7 +7,7 @@ use std::os::unix::process::ExitStatusExt;
 
 use common::running::{Running, is_inside_an_epoch};
 use common::training::{args, check_manifest, check_same_end, metrics, place};
-use common::{Case, Place, SMOKE, check_refused};
+use common::{Case, Place, check_refused};
 
 /// Epochs that are long: 900 steps and few rows to evaluate.
 const LONG: [&str; 8] = [
@@ -92,19 +92,6 @@ fn a_second_signal_ends_the_process_at_once() {
     assert!(matches!(status.signal(), Some(2 | 15)), "{status:?} {stderr}");
     assert_eq!(stderr, "");
     resumes(&place, "run");
-}
-
-#[test]
-fn a_comparison_is_ended_by_the_signal() {
-    let place = place();
-    let compare = [&SMOKE[..], &["--out", "results", "--epochs", "100000"]].concat();
-    let mut running = Running::start(&place, "results", &compare);
-    while place.list("results").is_empty() {
-        assert!(!running.is_over());
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    running.send("TERM");
-    assert_eq!(running.wait().0.signal(), Some(15));
 }
 
 #[test]

@@ -46,8 +46,8 @@ fn a_study_is_made_and_continued_with_its_path_alone() {
         assert_eq!((&of["router"], &of["complete"]), (&json!(router), &json!(3)));
         let losses = first.iter().skip(i).step_by(2).map(|trial| trial.value.unwrap());
         assert_eq!(of["best"]["val_loss"], json!(losses.fold(f64::INFINITY, f64::min)));
-        assert_eq!(of["top"]["trials"], 1);
-        assert_eq!(of["top"]["test_loss"]["mean"], of["best"]["test_loss"]);
+        assert_eq!(of["top"]["kept"], 1);
+        assert_eq!(of["top"]["test"]["mean"], of["best"]["test_loss"]);
     }
     let before = place.read("study.log");
     let table = place.run(&["tune", "study.log"]).succeeded();

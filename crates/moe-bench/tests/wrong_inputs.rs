@@ -34,7 +34,7 @@ fn names_that_are_not_known() {
             ("compare --threads -1", 2, &["--threads -1 is not allowed; it must be from 1 to"]),
             ("predict run --input x.csv --batch-rows -1", 2, &["'-1'", "--batch-rows"]),
             ("data fetch usps --max-bytes -1", 2, &["'-1'", "--max-bytes"]),
-            ("compare --resume", 2, &["'--resume'"]),
+            ("compare --resume", 2, &["--out"]),
             ("train --resume", 2, &["--out"]),
             ("train --routers top-k", 2, &["'--routers'", "'--router'"]),
         ],

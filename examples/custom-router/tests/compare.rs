@@ -15,7 +15,7 @@ fn top_p_is_compared_with_top_k() {
     let config = config.with("routers.top-p.p=0.6").unwrap();
     let config = config.with("routers.top-p.entropy=0.01").unwrap();
 
-    let comparison = compare(&config, &registry.into(), &mut ()).unwrap();
+    let comparison = compare(&config, &registry.into(), &()).unwrap();
     let runs: Vec<&RunResult> =
         comparison.runs.iter().filter(|run| run.router == "top-p").collect();
     assert_eq!(runs.len(), config.run.seeds);

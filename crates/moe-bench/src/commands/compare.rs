@@ -2,20 +2,23 @@
 
 use clap::Args;
 use moe_nn::Models;
+use rayon::ThreadPool;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::args::{TrainingArgs, name};
+use crate::args::{Jobs, TrainingArgs, name};
 use crate::commands::command::Command;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
+use crate::experiment::comparison_dir::ComparisonDir;
 use crate::experiment::experiment::Experiment;
-use crate::experiment::results::{Comparison, RunResult};
-use crate::experiment::run_all::run_all;
+use crate::experiment::metadata::Host;
+use crate::experiment::results::{Comparison, DivergedRun, RunOutcome};
+use crate::experiment::run_all::Runs;
+use crate::experiment::signals::Signals;
 use crate::output::note;
 use crate::report::comparison::comparison;
 use crate::report::document::{Block, Report};
 use crate::report::format::markdown;
-use crate::report::out_dir::OutDir;
 
 /// Train several routers side by side and print a table
 #[derive(Debug, Args)]
@@ -28,6 +31,11 @@ pub(crate) struct Compare {
     /// Number of runs per router, each from its own seed
     #[arg(long)]
     seeds: Option<i64>,
+    /// Continue the interrupted comparison in --out: train the runs that it lacks
+    #[arg(long, requires = "out")]
+    resume: bool,
+    #[command(flatten)]
+    jobs: Jobs,
 }
 
 impl Command for Compare {
@@ -48,29 +56,49 @@ impl Command for Compare {
         }
         let mut config = self.training.experiment.config(None, flags, Reads::Comparison, models)?;
         (config.search, config.tune) = Default::default();
-        self.training.threads.pool()?.install(|| {
-            // A wrong configuration is reported before a directory is made.
-            let experiment = Experiment::prepare(&config, models)?;
-            self.compare(&experiment)
-        })
+        // The configuration has not been checked yet.
+        let jobs = self.jobs.count()?.min(Runs::count(&config)).max(1);
+        let pools = self.training.threads.pools(jobs)?;
+        // A wrong configuration is reported before a directory is made.
+        let experiment = pools[0].install(|| Experiment::prepare(&config, models))?;
+        self.compare(&experiment, &pools)
     }
 }
 
 impl Compare {
-    fn compare(&self, experiment: &Experiment<'_>) -> Result<String, Error> {
+    fn compare(&self, experiment: &Experiment<'_>, pools: &[ThreadPool]) -> Result<String, Error> {
         let config = &experiment.config;
-        let name = format!("compare-{}", config.dataset.name);
-        let dir = OutDir::create(self.training.out.as_deref(), &name)?;
-        dir.claim("config.resolved.toml")?;
-        dir.write("config.resolved.toml", &config.to_toml())?;
+        let (dir, finished) = match &self.training.out {
+            Some(path) if self.resume => ComparisonDir::resume(path, config)?,
+            out => (ComparisonDir::create(out.as_deref(), config)?, Vec::new()),
+        };
+        // Before there is a directory, a signal ends the process: there is nothing to lose.
+        let signals = Signals::catch()?;
+        let progress = self.training.progress.start();
         // Each finished run is on disk, even if a later one fails.
-        let mut keep = |runs: &[RunResult]| dir.write_lines("runs.jsonl", runs);
-        let results = run_all(experiment, &mut *self.training.progress.start(), &mut keep)?;
+        let mut keep = |outcomes: &[&RunOutcome]| dir.save(outcomes);
+        let runs = Runs::new(experiment, pools, Some(&signals));
+        let outcomes = runs.all(finished, &*progress, &mut keep)?;
+        let (finished, runs) = (outcomes.len(), Runs::count(config));
+        if let Some(signal) = signals.caught().filter(|_| finished < runs) {
+            let (path, status) = (dir.dir.path.clone(), signal.exit_status());
+            let signal = signal.name();
+            return Err(Error::ComparisonInterrupted { signal, status, path, finished, runs });
+        }
+        let threads = pools.iter().map(ThreadPool::current_num_threads).sum();
+        let host = Host::here(threads, pools.len());
+        let results = Comparison::new(config, &experiment.data, host, outcomes);
         let report = Report::new(&results, comparison(&results));
-        dir.write("results.json", &report.json)?;
-        dir.write("report.md", &page(&results, &report))?;
-        note(format_args!("results are in {}", dir.path.display()));
-        Ok((self.training.format.write)(&report))
+        dir.dir.write("results.json", &report.json)?;
+        dir.dir.write("report.md", &page(&results, &report))?;
+        note(format_args!("results are in {}", dir.dir.path.display()));
+        match results.diverged.first().filter(|_| results.runs.is_empty()) {
+            Some(DivergedRun { router, seed, error }) => Err(Error::AllDiverged {
+                runs,
+                first: format!("router {router}, seed {seed}: {error}"),
+            }),
+            None => Ok((self.training.format.write)(&report)),
+        }
     }
 }
 

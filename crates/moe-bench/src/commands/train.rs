@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
-use crate::experiment::results::Comparison;
+use crate::experiment::results::{Comparison, RunOutcome};
 use crate::experiment::train_run::train_run;
 use crate::output::note;
 use crate::report::card::card;
@@ -94,17 +94,18 @@ impl Command for Train {
         (config.search, config.tune) = Default::default();
         threads.pool()?.install(|| {
             let experiment = Experiment::prepare(&config, models)?;
-            let mut progress = progress.start();
-            let (out, progress) = (out.as_deref(), &mut *progress);
+            let (out, progress) = (out.as_deref(), progress.start());
             let (mut dir, result) =
-                train_run(&experiment, out, self.resume, checkpoint_every, progress)?;
+                train_run(&experiment, out, self.resume, checkpoint_every, &*progress)?;
             dir.set_card(&card(&experiment, &result)?)?;
             dir.finish()?;
             let mut report = Report::new(&result, Vec::new());
             dir.set_result(&report.json)?;
             note(format_args!("the run is in {}", dir.path().display()));
-            let runs = vec![result];
-            let table = Comparison::new(&experiment.config, &experiment.data, runs);
+            let Experiment { config, data, .. } = &experiment;
+            let host = result.host.clone();
+            let runs = vec![RunOutcome::Finished(Box::new(result))];
+            let table = Comparison::new(config, data, host, runs);
             report.blocks = comparison(&table);
             Ok((format.write)(&report))
         })

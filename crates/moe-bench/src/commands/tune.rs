@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use moe_nn::Models;
 
-use crate::args::{ExperimentArgs, Threads, name};
+use crate::args::{ExperimentArgs, Jobs, Threads, name};
 use crate::commands::command::Command;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
@@ -47,9 +47,8 @@ pub(crate) struct Tune {
     /// Seed of the parameters and of the runs
     #[arg(long)]
     seed: Option<i64>,
-    /// Number of trials to run at a time; they share the threads
-    #[arg(long, default_value_t = 1)]
-    jobs: i64,
+    #[command(flatten)]
+    jobs: Jobs,
     /// Begin no trial after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
@@ -67,7 +66,7 @@ impl Command for Tune {
     const NAME: &'static str = "tune";
 
     fn run(&self, models: &Models) -> Result<String, Error> {
-        let (end, jobs) = (self.end()?, self.jobs()?);
+        let (end, jobs) = (self.end()?, self.jobs.count()?);
         let study = Study::open(&self.study, models, |stored| {
             self.experiment.config(stored, self.flags(), Reads::Study, models)
         })?;
@@ -123,16 +122,5 @@ impl Tune {
         }
         let time = Duration::try_from_secs_f64(seconds).ok();
         Ok(time.and_then(|time| Instant::now().checked_add(time)))
-    }
-
-    fn jobs(&self) -> Result<usize, Error> {
-        const MOST: i64 = 1024;
-        match self.jobs {
-            jobs @ 1..=MOST => Ok(jobs as usize),
-            jobs => {
-                let text = format!("--jobs {jobs} is not allowed; it must be from 1 to {MOST}");
-                Err(Error::Config(text))
-            }
-        }
     }
 }

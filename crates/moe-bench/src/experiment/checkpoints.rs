@@ -16,8 +16,7 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    /// Checkpoints at these intervals, if any, and at a signal. From now on the first SIGINT or SIGTERM is only noted; the
-    /// second one ends the process at once.
+    /// Checkpoints at these intervals, if any, and at a signal ([`Signals::catch`]).
     ///
     /// # Errors
     /// If the system does not let it catch signals.

@@ -11,8 +11,9 @@ use moe_routers::Value;
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::experiment::results::{RoutingResult, TestResult};
+use crate::experiment::routing_result::RoutingResult;
 use crate::experiment::saved_run::{About, SavedRun, SplitName};
+use crate::experiment::test_result::TestResult;
 
 /// A key, `k` or `capacity`, and the values that replace the one of training.
 #[derive(Clone, Debug, PartialEq)]

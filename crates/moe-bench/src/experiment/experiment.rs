@@ -14,7 +14,10 @@ use moe_routers::{GateSpec, Value};
 
 use crate::config::{Config, ModelConfig};
 use crate::error::Error;
-use crate::experiment::results::{RoutingResult, RunResult, TestResult};
+use crate::experiment::metadata::{CostMeter, Host};
+use crate::experiment::results::RunResult;
+use crate::experiment::routing_result::RoutingResult;
+use crate::experiment::test_result::TestResult;
 
 /// A checked configuration with its data, ready to train.
 #[derive(Debug)]
@@ -168,6 +171,7 @@ impl<'r> Experiment<'r> {
         observer: &mut dyn Observer,
     ) -> Result<RunResult, Error> {
         let (config, data) = (self.config_of(router), &self.data);
+        let meter = CostMeter::start();
         let options = self.train_options(router, seed)?;
         let history =
             continue_training(&mut *model, state, &data.train, &data.val, &options, observer)
@@ -184,6 +188,8 @@ impl<'r> Experiment<'r> {
                  the test split"
             );
         }
+        let rows = data.train.rows();
+        let cost = meter.end(&history, rows, &*model, &data.test, options.batch_rows);
         Ok(RunResult {
             router: router.into(),
             seed,
@@ -198,6 +204,8 @@ impl<'r> Experiment<'r> {
             seconds: history.train_seconds,
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
+            cost,
+            host: Host::here(rayon::current_num_threads(), 1),
         })
     }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::error::Error;
 use crate::experiment::groups::{By, Grouping, groupings};
-use crate::experiment::results::GateAlarm;
+use crate::experiment::routing_result::GateAlarm;
 use crate::experiment::saved_run::{About, SavedRun, SplitName};
 
 /// What `moe inspect --format json` prints.

@@ -1,40 +1,41 @@
 //! The results of runs and comparisons: what `--format json` prints and `results.json` holds.
 
-use std::collections::BTreeMap;
-
-use moe_core::batch::{BatchSource, TaskSpec};
-use moe_core::task::intervals::Interval;
-use moe_core::task::{Estimate, Measurement, TaskMetrics};
+use moe_core::batch::BatchSource;
 use moe_data::Dataset;
-use moe_nn::{Evaluation, History};
-use moe_routers::RoutingStats;
-use moe_routers::telemetry::{Alarm, GateSummary, Thresholds, gate_label};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::experiment::statistics::{Summary, paired};
+use crate::experiment::metadata::{Host, RunCost};
+use crate::experiment::routing_result::RoutingResult;
+use crate::experiment::test_result::TestResult;
+use crate::statistics::bootstrap::Bootstrap;
+use crate::statistics::many::{holm, simultaneous_level};
+use crate::statistics::paired::PairedTest;
+use crate::statistics::summary::Summary;
+use crate::statistics::verdict::Verdict;
 
-/// A finished comparison: the object that `--format json` prints.
-#[derive(Clone, Debug, Serialize)]
+/// A finished comparison: the object that `--format json` prints. What is read of it is written again as the same text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Comparison {
     /// `moe.compare/1`
-    pub schema: &'static str,
+    pub schema: String,
     /// The data set.
     pub dataset: DatasetInfo,
     /// The configuration, complete.
     pub config: Config,
     /// The machine.
     pub host: Host,
-    /// All runs, routers in the order they were asked for, seeds ascending.
+    /// All runs that were finished, routers in the order they were asked for, seeds ascending.
     pub runs: Vec<RunResult>,
+    /// The runs that diverged, in the same order. They are not in the summary.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diverged: Vec<DivergedRun>,
     /// All runs of each router in one line.
     pub summary: Vec<RouterSummary>,
 }
 
 /// The data set of a comparison.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DatasetInfo {
     /// Its id, as in `moe data list`.
     pub name: String,
@@ -45,19 +46,18 @@ pub struct DatasetInfo {
 }
 
 /// A task of the data set.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TaskInfo {
     /// Its name.
     pub name: String,
     /// Id of its kind, such as `binary`.
     pub kind: String,
     /// The metric that stands for the task in a table.
-    #[serde(skip)]
     pub main_metric: String,
 }
 
 /// Number of rows of each split of the data set.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct SplitRows {
     /// Rows to train on.
     pub train: usize,
@@ -67,15 +67,8 @@ pub struct SplitRows {
     pub test: usize,
 }
 
-/// The machine.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct Host {
-    /// Number of threads; the results do not depend on it.
-    pub threads: usize,
-}
-
 /// One router trained from one seed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// The router's id.
     pub router: String,
@@ -103,212 +96,108 @@ pub struct RunResult {
     pub steps: u64,
     /// Training steps per second.
     pub steps_per_second: f64,
+    /// Time and memory.
+    #[serde(default)]
+    pub cost: RunCost,
+    /// The machine that finished the run.
+    #[serde(default)]
+    pub host: Host,
 }
 
-/// Loss and metrics on the test split, or on the one that `moe eval` was asked for.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct TestResult {
-    /// Sum of task weight times task loss, without auxiliary terms.
-    pub loss: f64,
-    /// Loss and metrics of each task, by its name.
-    pub tasks: Map<String, Value>,
-    /// 95 % intervals of these over the rows, by task (see [`moe_nn::intervals`]).
-    pub ci95: BTreeMap<String, TaskIntervals>,
+/// One router that could not be trained from one seed, as its weights became too large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DivergedRun {
+    /// The router's id.
+    pub router: String,
+    /// The seed.
+    pub seed: u64,
+    /// The step, what was not finite there, and the cause.
+    pub error: String,
 }
 
-/// The metrics of a task, of which its 95 % intervals are written: `rows`, the number of rows that count, then the interval of
-/// the loss, then those that the other metrics have.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TaskIntervals(TaskMetrics);
-
-impl Serialize for TaskIntervals {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let TaskIntervals(TaskMetrics { rows, measurements }) = self;
-        let (loss, others) = measurements.split_first().expect("the loss is measured");
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("rows", rows)?;
-        map.serialize_entry(&loss.name, &loss.estimate.interval)?;
-        for Measurement { name, estimate } in others {
-            // The loss under its own name, such as `mse`, has the interval of the loss.
-            if estimate.interval.is_some() && *estimate != loss.estimate {
-                map.serialize_entry(name, &estimate.interval)?;
-            }
-        }
-        map.end()
-    }
-}
-
-impl TestResult {
-    pub(crate) fn new(evaluation: &Evaluation, tasks: &[TaskSpec]) -> Self {
-        let mut result = TestResult { loss: evaluation.loss, ..TestResult::default() };
-        for (i, TaskSpec { name, .. }) in tasks.iter().enumerate() {
-            let measured = &evaluation.tasks[i];
-            let values = measured.measurements.iter();
-            let values = values.map(|of| (of.name.clone(), Value::from(of.estimate.value)));
-            result.tasks.insert(name.clone(), values.collect());
-            result.ci95.insert(name.clone(), TaskIntervals(measured.clone()));
-        }
-        result
-    }
-
-    /// Every metric of every task with its 95 % interval.
-    pub(crate) fn metrics(&self) -> Vec<Metric<'_>> {
-        let mut metrics = Vec::new();
-        for (task, TaskIntervals(of)) in &self.ci95 {
-            for Measurement { name, estimate: Estimate { value, interval } } in &of.measurements {
-                let (value, interval) = (value.filter(|value| value.is_finite()), *interval);
-                metrics.push(Metric { task, rows: of.rows, name, value, interval });
-            }
-        }
-        metrics
-    }
-
-    /// A metric of a task, if the task has it and it is defined.
-    pub fn metric(&self, task: &str, name: &str) -> Option<f64> {
-        self.tasks.get(task)?.get(name)?.as_f64()
-    }
-}
-
-/// A metric of a task.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Metric<'a> {
-    pub(crate) task: &'a str,
-    /// Rows that have a target of the task.
-    pub(crate) rows: usize,
-    pub(crate) name: &'a str,
-    /// `None` where it is not defined, such as the AUC of rows of one class.
-    pub(crate) value: Option<f64>,
-    pub(crate) interval: Option<Interval>,
-}
-
-/// How rows spread over experts, all gates together. All zeros for a model without gates.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RoutingResult {
-    /// Mean number of experts per row and gate in training steps.
-    pub experts_per_row_train: f64,
-    /// Mean number of experts per row and gate on the test split.
-    pub experts_per_row_eval: f64,
-    /// Share of the test rows with at most K experts, mean over the gates.
-    pub rows_up_to_k: f64,
-    /// Entropy of the experts' load on the test split: 1 balanced, 0 collapsed.
-    pub load_entropy: f64,
-    /// Largest share of one expert in all (row, expert) pairs of the test split.
-    pub max_load: f64,
-    /// Number of experts without a row of the test split.
-    pub dead_experts: usize,
-    /// Mutual information between rows and experts on the test split, mean over the gates: 0 if all rows have the same
-    /// weights, 1 if each row goes to one expert and all experts have the same number of rows.
-    pub mutual_information: f64,
-    /// Share of the test rows that go to the most frequent set of experts, mean over the gates.
-    pub top_set_share: f64,
-    /// A summary of each gate on the test split.
-    pub gates: Vec<GateSummary>,
-    /// Alarms of the gates.
-    pub alarms: Vec<GateAlarm>,
-    /// Agreement of each row's main expert with the planted partition, where the data has one: adjusted Rand index, 1
-    /// for the same partition and about 0 for an unrelated one; mean over the gates.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub adjusted_rand_index: Option<f64>,
-}
-
-/// An alarm: something that looks wrong with a gate.
+/// The end of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct GateAlarm {
-    /// Name of the gate's layer.
-    pub layer: String,
-    /// Index of the gate in its layer.
-    pub gate: usize,
-    /// Name of the alarm, such as `static routing`.
-    pub alarm: &'static str,
-    /// What the alarm means and what to try.
-    pub text: String,
+#[serde(untagged)]
+pub enum RunOutcome {
+    /// It was trained and tested.
+    Finished(Box<RunResult>),
+    /// Training diverged.
+    Diverged(DivergedRun),
 }
 
-impl GateAlarm {
-    /// All alarms of a gate.
-    pub(crate) fn all(summary: &GateSummary) -> Vec<GateAlarm> {
-        let alarms = summary.alarms(&Thresholds::default()).into_iter();
-        let of_gate = |alarm: Alarm| GateAlarm {
-            layer: summary.layer.clone(),
-            gate: summary.gate,
-            alarm: alarm.name(),
-            text: alarm.to_string(),
-        };
-        alarms.map(of_gate).collect()
-    }
-
-    /// Name of the gate in texts.
-    pub(crate) fn label(&self) -> String {
-        gate_label(&self.layer, self.gate)
-    }
-}
-
-impl RoutingResult {
-    pub(crate) fn new(
-        history: &History,
-        test: &Evaluation,
-        k: usize,
-        planted: Option<&[u32]>,
-    ) -> Self {
-        let Some(stats) = &test.routing else {
-            return RoutingResult::default();
-        };
-        let count = test.gates.len().max(1) as f64;
-        let (mut up_to_k, mut information, mut top_set, mut alarms) = (0.0, 0.0, 0.0, Vec::new());
-        for summary in &test.gates {
-            up_to_k += summary.share_up_to(k);
-            information += summary.mutual_information;
-            top_set += summary.top_set_share;
-            alarms.extend(GateAlarm::all(summary));
+impl RunOutcome {
+    /// The router's id and the seed.
+    pub fn key(&self) -> (&str, u64) {
+        match self {
+            RunOutcome::Finished(run) => (&run.router, run.seed),
+            RunOutcome::Diverged(run) => (&run.router, run.seed),
         }
-        let adjusted_rand_index = planted.map(|planted| {
-            let per_row = test.main_experts.iter().filter(|main| main.len() == planted.len());
-            let indices = per_row.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
-            indices.sum::<f64>() / test.main_experts.len() as f64
-        });
-        let in_training = history.routing.as_ref();
-        RoutingResult {
-            experts_per_row_train: in_training.map_or(0.0, RoutingStats::experts_per_row),
-            experts_per_row_eval: stats.experts_per_row(),
-            rows_up_to_k: up_to_k / count,
-            load_entropy: stats.load_entropy(),
-            max_load: stats.max_load(),
-            dead_experts: stats.dead_experts(),
-            mutual_information: information / count,
-            top_set_share: top_set / count,
-            gates: test.gates.clone(),
-            alarms,
-            adjusted_rand_index,
+    }
+
+    /// The outcome that was written as this JSON.
+    pub(crate) fn read(json: &str) -> serde_json::Result<Self> {
+        // A diverged run has no other keys than its own, so that it is no finished one.
+        match serde_json::from_str(json) {
+            Ok(diverged) => Ok(RunOutcome::Diverged(diverged)),
+            Err(_) => serde_json::from_str(json).map(|run| RunOutcome::Finished(Box::new(run))),
         }
     }
 }
 
 /// All runs of a router in one line.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RouterSummary {
     /// The router's id.
     pub router: String,
-    /// Number of runs.
+    /// Number of runs that were finished.
     pub runs: usize,
-    /// Mean test loss.
+    /// Number of runs that diverged.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub diverged: usize,
+    /// Mean test loss of the finished runs; without one the mean is NaN, which is null in JSON.
     pub test_loss: Summary,
-    /// Comparison with the baseline, seed by seed; `None` for the baseline itself.
+    /// Comparison with the baseline, seed by seed; `None` for the baseline itself, and without a seed from which both were
+    /// trained.
     pub vs_baseline: Option<VsBaseline>,
 }
 
-/// A router compared with the baseline.
-#[derive(Clone, Debug, Serialize)]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A router compared with the baseline over the seeds from which both were trained. All differences are relative to the
+/// baseline's mean test loss: below 0 is better.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct VsBaseline {
     /// The baseline's id.
     pub baseline: String,
-    /// Difference of the mean test losses relative to the baseline's: below 0 is better.
+    /// Difference of the mean test losses.
     pub relative: f64,
-    /// 95 % interval of `relative` from the paired differences (Student's t); `None` with one run.
+    /// 95 % interval of `relative` from the paired differences (Student's t); `None` with one pair.
     pub ci95: Option<[f64; 2]>,
+    /// Number of pairs (n).
+    pub pairs: usize,
+    /// The interval of Student's t that covers with 95 % for all routers of the comparison together.
+    pub corrected95: Option<[f64; 2]>,
+    /// 95 % interval by resampling the pairs ([`Bootstrap::relative_difference`] with its default); too narrow for a few pairs.
+    pub bootstrap95: Option<[f64; 2]>,
+    /// Two-sided p-value of the paired t-test.
+    pub p_value: Option<f64>,
+    /// The same, adjusted for the number of routers ([`holm`]).
+    pub p_adjusted: Option<f64>,
+    /// What the intervals say.
+    pub verdict: Option<Verdict>,
 }
 
 impl Comparison {
-    pub(crate) fn new(config: &Config, data: &Dataset, runs: Vec<RunResult>) -> Self {
+    /// The comparison of these runs, by this machine.
+    pub(crate) fn new(
+        config: &Config,
+        data: &Dataset,
+        host: Host,
+        outcomes: Vec<RunOutcome>,
+    ) -> Self {
         let kinds = data.tasks.iter();
         let tasks = kinds.map(|task| TaskInfo {
             name: task.name.clone(),
@@ -316,43 +205,109 @@ impl Comparison {
             main_metric: task.kind.main_metric(),
         });
         let [train, val, test] = [&data.train, &data.val, &data.test].map(|split| split.rows());
+        let (mut runs, mut diverged) = (Vec::new(), Vec::new());
+        for outcome in outcomes {
+            match outcome {
+                RunOutcome::Finished(run) => runs.push(*run),
+                RunOutcome::Diverged(run) => diverged.push(run),
+            }
+        }
         let mut comparison = Comparison {
-            schema: "moe.compare/1",
+            schema: "moe.compare/1".into(),
             dataset: DatasetInfo {
                 name: data.name.clone(),
                 tasks: tasks.collect(),
                 rows: SplitRows { train, val, test },
             },
             config: config.clone(),
-            host: Host { threads: rayon::current_num_threads() },
+            host,
             runs,
+            diverged,
             summary: Vec::new(),
         };
-        let routers = &config.run.routers;
-        let baseline = routers.iter().find(|id| **id == config.run.baseline).unwrap_or(&routers[0]);
-        let baseline_losses = comparison.losses(baseline);
-        for router in routers {
-            let losses = comparison.losses(router);
-            let vs_baseline = (router != baseline).then(|| {
-                let (relative, ci95) = paired(&losses, &baseline_losses);
-                VsBaseline { baseline: baseline.clone(), relative, ci95 }
-            });
-            comparison.summary.push(RouterSummary {
-                router: router.clone(),
-                runs: losses.len(),
-                test_loss: Summary::of(&losses),
-                vs_baseline,
-            });
-        }
+        comparison.summary = comparison.summaries();
         comparison
     }
 
-    /// The runs of a router, seeds ascending.
+    fn summaries(&self) -> Vec<RouterSummary> {
+        let (routers, baseline) = (&self.config.run.routers, self.baseline());
+        let mut summaries = Vec::new();
+        for router in routers {
+            let losses: Vec<f64> = self.runs_of(router).iter().map(|run| run.test.loss).collect();
+            let others = routers.len() - 1;
+            summaries.push(RouterSummary {
+                router: router.clone(),
+                runs: losses.len(),
+                diverged: self.diverged_of(router).count(),
+                test_loss: Summary::of(&losses),
+                vs_baseline: (router != baseline)
+                    .then(|| VsBaseline::of(self.paired_losses(router, baseline), baseline, others))
+                    .flatten(),
+            });
+        }
+        let compared = || summaries.iter().filter_map(|summary| summary.vs_baseline.as_ref());
+        let p_values: Vec<f64> = compared().filter_map(|vs| vs.p_value).collect();
+        let mut adjusted = holm(&p_values).into_iter();
+        for vs in summaries.iter_mut().filter_map(|summary| summary.vs_baseline.as_mut()) {
+            vs.p_adjusted = vs.p_value.and_then(|_| adjusted.next());
+        }
+        summaries
+    }
+
+    /// The router that the others are compared with.
+    pub(crate) fn baseline(&self) -> &str {
+        let run = &self.config.run;
+        run.routers.iter().find(|id| **id == run.baseline).unwrap_or(&run.routers[0])
+    }
+
+    /// The finished runs of a router, seeds ascending.
     pub(crate) fn runs_of(&self, router: &str) -> Vec<&RunResult> {
         self.runs.iter().filter(|run| run.router == router).collect()
     }
 
-    fn losses(&self, router: &str) -> Vec<f64> {
-        self.runs_of(router).iter().map(|run| run.test.loss).collect()
+    /// The runs of a router that diverged, seeds ascending.
+    pub(crate) fn diverged_of<'a>(
+        &'a self,
+        router: &'a str,
+    ) -> impl Iterator<Item = &'a DivergedRun> {
+        self.diverged.iter().filter(move |run| run.router == router)
+    }
+
+    /// The test losses of both routers from each seed from which both were trained.
+    fn paired_losses(&self, router: &str, baseline: &str) -> (Vec<f64>, Vec<f64>) {
+        let others = self.runs_of(baseline);
+        let runs = self.runs_of(router).into_iter();
+        let pairs = runs.filter_map(|run| {
+            let other = others.iter().find(|other| other.seed == run.seed)?;
+            Some((run.test.loss, other.test.loss))
+        });
+        pairs.unzip()
+    }
+}
+
+impl VsBaseline {
+    /// The comparison of these losses, one of `comparisons`; `None` without a pair.
+    fn of(
+        (losses, baseline_losses): (Vec<f64>, Vec<f64>),
+        baseline: &str,
+        comparisons: usize,
+    ) -> Option<Self> {
+        if losses.is_empty() {
+            return None;
+        }
+        let test = PairedTest::relative(&losses, &baseline_losses);
+        let ci95 = test.interval(0.95);
+        let corrected95 = test.interval(simultaneous_level(0.95, comparisons));
+        Some(VsBaseline {
+            baseline: baseline.to_owned(),
+            relative: test.difference.mean,
+            ci95,
+            pairs: test.pairs,
+            corrected95,
+            bootstrap95: Bootstrap::default().relative_difference(&losses, &baseline_losses),
+            p_value: test.p_value(),
+            p_adjusted: None,
+            verdict: corrected95.zip(ci95).map(|(corrected, ci95)| Verdict::of(corrected, ci95)),
+        })
     }
 }

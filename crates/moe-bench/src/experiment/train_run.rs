@@ -1,15 +1,16 @@
 //! Trains one router in a run directory, from the start or from where an interrupted run stopped.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use moe_nn::{Models, RunDir, RunDirError, RunInfo, TrainError, TrainState};
 
-use crate::config::Config;
 use crate::error::Error;
 use crate::experiment::checkpoints::Checkpoints;
 use crate::experiment::experiment::Experiment;
-use crate::experiment::results::RunResult;
+use crate::experiment::results::{RunOutcome, RunResult};
+use crate::experiment::saved_config::check_same;
 use crate::report::out_dir::{OutDir, to_json};
 use crate::report::progress::Progress;
 
@@ -24,7 +25,7 @@ pub(crate) fn train_run(
     out: Option<&Path>,
     resume: bool,
     checkpoint_every: Option<Duration>,
-    progress: &mut dyn Progress,
+    progress: &dyn Progress,
 ) -> Result<(RunDir, RunResult), Error> {
     let config = &experiment.config;
     let (router, seed) = (&config.run.routers[0], config.run.first_seed);
@@ -47,10 +48,12 @@ pub(crate) fn train_run(
     };
     // Before there is a directory, a signal ends the process: there is nothing to lose.
     let mut checkpoints = Checkpoints::start(checkpoint_every)?;
-    progress.begin(1, experiment.most_steps(router));
-    progress.begin_run(router, seed);
-    let mut observer = (&mut dir, (&mut checkpoints, &mut *progress));
-    let result = match experiment.run(router, seed, model, state, &mut observer) {
+    progress.begin(1, 0, experiment.most_steps(router));
+    let mut watching = progress.begin_run(1, router, seed);
+    let mut observer = (&mut dir, (&mut checkpoints, &mut *watching));
+    let ended = experiment.run(router, seed, model, state, &mut observer);
+    drop(watching);
+    let result = match ended {
         Err(Error::Train { source, .. })
             if let TrainError::Interrupted { step, epoch } = *source
                 && let Some(signal) = checkpoints.signal() =>
@@ -59,11 +62,22 @@ pub(crate) fn train_run(
             let (path, status) = (dir.path().into(), signal.exit_status());
             return Err(Error::Interrupted { signal: signal.name(), status, path, step, epoch });
         }
-        result => result?,
+        result => with_known_cost(result?, &dir),
     };
-    progress.end_run(&result);
+    let outcome = RunOutcome::Finished(Box::new(result));
+    progress.end_run(1, &outcome);
     progress.end();
-    Ok((dir, result))
+    let RunOutcome::Finished(result) = outcome else { unreachable!("it is finished") };
+    Ok((dir, *result))
+}
+
+/// The result with the cost that a finished run has on disk, if it is the same result apart from that: the run is only looked at
+/// again, and its directory may be closed to writing.
+fn with_known_cost(result: RunResult, dir: &RunDir) -> RunResult {
+    let text = fs::read_to_string(dir.path().join("result.json")).unwrap_or_default();
+    let Ok(RunResult { cost, host, .. }) = serde_json::from_str(&text) else { return result };
+    let known = RunResult { cost, host, ..result.clone() };
+    if to_json(&known) == text.trim_end() { known } else { result }
 }
 
 /// The run in `path` with its last state; a new run if the old one was stopped before it saved anything.
@@ -83,56 +97,11 @@ fn resumed(
     }
     let (dir, state) = RunDir::open(path)?;
     let saved = dir.config()?.unwrap_or_default();
-    let saved = as_written_now(&saved).unwrap_or(saved);
-    let given = info.config.unwrap_or_default();
-    if saved != given {
-        let mut lines = saved.lines().zip(given.lines());
-        let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
-        let problem = format!(
-            "was started with another configuration; the first difference is `{old}`, now `{new}`; resume with the \
-             saved configuration, or start a new run in another directory"
-        );
-        return Err(Error::out_dir(path, problem));
-    }
+    check_same(path, &saved, &info.config.unwrap_or_default())?;
     if dir.seed() != info.seed || dir.model(models)?.to_json() != info.model {
         let problem =
             "is of another model or seed than its own configuration says; it cannot be resumed";
         return Err(Error::out_dir(path.join("manifest.json"), problem));
     }
     Ok((dir, state))
-}
-
-/// The configuration of a saved run as this version saves it from this working directory: with the keys that an earlier version
-/// did not have, and with absolute paths.
-fn as_written_now(saved: &str) -> Option<String> {
-    let mut config = Config::parse_saved(saved).ok()?;
-    let entry = moe_data::find(&config.dataset.name).ok()?;
-    config.dataset.options = entry.resolve(&config.dataset.options).ok()?;
-    Some(config.to_toml())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A run that an earlier version began goes on: it has named its file relative to the directory, and knew fewer keys.
-    #[test]
-    fn what_an_earlier_version_saved_means_the_same() {
-        let text = "[dataset]\nname = \"table\"\n[dataset.table]\nfile = \"Cargo.toml\"\nnumbers = [\"age\"]\n\
-                    unknown = \"shared\"\ntargets = [{ column = \"x\", kind = \"binary\" }]\n";
-        let mut config = Config::parse(text).unwrap();
-        let entry = moe_data::find("table").unwrap();
-        config.dataset.options = entry.resolve(&config.dataset.options).unwrap();
-        let now = config.to_toml();
-        let file = std::path::absolute("Cargo.toml").unwrap();
-        assert!(now.contains(file.to_str().unwrap()), "{now}");
-        let missing = "missing = [\"\", \"NA\", \"null\"]\n";
-        assert!(now.contains(missing), "{now}");
-        let saved = now.replace(missing, "").replace(file.to_str().unwrap(), "Cargo.toml");
-        assert_eq!(as_written_now(&saved), Some(now.clone()));
-        // Anything else is a difference.
-        let other = saved.replace("unknown = \"shared\"", "unknown = \"refuse\"");
-        assert_ne!(as_written_now(&other), Some(now));
-        assert_eq!(as_written_now("[dataset]\nname = 3\n"), None);
-    }
 }

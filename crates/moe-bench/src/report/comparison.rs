@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::experiment::results::{Comparison, RunResult, VsBaseline};
-use crate::experiment::statistics::Summary;
+use crate::experiment::results::{Comparison, RouterSummary, RunResult, VsBaseline};
 use crate::report::document::Block;
+use crate::statistics::summary::Summary;
 
 /// A column with the mean over the runs of a router: its head, its digits, and its value for a run.
 type Mean = (&'static str, usize, fn(&RunResult) -> f64);
@@ -30,6 +30,11 @@ const COST: [Mean; 3] = [
 pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
     let legend = Block::Paragraph(legend(comparison));
     let mut blocks = vec![table(comparison), legend];
+    let diverged = diverged(comparison);
+    if !diverged.is_empty() {
+        let text = "Runs that diverged, which are not in the table:";
+        blocks.extend([Block::Paragraph(text.into()), Block::List(diverged)]);
+    }
     let alarms = alarms(comparison);
     if !alarms.is_empty() {
         let text =
@@ -56,20 +61,25 @@ fn table(comparison: &Comparison) -> Block {
     let mut rows = Vec::new();
     for summary in &comparison.summary {
         let runs = comparison.runs_of(&summary.router);
-        let mut row = vec![summary.router.clone(), spread(&summary.test_loss)];
+        let mut row = vec![summary.router.clone(), loss(summary)];
         for task in tasks {
             let values = runs.iter().map(|run| run.test.metric(&task.name, &task.main_metric));
             let values: Option<Vec<f64>> = values.collect();
+            let values = values.filter(|values| !values.is_empty());
             row.push(values.map_or("-".into(), |values| spread(&Summary::of(&values))));
         }
         // A model without gates has zeros for its routing.
         let is_dense = runs.iter().all(|run| run.routing.experts_per_row_eval == 0.0);
         for &(_, digits, value) in &means {
             let mean = runs.iter().map(|run| value(run)).sum::<f64>() / runs.len() as f64;
-            let is_unknown = mean == 0.0 && is_dense;
+            let is_unknown = mean.is_nan() || (mean == 0.0 && is_dense);
             row.push(if is_unknown { "-".into() } else { format!("{mean:.digits$}") });
         }
-        row.push(summary.vs_baseline.as_ref().map_or("baseline".into(), against));
+        row.push(match &summary.vs_baseline {
+            Some(vs) => against(vs),
+            None if summary.router == comparison.baseline() => "baseline".into(),
+            None => "-".into(),
+        });
         rows.push(row);
     }
     Block::table(heads, rows)
@@ -83,7 +93,7 @@ fn alarms(comparison: &Comparison) -> Vec<String> {
         for run in comparison.runs_of(&summary.router) {
             gates += run.routing.gates.len();
             for alarm in &run.routing.alarms {
-                *counts.entry(alarm.alarm).or_insert(0) += 1;
+                *counts.entry(&*alarm.alarm).or_insert(0) += 1;
             }
         }
         for (kind, count) in counts {
@@ -103,6 +113,30 @@ fn legend(comparison: &Comparison) -> String {
          95 % interval, paired by seed.",
         comparison.dataset.name, rows.train, rows.val, rows.test, comparison.config.run.seeds
     )
+}
+
+/// Test loss of a router, with the number of its runs that diverged.
+fn loss(summary: &RouterSummary) -> String {
+    let RouterSummary { runs, diverged, test_loss, .. } = summary;
+    match (runs, diverged) {
+        (_, 0) => spread(test_loss),
+        (0, _) => "diverged".into(),
+        (runs, diverged) => {
+            format!("{} ({diverged} of {} runs diverged)", spread(test_loss), runs + diverged)
+        }
+    }
+}
+
+/// A line per router: how many of its runs diverged, and why each did.
+fn diverged(comparison: &Comparison) -> Vec<String> {
+    let lines = comparison.summary.iter().filter(|summary| summary.diverged > 0).map(|summary| {
+        let RouterSummary { router, runs, diverged, .. } = summary;
+        let reasons = comparison.diverged_of(router);
+        let reasons = reasons.map(|run| format!("seed {}: {}", run.seed, run.error));
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        format!("{router} {diverged} of {} ({reasons})", runs + diverged)
+    });
+    lines.collect()
 }
 
 pub(crate) fn spread(summary: &Summary) -> String {

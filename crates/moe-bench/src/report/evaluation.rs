@@ -1,7 +1,8 @@
 //! What `moe eval` prints.
 
 use crate::experiment::evaluation::{EvalResult, Sweep};
-use crate::experiment::results::{RoutingResult, TestResult};
+use crate::experiment::routing_result::RoutingResult;
+use crate::experiment::test_result::TestResult;
 use crate::report::document::{Block, one_line};
 
 /// All blocks of an evaluation.

@@ -2,25 +2,33 @@
 
 use std::fmt::Display;
 use std::io::{IsTerminal, stderr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use moe_nn::{EpochRecord, Observer, TrainState};
 
-use crate::experiment::results::RunResult;
+use crate::experiment::results::{DivergedRun, RunOutcome, RunResult};
 use crate::output::{note, set_bar};
 
-/// Receives the events of a comparison, beside those of each run's training.
-pub trait Progress: Observer {
-    /// Called before the first run.
-    fn begin(&mut self, _runs: usize, _most_steps_per_run: u64) {}
-    /// Called before each run.
-    fn begin_run(&mut self, _router: &str, _seed: u64) {}
-    /// Called after each run.
-    fn end_run(&mut self, _result: &RunResult) {}
+/// Receives the events of a comparison, whose runs may be in several threads at the same time. All methods have defaults, which
+/// ignore the event.
+pub trait Progress: Sync {
+    /// Called before the first run: the number of all runs, of those that were finished by an earlier process, and the largest
+    /// number of steps of a run.
+    fn begin(&self, _runs: usize, _finished: usize, _most_steps_per_run: u64) {}
+
+    /// Called before each run, in its thread, with its number in the order of the results, from 1: the observer of its training.
+    fn begin_run(&self, _number: usize, _router: &str, _seed: u64) -> Box<dyn Observer + '_> {
+        Box::new(())
+    }
+
+    /// Called after each run, in its thread.
+    fn end_run(&self, _number: usize, _outcome: &RunOutcome) {}
+
     /// Called after the last run.
-    fn end(&mut self) {}
+    fn end(&self) {}
 }
 
 /// Ignores all events.
@@ -44,7 +52,7 @@ impl ProgressKind {
             return Box::new(());
         }
         let meter = Meter::start(self, "{bar:30} {percent}% {elapsed} (about {eta} left)  {msg}");
-        Box::new(Training { meter, runs: 0, run: 0, steps_per_run: 0, name: String::new() })
+        Box::new(Training { meter, runs: AtomicUsize::new(0), steps_per_run: AtomicU64::new(0) })
     }
 }
 
@@ -88,50 +96,89 @@ impl Meter {
 /// One meter over all runs.
 struct Training {
     meter: Meter,
-    runs: usize,
-    /// Runs that have begun.
-    run: usize,
-    steps_per_run: u64,
-    name: String,
+    runs: AtomicUsize,
+    steps_per_run: AtomicU64,
 }
 
-impl Observer for Training {
+impl Training {
+    /// Name of a run in lines.
+    fn name(&self, number: usize, router: &str, seed: u64) -> String {
+        format!("[{number}/{}] {router} seed {seed}", self.runs.load(Ordering::Relaxed))
+    }
+}
+
+/// The part of a run in the meter.
+struct OneRun<'t> {
+    training: &'t Training,
+    name: String,
+    /// Steps that the bar has counted.
+    counted: u64,
+}
+
+impl OneRun<'_> {
+    /// Lets the bar count the run up to this step.
+    fn count_to(&mut self, step: u64) {
+        self.training.meter.bar.inc(step.saturating_sub(self.counted));
+        self.counted = self.counted.max(step);
+    }
+}
+
+impl Observer for OneRun<'_> {
     fn on_step(&mut self, step: u64, _steps_per_epoch: u64, _loss: f64) {
-        self.meter.bar.set_position((self.run as u64 - 1) * self.steps_per_run + step);
+        self.count_to(step);
     }
 
     fn on_epoch(&mut self, record: &EpochRecord, _state: &TrainState) -> Result<(), String> {
         let EpochRecord { epoch, train_loss, val_loss, is_best, seconds, .. } = record;
         let mark = if *is_best { " *" } else { "" };
-        let name = &self.name;
-        self.meter.bar.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
-        self.meter.line(format_args!(
+        let (name, meter) = (&self.name, &self.training.meter);
+        meter.bar.set_message(format!("{name}, epoch {epoch}, val loss {val_loss:.4}"));
+        meter.line(format_args!(
             "{name}: epoch {epoch}, train loss {train_loss:.4}, val loss {val_loss:.4}{mark}, {seconds:.1} s"
         ));
         Ok(())
     }
 }
 
+impl Drop for OneRun<'_> {
+    fn drop(&mut self) {
+        // A run that stopped early has no more steps.
+        self.count_to(self.training.steps_per_run.load(Ordering::Relaxed));
+    }
+}
+
 impl Progress for Training {
-    fn begin(&mut self, runs: usize, most_steps_per_run: u64) {
-        (self.runs, self.steps_per_run) = (runs, most_steps_per_run);
+    fn begin(&self, runs: usize, finished: usize, most_steps_per_run: u64) {
+        self.runs.store(runs, Ordering::Relaxed);
+        self.steps_per_run.store(most_steps_per_run, Ordering::Relaxed);
         self.meter.bar.set_length(runs as u64 * most_steps_per_run);
+        self.meter.bar.set_position(finished as u64 * most_steps_per_run);
     }
 
-    fn begin_run(&mut self, router: &str, seed: u64) {
-        self.run += 1;
-        self.name = format!("[{}/{}] {router} seed {seed}", self.run, self.runs);
-        self.meter.bar.set_message(self.name.clone());
+    fn begin_run(&self, number: usize, router: &str, seed: u64) -> Box<dyn Observer + '_> {
+        let name = self.name(number, router, seed);
+        self.meter.bar.set_message(name.clone());
+        Box::new(OneRun { training: self, name, counted: 0 })
     }
 
-    fn end_run(&mut self, result: &RunResult) {
-        let RunResult { best_epoch, test, seconds, .. } = result;
-        let (name, loss) = (&self.name, test.loss);
-        self.meter.bar.set_position(self.run as u64 * self.steps_per_run);
-        note(format_args!("{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"));
+    fn end_run(&self, number: usize, outcome: &RunOutcome) {
+        let (router, seed) = outcome.key();
+        let name = self.name(number, router, seed);
+        match outcome {
+            RunOutcome::Finished(run) => {
+                let RunResult { best_epoch, test, seconds, .. } = &**run;
+                let loss = test.loss;
+                note(format_args!(
+                    "{name}: test loss {loss:.4} (epoch {best_epoch}), {seconds:.1} s"
+                ));
+            }
+            RunOutcome::Diverged(DivergedRun { error, .. }) => {
+                note(format_args!("{name}: diverged: {error}"));
+            }
+        }
     }
 
-    fn end(&mut self) {
+    fn end(&self) {
         self.meter.bar.finish_and_clear();
     }
 }

@@ -1,6 +1,5 @@
 //! What `moe tune` prints.
 
-use crate::experiment::statistics::Summary;
 use crate::report::comparison::spread;
 use crate::report::document::Block;
 use crate::study::space::Parameters;
@@ -25,7 +24,7 @@ pub(crate) fn study(summary: &StudySummary) -> Vec<Block> {
         Block::table(heads, rows),
         Block::Paragraph(format!(
             "{}, {}. Lower is better. \"top 5 %\" is the mean test loss ± standard error of the trials with the lowest \
-             validation losses, 5 % of those that are complete.",
+             validation losses, 5 % of all that have ended.",
             summary.study, summary.dataset
         )),
     ];
@@ -52,10 +51,7 @@ fn row(of: &RouterTrials) -> Vec<String> {
         format!("{:.2}", of.seconds / 3600.0),
         loss(best.map(|best| best.val_loss)),
         loss(best.and_then(|best| best.test_loss)),
-        top.map_or("-".into(), |top| {
-            let Summary { .. } = top.test_loss;
-            format!("{} (n = {})", spread(&top.test_loss), top.trials)
-        }),
+        top.map_or("-".into(), |top| format!("{} (n = {})", spread(&top.test), top.kept)),
     ]
 }
 

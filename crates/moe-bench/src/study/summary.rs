@@ -3,11 +3,15 @@
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::experiment::statistics::Summary;
 use crate::journal::state::{Study as Kept, Trial, TrialState};
+use crate::statistics::top_share::{TopShare, top_share};
+use crate::statistics::trial::Trial as Tried;
 use crate::study::found::Found;
 use crate::study::space::Parameters;
 use crate::study::trial;
+
+/// The share of the trials whose test losses the papers state.
+const TOP: f64 = 0.05;
 
 /// A study.
 #[derive(Clone, Debug, Serialize)]
@@ -43,8 +47,8 @@ pub(crate) struct RouterTrials {
     pub(crate) seconds: f64,
     /// The trial with the lowest validation loss.
     pub(crate) best: Option<BestTrial>,
-    /// The test losses of the 5 % with the lowest validation losses of all complete trials, at least one.
-    pub(crate) top: Option<TopTrials>,
+    /// The test losses of the 5 % of all trials that have the lowest validation losses, at least one.
+    pub(crate) top: Option<TopShare>,
 }
 
 /// The trial of a router with the lowest validation loss.
@@ -58,15 +62,6 @@ pub(crate) struct BestTrial {
     /// Its test loss, which did not choose it.
     pub(crate) test_loss: Option<f64>,
     pub(crate) parameters: Parameters,
-}
-
-/// The best trials of a router together.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct TopTrials {
-    /// Number of trials.
-    pub(crate) trials: usize,
-    /// Mean of their test losses.
-    pub(crate) test_loss: Summary,
 }
 
 impl StudySummary {
@@ -86,43 +81,44 @@ impl RouterTrials {
     fn new(router: &str, study: &Kept) -> Self {
         let mut all = RouterTrials { router: router.to_owned(), ..RouterTrials::default() };
         let repeated = trial::repeated(study);
-        // Validation loss, test loss and trial of those that are complete.
-        let mut complete: Vec<(f64, Option<f64>, &Trial)> = Vec::new();
+        let (mut tried, mut best): (Vec<Tried>, Option<(f64, &Trial)>) = (Vec::new(), None);
         for trial in &study.trials {
-            if trial::router(trial).as_deref() != Some(router) {
+            if trial::router(trial).as_deref() != Some(router) || repeated.contains(&trial.number) {
                 continue;
             }
             let found = trial::found(trial);
-            if let Some(Found { epochs, seconds, .. }) = found {
-                all.epochs += epochs;
-                all.seconds += seconds;
+            let (epochs, seconds) = found.as_ref().map_or((0, 0.0), |of| (of.epochs, of.seconds));
+            all.epochs += epochs;
+            all.seconds += seconds;
+            if trial.state.is_finished() {
+                // Only a trial that ran to its end can be chosen.
+                let is_complete = trial.state == TrialState::Complete;
+                let validation = trial::loss(trial).filter(|_| is_complete).unwrap_or(f64::NAN);
+                let test = test_loss(found.as_ref()).unwrap_or(f64::NAN);
+                tried.push(Tried { validation, test, epochs: epochs as f64, seconds });
+                if validation.is_finite() && best.is_none_or(|(least, _)| validation < least) {
+                    best = Some((validation, trial));
+                }
             }
             match trial.state {
-                TrialState::Complete => {
-                    all.complete += 1;
-                    let loss = trial::loss(trial).filter(|loss| loss.is_finite());
-                    let test = found.and_then(|found| found.test).map(|test| test.loss);
-                    complete.extend(loss.map(|loss| (loss, test, trial)));
-                }
+                TrialState::Complete => all.complete += 1,
                 TrialState::Pruned => all.pruned += 1,
-                TrialState::Fail if repeated.contains(&trial.number) => {}
                 TrialState::Fail => all.failed += 1,
                 TrialState::Running | TrialState::Waiting => all.unfinished += 1,
             }
         }
-        // Equal losses in the order of the trials.
-        complete.sort_by(|a, b| a.0.total_cmp(&b.0));
-        all.best = complete.first().map(|&(val_loss, test_loss, trial)| BestTrial {
+        all.best = best.map(|(val_loss, trial)| BestTrial {
             number: trial.number,
             seed: trial::seed(trial),
             val_loss,
-            test_loss,
+            test_loss: test_loss(trial::found(trial).as_ref()),
             parameters: trial::parameters(trial),
         });
-        let kept = complete.len().div_ceil(20);
-        let tests: Vec<f64> = complete[..kept].iter().filter_map(|(_, test, _)| *test).collect();
-        let top = TopTrials { trials: tests.len(), test_loss: Summary::of(&tests) };
-        all.top = (!tests.is_empty()).then_some(top);
+        all.top = top_share(&tried, TOP);
         all
     }
+}
+
+fn test_loss(found: Option<&Found>) -> Option<f64> {
+    found?.test.as_ref().map(|test| test.loss)
 }

@@ -1,0 +1,59 @@
+//! The configuration that a run or a comparison was started with, when it is continued.
+
+use std::path::Path;
+
+use crate::config::Config;
+use crate::error::Error;
+
+/// Refuses to continue what is in `path`, whose configuration was `saved`, with another one.
+///
+/// # Errors
+/// If they differ, with the first line that does.
+pub(crate) fn check_same(path: &Path, saved: &str, given: &str) -> Result<(), Error> {
+    let saved = as_written_now(saved).unwrap_or_else(|| saved.to_owned());
+    if saved == given {
+        return Ok(());
+    }
+    let mut lines = saved.lines().zip(given.lines());
+    let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
+    let problem = format!(
+        "was started with another configuration; the first difference is `{old}`, now `{new}`; resume with the saved \
+         configuration, or start a new run in another directory"
+    );
+    Err(Error::out_dir(path, problem))
+}
+
+/// The configuration of a saved run as this version saves it from this working directory: with the keys that an earlier version
+/// did not have, and with absolute paths.
+fn as_written_now(saved: &str) -> Option<String> {
+    let mut config = Config::parse_saved(saved).ok()?;
+    let entry = moe_data::find(&config.dataset.name).ok()?;
+    config.dataset.options = entry.resolve(&config.dataset.options).ok()?;
+    Some(config.to_toml())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that an earlier version began goes on: it has named its file relative to the directory, and knew fewer keys.
+    #[test]
+    fn what_an_earlier_version_saved_means_the_same() {
+        let text = "[dataset]\nname = \"table\"\n[dataset.table]\nfile = \"Cargo.toml\"\nnumbers = [\"age\"]\n\
+                    unknown = \"shared\"\ntargets = [{ column = \"x\", kind = \"binary\" }]\n";
+        let mut config = Config::parse(text).unwrap();
+        let entry = moe_data::find("table").unwrap();
+        config.dataset.options = entry.resolve(&config.dataset.options).unwrap();
+        let now = config.to_toml();
+        let file = std::path::absolute("Cargo.toml").unwrap();
+        assert!(now.contains(file.to_str().unwrap()), "{now}");
+        let missing = "missing = [\"\", \"NA\", \"null\"]\n";
+        assert!(now.contains(missing), "{now}");
+        let saved = now.replace(missing, "").replace(file.to_str().unwrap(), "Cargo.toml");
+        assert_eq!(as_written_now(&saved), Some(now.clone()));
+        // Anything else is a difference.
+        let other = saved.replace("unknown = \"shared\"", "unknown = \"refuse\"");
+        assert_ne!(as_written_now(&other), Some(now));
+        assert_eq!(as_written_now("[dataset]\nname = 3\n"), None);
+    }
+}
