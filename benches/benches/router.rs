@@ -56,6 +56,7 @@ fn bench_gates(
         epoch: 0,
         row_ids,
         keys,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

@@ -233,6 +233,7 @@ fn a_row_is_routed_alike_in_any_batch() {
                     epoch: 0,
                     row_ids: &ids,
                     keys: &ids,
+                    groups: None,
                     batch_rows: None,
                     experts: None,
                 };
@@ -401,6 +402,7 @@ fn draws_do_not_matter_to_these_routers() {
                 epoch: step,
                 row_ids: &ids,
                 keys: &ids,
+                groups: None,
                 batch_rows: None,
                 experts: None,
             };

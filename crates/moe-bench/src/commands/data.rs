@@ -86,6 +86,9 @@ fn list() -> String {
         };
         let _ = writeln!(text, "{}\n    {}\n    {origin}", entry.id, entry.summary);
         let _ = writeln!(text, "    options: {}\n    {}", entry.options().join(", "), entry.terms);
+        if let Some(groups) = entry.groups {
+            let _ = writeln!(text, "    planted groups: the {groups} of each row");
+        }
         if !entry.downloads().is_empty() {
             let _ = writeln!(text, "    moe data fetch {}", entry.id);
         }

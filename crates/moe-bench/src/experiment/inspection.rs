@@ -50,7 +50,7 @@ pub(crate) struct GateView {
 #[derive(Debug, Serialize)]
 pub(crate) struct GroupedLoad {
     pub(crate) by: By,
-    /// Name of the task or the column.
+    /// Name of the task or the column, or what the planted groups are.
     pub(crate) of: String,
     /// The groups that have rows.
     pub(crate) groups: Vec<GroupLoad>,

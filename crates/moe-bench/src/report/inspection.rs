@@ -90,7 +90,7 @@ fn load_by_group(grouped: &GroupedLoad) -> Block {
     let head = match grouped.by {
         By::Class => format!("class of {}", grouped.of),
         By::Frequency => format!("{} in training", grouped.of),
-        By::Planted => "planted expert".into(),
+        By::Planted => format!("planted {}", grouped.of),
     };
     let rows = grouped.groups.iter().map(|group| {
         let (strip, most) = (strip(&group.load_share), largest(&group.load_share));

@@ -46,6 +46,7 @@ pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Routings
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };
