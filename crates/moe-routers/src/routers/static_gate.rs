@@ -10,7 +10,19 @@ use crate::route_context::RouteContext;
 use crate::router::Router;
 use crate::routing::Routing;
 
-/// STATIC_DOC
+/// The gate that does not route: the same K experts for all rows, the K largest of N logits that are learnt and that no input
+/// changes, weighted by their softmax.
+///
+/// It is the control that shows whether a router routes: what a router gains over it at equal K, it gains by sending different
+/// rows to different experts. Each task still has experts of its own choice, as with the static gating of DSelect-k (Hazimeh and
+/// others, 2021, section 3), where a gate is a function of the task alone. There, all experts are in use until the gate has
+/// converged; here a gate has K experts in every step of training and at inference, as with [`TopK`](crate::TopK), whose weight
+/// matrix is taken away and whose bias is left.
+///
+/// How the set is learnt: the logits start nearly tied, from U(±0.01). The softmax over the K experts in use raises the logit of
+/// those that lower the loss and lowers that of the others by as much; a logit that falls below that of an expert outside the
+/// set loses its place to it, and so every expert is tried until K are left. With K = 1 the only weight is 1, nothing competes,
+/// and the expert is the one that was drawn at the start, when all are alike.
 #[derive(Debug)]
 pub struct StaticGate {
     /// `[N]`
@@ -26,9 +38,10 @@ impl StaticGate {
     pub fn new(spec: &GateSpec) -> Self {
         let GateSpec { k, experts, seed, gate, .. } = *spec;
         assert!((1..=experts).contains(&k), "static: {k} of {experts} experts");
-        let bound: f64 = std::env::var("STATIC_BOUND").map_or(0.01, |t| t.parse().unwrap());
+        /// Nearly tied, so that the set is learnt and not drawn.
+        const BOUND: f64 = 0.01;
         let mut rng = chacha(seed, "init.gate", gate as u64);
-        StaticGate { bias: Parameter::new(uniform([experts], bound, &mut rng)), k }
+        StaticGate { bias: Parameter::new(uniform([experts], BOUND, &mut rng)), k }
     }
 
     pub(crate) fn entry() -> RouterEntry {
