@@ -3,6 +3,7 @@
 pub(crate) mod checkpoints;
 pub(crate) mod evaluation;
 pub(crate) mod experiment;
+pub(crate) mod gap;
 pub(crate) mod groups;
 pub(crate) mod inspection;
 pub(crate) mod results;

@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::config::Config;
+use crate::experiment::gap::GapClosed;
 use crate::experiment::statistics::{Summary, paired};
 
 /// A finished comparison: the object that `--format json` prints.
@@ -294,6 +295,10 @@ pub struct RouterSummary {
     pub test_loss: Summary,
     /// Comparison with the baseline, seed by seed; `None` for the baseline itself.
     pub vs_baseline: Option<VsBaseline>,
+    /// The share of the gap between `hash` and `oracle` that the router closes, where both are in the comparison and the router
+    /// is neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_closed: Option<GapClosed>,
 }
 
 /// A router compared with the baseline.
@@ -342,9 +347,21 @@ impl Comparison {
                 runs: losses.len(),
                 test_loss: Summary::of(&losses),
                 vs_baseline,
+                gap_closed: comparison.gap_closed(router, &losses),
             });
         }
         comparison
+    }
+
+    /// The share of the gap between `hash` and `oracle` that a router with these losses closes.
+    fn gap_closed(&self, router: &str, losses: &[f64]) -> Option<GapClosed> {
+        let ends = ["hash", "oracle"].map(|end| self.losses(end));
+        let [hash, oracle] = &ends;
+        let has_ends = ends.iter().all(|end| !end.is_empty() && end.len() == losses.len());
+        if !has_ends || ["hash", "oracle"].contains(&router) {
+            return None;
+        }
+        GapClosed::of(losses, hash, oracle)
     }
 
     /// The runs of a router, seeds ascending.

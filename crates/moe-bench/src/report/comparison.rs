@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::experiment::results::{Comparison, RunResult, VsBaseline};
 use crate::experiment::statistics::Summary;
 use crate::report::document::Block;
+use crate::report::gap::gap_closed;
 
 /// A column with the mean over the runs of a router: its head, its digits, and its value for a run.
 type Mean = (&'static str, usize, fn(&RunResult) -> f64);
@@ -30,6 +31,7 @@ const COST: [Mean; 3] = [
 pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
     let legend = Block::Paragraph(legend(comparison));
     let mut blocks = vec![table(comparison), legend];
+    blocks.extend(gap_closed(comparison).map(Block::Paragraph));
     let alarms = alarms(comparison);
     if !alarms.is_empty() {
         let text =

@@ -9,6 +9,7 @@ pub(crate) mod comparison;
 pub(crate) mod document;
 pub(crate) mod evaluation;
 pub(crate) mod format;
+pub(crate) mod gap;
 pub(crate) mod inspection;
 pub(crate) mod out_dir;
 pub(crate) mod predictions;
