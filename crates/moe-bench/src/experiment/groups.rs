@@ -16,6 +16,17 @@ pub(crate) enum By {
     Planted,
 }
 
+impl By {
+    /// What the groups are, in words, for a grouping of this task, column or kind of planted group.
+    pub(crate) fn head(self, of: &str) -> String {
+        match self {
+            By::Class => format!("class of {of}"),
+            By::Frequency => format!("{of} in training"),
+            By::Planted => format!("planted {of}"),
+        }
+    }
+}
+
 /// A way to group the rows of a split.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {

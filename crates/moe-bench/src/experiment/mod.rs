@@ -1,11 +1,14 @@
 //! Experiments: a configuration with its data, single runs, comparisons, and what is computed of a saved run.
 
 pub(crate) mod checkpoints;
+pub(crate) mod counterfactual;
 pub(crate) mod evaluation;
 pub(crate) mod experiment;
+pub(crate) mod expert_sets;
 pub(crate) mod gap;
 pub(crate) mod groups;
 pub(crate) mod inspection;
+pub(crate) mod regret;
 pub(crate) mod results;
 pub(crate) mod run_all;
 pub(crate) mod saved_run;

@@ -6,6 +6,7 @@
 
 pub(crate) mod card;
 pub(crate) mod comparison;
+pub(crate) mod counterfactual;
 pub(crate) mod document;
 pub(crate) mod evaluation;
 pub(crate) mod format;
