@@ -89,6 +89,22 @@ fn the_gap_is_told_where_both_ends_are_there() {
     assert!(!text("hash,switch").contains("closes"));
 }
 
+/// Two experts a row for some and one for the others is no comparison.
+#[test]
+fn the_ends_of_the_gap_have_k_experts_too() {
+    let place = place();
+    let two = ["--epochs", "1", "--set", "model.k=2"];
+    let one_each = compare(&place, "hash,oracle,top-k", &two);
+    assert!(summary(&one_each, "top-k").get("gap_closed").is_none());
+    let k = ["--set", "routers.hash.k-experts=true", "--set", "routers.oracle.k-experts=true"];
+    let found = compare(&place, "hash,oracle,top-k", &[two, k].concat());
+    assert!(summary(&found, "top-k")["gap_closed"]["share"].is_number());
+    for router in ["hash", "oracle"] {
+        assert_eq!(routing(&found, router, "experts_per_row_train"), 2.0);
+    }
+    assert!(loss(&found, "oracle") < loss(&found, "hash"), "{found}");
+}
+
 #[test]
 fn a_router_that_reads_groups_needs_them() {
     let place = place();

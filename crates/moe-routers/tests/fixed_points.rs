@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use common::{build, cases, check_gradients, groups_of, route, rows};
 use moe_core::tape::Tape;
 use moe_core::{Mode, Pass, Real, StateMut, Tensor};
-use moe_routers::{Cardinality, GateSet, GateSpec, Registry, Routing, TotalWeight};
+use moe_routers::{Cardinality, GateSet, GateSpec, Registry, Routing, TotalWeight, Value};
 use proptest::prelude::*;
 
 const SPEC: GateSpec = GateSpec { inputs: 3, experts: 6, k: 2, seed: 4, gate: 0 };
@@ -30,6 +30,32 @@ proptest! {
             let expected: Vec<u32> = groups.iter().map(|group| group % experts as u32).collect();
             prop_assert_eq!(routing.assignments.experts(), &expected[..]);
             prop_assert!(routing.weights.value().as_slice().iter().all(|&weight| weight == 1.0));
+        }
+    }
+
+    #[test]
+    fn with_k_experts_a_row_has_the_ones_after_the_first_too(
+        experts in 1usize..9, k in 0usize..12, firsts in prop::collection::vec(0u32..9, 0..20),
+    ) {
+        let spec = GateSpec { experts, k, ..SPEC };
+        let per_row = k.clamp(1, experts);
+        let keys: Vec<u64> = (0..firsts.len() as u64).collect();
+        let pass = Pass { groups: Some(&firsts), ..Pass::of_keys(&keys) };
+        let x = rows(firsts.len(), 3, 1.0, 1);
+        for id in ["oracle", "hash"] {
+            let set = build(id, &spec, 1, &[("k-experts", Value::Bool(true))]);
+            let promised = set.properties().remove(0);
+            prop_assert_eq!((promised.cardinality, promised.total_weight), (Cardinality::Exactly(per_row), TotalWeight::One));
+            let one = build(id, &spec, 1, &[]);
+            let tape = Tape::new();
+            let [many, one] = [&set, &one].map(|set| set.route(&pass, tape.constant(x.clone())).remove(0));
+            for row in 0..firsts.len() {
+                let first = one.assignments.of_row(row)[0] as usize;
+                let mut expected: Vec<u32> = (0..per_row).map(|next| ((first + next) % experts) as u32).collect();
+                expected.sort_unstable();
+                prop_assert_eq!(many.assignments.of_row(row), &expected[..]);
+            }
+            prop_assert!(many.weights.value().as_slice().iter().all(|&weight| weight == 1.0 / per_row as Real));
         }
     }
 

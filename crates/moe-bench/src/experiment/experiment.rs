@@ -186,7 +186,7 @@ impl<'r> Experiment<'r> {
 }
 
 /// The configuration with all defaults of its routers and its optimiser, checked as far as that needs no data.
-fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
+pub(crate) fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
     let mut config = config.clone();
     config.validate()?;
     let ModelConfig { experts, k, .. } = config.model;

@@ -295,8 +295,8 @@ pub struct RouterSummary {
     pub test_loss: Summary,
     /// Comparison with the baseline, seed by seed; `None` for the baseline itself.
     pub vs_baseline: Option<VsBaseline>,
-    /// The share of the gap between `hash` and `oracle` that the router closes, where both are in the comparison and the router
-    /// is neither.
+    /// The share of the gap between `hash` and `oracle` that the router closes, where both are in the comparison, both with K
+    /// experts a row, and the router is neither.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gap_closed: Option<GapClosed>,
 }
@@ -353,15 +353,20 @@ impl Comparison {
         comparison
     }
 
-    /// The share of the gap between `hash` and `oracle` that a router with these losses closes.
+    /// The share of the gap between `hash` and `oracle` that a router with these losses closes. Both must give a row K experts, or
+    /// the gap would be one of other models.
     fn gap_closed(&self, router: &str, losses: &[f64]) -> Option<GapClosed> {
-        let ends = ["hash", "oracle"].map(|end| self.losses(end));
-        let [hash, oracle] = &ends;
-        let has_ends = ends.iter().all(|end| !end.is_empty() && end.len() == losses.len());
-        if !has_ends || ["hash", "oracle"].contains(&router) {
+        const ENDS: [&str; 2] = ["hash", "oracle"];
+        let k = self.config.model.k as f64;
+        let is_end = |end: &str| {
+            let runs = self.runs_of(end);
+            let have_k = runs.iter().all(|run| run.routing.experts_per_row_eval == k);
+            have_k && !runs.is_empty() && runs.len() == losses.len()
+        };
+        if ENDS.contains(&router) || !ENDS.into_iter().all(is_end) {
             return None;
         }
-        GapClosed::of(losses, hash, oracle)
+        GapClosed::of(losses, &self.losses("hash"), &self.losses("oracle"))
     }
 
     /// The runs of a router, seeds ascending.

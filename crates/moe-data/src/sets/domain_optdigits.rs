@@ -4,14 +4,15 @@
 //!
 //! Every picture of `optdigits` occurs once in every domain, so domains differ in nothing but the order of pixels: they have
 //! the same digits, in the same numbers. The splits are those of `optdigits` under the same seed, in each domain. A test
-//! picture is therefore in no domain a training picture. Small experts can learn one domain well and eight badly: a gate that
-//! finds the domain of a row halves the loss of one that sends rows at random.
+//! picture is therefore in no domain a training picture. Small experts learn one domain well and eight badly: with 8 experts
+//! of width 16 and K = 1, the widths that the set is meant for, a gate that knows the domain of a row has about a quarter of the
+//! test loss of one that sends rows at random, and less than half of that of a single expert (with K = 2, width 8).
 //!
 //! Pixel p of a row of domain d is pixel π_d(p) of its picture; π_d is the permutation of ChaCha8 under the seed, the purpose
-//! `domain-optdigits` and d. None of the domains keeps the original order on purpose: domain 0 is one like the others. Row ids
-//! count through all pictures in domain 0, then in domain 1, and so on, in the order of `optdigits`: picture i of domain d is
-//! row 5,620 d + i. The domain is the planted group of a row ([`Split::groups`](crate::Split::groups)) and is not in
-//! its inputs. Pixels are divided by 16, to numbers in [0, 1].
+//! `domain-optdigits` and d, also for domain 0: no domain has the original order. Row ids count through all pictures in
+//! domain 0, then in domain 1, and so on, in the order of `optdigits`: picture i of domain d is row 5,620 d + i. The domain is
+//! the planted group of a row ([`Split::groups`](crate::Split::groups)) and is not in its inputs. Pixels are divided by 16, to
+//! numbers in [0, 1].
 
 use moe_core::random;
 

@@ -15,13 +15,13 @@ use crate::routing::Routing;
 ///
 /// It is the control that shows whether a router routes: what a router gains over it at equal K, it gains by sending different
 /// rows to different experts. Each task still has experts of its own choice, as with the static gating of DSelect-k (Hazimeh and
-/// others, 2021, section 3), where a gate is a function of the task alone. There, all experts are in use until the gate has
-/// converged; here a gate has K experts in every step of training and at inference, as with [`TopK`](crate::TopK), whose weight
+/// others, 2021, section 3; [`DSelectKOptions::is_static`](crate::DSelectKOptions)), where a gate is a function of the task alone.
+/// There, more than K experts are in use until the gate has converged; here a gate has K experts in every step of training and at inference, as with [`TopK`](crate::TopK), whose weight
 /// matrix is taken away and whose bias is left.
 ///
 /// How the set is learnt: the logits start nearly tied, from U(±0.01). The softmax over the K experts in use raises the logit of
 /// those that lower the loss and lowers that of the others by as much; a logit that falls below that of an expert outside the
-/// set loses its place to it, and so every expert is tried until K are left. With K = 1 the only weight is 1, nothing competes,
+/// set loses its place to it, so that others are tried until K are left. With K = 1 the only weight is 1, nothing competes,
 /// and the expert is the one that was drawn at the start, when all are alike.
 #[derive(Debug)]
 pub struct StaticGate {
