@@ -48,7 +48,8 @@ fn bench_gates(
     x: &Tensor,
 ) {
     let row_ids: Vec<u64> = (0..ROWS as u64).collect();
-    let (row_ids, keys) = (&row_ids[..], &row_ids[..]);
+    let groups: Vec<u32> = (0..ROWS as u32).collect();
+    let (row_ids, keys, groups) = (&row_ids[..], &row_ids[..], Some(&groups[..]));
     let pass = Pass {
         mode: Mode::Train,
         seed: 1,
@@ -56,6 +57,7 @@ fn bench_gates(
         epoch: 0,
         row_ids,
         keys,
+        groups,
         batch_rows: None,
         experts: None,
     };

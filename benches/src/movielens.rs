@@ -91,6 +91,7 @@ pub fn first_rows(batch: &Batch, rows: usize) -> Batch {
     Batch {
         row_ids: batch.row_ids[..rows].to_vec(),
         keys: batch.keys[..rows].to_vec(),
+        groups: None,
         inputs: Inputs::ids(columns.map(|ids| ids[..rows].to_vec()).collect()),
         targets: vec![],
     }
@@ -104,6 +105,7 @@ pub fn batch(number: u64) -> Batch {
     Batch {
         row_ids: (0..ROWS as u64).map(|row| number * ROWS as u64 + row).collect(),
         keys: columns[0].iter().map(|&user| user.into()).collect(),
+        groups: None,
         inputs: Inputs::ids(columns),
         targets: vec![
             Target::binary(

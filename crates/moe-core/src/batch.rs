@@ -15,6 +15,9 @@ pub struct Batch {
     pub row_ids: Vec<u64>,
     /// Lookup key of each row (e.g. user id or token id), used by hash routing.
     pub keys: Vec<u64>,
+    /// Planted group of each row, such as the domain that it was drawn from; `None` where the data have none. A model is not
+    /// told: only a router that declares it, such as `oracle`, reads the groups, and no encoder does.
+    pub groups: Option<Vec<u32>>,
     /// Inputs of the model.
     pub inputs: Inputs,
     /// One target per task.
@@ -54,6 +57,7 @@ impl<'a> Pass<'a> {
 
     /// The pass of inference on a batch.
     pub fn inference(batch: &'a Batch) -> Self {
-        Pass { row_ids: &batch.row_ids, ..Pass::of_keys(&batch.keys) }
+        let groups = batch.groups.as_deref();
+        Pass { row_ids: &batch.row_ids, groups, ..Pass::of_keys(&batch.keys) }
     }
 }

@@ -31,6 +31,8 @@ pub struct Pass<'a> {
     pub row_ids: &'a [u64],
     /// Lookup key of each row; see [`Batch::keys`](crate::batch::Batch::keys).
     pub keys: &'a [u64],
+    /// Planted group of each row; `None` where the data have none. See [`Batch::groups`](crate::batch::Batch::groups).
+    pub groups: Option<&'a [u32]>,
     /// The row of the batch that each row belongs to; `None` where the rows are those of the batch. See [`TokenRows`].
     pub batch_rows: Option<&'a [u32]>,
     /// The expert that computes each row; `None` outside experts. See [`SlotRows`].
@@ -47,6 +49,7 @@ impl<'a> Pass<'a> {
             epoch: 0,
             row_ids: keys,
             keys,
+            groups: None,
             batch_rows: None,
             experts: None,
         }
@@ -75,6 +78,7 @@ impl<'a> Pass<'a> {
         Pass {
             row_ids: &self.row_ids[rows.clone()],
             keys: &self.keys[rows.clone()],
+            groups: self.groups.map(|groups| &groups[rows.clone()]),
             batch_rows: self.batch_rows.map(|batch_rows| &batch_rows[rows.clone()]),
             experts: self.experts.map(|experts| &experts[rows]),
             ..*self
@@ -90,6 +94,7 @@ impl<'a> Pass<'a> {
 pub struct SlotRows {
     row_ids: Buffer<u64>,
     keys: Buffer<u64>,
+    groups: Option<Buffer<u32>>,
     experts: Buffer<u32>,
 }
 
@@ -104,35 +109,51 @@ impl SlotRows {
         let slots = plan.slots();
         let mut row_ids = Buffer::unspecified(slots);
         let mut keys = Buffer::unspecified(slots);
+        let mut groups = pass.groups.map(|_| Buffer::unspecified(slots));
         let mut experts = Buffer::copy_of(plan.slot_experts());
         for (slot, &row) in plan.slot_rows().iter().enumerate() {
             let row = row as usize;
             row_ids[slot] = pass.row_ids[row];
             keys[slot] = pass.keys[row];
+            if let (Some(groups), Some(of_rows)) = (&mut groups, pass.groups) {
+                groups[slot] = of_rows[row];
+            }
             if let Some(outer) = pass.experts {
                 let first = outer[row].wrapping_mul(plan.num_experts() as u32);
                 experts[slot] = experts[slot].wrapping_add(first);
             }
         }
-        SlotRows { row_ids, keys, experts }
+        SlotRows { row_ids, keys, groups, experts }
     }
 
     /// The pass `pass` with these rows.
     pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
-        let SlotRows { row_ids, keys, experts } = self;
+        let SlotRows { row_ids, keys, groups, experts } = self;
+        let groups = groups.as_deref();
         let Pass { mode, seed, step, epoch, .. } = *pass;
-        Pass { mode, seed, step, epoch, row_ids, keys, batch_rows: None, experts: Some(experts) }
+        Pass {
+            mode,
+            seed,
+            step,
+            epoch,
+            row_ids,
+            keys,
+            groups,
+            batch_rows: None,
+            experts: Some(experts),
+        }
     }
 }
 
 /// The tokens of the rows of a pass as rows of their own, so that a router decides for each token.
 ///
-/// The key of a token is its id in the vocabulary. Its row id, which keys its random draws, follows from the id of its row
+/// The key of a token is its id in the vocabulary, and its group that of its row. Its row id, which keys its random draws, follows from the id of its row
 /// and its position there, whatever else is in the batch.
 #[derive(Clone, Debug)]
 pub struct TokenRows {
     row_ids: Buffer<u64>,
     keys: Buffer<u64>,
+    groups: Option<Buffer<u32>>,
     batch_rows: Buffer<u32>,
 }
 
@@ -149,6 +170,7 @@ impl TokenRows {
         let mut rows = TokenRows {
             row_ids: Buffer::unspecified(ids.len()),
             keys: Buffer::unspecified(ids.len()),
+            groups: pass.groups.map(|_| Buffer::unspecified(ids.len())),
             batch_rows: Buffer::unspecified(ids.len()),
         };
         for (row, bounds) in offsets.windows(2).enumerate() {
@@ -158,6 +180,9 @@ impl TokenRows {
                 rows.row_ids[token] = u64::from(high) << 32 | u64::from(low);
                 rows.keys[token] = ids[token].into();
                 rows.batch_rows[token] = row as u32;
+                if let (Some(groups), Some(of_rows)) = (&mut rows.groups, pass.groups) {
+                    groups[token] = of_rows[row];
+                }
             }
         }
         rows
@@ -165,9 +190,20 @@ impl TokenRows {
 
     /// The pass `pass` with these rows.
     pub fn pass<'a>(&'a self, pass: &Pass<'_>) -> Pass<'a> {
-        let TokenRows { row_ids, keys, batch_rows } = self;
+        let TokenRows { row_ids, keys, groups, batch_rows } = self;
+        let groups = groups.as_deref();
         let Pass { mode, seed, step, epoch, .. } = *pass;
-        Pass { mode, seed, step, epoch, row_ids, keys, batch_rows: Some(batch_rows), experts: None }
+        Pass {
+            mode,
+            seed,
+            step,
+            epoch,
+            row_ids,
+            keys,
+            groups,
+            batch_rows: Some(batch_rows),
+            experts: None,
+        }
     }
 }
 
@@ -180,7 +216,8 @@ mod tests {
     fn slot_rows_are_named_by_row_and_expert() {
         let (row_ids, keys) = ([70, 71, 72], [0, 1, 2]);
         let (mode, seed, step, epoch) = (Mode::Train, 1, 2, 3);
-        let inference = Pass { row_ids: &row_ids, ..Pass::of_keys(&keys) };
+        let groups = Some(&[4, 5, 6][..]);
+        let inference = Pass { row_ids: &row_ids, groups, ..Pass::of_keys(&keys) };
         let pass = Pass { mode, seed, step, epoch, ..inference };
         let plan = ExpertPlan::new(&[&Assignments::from_rows(3, [vec![0, 2], vec![2], vec![0]])]);
         let slots = SlotRows::new(&pass, &plan);
@@ -191,10 +228,12 @@ mod tests {
         );
         assert_eq!(inside.row_ids, [70, 72, 70, 71]);
         assert_eq!(inside.keys, [0, 2, 0, 1]);
+        assert_eq!(inside.groups, Some(&[4, 6, 4, 5][..]));
         assert_eq!(inside.experts, Some(&[0, 0, 2, 2][..]));
 
         let of_expert = inside.rows(plan.slots_of_expert(2));
         assert_eq!((of_expert.row_ids, of_expert.keys), (&[70, 71][..], &[0, 1][..]));
+        assert_eq!(of_expert.groups, Some(&[4, 5][..]));
         assert_eq!(of_expert.draw_rows().experts, Some(&[2, 2][..]));
 
         // A layer inside of these experts: 2 * 4 + 3.
@@ -207,10 +246,14 @@ mod tests {
     fn token_rows_are_named_by_row_and_position() {
         let keys = [7, 8, 9];
         let of = |row_ids: &[u64], ids: &[u32], offsets: &[u32]| {
-            let pass = Pass { row_ids, ..Pass::of_keys(&keys[..row_ids.len()]) };
+            let groups = row_ids.iter().map(|&id| id as u32).collect::<Vec<_>>();
+            let pass =
+                Pass { row_ids, groups: Some(&groups), ..Pass::of_keys(&keys[..row_ids.len()]) };
             let rows = TokenRows::new(&pass, ids, offsets);
             let inside = rows.pass(&pass);
             assert_eq!(inside.row_ids.len(), ids.len());
+            let of_tokens = inside.batch_rows.unwrap().iter().map(|&row| groups[row as usize]);
+            assert!(of_tokens.eq(inside.groups.unwrap().iter().copied()));
             (inside.row_ids.to_vec(), inside.keys.to_vec(), inside.batch_rows.unwrap().to_vec())
         };
         let (row_ids, keys, batch_rows) = of(&[70, 71, 72], &[5, 5, 6, 5], &[0, 2, 2, 4]);

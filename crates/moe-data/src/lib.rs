@@ -7,6 +7,7 @@
 //! | --- | --- | --- | --- |
 //! | `optdigits` | embedded | dense, 64 | `digit`: multiclass(10) |
 //! | `multi-optdigits` | from `optdigits` | dense, 144 | `left`, `right`: multiclass(10) |
+//! | `domain-optdigits` | from `optdigits` | dense, 64 | `digit`: multiclass(10), with the domain of each row |
 //! | `restaurant` | embedded | ids user, place | `rating`, `food_rating`, `service_rating`: regression |
 //! | `synthetic` | generated | dense, any width | `y`: regression, with the planted expert of each row |
 //! | `movielens-1m-mtl` | files | ids user, movie | `watch`: binary; `rating`: regression, where watched |
@@ -41,6 +42,7 @@
 //! # Map
 //! * [`load`], [`find`], [`catalog`]: data sets by id.
 //! * [`LoadOptions`]: the seed, the location of files, and the sizes of generated sets.
+//! * [`Split::groups`]: the planted group of each row of a set that has them ([`Entry::groups`]), which models do not see.
 //! * [`Dataset`] and [`Split`]: the loaded data; a split is a [`BatchSource`](moe_core::batch::BatchSource) over columns
 //!   that the three splits share.
 //! * [`FeatureSchema`]: the encoding of raw rows as inputs, to be saved beside a model; [`RowEncoder`] applies it, and

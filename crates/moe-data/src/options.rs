@@ -73,7 +73,7 @@ load_options! {
 ///
 /// let options = LoadOptions { experts: Some(4), ..LoadOptions::default() };
 /// let data = moe_data::load("synthetic", &options)?;
-/// assert!(data.planted().is_some());
+/// assert!(data.groups().is_some());
 ///
 /// let error = moe_data::load("optdigits", &options).unwrap_err();
 /// assert!(error.to_string().contains("`experts` does not apply"));

@@ -31,25 +31,25 @@ fn sizes_are_those_asked_for_and_every_row_has_its_expert() {
     assert_eq!(data.tasks[0].kind, TaskKind::regression());
     let sizes = data.splits().map(|(_, split)| split.rows());
     assert_eq!(sizes, [600, 40, 50]);
-    let planted = data.planted().unwrap();
+    let planted = data.groups().unwrap();
     assert_eq!(planted.len(), 690);
     for (_, split) in data.splits() {
         let ids = split.row_ids().iter();
         let expected: Vec<u32> = ids.map(|&id| planted[id as usize]).collect();
-        assert_eq!(split.planted(), Some(&expected[..]));
+        assert_eq!(split.groups(), Some(&expected[..]));
     }
     let mut loads = [0; 5];
-    data.train.planted().unwrap().iter().for_each(|&e| loads[e as usize] += 1);
+    data.train.groups().unwrap().iter().for_each(|&e| loads[e as usize] += 1);
     assert!(loads.iter().all(|&load| load > 30), "{loads:?}");
     check_splits(&data);
-    assert!(load("optdigits", &seeded(1)).unwrap().planted().is_none());
+    assert!(load("optdigits", &seeded(1)).unwrap().groups().is_none());
 }
 
 #[test]
 fn rows_of_an_expert_lie_together() {
     let data = load("synthetic", &small(3)).unwrap();
     let batch = all(&data.train);
-    let (x, planted) = (dense(&batch), data.train.planted().unwrap());
+    let (x, planted) = (dense(&batch), data.train.groups().unwrap());
     let mean = |expert: u32| -> Vec<f64> {
         let rows: Vec<usize> = (0..600).filter(|&r| planted[r] == expert).collect();
         (0..6)
@@ -76,7 +76,7 @@ fn noise_moves_the_target_by_its_deviation_and_nothing_else() {
     let clean = load("synthetic", &noisy(0.0)).unwrap();
     let other = load("synthetic", &noisy(0.5)).unwrap();
     assert_eq!(dense(&all(&clean.train)), dense(&all(&other.train)));
-    assert_eq!(clean.planted(), other.planted());
+    assert_eq!(clean.groups(), other.groups());
     let squares =
         targets(&clean).iter().zip(targets(&other)).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
     // Standard error of a deviation from 600 draws: 3 %.
@@ -114,7 +114,7 @@ fn the_seed_decides_and_the_first_rows_stay() {
 #[test]
 fn value_stability() {
     let data = load("synthetic", &small(1)).unwrap();
-    assert_eq!(data.planted().unwrap()[..8], [1, 0, 1, 2, 2, 0, 1, 1]);
+    assert_eq!(data.groups().unwrap()[..8], [1, 0, 1, 2, 2, 0, 1, 1]);
     let batch = data.train.batch(&[0]);
     let found: Vec<f64> = dense(&batch).row(0).iter().map(|&x| x.into()).collect();
     let expected = [1.4643614, -2.8810816, 1.4273993, -1.2655236, 0.5761776, 0.3227739];

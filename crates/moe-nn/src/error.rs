@@ -252,6 +252,9 @@ pub enum PredictorError {
         /// Number of the weights.
         found: usize,
     },
+    /// The router reads the planted groups of rows, which rows to predict do not have.
+    #[error(transparent)]
+    Groups(InputError),
     /// The overrides do not apply to the model.
     #[error(transparent)]
     Override(#[from] OverrideError),
@@ -269,6 +272,12 @@ pub enum PredictorError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
+    /// A router of the model reads the planted groups of rows ([`Properties::reads_groups`](moe_routers::Properties)), which
+    /// rows to predict do not have.
+    #[error(
+        "the model routes rows by their planted group, which rows to predict do not have; evaluate it on a data set with groups"
+    )]
+    NoGroups,
     /// A part of the inputs is missing, or there is one too many.
     #[error("the model takes {needed}, not {found}")]
     Parts {

@@ -37,6 +37,7 @@
 //!         let row_ids: Vec<u64> = rows.iter().map(|&r| r.into()).collect();
 //!         Batch {
 //!             keys: row_ids.clone(),
+//!             groups: None,
 //!             row_ids,
 //!             targets: vec![Target::values(x.iter().map(|x| x.abs()).collect(), 1)],
 //!             inputs: Inputs::dense(Tensor::new([x.len(), 1], x)),

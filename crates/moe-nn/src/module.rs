@@ -23,8 +23,8 @@ pub(crate) fn visit_parameters(
 pub struct LayerGates<'m> {
     /// Name of the layer, which is also the prefix of its parameters.
     pub layer: &'m str,
-    /// Its gates.
-    pub gates: &'m mut dyn GateSet,
+    /// Its gates. Others for as many experts may take their place, such as [`GivenGates`](moe_routers::GivenGates).
+    pub gates: &'m mut Box<dyn GateSet>,
 }
 
 impl std::fmt::Debug for LayerGates<'_> {

@@ -87,6 +87,7 @@ impl BatchSource for Pairs {
         Batch {
             row_ids: rows.iter().map(|&row| row.into()).collect(),
             keys: words.iter().map(|w| u64::from(w[0] % 900)).collect(),
+            groups: None,
             inputs: Inputs::ids(vec![
                 words.iter().map(|w| w[0] % 900).collect(),
                 words.iter().map(|w| w[1] % 700).collect(),

@@ -40,6 +40,7 @@ fn outputs(bank: &ExpertBank, mode: Mode, step: u64) -> Vec<Vec<Real>> {
         epoch: 0,
         row_ids: &row_ids,
         keys: &row_ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

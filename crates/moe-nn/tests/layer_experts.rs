@@ -30,6 +30,7 @@ fn run(experts: &dyn Experts, x: &Tensor, plan: &Arc<ExpertPlan>, mode: Mode) ->
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };
@@ -179,6 +180,7 @@ fn work_follows_the_slots() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

@@ -14,6 +14,7 @@ const PASS: Pass<'static> = Pass {
     epoch: 0,
     row_ids: &[],
     keys: &[],
+    groups: None,
     batch_rows: None,
     experts: None,
 };

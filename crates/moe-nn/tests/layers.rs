@@ -18,6 +18,7 @@ fn pass(mode: Mode, experts: Option<&[u32]>) -> Pass<'_> {
         epoch: 0,
         row_ids: &ROW_IDS,
         keys: &ROW_IDS,
+        groups: None,
         batch_rows: None,
         experts,
     }

@@ -38,6 +38,7 @@ fn predictions(k: usize) -> Vec<Vec<f64>> {
         epoch: 0,
         row_ids: &row_ids,
         keys: &row_ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

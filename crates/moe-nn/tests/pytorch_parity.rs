@@ -58,6 +58,7 @@ fn repeats(recording: &str, dropout: Real) {
             epoch: 0,
             row_ids: &row_ids,
             keys: &row_ids,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

@@ -237,6 +237,7 @@ fn the_first_step_minimises_what_its_terms_say() {
         epoch: 0,
         row_ids,
         keys,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

@@ -12,6 +12,8 @@
 //! | `top-k` | [`TopK`]: the K largest logits | Shazeer and others, 2017, without noise |
 //! | `noisy-top-k` | [`NoisyTopK`]: the K largest logits after learnt noise | Shazeer and others, 2017 |
 //! | `hash` | [`HashRouter`]: one expert, by the row's key | Roller and others, 2021 |
+//! | `oracle` | [`Oracle`]: one expert, by the row's planted group | - |
+//! | `static` | [`StaticGate`]: the same K experts for all rows | Hazimeh and others, 2021, static gating |
 //! | `moesart` | [`Moesart`]: K experts drawn from the softmax, with adjusted weights | MOESART, 2024 |
 //! | `dselect-k` | [`DSelectK`]: K binary codes of experts | Hazimeh and others, 2021 |
 //! | `comet` | [`Comet`]: the leaves that K soft decision trees still reach | Ibrahim and others, 2023 |
@@ -50,7 +52,7 @@
 //! let tape = Tape::inference();
 //! let x = tape.constant(Tensor::zeros([2, 4]));
 //! let (row_ids, keys) = ([0, 1], [7, 9]);
-//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, batch_rows: None, experts: None };
+//! let pass = Pass { mode: Mode::Infer, seed: 0, step: 0, epoch: 0, row_ids: &row_ids, keys: &keys, groups: None, batch_rows: None, experts: None };
 //! let routing = ByKey(3).route(&RouteContext { pass, gate: 0 }, x);
 //! assert_eq!(routing.to_dense().as_slice(), [0.0, 1.0, 0.0, 1.0, 0.0, 0.0]);
 //! ```
@@ -59,6 +61,7 @@ pub mod aux_loss;
 pub mod conformance;
 mod gate;
 mod gate_set;
+mod given;
 mod observed;
 mod parts;
 mod properties;
@@ -77,6 +80,7 @@ pub use gate::gate_linear::GateLinear;
 pub use gate::smooth_step::{SmoothStep, Step};
 pub use gate::top_k::{top_k_assignments, top_k_indices};
 pub use gate_set::{GateSet, Gates, GatesOfParts, TrainingLength};
+pub use given::GivenGates;
 pub use observed::Observed;
 pub use parts::{Parts, PartsOfGates};
 pub use properties::{Cardinality, GradientKind, Properties, TotalWeight};
@@ -97,7 +101,9 @@ pub use routers::moesart::moesart::{Inference, Moesart, MoesartOptions};
 pub use routers::moesart::sample::Drawn;
 pub use routers::moesart::sampled_weights::Adjustment;
 pub use routers::noisy_top_k::{NoisyTopK, NoisyTopKOptions};
+pub use routers::oracle::Oracle;
 pub use routers::softmax::Softmax;
+pub use routers::static_gate::StaticGate;
 pub use routers::switch::{Switch, SwitchOptions};
 pub use routers::top_k::TopK;
 pub use routers::v_moe::{VMoe, VMoeOptions};

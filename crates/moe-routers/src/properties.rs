@@ -9,6 +9,9 @@ pub struct Properties {
     pub total_weight: TotalWeight,
     /// Kind of the gradient of the weights.
     pub gradient: GradientKind,
+    /// Whether the routing depends on the planted group of a row ([`Pass::groups`](moe_core::Pass)), so that every row must
+    /// have one. A router that learns must not read them: they are what it is to find.
+    pub reads_groups: bool,
 }
 
 impl Default for Properties {
@@ -21,7 +24,13 @@ impl Default for Properties {
 impl Properties {
     /// Rows are routed independently of each other, with an exact gradient.
     pub const fn new(cardinality: Cardinality, total_weight: TotalWeight) -> Self {
-        Properties { row_wise: true, cardinality, total_weight, gradient: GradientKind::Exact }
+        Properties {
+            row_wise: true,
+            cardinality,
+            total_weight,
+            gradient: GradientKind::Exact,
+            reads_groups: false,
+        }
     }
 }
 

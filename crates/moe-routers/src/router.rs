@@ -15,6 +15,8 @@ use crate::sum_of_parts::SumOfParts;
 /// * A weight that is exactly zero is not among the pairs, so that its expert is not computed. (A router with a
 ///   fixed number of experts per row keeps its pairs even if a weight underflows.)
 /// * In [`Mode::Infer`](moe_core::Mode::Infer) a routing depends on the rows, their keys and the router's state alone.
+/// * The planted groups of rows ([`Pass::groups`](moe_core::Pass)) do not matter, unless the router declares that it reads
+///   them ([`Properties::reads_groups`]).
 /// * `visit` and `visit_mut` report the same names in the same order.
 ///
 /// [`conformance`](crate::conformance) checks all of this for any router.

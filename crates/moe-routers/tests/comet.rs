@@ -131,6 +131,7 @@ fn the_weights_of_each_tree_add_up_to_the_routing() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };
@@ -178,6 +179,7 @@ fn a_walk_has_the_nodes_that_rows_reach() {
             epoch: 0,
             row_ids: &ids,
             keys: &ids,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

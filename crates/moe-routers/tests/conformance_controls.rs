@@ -30,6 +30,7 @@ enum Fault {
     RowWise,
     Draws,
     InferDrawsNothing,
+    GroupsAreNotRead,
     RecordingDoesNotShow,
     WeightGradients,
     LossGradients,
@@ -40,7 +41,7 @@ enum Fault {
     OddExperts,
 }
 
-const FAULTS: [(&str, Fault); 19] = [
+const FAULTS: [(&str, Fault); 20] = [
     ("shape", Fault::Shape),
     ("cardinality", Fault::Cardinality),
     ("total_weight", Fault::TotalWeight),
@@ -52,6 +53,7 @@ const FAULTS: [(&str, Fault); 19] = [
     ("row_wise", Fault::RowWise),
     ("draws", Fault::Draws),
     ("infer_draws_nothing", Fault::InferDrawsNothing),
+    ("groups_are_not_read", Fault::GroupsAreNotRead),
     ("recording_does_not_show", Fault::RecordingDoesNotShow),
     ("weight_gradients", Fault::WeightGradients),
     ("loss_gradients", Fault::LossGradients),
@@ -124,6 +126,11 @@ impl Suspect {
             let n = self.num_experts();
             let place = Tensor::from_fn([rows, n], |i| if i == n { 0.1 } else { 0.0 });
             logits = logits + tape.constant(place);
+        }
+        if self.has(Fault::GroupsAreNotRead, rows) {
+            let (n, groups) = (self.num_experts(), cx.pass.groups.expect("the kit has groups"));
+            let of_group = |i: usize| if groups[i / n] as usize % n == i % n { 0.1 } else { 0.0 };
+            logits = logits + tape.constant(Tensor::from_fn([rows, n], of_group));
         }
         if self.has(Fault::Threads, rows) {
             let n = self.num_experts();

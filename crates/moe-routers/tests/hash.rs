@@ -23,6 +23,7 @@ fn experts(set: &dyn GateSet, keys: &[u64], mode: Mode) -> Vec<Vec<u32>> {
         epoch: 1,
         row_ids: &ids,
         keys,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

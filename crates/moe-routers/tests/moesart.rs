@@ -37,6 +37,7 @@ fn routed<T>(gate: &Moesart, rows: usize, mode: Mode, f: impl FnOnce(&Routing<'_
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };
@@ -95,6 +96,7 @@ fn a_draw_is_a_function_of_seed_step_row_and_gate() {
             epoch: 9,
             row_ids: ids,
             keys: ids,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

@@ -26,6 +26,7 @@ fn noise_belongs_to_seed_step_gate_row_and_expert() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };
@@ -82,6 +83,7 @@ fn noise_spreads_rows_as_its_law_says() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

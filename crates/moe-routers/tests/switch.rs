@@ -75,6 +75,7 @@ fn jitter_is_drawn_by_row_id_step_and_gate() {
             epoch: 0,
             row_ids: &ids,
             keys: &ids,
+            groups: None,
             batch_rows: None,
             experts: None,
         };
@@ -131,6 +132,7 @@ fn the_load_balancing_loss_is_on_by_default() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

@@ -51,6 +51,7 @@ fn training_draws_the_noise_of_its_rows() {
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     };

@@ -25,7 +25,7 @@
 //! let experts_per_row = |searched: &Searched, mode| {
 //!     let tape = Tape::new();
 //!     let pass =
-//!         Pass { mode, seed: 1, step: 0, epoch: 0, row_ids: &row_ids, keys: &row_ids, batch_rows: None, experts: None };
+//!         Pass { mode, seed: 1, step: 0, epoch: 0, row_ids: &row_ids, keys: &row_ids, groups: None, batch_rows: None, experts: None };
 //!     let routings = searched.route(&pass, tape.constant(x.clone()));
 //!     (routings[0].assignments.pairs() as f64 / 2.0, vec![routings.into_iter().next().unwrap().observed])
 //! };

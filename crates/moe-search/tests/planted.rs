@@ -67,6 +67,7 @@ impl Planted {
             epoch: 0,
             row_ids: keys,
             keys,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

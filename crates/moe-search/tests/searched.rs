@@ -30,7 +30,17 @@ fn options(share: Share, steps: u64) -> SearchOptions {
 }
 
 fn pass(mode: Mode, step: u64, ids: &[u64]) -> Pass<'_> {
-    Pass { mode, seed: 3, step, epoch: 0, row_ids: ids, keys: ids, batch_rows: None, experts: None }
+    Pass {
+        mode,
+        seed: 3,
+        step,
+        epoch: 0,
+        row_ids: ids,
+        keys: ids,
+        groups: None,
+        batch_rows: None,
+        experts: None,
+    }
 }
 
 fn ids() -> Vec<u64> {

@@ -108,6 +108,7 @@ impl BatchSource for Sentences {
         Batch {
             row_ids: rows.iter().map(|&row| row.into()).collect(),
             keys: rows.iter().map(|&row| row.into()).collect(),
+            groups: None,
             inputs: Inputs::tokens(Tokens::from_rows(picked)),
             targets: vec![Target::values(teacher, CLASSES)],
         }

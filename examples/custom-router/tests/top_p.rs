@@ -69,6 +69,7 @@ fn route<'t>(gates: &dyn GateSet, x: Var<'t>) -> Routings<'t> {
             epoch: 0,
             row_ids,
             keys,
+            groups: None,
             batch_rows: None,
             experts: None,
         },

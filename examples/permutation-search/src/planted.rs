@@ -84,6 +84,7 @@ impl BatchSource for Split {
         let values = rows.iter().map(|&row| self.targets[row as usize]).collect();
         Batch {
             keys: row_ids.clone(),
+            groups: None,
             row_ids,
             inputs: Inputs::dense(Tensor::new([rows.len(), WIDTH], picked)),
             targets: vec![Target::values(values, 1)],

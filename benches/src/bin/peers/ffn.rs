@@ -101,6 +101,7 @@ impl Layer {
             epoch: 0,
             row_ids,
             keys,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

@@ -69,7 +69,7 @@ impl Compare {
     fn compare(&self, experiment: &Experiment<'_>, pools: &[ThreadPool]) -> Result<String, Error> {
         let config = &experiment.config;
         let (dir, finished) = match &self.training.out {
-            Some(path) if self.resume => ComparisonDir::resume(path, config)?,
+            Some(path) if self.resume => ComparisonDir::resume(path, config, experiment.models)?,
             out => (ComparisonDir::create(out.as_deref(), config)?, Vec::new()),
         };
         // Before there is a directory, a signal ends the process: there is nothing to lose.

@@ -86,6 +86,9 @@ fn list() -> String {
         };
         let _ = writeln!(text, "{}\n    {}\n    {origin}", entry.id, entry.summary);
         let _ = writeln!(text, "    options: {}\n    {}", entry.options().join(", "), entry.terms);
+        if let Some(groups) = entry.groups {
+            let _ = writeln!(text, "    planted groups: the {groups} of each row");
+        }
         if !entry.downloads().is_empty() {
             let _ = writeln!(text, "    moe data fetch {}", entry.id);
         }
@@ -156,6 +159,12 @@ fn stats(args: &DataArgs, models: &Models) -> Result<String, Error> {
     let splits = stats.rows.map(|(name, rows)| format!("{name} {rows}"));
     let rows = stats.rows.map(|(_, rows)| rows).iter().sum::<usize>();
     let _ = writeln!(text, "{}: {rows} rows ({})", entry.id, splits.join(", "));
+    if let (Some(what), Some(least)) = (entry.groups, stats.groups.iter().min()) {
+        let most = stats.groups.iter().max().expect("there is a least one");
+        let size = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let count = stats.groups.len();
+        let _ = writeln!(text, "planted groups: {count}, the {what} of each row, {size} rows each");
+    }
     for (name, used, vocabulary) in &stats.ids {
         let _ = writeln!(text, "ids {name}: {used} of {vocabulary} occur");
     }

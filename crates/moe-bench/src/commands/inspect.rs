@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use moe_core::files::replace_file;
 use moe_nn::Models;
 
@@ -18,6 +18,15 @@ use crate::report::inspection::inspection;
 pub(crate) struct Inspect {
     #[command(flatten)]
     run: RunArgs,
+    /// Also compare the experts of each row with other sets of as many experts, by the loss
+    #[arg(long)]
+    counterfactual: bool,
+    /// Maximum number of sets to compare with; a sample where there are more
+    #[arg(
+        long, value_name = "COUNT", default_value_t = 256, requires = "counterfactual",
+        value_parser = value_parser!(u32).range(1..=1_000_000)
+    )]
+    sets: u32,
     /// File for the results [default: stdout]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -27,7 +36,8 @@ impl Command for Inspect {
     const NAME: &'static str = "inspect";
 
     fn run(&self, models: &Models) -> Result<String, Error> {
-        let result = self.run.with_run(models, |run| inspect(run, self.run.split))?;
+        let most = self.counterfactual.then_some(self.sets as usize);
+        let result = self.run.with_run(models, |run| inspect(run, self.run.split, most))?;
         let text = (self.run.format.write)(&Report::new(&result, inspection(&result)));
         let Some(path) = &self.out else { return Ok(text) };
         replace_file(path, text.as_bytes()).map_err(Error::file(path))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use moe_core::files::whole_name;
 use moe_core::lock_file::{LockError, LockFile};
+use moe_nn::Models;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -47,7 +48,11 @@ impl ComparisonDir {
     /// # Errors
     /// If another process writes there, the comparison had another configuration, the directory holds something else, or its
     /// files cannot be read. What is there stays.
-    pub(crate) fn resume(path: &Path, config: &Config) -> Result<(Self, Vec<RunOutcome>), Error> {
+    pub(crate) fn resume(
+        path: &Path,
+        config: &Config,
+        models: &Models,
+    ) -> Result<(Self, Vec<RunOutcome>), Error> {
         if path.is_file() {
             return Err(Error::out_dir(path, "is a file; pass the directory of a comparison"));
         }
@@ -75,7 +80,7 @@ impl ComparisonDir {
             dir.write(CONFIG, &given)?;
             Vec::new()
         } else {
-            check_same(path, &saved, &given)?;
+            check_same(path, &saved, &given, models)?;
             runs(&path.join(RUNS), config)?
         };
         Ok((ComparisonDir { dir, _lock: lock }, runs))

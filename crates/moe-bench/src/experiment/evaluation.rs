@@ -135,7 +135,7 @@ pub(crate) fn evaluate(
         schema: "moe.eval/1",
         about: run.about(split),
         test: TestResult::new(&evaluation, &run.experiment.data.tasks),
-        routing: RoutingResult::new(&run.history, &evaluation, k, rows.planted()),
+        routing: RoutingResult::new(&run.history, &evaluation, k, rows.groups()),
         sweep,
     })
 }

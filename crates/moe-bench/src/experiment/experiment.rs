@@ -115,6 +115,7 @@ impl<'r> Experiment<'r> {
 
     /// Refuses a model that does not fit the data or into memory, before it is built.
     fn check(&self, router: &str) -> Result<(), Error> {
+        self.check_groups(router)?;
         /// Each weight has its value, two moments, and its values after the last and the best epoch.
         const COPIES: usize = 5;
         let description = self.description(router)?;
@@ -129,6 +130,20 @@ impl<'r> Experiment<'r> {
             )),
             error => Error::Config(format!("data set {}: {error}", self.data.name)),
         })
+    }
+
+    /// Refuses a router that reads planted groups for data that have none.
+    fn check_groups(&self, router: &str) -> Result<(), Error> {
+        if self.data.groups().is_some() || !self.models.info(router)?.reads_groups {
+            return Ok(());
+        }
+        let with_groups = moe_data::catalog().iter().filter(|entry| entry.groups.is_some());
+        let with_groups: Vec<&str> = with_groups.map(|entry| entry.id).collect();
+        Err(Error::Config(format!(
+            "router {router} needs a data set with planted groups: {}; {} has none",
+            with_groups.join(", "),
+            self.data.name
+        )))
     }
 
     /// The model of `router` with the initial weights of `seed`, or those of `[import]`, and the state before the first
@@ -200,7 +215,7 @@ impl<'r> Experiment<'r> {
             best_epoch: history.best_epoch,
             val_loss: history.best_val_loss,
             test: TestResult::new(&test, &data.tasks),
-            routing: RoutingResult::new(&history, &test, config.model.k, data.test.planted()),
+            routing: RoutingResult::new(&history, &test, config.model.k, data.test.groups()),
             seconds: history.train_seconds,
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),
@@ -211,7 +226,7 @@ impl<'r> Experiment<'r> {
 }
 
 /// The configuration with all defaults of its routers and its optimiser, checked as far as that needs no data.
-fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
+pub(crate) fn completed(config: &Config, models: &Models) -> Result<Config, Error> {
     let mut config = config.clone();
     config.validate()?;
     for router in config.per_router.keys() {

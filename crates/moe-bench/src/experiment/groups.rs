@@ -1,4 +1,4 @@
-//! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted expert.
+//! Groups of rows, to see which rows go to which expert: by class, by frequency of an id, by planted group.
 
 use moe_core::batch::{Batch, BatchSource, TaskSpec};
 use moe_data::{Dataset, FeatureSchema, Split};
@@ -12,15 +12,26 @@ pub(crate) enum By {
     Class,
     /// Number of training rows with the row's id in a column.
     Frequency,
-    /// The expert that the row was planted for.
+    /// The planted group of the row: the expert that it was made for, or its domain.
     Planted,
+}
+
+impl By {
+    /// What the groups are, in words, for a grouping of this task, column or kind of planted group.
+    pub(crate) fn head(self, of: &str) -> String {
+        match self {
+            By::Class => format!("class of {of}"),
+            By::Frequency => format!("{of} in training"),
+            By::Planted => format!("planted {of}"),
+        }
+    }
 }
 
 /// A way to group the rows of a split.
 #[derive(Clone, Debug)]
 pub(crate) struct Grouping {
     pub(crate) by: By,
-    /// Name of the task or the column.
+    /// Name of the task or the column, or what the planted groups are.
     pub(crate) of: String,
     /// Names of the groups.
     pub(crate) names: Vec<String>,
@@ -66,10 +77,12 @@ pub(crate) fn groupings(
     });
     let mut all = classes;
     all.extend(columns.into_iter().map(|(_, grouping)| grouping));
-    if let Some(experts) = split.planted() {
-        let most = experts.iter().copied().max().unwrap_or(0);
-        let mut grouping = new(By::Planted, "expert", (0..=most).map(|e| e.to_string()).collect());
-        grouping.rows = experts.to_vec();
+    if let Some(planted) = split.groups() {
+        let most = planted.iter().copied().max().unwrap_or(0);
+        let what = moe_data::find(&data.name).ok().and_then(|entry| entry.groups);
+        let names = (0..=most).map(|group| group.to_string()).collect();
+        let mut grouping = new(By::Planted, what.unwrap_or("group"), names);
+        grouping.rows = planted.to_vec();
         all.push(grouping);
     }
     all

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use moe_core::Pass;
 use moe_core::batch::TaskSpec;
 use moe_core::tape::Tape;
+use moe_data::Split;
 use moe_nn::{LayerRoutings, Model};
 use moe_routers::telemetry::{GateStats, GateSummary, TreeStats, TreeSummary};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::experiment::counterfactual::{Counterfactual, SetOptions, counterfactuals};
 use crate::experiment::groups::{By, Grouping, groupings};
 use crate::experiment::routing_result::GateAlarm;
 use crate::experiment::saved_run::{About, SavedRun, SplitName};
@@ -44,13 +46,16 @@ pub(crate) struct GateView {
     pub(crate) groups: Vec<GroupedLoad>,
     /// The trees of the gate; empty if it has none.
     pub(crate) trees: Vec<TreeSummary>,
+    /// The losses with other sets of experts, if they were asked for and the gate routes the rows of the data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) counterfactual: Option<Counterfactual>,
 }
 
 /// The load of the experts by groups of rows.
 #[derive(Debug, Serialize)]
 pub(crate) struct GroupedLoad {
     pub(crate) by: By,
-    /// Name of the task or the column.
+    /// Name of the task or the column, or what the planted groups are.
     pub(crate) of: String,
     /// The groups that have rows.
     pub(crate) groups: Vec<GroupLoad>,
@@ -77,11 +82,16 @@ pub(crate) struct Nearest {
     pub(crate) cosine: f64,
 }
 
-/// Inspects the gates of the run on a split.
+/// Inspects the gates of the run on a split; with `most_sets`, also what other sets of experts would have lost, of each size so
+/// many.
 ///
 /// # Errors
 /// If the model cannot be built or its weights do not fit.
-pub(crate) fn inspect(run: &SavedRun<'_>, split: SplitName) -> Result<Inspection, Error> {
+pub(crate) fn inspect(
+    run: &SavedRun<'_>,
+    split: SplitName,
+    most_sets: Option<usize>,
+) -> Result<Inspection, Error> {
     let mut model = run.model()?;
     let sizes: Vec<(String, usize)> = (model.gates_mut().iter())
         .map(|layer| (layer.layer.to_string(), layer.gates.num_experts()))
@@ -90,13 +100,28 @@ pub(crate) fn inspect(run: &SavedRun<'_>, split: SplitName) -> Result<Inspection
         let nearest = nearest_experts(&experts_of(&*model, layer, *experts)).into_iter();
         nearest.map(|nearest| Nearest { layer: layer.clone(), ..nearest })
     });
+    let nearest = nearest.collect();
+    let (data, rows) = (&run.experiment.data, run.split(split));
+    let groupings = groupings(data, rows, run.batches(rows));
+    let mut gates = gates(run, rows, &groupings, &mut *model);
+    if let Some(most) = most_sets {
+        let options = SetOptions { most, seed: run.experiment.config.run.first_seed };
+        let weights = run.experiment.task_weights();
+        let batches = run.batches(rows);
+        let found =
+            counterfactuals(&mut *model, &data.tasks, &weights, &groupings, batches, options);
+        for ((layer, gate), found) in found {
+            let view = gates.iter_mut().find(|view| view.layer == layer && view.gate == gate);
+            view.expect("every gate is seen").counterfactual = Some(found);
+        }
+    }
     Ok(Inspection {
         schema: "moe.inspect/1",
         about: run.about(split),
         experts: sizes.iter().map(|(_, experts)| *experts).max().unwrap_or(0),
         k: run.experiment.config.model.k,
-        nearest: nearest.collect(),
-        gates: gates(run, split, &mut *model),
+        nearest,
+        gates,
     })
 }
 
@@ -165,14 +190,18 @@ impl Counts {
             summary,
             groups: grouped.collect(),
             trees: self.trees.summary(),
+            counterfactual: None,
         }
     }
 }
 
 /// Sends all rows of the split through the model and looks at its gates.
-fn gates(run: &SavedRun<'_>, split: SplitName, model: &mut dyn Model) -> Vec<GateView> {
-    let (data, split) = (&run.experiment.data, run.split(split));
-    let groupings = groupings(data, split, run.batches(split));
+fn gates(
+    run: &SavedRun<'_>,
+    split: &Split,
+    groupings: &[Grouping],
+    model: &mut dyn Model,
+) -> Vec<GateView> {
     let mut counts: Vec<Counts> = Vec::new();
     let mut first = 0;
     for batch in run.batches(split) {
@@ -184,9 +213,9 @@ fn gates(run: &SavedRun<'_>, split: SplitName, model: &mut dyn Model) -> Vec<Gat
             let walks = known.and_then(|known| known.gates.walk_trees(&layer.input.value()));
             for gate in 0..layer.gates.len() {
                 if at == counts.len() {
-                    counts.push(Counts::new(layer, gate, &groupings));
+                    counts.push(Counts::new(layer, gate, groupings));
                 }
-                counts[at].add(layer, &groupings, first);
+                counts[at].add(layer, groupings, first);
                 if let Some(walks) = &walks {
                     counts[at].trees.add(&walks[gate]);
                 }
@@ -195,7 +224,7 @@ fn gates(run: &SavedRun<'_>, split: SplitName, model: &mut dyn Model) -> Vec<Gat
         }
         first += batch.rows();
     }
-    counts.iter().map(|counts| counts.view(&data.tasks, &groupings)).collect()
+    counts.iter().map(|counts| counts.view(&run.experiment.data.tasks, groupings)).collect()
 }
 
 /// All weights and biases of each expert of a layer in one vector. Experts are stacked in each tensor, or each has tensors

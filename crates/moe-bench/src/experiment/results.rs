@@ -5,6 +5,7 @@ use moe_data::Dataset;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::experiment::gap::GapClosed;
 use crate::experiment::metadata::{Host, RunCost};
 use crate::experiment::routing_result::RoutingResult;
 use crate::experiment::test_result::TestResult;
@@ -160,6 +161,10 @@ pub struct RouterSummary {
     /// Comparison with the baseline, seed by seed; `None` for the baseline itself, and without a seed from which both were
     /// trained.
     pub vs_baseline: Option<VsBaseline>,
+    /// The share of the gap between `hash` and `oracle` that the router closes, where both are in the comparison, both with K
+    /// experts a row, and the router is neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gap_closed: Option<GapClosed>,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -243,6 +248,7 @@ impl Comparison {
                 vs_baseline: (router != baseline)
                     .then(|| VsBaseline::of(self.paired_losses(router, baseline), baseline, others))
                     .flatten(),
+                gap_closed: self.gap_closed(router),
             });
         }
         let compared = || summaries.iter().filter_map(|summary| summary.vs_baseline.as_ref());
@@ -271,6 +277,31 @@ impl Comparison {
         router: &'a str,
     ) -> impl Iterator<Item = &'a DivergedRun> {
         self.diverged.iter().filter(move |run| run.router == router)
+    }
+
+    /// The share of the gap between `hash` and `oracle` that a router closes, over the seeds from which all three were trained.
+    /// Both ends must give a row K experts, or the gap would be one of other models.
+    fn gap_closed(&self, router: &str) -> Option<GapClosed> {
+        const ENDS: [&str; 2] = ["hash", "oracle"];
+        let k = self.config.model.k as f64;
+        let has_k =
+            |end: &str| self.runs_of(end).iter().all(|run| run.routing.experts_per_row_eval == k);
+        if ENDS.contains(&router) || !ENDS.into_iter().all(has_k) {
+            return None;
+        }
+        let loss = |router: &str, seed: u64| {
+            let runs = self.runs_of(router);
+            runs.iter().find(|run| run.seed == seed).map(|run| run.test.loss)
+        };
+        let mut losses: [Vec<f64>; 3] = Default::default();
+        for seed in self.config.seeds() {
+            if let [Some(of), Some(hash), Some(oracle)] =
+                [router, "hash", "oracle"].map(|router| loss(router, seed))
+            {
+                losses.iter_mut().zip([of, hash, oracle]).for_each(|(all, one)| all.push(one));
+            }
+        }
+        GapClosed::of(&losses[0], &losses[1], &losses[2])
     }
 
     /// The test losses of both routers from each seed from which both were trained.

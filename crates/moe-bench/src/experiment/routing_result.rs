@@ -29,8 +29,8 @@ pub struct RoutingResult {
     pub gates: Vec<GateSummary>,
     /// Alarms of the gates.
     pub alarms: Vec<GateAlarm>,
-    /// Agreement of each row's main expert with the planted partition, where the data has one: adjusted Rand index, 1
-    /// for the same partition and about 0 for an unrelated one; mean over the gates.
+    /// Agreement of each row's main expert with the planted groups, where the data have them: adjusted Rand index, 1 for
+    /// the same partition and about 0 for an unrelated one; mean over the gates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adjusted_rand_index: Option<f64>,
 }
@@ -72,7 +72,7 @@ impl RoutingResult {
         history: &History,
         test: &Evaluation,
         k: usize,
-        planted: Option<&[u32]>,
+        groups: Option<&[u32]>,
     ) -> Self {
         let Some(stats) = &test.routing else {
             return RoutingResult::default();
@@ -85,9 +85,9 @@ impl RoutingResult {
             top_set += summary.top_set_share;
             alarms.extend(GateAlarm::all(summary));
         }
-        let adjusted_rand_index = planted.map(|planted| {
-            let per_row = test.main_experts.iter().filter(|main| main.len() == planted.len());
-            let indices = per_row.map(|main| moe_nn::metrics::adjusted_rand_index(main, planted));
+        let adjusted_rand_index = groups.map(|groups| {
+            let per_row = test.main_experts.iter().filter(|main| main.len() == groups.len());
+            let indices = per_row.map(|main| moe_nn::metrics::adjusted_rand_index(main, groups));
             indices.sum::<f64>() / test.main_experts.len() as f64
         });
         let in_training = history.routing.as_ref();

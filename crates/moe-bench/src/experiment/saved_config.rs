@@ -2,15 +2,23 @@
 
 use std::path::Path;
 
+use moe_nn::Models;
+
 use crate::config::Config;
 use crate::error::Error;
+use crate::experiment::experiment::completed;
 
 /// Refuses to continue what is in `path`, whose configuration was `saved`, with another one.
 ///
 /// # Errors
 /// If they differ, with the first line that does.
-pub(crate) fn check_same(path: &Path, saved: &str, given: &str) -> Result<(), Error> {
-    let saved = as_written_now(saved).unwrap_or_else(|| saved.to_owned());
+pub(crate) fn check_same(
+    path: &Path,
+    saved: &str,
+    given: &str,
+    models: &Models,
+) -> Result<(), Error> {
+    let saved = as_written_now(saved, models).unwrap_or_else(|| saved.to_owned());
     if saved == given {
         return Ok(());
     }
@@ -25,8 +33,8 @@ pub(crate) fn check_same(path: &Path, saved: &str, given: &str) -> Result<(), Er
 
 /// The configuration of a saved run as this version saves it from this working directory: with the keys that an earlier version
 /// did not have, and with absolute paths.
-fn as_written_now(saved: &str) -> Option<String> {
-    let mut config = Config::parse_saved(saved).ok()?;
+fn as_written_now(saved: &str, models: &Models) -> Option<String> {
+    let mut config = completed(&Config::parse_saved(saved).ok()?, models).ok()?;
     let entry = moe_data::find(&config.dataset.name).ok()?;
     config.dataset.options = entry.resolve(&config.dataset.options).ok()?;
     Some(config.to_toml())
@@ -40,8 +48,10 @@ mod tests {
     #[test]
     fn what_an_earlier_version_saved_means_the_same() {
         let text = "[dataset]\nname = \"table\"\n[dataset.table]\nfile = \"Cargo.toml\"\nnumbers = [\"age\"]\n\
-                    unknown = \"shared\"\ntargets = [{ column = \"x\", kind = \"binary\" }]\n";
-        let mut config = Config::parse(text).unwrap();
+                    unknown = \"shared\"\ntargets = [{ column = \"x\", kind = \"binary\" }]\n\
+                    [run]\nrouters = [\"hash\"]\nbaseline = \"hash\"\n";
+        let models = Models::standard();
+        let mut config = completed(&Config::parse(text).unwrap(), &models).unwrap();
         let entry = moe_data::find("table").unwrap();
         config.dataset.options = entry.resolve(&config.dataset.options).unwrap();
         let now = config.to_toml();
@@ -49,7 +59,11 @@ mod tests {
         assert!(now.contains(file.to_str().unwrap()), "{now}");
         let missing = "missing = [\"\", \"NA\", \"null\"]\n";
         assert!(now.contains(missing), "{now}");
-        let saved = now.replace(missing, "").replace(file.to_str().unwrap(), "Cargo.toml");
+        let parameter = "k-experts = false\n";
+        assert!(now.contains(parameter), "{now}");
+        let saved = now.replace(missing, "").replace(parameter, "");
+        let saved = saved.replace(file.to_str().unwrap(), "Cargo.toml");
+        let as_written_now = |saved: &str| super::as_written_now(saved, &models);
         assert_eq!(as_written_now(&saved), Some(now.clone()));
         // Anything else is a difference.
         let other = saved.replace("unknown = \"shared\"", "unknown = \"refuse\"");

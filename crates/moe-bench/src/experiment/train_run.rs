@@ -97,7 +97,7 @@ fn resumed(
     }
     let (dir, state) = RunDir::open(path)?;
     let saved = dir.config()?.unwrap_or_default();
-    check_same(path, &saved, &info.config.unwrap_or_default())?;
+    check_same(path, &saved, &info.config.unwrap_or_default(), models)?;
     if dir.seed() != info.seed || dir.model(models)?.to_json() != info.model {
         let problem =
             "is of another model or seed than its own configuration says; it cannot be resumed";

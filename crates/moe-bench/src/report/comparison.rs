@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::experiment::results::{Comparison, RouterSummary, RunResult, VsBaseline};
 use crate::report::document::Block;
+use crate::report::gap::gap_closed;
 use crate::statistics::summary::Summary;
 
 /// A column with the mean over the runs of a router: its head, its digits, and its value for a run.
@@ -35,6 +36,7 @@ pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
         let text = "Runs that diverged, which are not in the table:";
         blocks.extend([Block::Paragraph(text.into()), Block::List(diverged)]);
     }
+    blocks.extend(gap_closed(comparison).map(Block::Paragraph));
     let alarms = alarms(comparison);
     if !alarms.is_empty() {
         let text =

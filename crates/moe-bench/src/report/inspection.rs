@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use moe_routers::telemetry::{SplitSummary, TreeSummary};
 
-use crate::experiment::groups::By;
 use crate::experiment::inspection::{GateView, GroupedLoad, Inspection};
+use crate::report::counterfactual::other_sets;
 use crate::report::document::{Block, one_line};
 
 /// Longest bar, in characters.
@@ -43,7 +43,7 @@ pub(crate) fn inspection(inspection: &Inspection) -> Vec<Block> {
 }
 
 fn add_gate(blocks: &mut Vec<Block>, view: &GateView) {
-    let GateView { task, summary, alarms, groups, trees, .. } = view;
+    let GateView { task, summary, alarms, groups, trees, counterfactual, .. } = view;
     let label = summary.label();
     let name = label.strip_prefix("gate ").map_or(label.clone(), |gate| format!("Gate {gate}"));
     let of_task = if task.is_empty() { String::new() } else { format!(" ({task})") };
@@ -69,6 +69,7 @@ fn add_gate(blocks: &mut Vec<Block>, view: &GateView) {
     for (i, tree) in trees.iter().enumerate() {
         blocks.push(Block::Code("text", drawn_tree(i, tree)));
     }
+    blocks.extend(counterfactual.iter().flat_map(other_sets));
 }
 
 /// A line per expert.
@@ -87,16 +88,12 @@ fn load(load: &[f64], weight: &[f64]) -> Block {
 
 /// A line per group of rows with the experts that they go to.
 fn load_by_group(grouped: &GroupedLoad) -> Block {
-    let head = match grouped.by {
-        By::Class => format!("class of {}", grouped.of),
-        By::Frequency => format!("{} in training", grouped.of),
-        By::Planted => "planted expert".into(),
-    };
+    let head = one_line(&grouped.by.head(&grouped.of));
     let rows = grouped.groups.iter().map(|group| {
         let (strip, most) = (strip(&group.load_share), largest(&group.load_share));
         vec![one_line(&group.name), group.rows.to_string(), strip, most]
     });
-    Block::table([one_line(&head).as_str(), "rows", "experts", "most to"], rows)
+    Block::table([head.as_str(), "rows", "experts", "most to"], rows)
 }
 
 /// The splits of a tree, level by level, and its leaves.

@@ -6,9 +6,11 @@
 
 pub(crate) mod card;
 pub(crate) mod comparison;
+pub(crate) mod counterfactual;
 pub(crate) mod document;
 pub(crate) mod evaluation;
 pub(crate) mod format;
+pub(crate) mod gap;
 pub(crate) mod inspection;
 pub(crate) mod out_dir;
 pub(crate) mod predictions;

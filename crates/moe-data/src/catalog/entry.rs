@@ -20,6 +20,9 @@ pub struct Entry {
     pub origin: Origin,
     /// Licence or terms of the data, and whom to credit.
     pub terms: &'static str,
+    /// What the planted groups of its rows are, such as "domain"; `None` if its rows have none. See
+    /// [`Split::groups`](crate::Split::groups).
+    pub groups: Option<&'static str>,
     /// Whether the terms must be accepted before its files are fetched.
     #[cfg_attr(not(feature = "download"), expect(dead_code, reason = "only fetching asks"))]
     pub(crate) must_accept: bool,
@@ -60,6 +63,7 @@ impl Entry {
         summary: "",
         origin: Origin::Generated,
         terms: "none",
+        groups: None,
         must_accept: false,
         downloads: &[],
         originals: &[],

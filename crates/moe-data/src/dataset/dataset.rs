@@ -76,10 +76,10 @@ impl Dataset {
         [("train", &self.train), ("val", &self.val), ("test", &self.test)]
     }
 
-    /// The planted expert of each row of all splits, by row id; `None` for real data. [`Split::planted`] has those of one
-    /// split.
-    pub fn planted(&self) -> Option<&[u32]> {
-        self.train.table.planted.as_deref()
+    /// The planted group of each row of all splits, by row id; `None` for a set without groups
+    /// ([`Entry::groups`](crate::Entry)). [`Split::groups`] has those of one split.
+    pub fn groups(&self) -> Option<&[u32]> {
+        self.train.table.groups.as_deref()
     }
 }
 
@@ -92,14 +92,14 @@ impl Dataset {
 pub struct Split {
     table: Arc<Table>,
     rows: Vec<u32>,
-    planted: Option<Vec<u32>>,
+    groups: Option<Vec<u32>>,
 }
 
 impl Split {
     fn new(table: Arc<Table>, rows: Vec<u32>) -> Self {
-        let planted = table.planted.as_ref();
-        let planted = planted.map(|all| rows.iter().map(|&row| all[row as usize]).collect());
-        Split { table, rows, planted }
+        let groups = table.groups.as_ref();
+        let groups = groups.map(|all| rows.iter().map(|&row| all[row as usize]).collect());
+        Split { table, rows, groups }
     }
 
     /// The id of each row.
@@ -107,9 +107,10 @@ impl Split {
         &self.rows
     }
 
-    /// The planted expert of each row of this split; `None` for real data.
-    pub fn planted(&self) -> Option<&[u32]> {
-        self.planted.as_deref()
+    /// The planted group of each row of this split, such as the expert that it was made for or its domain; `None` for a set
+    /// without groups. Models do not see it, except through the router `oracle`.
+    pub fn groups(&self) -> Option<&[u32]> {
+        self.groups.as_deref()
     }
 }
 
@@ -135,6 +136,10 @@ impl BatchSource for Split {
         Batch {
             row_ids: ids.iter().map(|&id| id.into()).collect(),
             keys: self.table.keys(&ids),
+            groups: self
+                .groups
+                .as_ref()
+                .map(|all| rows.iter().map(|&row| all[row as usize]).collect()),
             inputs: self.table.inputs(&ids),
             targets: self.table.targets.iter().map(|column| column.gather(&ids)).collect(),
         }
@@ -145,7 +150,7 @@ impl fmt::Debug for Split {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Split")
             .field("rows", &self.rows.len())
-            .field("planted", &self.planted.is_some())
+            .field("groups", &self.groups.is_some())
             .finish_non_exhaustive()
     }
 }
@@ -161,7 +166,7 @@ mod tests {
         let features = Features::ids(vec![vec![7, 8, 9, 7]]);
         let watch = ("watch", TaskKind::binary(), Column::Flags(vec![0, 1, 1, 0]));
         let table = Table::new(InputSpec::ids(columns), features, [watch]);
-        Table { planted: Some(vec![0, 1, 0, 2]), ..table }
+        Table { groups: Some(vec![0, 1, 0, 2]), ..table }
     }
 
     #[test]
@@ -172,8 +177,9 @@ mod tests {
         assert_eq!(batch.keys, [7, 8, 7]);
         assert_eq!(batch.inputs, Inputs::ids(vec![vec![7, 8, 7]]));
         assert_eq!(batch.targets, [Target::binary(vec![0.0, 1.0, 0.0])]);
-        assert_eq!(data.train.planted(), Some(&[1, 2][..]));
-        assert_eq!(data.planted(), Some(&[0, 1, 0, 2][..]));
+        assert_eq!(batch.groups, Some(vec![2, 1, 2]));
+        assert_eq!(data.train.groups(), Some(&[1, 2][..]));
+        assert_eq!(data.groups(), Some(&[0, 1, 0, 2][..]));
         assert_eq!(data.train.batch(&[]).rows(), 0);
     }
 

@@ -13,6 +13,8 @@ pub struct Stats {
     pub ids: Vec<(String, usize, usize)>,
     /// The tasks, in order.
     pub tasks: Vec<TaskStats>,
+    /// Number of rows of each planted group; empty for a set without groups.
+    pub groups: Vec<usize>,
 }
 
 /// Statistics of the targets of a task.
@@ -88,7 +90,7 @@ impl Stats {
             }
         });
         let rows = data.splits().map(|(name, split)| (name, split.rows()));
-        Stats { rows, ids: ids.collect(), tasks: tasks.collect() }
+        Stats { rows, ids: ids.collect(), tasks: tasks.collect(), groups: group_sizes(data) }
     }
 
     /// The figures by the names that [`Entry::facts`](crate::Entry::facts) uses: `rows`; `ids.COLUMN`, ids that occur;
@@ -109,6 +111,14 @@ impl Stats {
         }
         all
     }
+}
+
+/// Number of rows of each planted group.
+fn group_sizes(data: &Dataset) -> Vec<usize> {
+    let groups = data.groups().unwrap_or_default();
+    let mut sizes = vec![0; groups.iter().max().map_or(0, |&most| most as usize + 1)];
+    groups.iter().for_each(|&group| sizes[group as usize] += 1);
+    sizes
 }
 
 fn moments(values: &[f64]) -> [f64; 4] {

@@ -10,8 +10,8 @@ pub(crate) struct Table {
     pub(crate) features: Features,
     /// One column per task.
     pub(crate) targets: Vec<Column>,
-    /// The planted expert of each row, for generated data.
-    pub(crate) planted: Option<Vec<u32>>,
+    /// The planted group of each row, where it is known.
+    pub(crate) groups: Option<Vec<u32>>,
 }
 
 /// The inputs of a model. Parts that it does not take are empty.
@@ -42,7 +42,7 @@ pub(crate) enum Column {
 
 impl Table {
     /// A table of these features, which a model takes as `input`, and of each task's name, kind and targets. It has no
-    /// planted experts.
+    /// planted groups.
     pub(crate) fn new<'a>(
         input: InputSpec,
         features: Features,
@@ -52,7 +52,7 @@ impl Table {
             (TaskSpec { name: name.to_owned(), kind }, targets)
         };
         let (tasks, targets) = tasks.into_iter().map(task).unzip();
-        Table { input, tasks, features, targets, planted: None }
+        Table { input, tasks, features, targets, groups: None }
     }
 
     pub(crate) fn rows(&self) -> usize {

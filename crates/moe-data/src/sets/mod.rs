@@ -4,6 +4,7 @@ pub(crate) mod book_crossing;
 #[cfg(feature = "celeba")]
 pub(crate) mod celeba;
 pub(crate) mod digits;
+pub(crate) mod domain_optdigits;
 pub(crate) mod jester;
 pub(crate) mod mnist;
 pub(crate) mod movielens;
@@ -24,6 +25,7 @@ use crate::catalog::entry::Entry;
 pub(crate) static ENTRIES: &[Entry] = &[
     optdigits::ENTRY,
     multi_optdigits::ENTRY,
+    domain_optdigits::ENTRY,
     restaurant::ENTRY,
     synthetic::ENTRY,
     movielens_mtl::ENTRY,

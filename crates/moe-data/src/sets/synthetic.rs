@@ -31,6 +31,7 @@ const ID: &str = "synthetic";
 pub(crate) const ENTRY: Entry = Entry {
     id: ID,
     summary: "rows planted for known experts, one regression task",
+    groups: Some("expert"),
     defaults,
     load,
     ..Entry::NEW
@@ -91,7 +92,7 @@ fn load(options: &LoadOptions) -> Result<Dataset, DataError> {
     let features = Features::dense(Dense::Floats(inputs));
     let y = ("y", TaskKind::regression(), Column::Values(targets));
     let table = Table::new(InputSpec::dense(width), features, [y]);
-    let table = Table { planted: Some(planted), ..table };
+    let table = Table { groups: Some(planted), ..table };
     Dataset::new(ID, table, split::consecutive(rows))
 }
 

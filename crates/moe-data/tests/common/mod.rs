@@ -96,6 +96,9 @@ pub fn check_splits(data: &Dataset) {
             let (one, many) = (&single.inputs, &batch.inputs);
             let key = one.ids.first().map_or(single.row_ids[0], |ids| ids[0].into());
             assert_eq!(single.keys, [key]);
+            let of_group = |groups: &Option<Vec<u32>>, at: usize| groups.as_ref().map(|g| g[at]);
+            assert_eq!(of_group(&single.groups, 0), of_group(&batch.groups, place));
+            assert_eq!(of_group(&single.groups, 0), split.groups().map(|g| g[row as usize]));
             assert_eq!(one.ids.len(), data.input.columns.len());
             assert_eq!(many.ids.len(), data.input.columns.len());
             assert!(one.ids.iter().zip(&many.ids).all(|(a, b)| a[0] == b[place]));
@@ -119,7 +122,8 @@ pub fn check_splits(data: &Dataset) {
 
 /// Everything of a batch that can be compared.
 pub fn same(a: &Batch, b: &Batch) -> bool {
-    a.inputs == b.inputs && a.row_ids == b.row_ids && a.keys == b.keys && a.targets == b.targets
+    let names = a.row_ids == b.row_ids && a.keys == b.keys && a.groups == b.groups;
+    names && a.inputs == b.inputs && a.targets == b.targets
 }
 
 pub fn same_data(a: &Dataset, b: &Dataset) -> bool {

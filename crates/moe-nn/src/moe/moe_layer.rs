@@ -97,7 +97,7 @@ impl Module for MoeLayer {
     }
 
     fn gates_mut(&mut self) -> Vec<LayerGates<'_>> {
-        vec![LayerGates { layer: &self.name, gates: &mut *self.gates }]
+        vec![LayerGates { layer: &self.name, gates: &mut self.gates }]
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use moe_core::batch::{InputRow, InputSpec, Inputs, TaskSpec};
 use moe_core::kernel::in_pool;
 use moe_core::{Pass, Tensor};
+use moe_routers::Properties;
 
 use crate::error::{InputError, OverrideError, PredictorError};
 use crate::layers::forward::Forward;
@@ -71,6 +72,7 @@ use crate::store::weights::Weights;
 /// ```
 pub struct Predictor {
     is_row_wise: bool,
+    reads_groups: bool,
     input: InputSpec,
     tasks: Arc<[TaskSpec]>,
     model: Box<dyn Model>,
@@ -118,7 +120,8 @@ impl Predictor {
     /// The model of `description` with these weights. Nothing is built for a description of far more weights than there are.
     ///
     /// # Errors
-    /// If the model cannot be built, or the weights do not fit it.
+    /// If the model cannot be built, the weights do not fit it, or its router reads planted groups, such as `oracle`: a
+    /// prediction knows nothing of a row but its inputs and its key.
     pub fn new(
         description: &dyn ModelDescription,
         weights: &Weights,
@@ -133,7 +136,10 @@ impl Predictor {
         }
         let mut model = models.build(description, 0)?;
         weights.put_into(&mut *model)?;
-        Ok(Self::of(model, description.input().clone(), description.tasks().to_vec()))
+        let tasks = description.tasks().to_vec();
+        let predictor = Self::of(model, description.input().clone(), tasks);
+        predictor.check_groups().map_err(PredictorError::Groups)?;
+        Ok(predictor)
     }
 
     /// [`Predictor::new`] with another K or capacity than the model was trained with.
@@ -165,10 +171,11 @@ impl Predictor {
     /// Any model, with its inputs and tasks.
     pub fn of(mut model: Box<dyn Model>, input: InputSpec, tasks: Vec<TaskSpec>) -> Self {
         model.pack_weights();
-        let mut layers = model.gates_mut().into_iter();
-        let is_row_wise =
-            layers.all(|layer| layer.gates.properties().iter().all(|gate| gate.row_wise));
-        Predictor { is_row_wise, input, tasks: tasks.into(), model }
+        let layers = model.gates_mut().into_iter();
+        let promises: Vec<Properties> = layers.flat_map(|layer| layer.gates.properties()).collect();
+        let is_row_wise = promises.iter().all(|gate| gate.row_wise);
+        let reads_groups = promises.iter().any(|gate| gate.reads_groups);
+        Predictor { is_row_wise, reads_groups, input, tasks: tasks.into(), model }
     }
 
     /// Returns whether the predictions for a row are independent of the other rows of its batch: whether all gates promise
@@ -199,7 +206,8 @@ impl Predictor {
     /// B rows, B keys
     ///
     /// # Errors
-    /// If the model does not take these inputs, or there is not one key per row. `out` is then unchanged.
+    /// If the model does not take these inputs, its router reads planted groups, or there is not one key per row. `out` is then
+    /// unchanged.
     ///
     /// # Panics
     /// If the model was passed to [`Predictor::of`] and does not take such inputs.
@@ -210,6 +218,7 @@ impl Predictor {
         out: &mut Predictions,
         scratch: &mut ModelScratch,
     ) -> Result<(), InputError> {
+        self.check_groups()?;
         check(&self.input, inputs, keys.len())?;
         let (tape, outputs) = (&mut scratch.tape, &mut out.outputs);
         let mut infer = || {
@@ -232,6 +241,11 @@ impl Predictor {
             out.tasks = Arc::clone(&self.tasks);
         }
         Ok(())
+    }
+
+    /// Refuses a router that reads planted groups.
+    fn check_groups(&self) -> Result<(), InputError> {
+        if self.reads_groups { Err(InputError::NoGroups) } else { Ok(()) }
     }
 
     /// [`Predictor::predict`] for one row.

@@ -105,6 +105,17 @@ pub enum TrainError {
         /// "training" or "validation".
         split: &'static str,
     },
+    /// A router reads the planted groups of rows ([`Properties::reads_groups`](moe_routers::Properties)), which the data do not
+    /// have.
+    #[error(
+        "the gates of MoE layer {layer} read the planted group of each row, and the rows of the {split} split have none"
+    )]
+    NoGroups {
+        /// Name of the layer.
+        layer: String,
+        /// "training" or "validation".
+        split: &'static str,
+    },
 }
 
 impl TrainError {

@@ -20,7 +20,7 @@ use crate::train::train_state::TrainState;
 /// Trains `model`, and leaves it with the weights of its best epoch on the validation split.
 ///
 /// # Errors
-/// If a split is empty, a step cannot be taken (see [`StepError`](crate::StepError)), the validation loss is not finite, or
+/// If a split is empty, a router reads planted groups that the data do not have, a step cannot be taken (see [`StepError`](crate::StepError)), the validation loss is not finite, or
 /// the observer returns an error or asks to stop ([`TrainError::Interrupted`]).
 ///
 /// # Panics
@@ -83,6 +83,7 @@ pub fn train_with_hook(
         if source.rows() == 0 {
             return Err(TrainError::EmptySplit { split });
         }
+        check_groups(model, split, source)?;
     }
     state.restore(model)?;
     let length = TrainingLength {
@@ -103,6 +104,24 @@ pub fn train_with_hook(
     }
     state.best.put_into(model)?;
     Ok(state.history)
+}
+
+/// Refuses rows without planted groups for gates that read them.
+fn check_groups(
+    model: &mut dyn Model,
+    split: &'static str,
+    source: &dyn BatchSource,
+) -> Result<(), TrainError> {
+    let mut layers = model.gates_mut().into_iter();
+    let reads_groups = |layer: &LayerGates<'_>| {
+        layer.gates.properties().iter().any(|properties| properties.reads_groups)
+    };
+    match layers.find(reads_groups) {
+        Some(layer) if source.batch(&[0]).groups.is_none() => {
+            Err(TrainError::NoGroups { layer: layer.layer.into(), split })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Tells the gates of all MoE layers the length of training.

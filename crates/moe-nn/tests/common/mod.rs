@@ -82,6 +82,7 @@ impl BatchSource for Memory {
         Batch {
             row_ids: row_ids.collect(),
             keys: rows.iter().map(|&row| row.into()).collect(),
+            groups: None,
             inputs,
             targets: targets.collect(),
         }
@@ -204,6 +205,7 @@ pub(crate) fn pass(batch: &Batch, mode: Mode) -> Pass<'_> {
         epoch: 0,
         row_ids: &batch.row_ids,
         keys: &batch.keys,
+        groups: None,
         batch_rows: None,
         experts: None,
     }

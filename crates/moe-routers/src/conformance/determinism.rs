@@ -152,6 +152,25 @@ pub(super) fn infer_draws_nothing(subject: &Subject<'_>) -> Verdict {
     Ok(Outcome::passed())
 }
 
+/// The planted groups of the rows do not matter, unless the router declares that it reads them.
+pub(super) fn groups_are_not_read(subject: &Subject<'_>) -> Verdict {
+    for at in subject.settings() {
+        let gates = subject.gates(at)?;
+        if gates.properties().iter().any(|properties| properties.reads_groups) {
+            return Ok(Outcome::skipped("the router declares to read the groups"));
+        }
+        let rows = at.rows();
+        let regrouped =
+            Rows { groups: rows.groups.iter().map(|g| g + 1).collect(), ..rows.clone() };
+        let [first, other] = [rows, regrouped].map(|rows| decide(&*gates, &rows, at.call()));
+        if let Some(found) = difference(&first, &other) {
+            let found = format!("expected the same routing for other groups of the rows; {found}");
+            return Err(Failure::new(at, found));
+        }
+    }
+    Ok(Outcome::passed())
+}
+
 /// The wide size in both modes.
 fn wide(subject: &Subject<'_>) -> [Setting; 2] {
     let (size, seed) = (subject.options.wide, subject.options.seeds[0]);

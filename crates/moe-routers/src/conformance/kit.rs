@@ -1,7 +1,9 @@
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::conformance::determinism::{draws, infer_draws_nothing, repeatable, row_wise, threads};
+use crate::conformance::determinism::{
+    draws, groups_are_not_read, infer_draws_nothing, repeatable, row_wise, threads,
+};
 use crate::conformance::extremes::{empty_batch, large_logits, odd_experts, one_expert};
 use crate::conformance::gradients::{gradients_reach, loss_gradients, weight_gradients};
 use crate::conformance::inference::recording_does_not_show;
@@ -23,7 +25,7 @@ pub struct Check {
 }
 
 /// All checks, the basic ones first.
-pub const CHECKS: [Check; 19] = [
+pub const CHECKS: [Check; 20] = [
     Check { name: "shape", run: shape },
     Check { name: "cardinality", run: cardinality },
     Check { name: "total_weight", run: total_weight },
@@ -35,6 +37,7 @@ pub const CHECKS: [Check; 19] = [
     Check { name: "row_wise", run: row_wise },
     Check { name: "draws", run: draws },
     Check { name: "infer_draws_nothing", run: infer_draws_nothing },
+    Check { name: "groups_are_not_read", run: groups_are_not_read },
     Check { name: "recording_does_not_show", run: recording_does_not_show },
     Check { name: "weight_gradients", run: weight_gradients },
     Check { name: "loss_gradients", run: loss_gradients },

@@ -184,12 +184,13 @@ impl fmt::Display for Setting {
     }
 }
 
-/// B rows with their ids and keys.
+/// B rows with their ids, keys and planted groups.
 #[derive(Clone, Debug)]
 pub(super) struct Rows {
     pub(super) x: Tensor,
     pub(super) ids: Vec<u64>,
     pub(super) keys: Vec<u64>,
+    pub(super) groups: Vec<u32>,
 }
 
 impl Rows {
@@ -199,7 +200,8 @@ impl Rows {
         let x = uniform([rows, inputs], 1.0, &mut chacha(seed, "conformance.rows", 0));
         let ids = (0..rows as u64).map(|row| 1000 + 7 * row).collect();
         let keys = (0..rows as u64).map(|row| row * row % 101).collect();
-        Rows { x, ids, keys }
+        let groups = (0..rows as u32).map(|row| row * row % 13).collect();
+        Rows { x, ids, keys, groups }
     }
 
     /// The rows `picked`, in that order.
@@ -209,6 +211,7 @@ impl Rows {
             x: Tensor::new([picked.len(), self.x.cols()], x),
             ids: picked.iter().map(|&row| self.ids[row]).collect(),
             keys: picked.iter().map(|&row| self.keys[row]).collect(),
+            groups: picked.iter().map(|&row| self.groups[row]).collect(),
         }
     }
 }
@@ -226,8 +229,8 @@ impl Call {
     /// The pass of `rows`.
     pub(super) fn pass(self, rows: &Rows) -> Pass<'_> {
         let Call { mode, seed, step, epoch } = self;
-        let row_ids = &rows.ids[..];
-        Pass { mode, seed, step, epoch, row_ids, ..Pass::of_keys(&rows.keys) }
+        let (row_ids, groups) = (&rows.ids[..], Some(&rows.groups[..]));
+        Pass { mode, seed, step, epoch, row_ids, groups, ..Pass::of_keys(&rows.keys) }
     }
 }
 

@@ -40,6 +40,9 @@ pub struct RouterInfo {
     pub fits_k_with: Option<(&'static str, Value)>,
     /// Whether a gate has a state of N x N numbers.
     pub has_square_state: bool,
+    /// Whether the router reads the planted groups of rows ([`Properties::reads_groups`](crate::Properties)), so that it needs
+    /// data that have them.
+    pub reads_groups: bool,
     /// The parameters.
     pub parameters: Vec<ParameterSpec>,
 }
@@ -56,6 +59,7 @@ impl RouterInfo {
             small_k_switch: None,
             fits_k_with: None,
             has_square_state: false,
+            reads_groups: false,
             parameters: Vec::new(),
         }
     }
@@ -80,6 +84,12 @@ impl RouterInfo {
     /// experts can be refused before it is built.
     pub fn with_square_state(self) -> Self {
         RouterInfo { has_square_state: true, ..self }
+    }
+
+    /// Declares that the router reads the planted groups of rows, so that data without groups can be refused before a model is
+    /// built.
+    pub fn reads_groups(self) -> Self {
+        RouterInfo { reads_groups: true, ..self }
     }
 
     /// Adds a parameter.

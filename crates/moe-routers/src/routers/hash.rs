@@ -1,9 +1,9 @@
-use moe_core::dispatch::Assignments;
 use moe_core::rand::Rng;
 use moe_core::random::{chacha, permutation};
 use moe_core::tape::Var;
-use moe_core::{Buffer, Real, Tensor, named_state};
+use moe_core::{Real, Tensor, named_state};
 
+use crate::gate::from_first::{from_first, read_k_experts};
 use crate::properties::{Cardinality, Properties, TotalWeight};
 use crate::registry::entry::RouterEntry;
 use crate::registry::info::{GateSpec, RouterInfo};
@@ -32,10 +32,12 @@ impl Choice for HashTable {
 /// A table gives each of its buckets an expert. It is drawn from the seed of the run, is the same for all gates of a
 /// layer, and is saved with the model as the buffer `table`. A key takes bucket `key mod buckets`, so small keys (user
 /// ids, for example) do not share buckets if the table is at least as long as there are keys. Every row has one expert,
-/// whatever K is; nothing is learnt, and the rows themselves do not matter.
+/// whatever K is, unless [`HashRouter::with_k`] says otherwise; nothing is learnt, and the rows themselves do not matter.
 #[derive(Debug)]
 pub struct HashRouter {
     experts: usize,
+    /// Number of experts of a row.
+    per_row: usize,
     /// `[buckets]`: index of an expert.
     table: Tensor,
 }
@@ -59,7 +61,17 @@ impl HashRouter {
                 Tensor::from_fn([buckets], |bucket| (order[bucket] as usize % experts) as Real)
             }
         };
-        HashRouter { experts, table }
+        HashRouter { experts, per_row: 1, table }
+    }
+
+    /// The same gate with K experts for each row (N if that is fewer), for comparisons at equal K: the one of the table and those
+    /// after it, with weight 1/K each.
+    ///
+    /// # Panics
+    /// If K is 0.
+    pub fn with_k(self, k: usize) -> Self {
+        assert!(k > 0, "hash: no experts per row");
+        HashRouter { per_row: k.min(self.experts), ..self }
     }
 
     pub(crate) fn entry() -> RouterEntry {
@@ -77,9 +89,13 @@ impl HashRouter {
                     "assignment of buckets to experts: each drawn independently, or equally many per expert",
                 );
                 let doc = "length of the table; larger keys are taken modulo this";
-                (kind, options.count("buckets", 16_384, 1..=1 << 24, doc))
+                let buckets = options.count("buckets", 16_384, 1..=1 << 24, doc);
+                (kind, buckets, read_k_experts(options))
             },
-            |spec, (kind, buckets)| HashRouter::new(spec, kind, buckets),
+            |spec, (kind, buckets, is_k)| {
+                let gate = HashRouter::new(spec, kind, buckets);
+                if is_k { gate.with_k(spec.k.max(1)) } else { gate }
+            },
         )
     }
 
@@ -99,14 +115,12 @@ impl Router for HashRouter {
     fn route<'t>(&self, cx: &RouteContext<'_>, x: Var<'t>) -> Routing<'t> {
         let (rows, keys) = (x.shape()[0], cx.pass.keys);
         assert_eq!(keys.len(), rows, "hash: one key per row");
-        let mut experts = Buffer::unspecified(rows);
-        experts.iter_mut().zip(keys).for_each(|(expert, &key)| *expert = self.expert_of(key));
-        let assignments = Assignments::fixed_from_buffer(self.experts, 1, experts);
-        Routing::new(assignments, x.tape().constant(Tensor::full([rows], 1.0)))
+        let first = |row: usize| self.expert_of(keys[row]);
+        from_first(x.tape(), self.experts, self.per_row, rows, first)
     }
 
     fn properties(&self) -> Properties {
-        Properties::new(Cardinality::Exactly(1), TotalWeight::One)
+        Properties::new(Cardinality::Exactly(self.per_row), TotalWeight::One)
     }
 
     named_state!("table" => buffer table);

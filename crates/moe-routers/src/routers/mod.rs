@@ -6,7 +6,9 @@ pub(crate) mod expert_choice;
 pub(crate) mod hash;
 pub(crate) mod moesart;
 pub(crate) mod noisy_top_k;
+pub(crate) mod oracle;
 pub(crate) mod softmax;
+pub(crate) mod static_gate;
 pub(crate) mod switch;
 pub(crate) mod top_k;
 pub(crate) mod v_moe;
@@ -21,6 +23,8 @@ pub(crate) fn entries() -> Vec<RouterEntry> {
         top_k::TopK::entry(),
         noisy_top_k::NoisyTopK::entry(),
         hash::HashRouter::entry(),
+        oracle::Oracle::entry(),
+        static_gate::StaticGate::entry(),
         dselect_k::dselect_k::DSelectK::entry(),
         comet::comet::Comet::entry(),
         moesart::moesart::Moesart::entry(),

@@ -53,12 +53,14 @@ pub(crate) fn so_far() -> u64 {
 pub(crate) fn allocations(gates: &dyn GateSet, mut tape: Tape, inputs: usize, rows: usize) -> u64 {
     let mut x = uniform([rows, inputs], 1.0, &mut chacha(1, "rows", 0));
     let mut keys: Vec<u64> = (0..rows as u64).collect();
+    let groups: Vec<u32> = (0..rows as u32).collect();
     let mut before = 0;
     for call in 0..11 {
         if call == 1 {
             before = so_far();
         }
-        drop(gates.route(&Pass::of_keys(&keys), tape.constant(x.clone())));
+        let pass = Pass { groups: Some(&groups), ..Pass::of_keys(&keys) };
+        drop(gates.route(&pass, tape.constant(x.clone())));
         tape.clear();
         // Other rows.
         keys.iter_mut().for_each(|key| *key += 1);

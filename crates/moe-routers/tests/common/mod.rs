@@ -36,9 +36,10 @@ pub(crate) fn build(
     Registry::standard().get(id).unwrap().build(spec, gates, &parameters).unwrap()
 }
 
-/// Routes these rows, whose ids are their positions.
+/// Routes these rows, whose ids are their positions, and whose planted groups are the positions modulo 5.
 pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Routings<'t> {
     let ids: Vec<u64> = (0..x.shape()[0] as u64).collect();
+    let groups = groups_of(&ids);
     let pass = Pass {
         mode,
         seed: 3,
@@ -46,10 +47,16 @@ pub(crate) fn route<'t>(gates: &dyn GateSet, x: Var<'t>, mode: Mode) -> Routings
         epoch: 0,
         row_ids: &ids,
         keys: &ids,
+        groups: Some(&groups),
         batch_rows: None,
         experts: None,
     };
     gates.route(&pass, x)
+}
+
+/// The planted group of each row: its id modulo 5.
+pub(crate) fn groups_of(ids: &[u64]) -> Vec<u32> {
+    ids.iter().map(|id| (id % 5) as u32).collect()
 }
 
 /// Every parameter by name.

@@ -225,6 +225,7 @@ fn check_law(case: &Case<'_>) -> Result<Outcome, String> {
             epoch: 0,
             row_ids: &ids,
             keys: &ids,
+            groups: None,
             batch_rows: None,
             experts: None,
         };

@@ -360,6 +360,7 @@ fn pass(mode: Mode, ids: &[u64]) -> Pass<'_> {
         epoch: 0,
         row_ids: ids,
         keys: ids,
+        groups: None,
         batch_rows: None,
         experts: None,
     }
