@@ -12,7 +12,7 @@ pub(crate) fn study(summary: &StudySummary) -> Vec<Block> {
         "complete",
         "stopped",
         "failed",
-        "to run",
+        "running",
         "epochs",
         "hours",
         "best val loss",
