@@ -114,6 +114,39 @@ fn a_trial_is_trained_again_to_the_same_loss() {
 }
 
 #[test]
+fn the_best_parameters_are_a_configuration() {
+    let place = Place::new();
+    let none = ["tune", "none.log", "--preset", "smoke", "--timeout", "0.000001", "--write-best"];
+    place
+        .run(&[&none[..], &["best.toml"]].concat())
+        .failed(1, &["none.log: no trial of the study"]);
+    assert!(!place.path("best.toml").exists());
+    let made = [&STUDY[..], &["--write-best", "best.toml", "--format", "json"]].concat();
+    let made = place.run(&made).succeeded().json();
+    let text = place.text("best.toml");
+    let best = |i: usize| &made["routers"][i]["best"];
+    for (i, router) in ["top-k", "comet"].into_iter().enumerate() {
+        let says = format!("#   {router}: trial {} of 3, 6 epochs", best(i)["number"]);
+        assert!(text.contains(&says), "{text}");
+    }
+    // Trained again from the seed of the trial, a router reaches what the trial reached.
+    let seed = best(1)["seed"].to_string();
+    let again = ["compare", "--config", "best.toml", "--format", "json", "--seeds", "1", "--set"];
+    let again = place.run(&[&again[..], &[&format!("run.first_seed={seed}")]].concat());
+    let again = again.succeeded().json();
+    let runs = again["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 2);
+    assert_eq!((&runs[1]["router"], &runs[1]["val_loss"]), (&json!("comet"), &best(1)["val_loss"]));
+    let rate = |i: usize| best(i)["parameters"]["train.learning_rate"].clone();
+    for (i, router) in ["top-k", "comet"].into_iter().enumerate() {
+        let own = &again["config"]["per_router"][router]["train"]["learning_rate"];
+        assert_eq!(own, &rate(i));
+    }
+    let gamma = &again["config"]["routers"]["comet"]["gamma"];
+    assert_eq!(gamma, &best(1)["parameters"]["routers.comet.gamma"]);
+}
+
+#[test]
 fn what_is_wrong_is_said_before_a_study_is_made() {
     let place = Place::new();
     let base = ["tune", "study.log", "--preset", "smoke", "--progress", "none"];

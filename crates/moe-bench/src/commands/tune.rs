@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
+use moe_core::files::replace_file;
 use moe_nn::Models;
 
 use crate::args::{ExperimentArgs, Jobs, Threads, name};
@@ -13,12 +14,14 @@ use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::signals::Signals;
+use crate::output::note;
 use crate::report::document::{Format, Report};
 use crate::report::progress::ProgressKind;
 use crate::report::study::study as table;
 use crate::report::trial_progress::TrialProgress;
 use crate::study::study::Study;
 use crate::study::summary::StudySummary;
+use crate::study::tuned;
 use crate::study::worker::{Limits, work};
 
 /// Search for the best parameters of each router
@@ -52,6 +55,9 @@ pub(crate) struct Tune {
     /// Begin no trial after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Write the best parameters of each router by validation loss as a configuration for moe compare
+    #[arg(long, value_name = "FILE")]
+    write_best: Option<PathBuf>,
     #[command(flatten)]
     threads: Threads,
     /// How to print results
@@ -86,6 +92,11 @@ impl Command for Tune {
         }
         let path = self.study.display().to_string();
         let summary = study.look(|kept| StudySummary::new(path, study.space().config(), kept))?;
+        if let Some(file) = &self.write_best {
+            let text = tuned::text(&summary)?;
+            replace_file(file, text.as_bytes()).map_err(Error::file(file))?;
+            note(format_args!("the best parameters are in {}", file.display()));
+        }
         Ok((self.format.write)(&Report::new(&summary, table(&summary))))
     }
 }

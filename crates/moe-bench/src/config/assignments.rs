@@ -53,6 +53,11 @@ impl Assignment {
         Ok(Assignment { text: format!("--set {text}"), key, value })
     }
 
+    /// The value for the key.
+    pub(crate) fn value(&self) -> &Value {
+        &self.value
+    }
+
     /// The key that both have a value for, if they are not the same.
     fn contradicts(&self, other: &Assignment) -> Option<String> {
         let (short, long) =

@@ -2,7 +2,8 @@
 //!
 //! `space.rs` has what is searched, `axis.rs` a parameter of it, `sampler.rs` chooses parameters, `pruner.rs` stops trials,
 //! `study.rs` hands out the trials of the journal, whose attributes `trial.rs` names, `worker.rs` runs them, `found.rs` is what
-//! it finds, and `worker_id.rs` says whether a worker lives. `summary.rs` has what a study has found.
+//! it finds, and `worker_id.rs` says whether a worker lives. `summary.rs` has what a study has found,
+//! `tuned.rs` its best parameters as a configuration.
 
 pub(crate) mod axis;
 pub(crate) mod found;
@@ -12,5 +13,6 @@ pub(crate) mod space;
 pub(crate) mod study;
 pub(crate) mod summary;
 pub(crate) mod trial;
+pub(crate) mod tuned;
 pub(crate) mod worker;
 pub(crate) mod worker_id;

@@ -136,18 +136,20 @@ impl Space {
         (config.search, config.tune) = Default::default();
         config.run.routers = vec![router.to_owned()];
         (config.run.seeds, config.run.first_seed) = (1, seed);
-        let mut assignments = Vec::new();
-        for (name, value) in parameters {
-            if name != ROUTER {
-                let value = match value {
-                    Json::String(word) => word.clone(),
-                    other => other.to_string(),
-                };
-                assignments.push(Assignment::of_set(&format!("{name}={value}"))?);
-            }
-        }
+        let own = parameters.iter().filter(|(name, _)| *name != ROUTER);
+        let assignments = own.map(|(name, value)| assignment(name, value));
+        let assignments = assignments.collect::<Result<Vec<_>, Error>>()?;
         config.with_all(&assignments)
     }
+}
+
+/// The assignment of a parameter's value, which is a word where it is a list.
+///
+/// # Errors
+/// If the name is no key.
+pub(crate) fn assignment(name: &str, value: &Json) -> Result<Assignment, Error> {
+    let word = value.as_str().map_or_else(|| value.to_string(), Into::into);
+    Assignment::of_set(&format!("{name}={word}"))
 }
 
 /// The router that a parameter is of, if it is that of one router.
