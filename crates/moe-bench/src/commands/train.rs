@@ -19,7 +19,7 @@ use crate::output::note;
 use crate::report::card::card;
 use crate::report::comparison::comparison;
 use crate::report::document::Report;
-use crate::study::study::config_of_trial;
+use crate::study::stored::config_of_trial;
 
 /// Train one router and save the model
 #[derive(Debug, Args)]

@@ -76,7 +76,7 @@ impl Command for Tune {
         let study = Study::open(&self.study, models, |stored| {
             self.experiment.config(stored, self.flags(), Reads::Study, models)
         })?;
-        if study.done()? < study.all() {
+        if !study.is_over()? {
             let pools = self.threads.pools(jobs)?;
             let limits = Limits { end, signals: Signals::catch()? };
             let prepare = || Experiment::prepare(study.space().config(), models);

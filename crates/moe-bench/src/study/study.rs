@@ -5,33 +5,24 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use moe_nn::Models;
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 
 use crate::config::Config;
 use crate::config::tune::{SamplerKind, TuneConfig};
 use crate::error::Error;
 use crate::journal::journal::Journal;
 use crate::journal::operation::{NewTrial, Operation};
-use crate::journal::state::{
-    Attributes, Direction, Param, State, Study as Kept, Trial, TrialState,
-};
+use crate::journal::state::{Attributes, Param, State, Study as Kept, Trial, TrialState};
 use crate::journal::time;
 use crate::study::axis::Axis;
+use crate::study::ending::{MOST_DEATHS, ended, fail, fail_and_repeat};
 use crate::study::found::Found;
 use crate::study::pruner::Curve;
 use crate::study::sampler::{Sampler, Seen};
 use crate::study::space::{Parameters, ROUTER, Space};
-use crate::study::trial::{self, ALIVE, ERROR, FIXED, FOUND, INDEX, RETRY_OF, SEED, WORKER};
+use crate::study::stored::{begin, stored};
+use crate::study::trial::{self, ALIVE, FIXED, FOUND, INDEX, RETRY_OF, SEED, WORKER};
 use crate::study::worker_id::WorkerId;
-
-/// The name of a study of `moe tune` in its journal.
-pub(crate) const NAME: &str = "moe-tune";
-
-/// The study's configuration as TOML, a user attribute of the study.
-const CONFIG: &str = "moe.config";
-
-/// A trial whose workers have died this often is not repeated again.
-const MOST_DEATHS: usize = 10;
 
 /// A study of which this process runs trials.
 #[derive(Debug)]
@@ -126,6 +117,14 @@ impl Study {
         })
     }
 
+    /// Whether all trials have ended.
+    pub(crate) fn is_over(&self) -> Result<bool, Error> {
+        self.look(|study| {
+            let has_next = self.next_index(study).1 < self.all() as u64;
+            !has_next && study.trials.iter().all(|trial| trial.state.is_finished())
+        })
+    }
+
     /// The next trial, which is this process's from now on: one that waits, or one that follows from the seed of the study and
     /// its index. `None` if all trials have been handed out. Trials of processes that have died wait again first.
     pub(crate) fn take(&self) -> Result<Option<Job>, Error> {
@@ -179,11 +178,12 @@ impl Study {
         // One that waits for anybody has no index of its own.
         let index = waiting.user_attrs.get(INDEX).and_then(Json::as_u64);
         let index = index.unwrap_or(u64::MAX - waiting.number as u64);
-        let router = known.map_or_else(|| self.least_tried(study).0, Into::into);
+        let router = known.map_or_else(|| self.next_index(study).0, Into::into);
         let (params, seed) = self.choose(study, &router, index, &fixed);
         let seed = trial::seed(waiting).unwrap_or(seed);
         let id = waiting.id;
-        let job = Job { id, number: waiting.number, router, parameters: external(&params), seed };
+        let job =
+            Job { id, number: waiting.number, router, parameters: trial::external(&params), seed };
         let state = TrialState::Running;
         let mut operations =
             vec![Operation::SetTrialState { trial: id, state, values: None, time: None }];
@@ -204,14 +204,13 @@ impl Study {
 
     /// Begins the next trial, if there is one.
     fn begin_next(&self, state: &State, study: &Kept) -> (Vec<Operation>, Option<Job>) {
-        let (router, index) = self.least_tried(study);
-        let routers = self.space.routers().len() as u64;
-        if index / routers >= self.tune().trials as u64 {
+        let (router, index) = self.next_index(study);
+        if index >= self.all() as u64 {
             return (Vec::new(), None);
         }
         let (params, seed) = self.choose(study, &router, index, &Parameters::new());
         let (id, number) = (state.next_trial_id(), study.trials.len());
-        let job = Job { id, number, router, parameters: external(&params), seed };
+        let job = Job { id, number, router, parameters: trial::external(&params), seed };
         let mut user_attrs = self.own_attrs(seed);
         user_attrs.insert(INDEX.into(), index.into());
         let trial = Box::new(NewTrial { params, user_attrs, ..NewTrial::running() });
@@ -219,7 +218,7 @@ impl Study {
     }
 
     /// The router with the fewest trials of `moe`'s own, and the index of its next one.
-    fn least_tried(&self, study: &Kept) -> (String, u64) {
+    fn next_index(&self, study: &Kept) -> (String, u64) {
         let routers = self.space.routers();
         let mut counts = vec![0; routers.len()];
         for trial in &study.trials {
@@ -274,14 +273,18 @@ impl Study {
         Attributes::from_iter([(SEED.into(), seed.into()), (WORKER.into(), worker)])
     }
 
-    /// Writes losses of a trial, and that its worker lives.
-    pub(crate) fn report(&self, job: &Job, losses: &[(u64, f64)]) -> Result<(), Error> {
-        self.journal().transaction(|_| {
+    /// Writes losses of a trial, and that its worker lives. Returns whether the trial is still that of this process: one that was
+    /// taken for dead is not.
+    pub(crate) fn report(&self, job: &Job, losses: &[(u64, f64)]) -> Result<bool, Error> {
+        self.journal().transaction(|state| {
+            if state.studies[self.id].trials[job.number].state != TrialState::Running {
+                return Ok((Vec::new(), false));
+            }
             let mut operations = intermediate(job, losses);
             let now = time::to_iso(&time::now());
             let (key, value) = (ALIVE.into(), now.into());
             operations.push(Operation::SetTrialUserAttr { trial: job.id, key, value });
-            Ok((operations, ()))
+            Ok((operations, true))
         })
     }
 
@@ -341,93 +344,6 @@ impl Study {
     }
 }
 
-/// The study of `moe tune` in a journal, with its configuration.
-pub(crate) fn stored(state: &State, path: &Path) -> Result<Option<(usize, Config)>, Error> {
-    let Some(study) = state.study(NAME) else { return Ok(None) };
-    let wrong = |problem: String| Error::out_dir(path, problem);
-    let Some(text) = study.user_attrs.get(CONFIG).and_then(Json::as_str) else {
-        let problem = format!("its study {NAME} has no {CONFIG}, so moe tune did not make it");
-        return Err(wrong(problem));
-    };
-    let config = Config::parse_saved(text).map_err(|problem| {
-        wrong(format!(
-            "the configuration of the study, which another version may have written: {problem}"
-        ))
-    })?;
-    Ok(Some((study.id, config)))
-}
-
-/// The configuration of a trial of the study in the journal `path`, which must have parameters and a seed.
-///
-/// # Errors
-/// If the journal cannot be read or has no such trial.
-pub(crate) fn config_of_trial(path: &Path, number: usize) -> Result<Config, Error> {
-    let wrong = |problem: String| Err(Error::out_dir(path, problem));
-    let journal = Journal::open(path)?;
-    let state = journal.state();
-    let Some((id, config)) = stored(state, path)? else {
-        return wrong(format!("there is no study of moe tune, whose name is {NAME}"));
-    };
-    let trials = &state.studies[id].trials;
-    let Some(trial) = trials.get(number) else {
-        let last = match trials.len() {
-            0 => "none yet".into(),
-            count => format!("0 to {}", count - 1),
-        };
-        return wrong(format!("there is no trial {number}; the study has trials {last}"));
-    };
-    match (trial::router(trial), trial::seed(trial)) {
-        (Some(router), Some(seed)) => {
-            Space::stored(&config).trial(&router, &trial::parameters(trial), seed)
-        }
-        _ => wrong(format!("trial {number} has no router or no seed; moe has not run it")),
-    }
-}
-
-/// Creates the study if the journal has none, or checks that it is the same and notes the number of its trials.
-fn begin(state: &State, path: &Path, config: &Config) -> Result<(Vec<Operation>, usize), Error> {
-    let keep = |study, config: &Config| {
-        let (key, value) = (CONFIG.into(), config.to_toml().into());
-        Operation::SetStudyUserAttr { study, key, value }
-    };
-    let Some((id, stored)) = stored(state, path)? else {
-        let study = state.next_study_id();
-        let (name, directions) = (NAME.into(), vec![Direction::Minimize]);
-        let (key, value) = ("study:metric_names".into(), json!(["validation loss"]));
-        let operations = vec![
-            Operation::CreateStudy { name, directions },
-            // Optuna's attribute for the name of the value.
-            Operation::SetStudySystemAttr { study, key, value },
-            keep(study, config),
-        ];
-        return Ok((operations, study));
-    };
-    let mut same = config.clone();
-    same.tune.clone_from(&stored.tune);
-    let (of_study, given) =
-        (stored.tune.clone().unwrap_or_default(), config.tune.clone().unwrap_or_default());
-    let is_longer = of_study.trials != given.trials;
-    same.tune = Some(TuneConfig { trials: of_study.trials, ..given });
-    // Another machine may have its data in another place.
-    same.dataset.options.data_dir.clone_from(&stored.dataset.options.data_dir);
-    same.dataset.options.cache_dir.clone_from(&stored.dataset.options.cache_dir);
-    let (saved, now) = (stored.to_toml(), same.to_toml());
-    if saved != now {
-        let mut lines = saved.lines().zip(now.lines()).filter(|(old, new)| old != new);
-        let (old, new) = lines.next().unwrap_or_default();
-        let problem = format!(
-            "the study was started with another configuration; the first difference is `{old}`, now `{new}`; continue it \
-             with its path alone, or start another study in another file"
-        );
-        return Err(Error::out_dir(path, problem));
-    }
-    let operations = match is_longer {
-        true => vec![keep(id, &Config { tune: config.tune.clone(), ..stored })],
-        false => Vec::new(),
-    };
-    Ok((operations, id))
-}
-
 /// The values of a parameter and the losses of trials.
 fn seen(trials: &[&Trial], name: &str) -> Vec<Seen> {
     let seen = trials.iter();
@@ -442,53 +358,4 @@ fn intermediate(job: &Job, losses: &[(u64, f64)]) -> Vec<Operation> {
             Operation::SetTrialIntermediate { trial, step, value }
         })
         .collect()
-}
-
-fn ended(trial: usize, state: TrialState, loss: Option<f64>) -> Operation {
-    Operation::SetTrialState { trial, state, values: loss.map(|loss| vec![loss]), time: None }
-}
-
-/// The parameters as a user writes them.
-fn external(params: &BTreeMap<String, Param>) -> Parameters {
-    params.iter().map(|(name, param)| (name.clone(), param.external())).collect()
-}
-
-/// Ends a trial that could not run to its end.
-fn fail(trial: &Trial, reason: &str) -> Vec<Operation> {
-    let (key, value) = (ERROR.into(), reason.into());
-    vec![
-        Operation::SetTrialUserAttr { trial: trial.id, key, value },
-        ended(trial.id, TrialState::Fail, None),
-    ]
-}
-
-/// Ends a trial that lost its worker, and lets another one wait that repeats it, unless it is the last of so many attempts.
-fn fail_and_repeat(
-    study: &Kept,
-    trial: &Trial,
-    reason: &str,
-    most_attempts: usize,
-) -> Vec<Operation> {
-    let before = |trial: &&Trial| {
-        let number = trial.user_attrs.get(RETRY_OF)?.as_u64()?;
-        // A trial repeats an earlier one; another one's attribute may say anything.
-        study.trials[..trial.number].get(usize::try_from(number).ok()?)
-    };
-    let attempts = std::iter::successors(Some(trial), before).count();
-    if attempts >= most_attempts {
-        return fail(
-            trial,
-            &format!("{reason}; this was attempt {attempts}, and it is not repeated"),
-        );
-    }
-    let mut operations = fail(trial, reason);
-    let mut user_attrs = Attributes::from_iter([(RETRY_OF.into(), trial.number.into())]);
-    for key in [SEED, INDEX] {
-        user_attrs.extend(trial.user_attrs.get(key).map(|value| (key.into(), value.clone())));
-    }
-    let fixed = external(&trial.params).into_iter().collect::<Attributes>();
-    let system_attrs = Attributes::from_iter([(FIXED.into(), fixed.into())]);
-    let trial = Box::new(NewTrial { user_attrs, system_attrs, ..NewTrial::waiting() });
-    operations.push(Operation::CreateTrial { study: study.id, trial });
-    operations
 }

@@ -1,10 +1,10 @@
 //! What a study keeps of a trial beside Optuna's own fields: user attributes whose names begin with `moe.`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value as Json;
 
-use crate::journal::state::{Study, Trial, TrialState};
+use crate::journal::state::{Param, Study, Trial, TrialState};
 use crate::study::found::Found;
 use crate::study::pruner::Curve;
 use crate::study::space::{Parameters, ROUTER};
@@ -56,6 +56,11 @@ pub(crate) fn is_done(trial: &Trial) -> bool {
 pub(crate) fn parameters(trial: &Trial) -> Parameters {
     let params = trial.params.iter().filter(|(name, _)| *name != ROUTER);
     params.map(|(name, param)| (name.clone(), param.external())).collect()
+}
+
+/// The parameters as a user writes them.
+pub(crate) fn external(params: &BTreeMap<String, Param>) -> Parameters {
+    params.iter().map(|(name, param)| (name.clone(), param.external())).collect()
 }
 
 /// What a trial has cost and found, if `moe` has run it to its end.

@@ -96,6 +96,7 @@ fn run(
         unwritten: Vec::new(),
         written: Instant::now(),
         is_stopped: false,
+        is_lost: false,
         error: None,
     };
     let result = experiment.run(&job.router, job.seed, model, state, &mut reporter);
@@ -138,13 +139,15 @@ struct Reporter<'a> {
     written: Instant,
     /// Whether the pruner stops the trial.
     is_stopped: bool,
+    /// Whether another process has taken the trial for dead.
+    is_lost: bool,
     /// Why the journal could not be written.
     error: Option<Error>,
 }
 
 impl Reporter<'_> {
     fn write(&mut self) -> Result<(), Error> {
-        self.study.report(self.job, &self.unwritten)?;
+        self.is_lost |= !self.study.report(self.job, &self.unwritten)?;
         self.unwritten.clear();
         self.written = Instant::now();
         Ok(())
@@ -184,7 +187,8 @@ impl Observer for Reporter<'_> {
         {
             self.error = Some(error);
         }
-        if self.is_stopped || self.error.is_some() || self.signals.caught().is_some() {
+        let is_over = self.is_stopped || self.is_lost || self.error.is_some();
+        if is_over || self.signals.caught().is_some() {
             TrainControl::SaveAndStop
         } else {
             TrainControl::Continue
