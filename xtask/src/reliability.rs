@@ -16,6 +16,9 @@ pub(crate) const STEPS: &[Step] = &[
     step("comparisons", "200 kills of comparisons that go on to the same results", || {
         suite("moe-bench", "resumed_comparisons", ("MOE_TRIALS", "200"))
     }),
+    step("studies", "50 kills of a study that goes on to the same trials", || {
+        suite("moe-bench", "tune_kills", ("MOE_TRIALS", "50"))
+    }),
     step("writers", "200 trials of two commands that write to one place", || {
         suite("moe-bench", "two_writers", ("MOE_TRIALS", "200"))
     }),

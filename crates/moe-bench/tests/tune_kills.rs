@@ -73,7 +73,21 @@ fn processes_share_the_trials() {
     let (place, whole) = (Place::new(), whole());
     let mut workers: Vec<Running> =
         (0..3).map(|_| Running::start(&place, "none", &STUDY)).collect();
-    sleep(Duration::from_millis(300));
+    let names = || {
+        let all = if place.path("study.log").exists() {
+            trials(&place.path("study.log"))
+        } else {
+            Vec::new()
+        };
+        let mut names: Vec<String> = all.into_iter().flat_map(|trial| trial.starts).collect();
+        names.sort_unstable();
+        names.dedup();
+        names.len()
+    };
+    while names() < 2 {
+        assert!(!workers[0].is_over() || !workers[1].is_over(), "all trials were of one process");
+        sleep(Duration::from_millis(2));
+    }
     // One of them dies.
     drop(workers.pop());
     for worker in workers {
@@ -82,11 +96,6 @@ fn processes_share_the_trials() {
     }
     place.run(&["tune", "study.log"]).succeeded();
     check(&place, &whole);
-    let all = trials(&place.path("study.log"));
-    let mut names: Vec<&str> = all.iter().map(|trial| &*trial.starts[0]).collect();
-    names.sort_unstable();
-    names.dedup();
-    assert!(names.len() >= 2, "all trials were of one process");
 }
 
 #[test]
