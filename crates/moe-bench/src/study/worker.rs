@@ -157,7 +157,7 @@ impl Reporter<'_> {
     fn note(&mut self, epoch: u64) -> Result<(), Error> {
         let tune = self.study.tune();
         let is_compared = tune.compares_at(epoch);
-        if is_compared || epoch % self.every == 0 {
+        if is_compared || epoch.is_multiple_of(self.every) {
             self.unwritten.push((epoch, self.lowest));
         }
         if is_compared {
