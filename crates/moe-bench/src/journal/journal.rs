@@ -53,6 +53,19 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Gives the worker a name of its own, for journals that are compared byte by byte.
+    #[cfg(test)]
+    pub(super) fn call(&mut self, worker: &str) {
+        self.worker = worker.into();
+    }
+
+    /// Takes locks over earlier.
+    #[cfg(test)]
+    pub(super) fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// The file.
     pub(crate) fn path(&self) -> &Path {
         &self.path

@@ -10,6 +10,11 @@ pub(crate) mod journal;
 pub(crate) mod json;
 mod lock;
 pub(crate) mod operation;
+pub(crate) mod repair;
+
 mod replay;
 pub(crate) mod state;
 pub(crate) mod time;
+
+#[cfg(test)]
+mod tests;

@@ -206,7 +206,7 @@ impl Entry {
                 let head = json::parse::<Head>(line);
                 return match head {
                     Ok(head) if head.op_code >= LAST_CODE => Entry::unread(head),
-                    // A line of the journal is a text of its own for serde_json.
+
                     _ => Err(error.to_string().replace(" at line 1 column", ", column")),
                 };
             }
