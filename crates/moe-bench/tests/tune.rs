@@ -238,6 +238,30 @@ fn a_study_keeps_its_configuration() {
 }
 
 #[test]
+fn a_damaged_study_is_repaired() {
+    let place = Place::new();
+    place.run(&STUDY).succeeded();
+    let whole = place.text("study.log");
+    let repair = ["tune", "study.log", "--repair"];
+    let says = place.run(&repair).succeeded().stdout;
+    assert_eq!(says, format!("study.log is not damaged; it has {} lines\n", whole.lines().count()));
+    // Half a line, and the next one on the same line.
+    let (before, last) = whole.trim_end().rsplit_once('\n').unwrap();
+    let damaged = format!("{before}\n{}{last}\n", &last[..last.len() / 2]);
+    place.write("study.log", &damaged);
+    let line = whole.lines().count();
+    place.run(&["tune", "study.log"]).failed(
+        1,
+        &[&format!("study.log, line {line}: this line is damaged"), "moe tune --repair"],
+    );
+    let says = place.run(&repair).succeeded().stdout;
+    assert!(says.contains(&format!("dropped the beginning of line {line}, which")), "{says}");
+    assert_eq!(place.text("study.log"), whole);
+    assert_eq!(place.text("study.log.damaged-1"), damaged);
+    place.run(&["tune", "none.log", "--repair"]).failed(1, &["none.log"]);
+}
+
+#[test]
 fn a_trial_that_diverges_fails_and_the_study_goes_on() {
     let place = Place::new();
     let space = "search={train.learning_rate={suggest='categorical',choices=[1e30,1e-3]}}";

@@ -1,6 +1,6 @@
 //! `moe tune`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -14,6 +14,8 @@ use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::signals::Signals;
+use crate::journal::journal::Journal;
+use crate::journal::repair::{Dropped, Repair};
 use crate::output::note;
 use crate::report::document::{Format, Report};
 use crate::report::progress::ProgressKind;
@@ -55,6 +57,9 @@ pub(crate) struct Tune {
     /// Begin no trial after this many seconds
     #[arg(long, value_name = "SECONDS")]
     timeout: Option<f64>,
+    /// Mend a file that a program left damaged, keep the damaged file beside it, and run no trials
+    #[arg(long)]
+    repair: bool,
     /// Write the best parameters of each router by validation loss as a configuration for moe compare
     #[arg(long, value_name = "FILE")]
     write_best: Option<PathBuf>,
@@ -72,6 +77,9 @@ impl Command for Tune {
     const NAME: &'static str = "tune";
 
     fn run(&self, models: &Models) -> Result<String, Error> {
+        if self.repair {
+            return repaired(&self.study);
+        }
         let (end, jobs) = (self.end()?, self.jobs.count()?);
         let study = Study::open(&self.study, models, |stored| {
             self.experiment.config(stored, self.flags(), Reads::Study, models)
@@ -99,6 +107,25 @@ impl Command for Tune {
         }
         Ok((self.format.write)(&Report::new(&summary, table(&summary))))
     }
+}
+
+/// Repairs a study; says what was done.
+fn repaired(path: &Path) -> Result<String, Error> {
+    let Repair { lines, dropped, damaged } = Journal::repair(path)?;
+    let study = path.display();
+    let Some(damaged) = damaged else {
+        return Ok(format!("{study} is not damaged; it has {lines} lines\n"));
+    };
+    let mut text = format!(
+        "{study} is repaired and has {lines} lines; {} has the old file\n",
+        damaged.display()
+    );
+    for Dropped { line, text: dropped, is_beginning } in dropped {
+        let start: String = dropped.chars().filter(|c| !c.is_control()).take(60).collect();
+        let what = if is_beginning { "the beginning of line" } else { "line" };
+        text += &format!("dropped {what} {line}, which is not an operation: {start}\n");
+    }
+    Ok(text)
 }
 
 impl Tune {

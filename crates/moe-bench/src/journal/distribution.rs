@@ -77,7 +77,11 @@ impl Distribution {
     /// Why there is no such distribution.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         match self {
-            Distribution::Float { low, high, .. } if !(low <= high) => Some("low is above high"),
+            Distribution::Float { low, high, .. }
+                if *low > *high || low.is_nan() || high.is_nan() =>
+            {
+                Some("low is above high")
+            }
             Distribution::Int { low, high, .. } if low > high => Some("low is above high"),
             Distribution::Float { low, log: true, .. } if *low <= 0.0 => {
                 Some("low must be above 0 where log is true")
@@ -91,7 +95,7 @@ impl Distribution {
             Distribution::Int { log: true, step, .. } if *step != 1 => {
                 Some("step must be 1 where log is true")
             }
-            Distribution::Float { step: Some(step), .. } if !(*step > 0.0) => {
+            Distribution::Float { step: Some(step), .. } if *step <= 0.0 || step.is_nan() => {
                 Some("step must be above 0")
             }
             Distribution::Int { step, .. } if *step <= 0 => Some("step must be above 0"),

@@ -3,15 +3,16 @@
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process;
 use std::str;
 use std::time::Duration;
 
+use crate::journal::entry::{Distributions, Entry};
 use crate::journal::error::JournalError;
 use crate::journal::json;
 use crate::journal::lock::{Lock, PATIENCE};
-use crate::journal::operation::{Distributions, Entry, Operation};
+use crate::journal::operation::Operation;
 use crate::journal::state::State;
 
 /// A study file in Optuna's journal format, as far as it has been read.
@@ -66,13 +67,9 @@ impl Journal {
         self
     }
 
-    /// The file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The name by which lines of this journal's transactions go: no other journal that is open, in any process, has it.
-    pub(crate) fn worker(&self) -> &str {
+    #[cfg(test)]
+    pub(super) fn worker(&self) -> &str {
         &self.worker
     }
 

@@ -16,11 +16,11 @@ use std::str;
 
 use moe_core::files::PartialFile;
 
+use crate::journal::entry::{Distributions, Entry};
 use crate::journal::error::JournalError;
 use crate::journal::journal::Journal;
 use crate::journal::json;
 use crate::journal::lock::{Lock, PATIENCE, with_ending};
-use crate::journal::operation::{Distributions, Entry};
 
 /// What a repair has done.
 #[derive(Debug, PartialEq)]

@@ -137,7 +137,8 @@ impl State {
     }
 
     /// The trial of that id.
-    pub(crate) fn trial(&self, id: usize) -> Option<&Trial> {
+    #[cfg(test)]
+    pub(super) fn trial(&self, id: usize) -> Option<&Trial> {
         let (study, number) = *self.places.get(id)?;
         Some(&self.studies[study].trials[number])
     }

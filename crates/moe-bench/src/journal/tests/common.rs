@@ -1,6 +1,8 @@
 //! A folder for a journal, operations of all kinds, and what Optuna says of a journal.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
@@ -171,9 +173,14 @@ pub(super) fn python() -> Option<&'static str> {
     };
     let python = PYTHON.get_or_init(find).as_deref();
     if python.is_none() {
-        eprintln!("skipped, as neither MOE_PYTHON nor python3 is a Python that has optuna");
+        say("skipped, as neither MOE_PYTHON nor python3 is a Python that has optuna");
     }
     python
+}
+
+/// Writes a line to stderr.
+pub(super) fn say(line: impl Display) {
+    std::io::stderr().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
 
 /// Runs a script of Python and returns what it prints.

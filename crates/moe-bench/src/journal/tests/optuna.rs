@@ -36,7 +36,7 @@ fn a_journal_of_optuna_is_read_as_optuna_reads_it() {
 /// Every line of Optuna's has the bytes that are written here for the same operation.
 #[test]
 fn lines_of_optuna_are_written_in_the_same_bytes() {
-    use crate::journal::operation::{Distributions, Entry};
+    use crate::journal::entry::{Distributions, Entry};
     let text = fs::read_to_string(fixtures().join("optuna.log")).unwrap();
     let mut equal = 0;
     for line in text.lines() {

@@ -7,7 +7,7 @@ use crate::journal::journal::Journal;
 use crate::journal::operation::{NewTrial, Operation};
 use crate::journal::state::TrialState;
 use crate::journal::tests::common::{
-    Place, append, create_study, create_trial, rate, set_param, state, trials,
+    Place, append, create_study, create_trial, rate, say, set_param, state, trials,
 };
 
 const WORKER: &str = "2bfe0d05-11b1-4c3e-9a6b-1f7f0c0a3c11-140140212352832";
@@ -36,7 +36,11 @@ fn a_large_study_opens_quickly() {
     let began = Instant::now();
     let journal = Journal::open(place.log()).unwrap();
     let took = began.elapsed();
-    eprintln!("{count} trials, {:.1} MB: {:.3} s", text.len() as f64 / 1e6, took.as_secs_f64());
+    say(format_args!(
+        "{count} trials, {:.1} MB: {:.3} s",
+        text.len() as f64 / 1e6,
+        took.as_secs_f64()
+    ));
     assert_eq!(journal.state().studies[0].trials.len(), count);
     let line = Duration::from_micros(if cfg!(debug_assertions) { 200 } else { 5 });
     let most = (line * (18 * count as u32)).max(Duration::from_secs(1));
@@ -63,6 +67,6 @@ fn transactions_do_not_read_the_journal_again() {
         append(&mut journal, new.into_iter().chain([value])).unwrap();
     }
     let took = began.elapsed();
-    eprintln!("{count} transactions: {:.0} a second", count as f64 / took.as_secs_f64());
+    say(format_args!("{count} transactions: {:.0} a second", count as f64 / took.as_secs_f64()));
     assert_eq!(journal.state().trial(200).unwrap().intermediate.len() as u64, count);
 }

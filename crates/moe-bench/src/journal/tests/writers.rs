@@ -42,9 +42,11 @@ fn run_trial(journal: &mut Journal, turn: u64) -> usize {
         let seed =
             Operation::SetTrialUserAttr { trial: id, key: "turn".into(), value: json!(turn) };
         Ok::<_, JournalError>((vec![create_trial(0, NewTrial::running()), seed], id))
-    })?;
-    append(journal, [state(id, TrialState::Complete, Some(vec![turn as f64]))])?;
-    Ok(id)
+    };
+    let id = until_kept(|| journal.transaction(create));
+    let end = || state(id, TrialState::Complete, Some(vec![turn as f64]));
+    until_kept(|| append(journal, [end()]));
+    id
 }
 
 /// Creates the study if nobody has.
@@ -193,8 +195,7 @@ fn several_that_wait_for_a_dead_worker_write_one_after_the_other() {
     hold(&place.log());
     thread::scope(|scope| {
         for turn in 0..8 {
-            let mut journal =
-                Journal::open(place.log()).unwrap().with_patience(PATIENCE);
+            let mut journal = Journal::open(place.log()).unwrap().with_patience(PATIENCE);
             scope.spawn(move || run_trial(&mut journal, turn));
         }
     });
