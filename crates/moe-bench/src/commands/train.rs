@@ -13,12 +13,16 @@ use crate::config::Config;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
+use crate::experiment::inspection::inspect;
 use crate::experiment::results::{Comparison, RunOutcome};
+use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::experiment::train_run::train_run;
 use crate::output::note;
 use crate::report::card::card;
 use crate::report::comparison::comparison;
 use crate::report::document::Report;
+use crate::report::html::page;
+use crate::report::html::source::Source;
 use crate::study::study::config_of_trial;
 
 /// Train one router and save the model
@@ -53,6 +57,22 @@ impl Train {
             return Err(Error::Config(text));
         }
         Ok(Some(Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)))
+    }
+}
+
+/// Writes `report.html` of the finished run in `path`. A page that cannot be made is only a warning: the run is there.
+fn write_page(path: &Path, experiment: Experiment<'_>) {
+    let file = path.join("report.html");
+    let written = Source::read(path).and_then(|source| {
+        let run = SavedRun::of(path, experiment);
+        let found = run.and_then(|run| inspect(&run, SplitName::Test, None));
+        page::write(&source.inspected(found), &file)
+    });
+    match written {
+        Ok(()) => note(format_args!("the page about it is {}", file.display())),
+        Err(error) => {
+            note(format_args!("warning: the page about the run was not written: {error}"))
+        }
     }
 }
 
@@ -107,6 +127,7 @@ impl Command for Train {
             let runs = vec![RunOutcome::Finished(Box::new(result))];
             let table = Comparison::new(config, data, host, runs);
             report.blocks = comparison(&table);
+            write_page(dir.path(), experiment);
             Ok((format.write)(&report))
         })
     }
