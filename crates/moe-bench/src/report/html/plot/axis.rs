@@ -5,6 +5,8 @@
 pub(in crate::report::html) enum Scale {
     /// Numbers.
     Linear,
+    /// Whole numbers.
+    Whole,
     /// Numbers above 0 by their logarithms.
     Log,
     /// These names, at 0, 1, 2, ...
@@ -71,6 +73,12 @@ impl Axis {
         match &self.scale {
             Scale::Names(names) => (0..names.len()).map(|name| name as f64).collect(),
             Scale::Linear => linear(low, high),
+            Scale::Whole => {
+                let ticks = linear(low, high).into_iter();
+                let mut ticks: Vec<f64> = ticks.map(f64::round).filter(inside).collect();
+                ticks.dedup();
+                ticks
+            }
             Scale::Log => {
                 let decades = low.floor() as i32..=high.ceil() as i32;
                 let of = |steps: &[f64]| -> Vec<f64> {
@@ -103,7 +111,7 @@ impl Axis {
                 let name = names.get(place.round().max(0.0) as usize).map_or("", String::as_str);
                 shortened(name, 16)
             }
-            Scale::Linear => number(place),
+            Scale::Linear | Scale::Whole => number(place),
             Scale::Log => number(10f64.powf(place)),
         }
     }
@@ -160,6 +168,7 @@ mod tests {
             axis.ticks(range).into_iter().map(|tick| axis.text(tick)).collect()
         };
         assert_eq!(texts(&axis, (0.48, 0.63)), ["0.5", "0.55", "0.6"]);
+        assert_eq!(texts(&Axis::new("", Scale::Whole), (0.9, 2.1)), ["1", "2"]);
         let log = Axis::new("", Scale::Log);
         assert_eq!(texts(&log, (-4.1, -1.9)), ["1e-4", "3e-4", "0.001", "0.003", "0.01"]);
         assert_eq!(texts(&log, (0.31, 0.42)), ["2.2", "2.4", "2.6"]);

@@ -120,7 +120,10 @@ pub(in crate::report::html) fn chart(
             }
             let dots = series.dots.iter().map(|[x, y]| {
                 let colour = series_colour(series.colour, false).mix(0.75);
-                Circle::new((*x, *y), scaled(3), colour.filled())
+                // What would be dashed as a line is a ring.
+                let style =
+                    if series.is_dashed { colour.stroke_width(scaled(1)) } else { colour.filled() };
+                Circle::new((*x, *y), scaled(3), style)
             });
             chart.draw_series(dots).ok()?;
         }

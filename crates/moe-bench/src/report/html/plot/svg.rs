@@ -54,10 +54,10 @@ fn on_page(drawn: &str, (width, height): (u32, u32), title: &str) -> String {
     let title = escape(title);
     let (w, h) = (scaled(width), scaled(height));
     let body = drawn.split_once('>').map_or("", |(_, body)| body);
-    let mut svg = format!(
-        "<svg role=\"img\" viewBox=\"0 0 {w} {h}\" style=\"max-width:{width}px\"><title>{title}</title>"
-    );
+    let mut svg = format!("<svg role=\"img\" viewBox=\"0 0 {w} {h}\"><title>{title}</title>");
     let body = body.replace("font-family=\"sans-serif\" ", "").replace("opacity=\"1\" ", "");
+    let body =
+        body.replace(" stroke=\"none\" stroke-width=\"1\"", "").replace(" stroke=\"none\"", "");
     let mut rest = body.as_str();
     // No text of the data has a quotation mark, which is escaped.
     while let Some((before, after)) = rest.split_once("\"#01") {

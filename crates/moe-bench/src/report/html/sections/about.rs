@@ -35,3 +35,11 @@ pub(super) fn command(command: &str, note: &str) -> Section {
     Section::new("command", "Command")
         .blocks([Block::Code("sh", format!("{command}\n")), Block::Paragraph(note.into())])
 }
+
+/// The routers in a title, where there are few.
+pub(super) fn in_title(routers: &[String]) -> String {
+    match routers.len() {
+        0..=4 => routers.join(", "),
+        count => format!("{count} routers"),
+    }
+}

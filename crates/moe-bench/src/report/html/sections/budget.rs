@@ -87,7 +87,7 @@ fn plot(title: &str, curves: &[&Curve<'_>], most: usize) -> Option<Plot> {
         }
     });
     let series: Vec<Series> = series.collect();
-    let scale = if most > 20 { Scale::Log } else { Scale::Linear };
+    let scale = if most > 20 { Scale::Log } else { Scale::Whole };
     let losses = series.iter().flat_map(|series| series.line.iter().map(|[_, loss]| *loss));
     let (x, y) = (Axis::new("trials (t)", scale), Axis::of_losses("test loss", losses));
     Some(Plot { title: title.into(), svg: chart(title, &x, &y, &series)? })

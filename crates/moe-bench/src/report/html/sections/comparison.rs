@@ -3,11 +3,12 @@
 use crate::experiment::results::Comparison;
 use crate::report::comparison::comparison as results;
 use crate::report::html::section::Section;
+use crate::report::html::sections::about::in_title;
 use crate::report::html::sections::{about, cost, load, losses, rows, specialisation, verdict};
 
 /// The title of the page and its sections.
 pub(in crate::report::html) fn page(of: &Comparison) -> (String, Vec<Section>) {
-    let title = format!("{} compared on {}", of.config.run.routers.join(", "), of.dataset.name);
+    let title = format!("{} compared on {}", in_title(&of.config.run.routers), of.dataset.name);
     let sections = vec![
         Section::new("verdict", "Verdict").with([verdict::of_comparison(of)]),
         Section::new("results", "Results").blocks(results(of)),

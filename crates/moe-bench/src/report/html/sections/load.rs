@@ -83,8 +83,8 @@ pub(super) fn of_run(run: &Run) -> Section {
                 Series { colour: gate % 12, line: points.collect(), ..Series::default() }
             })
             .collect();
-        let axis = |label: &str| Axis::new(label, Scale::Linear);
-        let svg = chart(title, &axis("epoch"), &axis(""), &series)?;
+        let (x, y) = (Axis::new("epoch", Scale::Whole), Axis::new("", Scale::Linear));
+        let svg = chart(title, &x, &y, &series)?;
         Some(Plot { title: title.to_owned(), svg })
     };
     let of_gates = |value: fn(&moe_routers::telemetry::GateSummary) -> f64| {

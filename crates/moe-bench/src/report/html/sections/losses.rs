@@ -15,7 +15,7 @@ fn section() -> Section {
 /// A plot of losses by epoch.
 fn plot(title: &str, series: &[Series]) -> Option<Plot> {
     let losses = series.iter().flat_map(|series| series.line.iter().map(|[_, loss]| *loss));
-    let (x, y) = (Axis::new("epoch", Scale::Linear), Axis::of_losses("loss", losses));
+    let (x, y) = (Axis::new("epoch", Scale::Whole), Axis::of_losses("loss", losses));
     Some(Plot { title: title.into(), svg: chart(title, &x, &y, series)? })
 }
 

@@ -61,12 +61,15 @@ fn scale(distribution: &Distribution) -> Scale {
 }
 
 fn plot(name: &str, scale: Scale, trials: &[&(&Key, &Trial, f64)]) -> Option<Plot> {
-    let mut by_colour: BTreeMap<usize, Series> = BTreeMap::new();
+    let mut by_colour: BTreeMap<(usize, bool), Series> = BTreeMap::new();
     let is_named = matches!(scale, Scale::Names(_));
     for (key, trial, loss) in trials {
         let Some(Param { internal, .. }) = trial.params.get(name) else { continue };
-        let series = by_colour.entry(key.colour);
-        let series = series.or_insert_with(|| Series { colour: key.colour, ..Series::default() });
+        let series = by_colour.entry((key.colour, key.is_dashed));
+        let series = series.or_insert_with(|| {
+            let (colour, is_dashed) = (key.colour, key.is_dashed);
+            Series { colour, is_dashed, ..Series::default() }
+        });
         // Dots of one choice beside each other, by the golden ratio.
         let aside =
             if is_named { 0.5 * ((trial.number as f64 * 0.618_034).fract() - 0.5) } else { 0.0 };

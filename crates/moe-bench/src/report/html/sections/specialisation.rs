@@ -5,7 +5,7 @@ use crate::report::document::Block;
 use crate::report::evaluation::{alarms, gates};
 use crate::report::html::plot::axis::{Axis, Scale};
 use crate::report::html::plot::chart::{Series, chart};
-use crate::report::html::section::{Part, Plot, Section, keys};
+use crate::report::html::section::{Key, Part, Plot, Section, keys};
 use crate::report::html::source::Run;
 
 const LEGEND: &str = "\"information\" is the mutual information between rows and experts: 0 if all rows are routed alike, 1 if \
@@ -26,7 +26,8 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
             continue;
         }
         let dots = routing.iter().map(|run| [run.routing.mutual_information, run.test.loss]);
-        series.push(Series { colour: key.colour, dots: dots.collect(), ..Series::default() });
+        let (colour, is_dashed) = (key.colour, key.is_dashed);
+        series.push(Series { colour, is_dashed, dots: dots.collect(), ..Series::default() });
         let mean = |value: &dyn Fn(&crate::experiment::routing_result::RoutingResult) -> f64| {
             let sum: f64 = routing.iter().map(|run| value(&run.routing)).sum();
             sum / routing.len() as f64
@@ -53,8 +54,10 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
     let title = "Test loss by information";
     let plot = chart(title, &x, &y, &series).map(|svg| Plot { title: title.into(), svg });
     let heads = ["router", "information", "same set", "confidence", "rand index"];
-    let shown = series.iter().map(|series| series.colour).collect::<Vec<_>>();
-    let keys = keys.into_iter().filter(|key| shown.contains(&key.colour)).collect();
+    let is_shown = |key: &Key| {
+        series.iter().any(|of| (of.colour, of.is_dashed) == (key.colour, key.is_dashed))
+    };
+    let keys = keys.into_iter().filter(is_shown).collect();
     section()
         .blocks([
             Block::table(heads, rows),

@@ -1,6 +1,7 @@
 //! The page of a study.
 
 use crate::report::html::section::{Section, keys};
+use crate::report::html::sections::about::in_title;
 use crate::report::html::sections::{about, budget, losses, reduction, slices, verdict};
 use crate::report::html::source::Study;
 use crate::report::study::study as results;
@@ -42,5 +43,5 @@ pub(in crate::report::html) fn page(study: &Study) -> (String, Vec<Section>) {
             "STUDY is the file of the study, which keeps its configuration.",
         ),
     ];
-    (format!("Study of {} on {}", config.run.routers.join(", "), config.dataset.name), sections)
+    (format!("Study of {} on {}", in_title(&config.run.routers), config.dataset.name), sections)
 }
