@@ -1,9 +1,11 @@
 //! `moe train`
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use moe_core::files::whole_name;
 use moe_nn::Models;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -62,8 +64,17 @@ impl Train {
 
 /// Writes `report.html` of the finished run in `path`. A page that cannot be made is only a warning: the run is there.
 fn write_page(path: &Path, experiment: Experiment<'_>) {
-    let file = path.join("report.html");
+    const PAGE: &str = "report.html";
+    let file = path.join(PAGE);
     let written = Source::read(path).and_then(|source| {
+        for entry in fs::read_dir(path).map_err(Error::file(path))?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if whole_name(&name) == PAGE && name != PAGE {
+                // A process that was killed has left it unfinished.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
         let run = SavedRun::of(path, experiment);
         let found = run.and_then(|run| inspect(&run, SplitName::Test, None));
         page::write(&source.inspected(found), &file)

@@ -35,7 +35,7 @@ for (const table of document.querySelectorAll("table")) {
 for (const keys of document.querySelectorAll(".keys")) {
   const plots = keys.nextElementSibling;
   const items = [...keys.children];
-  const mark = (item) => item.style.getPropertyValue("--c") + (item.classList.contains("dashed") ? " dashed" : "");
+  const mark = (item) => item.style.getPropertyValue("--c").trim() + (item.classList.contains("dashed") ? " dashed" : "");
   const markOf = (shape) => {
     const colour = [shape.getAttribute("stroke"), shape.getAttribute("fill")].find((c) => c && c.startsWith("var(--c"));
     return colour && colour + (shape.hasAttribute("stroke-dasharray") ? " dashed" : "");
@@ -51,7 +51,7 @@ for (const keys of document.querySelectorAll(".keys")) {
       items.forEach((other) => other.classList.toggle("off", shown !== null && other !== shown));
       for (const shape of plots.querySelectorAll("polyline, polygon, circle")) {
         const own = markOf(shape);
-        const fits = shown === null || own === mark(shown) || (shape.tagName !== "polyline" && own === shown.style.getPropertyValue("--c"));
+        const fits = shown === null || own === mark(shown) || (shape.tagName !== "polyline" && own === shown.style.getPropertyValue("--c").trim());
         shape.classList.toggle("dim", Boolean(own) && !fits);
       }
     });

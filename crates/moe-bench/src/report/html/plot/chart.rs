@@ -24,7 +24,7 @@ pub(in crate::report::html) struct Series {
 /// Width and height on the page.
 const SIZE: (u32, u32) = (480, 290);
 /// Size of a text on the page.
-const FONT: u32 = 15;
+const FONT: u32 = 16;
 
 /// The places along an axis, with ticks of our own.
 struct Places {

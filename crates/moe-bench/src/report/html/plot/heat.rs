@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::report::html::plot::axis::shortened;
 use crate::report::html::plot::svg::{GRID_COLOUR, HEAT_COLOUR, TEXT_COLOUR, scaled, svg};
 
-/// A heat map: a line of cells per row, each darker with its value.
+/// A heat map: a line of cells per row, each the stronger in colour, the larger its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::report::html) struct Heat {
     /// What the columns are.
@@ -21,7 +21,7 @@ const WIDTH: u32 = 480;
 const FONT: u32 = 15;
 
 impl Heat {
-    /// The heat map as an SVG element, the largest value the darkest; `None` without a value.
+    /// The heat map as an SVG element, the largest value the strongest in colour; `None` without a value.
     pub(in crate::report::html) fn svg(&self, title: &str) -> Option<String> {
         let columns = self.rows.iter().map(|(_, values)| values.len()).max()?;
         let values = self.rows.iter().flat_map(|(_, values)| values);

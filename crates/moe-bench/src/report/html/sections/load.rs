@@ -35,8 +35,7 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
     match heat.svg(title) {
         Some(svg) => section
             .paragraph(
-                "The experts of each gate sorted by their load, mean over gates and seeds: a dark cell at the left is a gate \
-                 that uses few experts, an even line a balanced one.",
+                "The experts of each gate sorted by their load, mean over gates and seeds: XX.",
             )
             .with([Part::Plots(vec![Plot { title: title.into(), svg }], Vec::new())]),
         None => section.missing("No model has gates."),
@@ -103,7 +102,7 @@ pub(super) fn of_run(run: &Run) -> Section {
         name: gate.label(),
     });
     section
-        .paragraph("Rows are experts, columns epochs; the darker, the more of the gate's (row, expert) pairs in training.")
+        .paragraph("Rows are experts, columns epochs; the stronger the colour, the more of the gate's (row, expert) pairs in training.")
         .with([
             Part::Plots(plots, Vec::new()),
             Part::Plots(lines.into_iter().flatten().collect(), keys.collect()),

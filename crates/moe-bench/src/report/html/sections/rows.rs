@@ -31,7 +31,7 @@ pub(super) fn of_run(run: &Run) -> Section {
         return section().missing("The model has no gates.");
     }
     let mut parts = vec![Part::Block(Block::Paragraph(format!(
-        "{} rows of the test split. Rows are groups, columns experts; the darker, the more of the group's (row, expert) pairs.",
+        "{} rows of the test split. Rows are groups, columns experts; the stronger the colour, the more of the group's (row, expert) pairs.",
         about.rows
     )))];
     for gate in gates {

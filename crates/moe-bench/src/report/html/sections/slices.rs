@@ -41,7 +41,8 @@ pub(super) fn of_study(study: &Study, keys: &[Key]) -> Section {
         return section.missing("No trial has run to its end.");
     }
     let mut text =
-        "Validation loss of each trial that ran to its end by the value of each parameter."
+        "Validation loss of each trial that ran to its end by the value of each parameter; rings are of routers with \
+         local search (R+)."
             .to_owned();
     if step > 1 {
         text += &format!(" One of {step} trials is shown.");
