@@ -35,7 +35,8 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
     match heat.svg(title) {
         Some(svg) => section
             .paragraph(
-                "The experts of each gate sorted by their load, mean over gates and seeds: XX.",
+                "The experts of each gate sorted by their load, mean over gates and seeds: a strong colour at the left is a \
+                 gate that uses few experts, an even line a balanced one.",
             )
             .with([Part::Plots(vec![Plot { title: title.into(), svg }], Vec::new())]),
         None => section.missing("No model has gates."),
