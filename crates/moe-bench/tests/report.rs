@@ -45,6 +45,7 @@ fn a_comparison_has_all_sections() {
     assert_eq!(html, written, "the page that compare wrote");
     check_page(&html);
     assert_eq!(sections(&html), OF_COMPARISON);
+    assert!(section(&html, "verdict").contains("cannot be told without several seeds"));
     let results = section(&html, "results");
     for router in ["<td>top-k</td>", "<td>comet</td>", "<td>comet+</td>", "baseline"] {
         assert!(results.contains(router), "{router}: {results}");

@@ -9,7 +9,7 @@ use moe_nn::Models;
 use crate::args::{Threads, name};
 use crate::commands::command::Command;
 use crate::error::Error;
-use crate::experiment::inspection::inspect;
+use crate::experiment::inspection::{Inspection, inspect};
 use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::output::note;
 use crate::report::format::{csv_tables, markdown, tex};
@@ -93,7 +93,7 @@ impl Command for Report {
 
 impl Report {
     /// Looks at the gates of the run.
-    fn inspect(&self, models: &Models) -> Result<crate::experiment::inspection::Inspection, Error> {
+    fn inspect(&self, models: &Models) -> Result<Inspection, Error> {
         let most = self.counterfactual.then_some(self.sets as usize);
         self.threads.pool()?.install(|| {
             let run = SavedRun::open(&self.path, self.data_dir.as_deref(), models)?;

@@ -136,12 +136,55 @@ const SCALED_LINE: u32 = scaled(1);
 impl Series {
     /// The series with the places of its values; without those that have none.
     fn placed(&self, x: &Axis, y: &Axis) -> Series {
+        /// A line of more points is finer than a page can show.
+        const POINTS: usize = 600;
         let points = |points: &[[f64; 2]]| -> Vec<[f64; 2]> {
             points.iter().filter_map(|&[a, b]| Some([x.place(a)?, y.place(b)?])).collect()
         };
+        let step = self.line.len().div_ceil(POINTS).max(1);
         let band = self.band.iter();
         let band =
             band.filter_map(|&[a, low, high]| Some([x.place(a)?, y.place(low)?, y.place(high)?]));
         Series { line: points(&self.line), dots: points(&self.dots), band: band.collect(), ..*self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_variables_and_names_are_text() {
+        let series = Series {
+            colour: 3,
+            is_dashed: true,
+            line: vec![[1.0, 0.5], [2.0, f64::NAN], [3.0, 0.25]],
+            band: vec![[1.0, 0.4, 0.6], [3.0, 0.2, 0.3]],
+            dots: vec![[0.0, 0.3]],
+        };
+        let axis = |scale| Axis::new("<&\"", scale);
+        let names = Scale::Names(vec!["\"#010203\"".into(), "b".into()]);
+        for scale in [Scale::Linear, Scale::Log, Scale::Whole, names] {
+            let svg = chart("<x>", &axis(scale.clone()), &axis(Scale::Linear), &[series.clone()]);
+            let svg = svg.unwrap();
+            assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+            assert!(svg.contains("<title>&lt;x&gt;</title>") && svg.contains("&lt;&amp;&quot;"));
+            assert!(!svg.contains("\"#"), "{svg}");
+            assert!(svg.contains("\"var(--c3)\" stroke-dasharray="), "{svg}");
+            assert_eq!(svg.matches("<polygon").count(), 1, "{svg}");
+            // 0 has no logarithm.
+            let dots = usize::from(scale != Scale::Log);
+            assert_eq!(svg.matches("<circle").count(), dots, "{svg}");
+        }
+        let nothing = chart("", &axis(Scale::Log), &axis(Scale::Log), &[Series::default()]);
+        assert_eq!(nothing, None);
+    }
+
+    #[test]
+    fn a_long_line_is_thinned() {
+        let line = (0..20_000).map(|i| [f64::from(i), 1.0]).collect();
+        let axis = Axis::new("", Scale::Linear);
+        let series = Series { line, ..Series::default() };
+        assert!(chart("", &axis, &axis, &[series]).unwrap().len() < 20_000);
     }
 }
