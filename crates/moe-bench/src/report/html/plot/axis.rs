@@ -128,7 +128,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
 /// Multiples of 1, 2 or 5 times a power of ten.
 fn linear(low: f64, high: f64) -> Vec<f64> {
     let span = high - low;
-    if !(span > 0.0) {
+    if span.is_nan() || span <= 0.0 {
         return vec![low];
     }
     let power = 10f64.powf((span / MOST_TICKS as f64).log10().floor());

@@ -145,7 +145,12 @@ impl Series {
         let band = self.band.iter();
         let band =
             band.filter_map(|&[a, low, high]| Some([x.place(a)?, y.place(low)?, y.place(high)?]));
-        Series { line: points(&self.line), dots: points(&self.dots), band: band.collect(), ..*self }
+        Series {
+            line: points(&self.line).into_iter().step_by(step).collect(),
+            dots: points(&self.dots),
+            band: band.collect(),
+            ..*self
+        }
     }
 }
 
