@@ -52,6 +52,7 @@ pub use cli::run;
 pub use config::train::{OptimizerKind, ScheduleKind, TrainConfig};
 pub use config::{Config, DatasetConfig, ImportConfig, ModelConfig, RunConfig};
 pub use error::Error;
+pub use experiment::loss_curve::LossCurve;
 pub use experiment::metadata::{Host, RunCost};
 pub use experiment::results::{Comparison, DivergedRun, RunOutcome, RunResult};
 pub use experiment::run_all::compare;

@@ -55,10 +55,11 @@ fn check_contract(object: &Value) {
         ),
         (
             "runs/*",
-            "best_epoch cost epochs host k num_experts parameters router routing seconds seed steps \
+            "best_epoch cost curve epochs host k num_experts parameters router routing seconds seed steps \
              steps_per_second test val_loss",
         ),
         ("runs/*/test", "ci95 loss tasks"),
+        ("runs/*/curve", "train val"),
         ("summary/*", "router runs test_loss vs_baseline"),
         ("summary/*/test_loss", "mean stderr"),
     ] {
@@ -110,6 +111,10 @@ fn check_run(run: &Value, object: &Value) {
     assert!(run["seed"].is_u64());
     let epochs = run["epochs"].as_u64().unwrap();
     assert!(run["best_epoch"].as_u64().unwrap() <= epochs);
+    let losses = run["curve"]["val"].as_array().unwrap();
+    assert_eq!(losses.len() as u64, epochs);
+    let best = losses.iter().map(number).fold(f64::INFINITY, f64::min);
+    assert_eq!(best, number(&run["val_loss"]));
     let rows = object["dataset"]["rows"]["train"].as_u64().unwrap();
     let batch_rows = object["config"]["train"]["batch_rows"].as_u64().unwrap();
     assert_eq!(run["steps"], epochs * rows.div_ceil(batch_rows));
@@ -232,7 +237,8 @@ fn check_summary(object: &Value) {
 }
 
 /// The files of a comparison.
-const FILES: [&str; 4] = ["config.resolved.toml", "report.md", "results.json", "runs.jsonl"];
+const FILES: [&str; 5] =
+    ["config.resolved.toml", "report.html", "report.md", "results.json", "runs.jsonl"];
 
 #[test]
 fn json_keeps_the_contract_and_is_what_the_files_hold() {
@@ -242,7 +248,9 @@ fn json_keeps_the_contract_and_is_what_the_files_hold() {
     let object = ran.json();
     check_contract(&object);
     assert!(ran.stderr.contains("top-k seed 2: epoch 2, train loss"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("results are in a\n"), "{}", ran.stderr);
+    for says in ["results are in a\n", "the page about them is a/report.html\n"] {
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
 
     assert_eq!(place.list("a"), FILES);
     assert_eq!(place.json("a/results.json"), object);

@@ -183,7 +183,8 @@ fn a_closed_pipe_is_no_mistake() {
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(0), "{stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
-        let files = ["config.resolved.toml", "report.md", "results.json", "runs.jsonl"];
+        let files =
+            ["config.resolved.toml", "report.html", "report.md", "results.json", "runs.jsonl"];
         assert_eq!(place.list(out), files);
         if closes_stderr {
             let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();

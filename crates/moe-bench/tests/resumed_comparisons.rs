@@ -14,7 +14,8 @@ use common::{Place, SMOKE, timeless, trials};
 use moe_core::rand::Rng;
 use moe_core::random::chacha;
 
-const FILES: [&str; 4] = ["config.resolved.toml", "report.md", "results.json", "runs.jsonl"];
+const FILES: [&str; 5] =
+    ["config.resolved.toml", "report.html", "report.md", "results.json", "runs.jsonl"];
 
 /// A comparison of eight runs.
 fn args<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {

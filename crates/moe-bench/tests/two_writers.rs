@@ -86,7 +86,7 @@ fn compare_and_compare() {
         assert_eq!(run["seed"], seed);
         let config = place.text("out/config.resolved.toml");
         assert!(config.contains(&format!("first_seed = {seed}\n")), "{config}");
-        assert_eq!(place.list("out").len(), 4, "{:?}", place.list("out"));
+        assert_eq!(place.list("out").len(), 5, "{:?}", place.list("out"));
     }
 }
 

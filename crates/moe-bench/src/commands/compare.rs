@@ -19,6 +19,8 @@ use crate::output::note;
 use crate::report::comparison::comparison;
 use crate::report::document::{Block, Report};
 use crate::report::format::markdown;
+use crate::report::html::page;
+use crate::report::html::source::Source;
 
 /// Train several routers side by side and print a table
 #[derive(Debug, Args)]
@@ -90,8 +92,13 @@ impl Compare {
         let results = Comparison::new(config, &experiment.data, host, outcomes);
         let report = Report::new(&results, comparison(&results));
         dir.dir.write("results.json", &report.json)?;
-        dir.dir.write("report.md", &page(&results, &report))?;
+        dir.dir.write("report.md", &markdown_page(&results, &report))?;
         note(format_args!("results are in {}", dir.dir.path.display()));
+        let path = dir.dir.path.join("report.html");
+        let source = Source::Comparison(Box::new(results));
+        page::write(&source, &path)?;
+        note(format_args!("the page about them is {}", path.display()));
+        let Source::Comparison(results) = source else { unreachable!("it is a comparison") };
         match results.diverged.first().filter(|_| results.runs.is_empty()) {
             Some(DivergedRun { router, seed, error }) => Err(Error::AllDiverged {
                 runs,
@@ -103,7 +110,7 @@ impl Compare {
 }
 
 /// The page `report.md`: the printed report with a title and the configuration.
-fn page(results: &Comparison, report: &Report) -> String {
+fn markdown_page(results: &Comparison, report: &Report) -> String {
     let routers = results.config.run.routers.join(", ");
     let title = format!("{routers} compared on {}", results.dataset.name);
     let mut blocks = vec![Block::Heading(1, title)];

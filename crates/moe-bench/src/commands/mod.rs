@@ -9,6 +9,7 @@ mod data;
 mod eval;
 mod inspect;
 mod predict;
+mod report;
 mod routers;
 mod train;
 mod tune;
@@ -20,6 +21,7 @@ pub(crate) const COMMANDS: &[command::Entry] = &[
     command::Entry::of::<tune::Tune>(),
     command::Entry::of::<eval::Eval>(),
     command::Entry::of::<inspect::Inspect>(),
+    command::Entry::of::<report::Report>(),
     command::Entry::of::<predict::Predict>(),
     command::Entry::of::<routers::Routers>(),
     command::Entry::of::<data::Data>(),

@@ -1,9 +1,11 @@
 //! `moe train`
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::Args;
+use moe_core::files::whole_name;
 use moe_nn::Models;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -13,12 +15,16 @@ use crate::config::Config;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
+use crate::experiment::inspection::inspect;
 use crate::experiment::results::{Comparison, RunOutcome};
+use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::experiment::train_run::train_run;
 use crate::output::note;
 use crate::report::card::card;
 use crate::report::comparison::comparison;
 use crate::report::document::Report;
+use crate::report::html::page;
+use crate::report::html::source::Source;
 use crate::study::stored::config_of_trial;
 
 /// Train one router and save the model
@@ -53,6 +59,31 @@ impl Train {
             return Err(Error::Config(text));
         }
         Ok(Some(Duration::try_from_secs_f64(60.0 * minutes).unwrap_or(Duration::MAX)))
+    }
+}
+
+/// Writes `report.html` of the finished run in `path`. A page that cannot be made is only a warning: the run is there.
+fn write_page(path: &Path, experiment: Experiment<'_>) {
+    const PAGE: &str = "report.html";
+    let file = path.join(PAGE);
+    let written = Source::read(path).and_then(|source| {
+        for entry in fs::read_dir(path).map_err(Error::file(path))?.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if whole_name(&name) == PAGE && name != PAGE {
+                // A process that was killed has left it unfinished.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        let run = SavedRun::of(path, experiment);
+        let found = run.and_then(|run| inspect(&run, SplitName::Test, None));
+        page::write(&source.inspected(found), &file)
+    });
+    match written {
+        Ok(()) => note(format_args!("the page about it is {}", file.display())),
+        Err(error) => {
+            note(format_args!("warning: the page about the run was not written: {error}"))
+        }
     }
 }
 
@@ -107,6 +138,7 @@ impl Command for Train {
             let runs = vec![RunOutcome::Finished(Box::new(result))];
             let table = Comparison::new(config, data, host, runs);
             report.blocks = comparison(&table);
+            write_page(dir.path(), experiment);
             Ok((format.write)(&report))
         })
     }

@@ -20,7 +20,7 @@ const RUNS: &str = "runs.jsonl";
 const LOCK: &str = "compare.lock";
 
 /// All files that a comparison writes.
-const FILES: [&str; 5] = [CONFIG, RUNS, LOCK, "results.json", "report.md"];
+const FILES: [&str; 6] = [CONFIG, RUNS, LOCK, "results.json", "report.md", "report.html"];
 
 /// A directory in which this process, and no other one, writes the results of a comparison.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ pub(crate) mod expert_sets;
 pub(crate) mod gap;
 pub(crate) mod groups;
 pub(crate) mod inspection;
+pub(crate) mod loss_curve;
 pub(crate) mod metadata;
 pub(crate) mod regret;
 pub(crate) mod results;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::experiment::gap::GapClosed;
+use crate::experiment::loss_curve::LossCurve;
 use crate::experiment::metadata::{Host, RunCost};
 use crate::experiment::routing_result::RoutingResult;
 use crate::experiment::test_result::TestResult;
@@ -91,6 +92,9 @@ pub struct RunResult {
     pub test: TestResult,
     /// How rows spread over experts.
     pub routing: RoutingResult,
+    /// The losses by epoch.
+    #[serde(default, skip_serializing_if = "LossCurve::is_empty")]
+    pub curve: LossCurve,
     /// Seconds spent in training steps.
     pub seconds: f64,
     /// Number of training steps.

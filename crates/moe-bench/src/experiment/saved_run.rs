@@ -96,6 +96,16 @@ impl<'r> SavedRun<'r> {
         Ok(run)
     }
 
+    /// The finished run in `path` of this experiment, whose data it is given.
+    ///
+    /// # Errors
+    /// If the run is incomplete.
+    pub(crate) fn of(path: &Path, experiment: Experiment<'r>) -> Result<Self, Error> {
+        let (saved, history) = SavedModel::open_with_history(path)?;
+        let description = saved.description(experiment.models)?;
+        Ok(SavedRun { saved, history, description, experiment })
+    }
+
     /// Refuses data that differ from those that the model was trained on in inputs, tasks or names of ids.
     fn check_data(&self, saved: Option<&FeatureSchema>) -> Result<(), Error> {
         let data = &self.experiment.data;

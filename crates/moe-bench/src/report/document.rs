@@ -30,8 +30,8 @@ pub(crate) enum Block {
 /// A table whose first column is aligned to the left and all others to the right.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
-    heads: Vec<String>,
-    rows: Vec<Vec<String>>,
+    pub(crate) heads: Vec<String>,
+    pub(crate) rows: Vec<Vec<String>>,
 }
 
 /// A way to print a report.

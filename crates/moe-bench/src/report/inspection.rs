@@ -87,7 +87,7 @@ fn load(load: &[f64], weight: &[f64]) -> Block {
 }
 
 /// A line per group of rows with the experts that they go to.
-fn load_by_group(grouped: &GroupedLoad) -> Block {
+pub(crate) fn load_by_group(grouped: &GroupedLoad) -> Block {
     let head = one_line(&grouped.by.head(&grouped.of));
     let rows = grouped.groups.iter().map(|group| {
         let (strip, most) = (strip(&group.load_share), largest(&group.load_share));

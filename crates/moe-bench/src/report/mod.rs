@@ -11,6 +11,7 @@ pub(crate) mod document;
 pub(crate) mod evaluation;
 pub(crate) mod format;
 pub(crate) mod gap;
+pub(crate) mod html;
 pub(crate) mod inspection;
 pub(crate) mod out_dir;
 pub(crate) mod predictions;

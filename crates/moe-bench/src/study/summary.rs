@@ -80,22 +80,15 @@ impl StudySummary {
 impl RouterTrials {
     fn new(router: &str, study: &Kept) -> Self {
         let mut all = RouterTrials { router: router.to_owned(), ..RouterTrials::default() };
-        let repeated = trial::repeated(study);
         let (mut tried, mut best): (Vec<Tried>, Option<(f64, &Trial)>) = (Vec::new(), None);
-        for trial in &study.trials {
-            if trial::router(trial).as_deref() != Some(router) || repeated.contains(&trial.number) {
-                continue;
-            }
+        for trial in of_router(router, study) {
+            let statistics = statistics_of(trial);
             let found = trial::found(trial);
-            let (epochs, seconds) = found.as_ref().map_or((0, 0.0), |of| (of.epochs, of.seconds));
-            all.epochs += epochs;
-            all.seconds += seconds;
+            all.epochs += found.as_ref().map_or(0, |of| of.epochs);
+            all.seconds += statistics.seconds;
             if trial.state.is_finished() {
-                // Only a trial that ran to its end can be chosen.
-                let is_complete = trial.state == TrialState::Complete;
-                let validation = trial::loss(trial).filter(|_| is_complete).unwrap_or(f64::NAN);
-                let test = test_loss(found.as_ref()).unwrap_or(f64::NAN);
-                tried.push(Tried { validation, test, epochs: epochs as f64, seconds });
+                let validation = statistics.validation;
+                tried.push(statistics);
                 if validation.is_finite() && best.is_none_or(|(least, _)| validation < least) {
                     best = Some((validation, trial));
                 }
@@ -116,6 +109,25 @@ impl RouterTrials {
         });
         all.top = top_share(&tried, TOP);
         all
+    }
+}
+
+/// The trials of a router, without those that were run again.
+pub(crate) fn of_router<'a>(router: &str, study: &'a Kept) -> Vec<&'a Trial> {
+    let repeated = trial::repeated(study);
+    let trials = study.trials.iter().filter(|trial| !repeated.contains(&trial.number));
+    trials.filter(|trial| trial::router(trial).as_deref() == Some(router)).collect()
+}
+
+/// What statistics need to know of a trial. Only one that ran to its end has a validation value, so that it can be chosen.
+pub(crate) fn statistics_of(trial: &Trial) -> Tried {
+    let found = trial::found(trial);
+    let is_complete = trial.state == TrialState::Complete;
+    Tried {
+        validation: trial::loss(trial).filter(|_| is_complete).unwrap_or(f64::NAN),
+        test: test_loss(found.as_ref()).unwrap_or(f64::NAN),
+        epochs: found.as_ref().map_or(0.0, |of| of.epochs as f64),
+        seconds: found.as_ref().map_or(0.0, |of| of.seconds),
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod journal;
+pub mod pages;
 pub mod people;
 pub mod running;
 pub mod training;

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Place, timeless};
 
-pub const FILES: [&str; 9] = [
+pub const FILES: [&str; 10] = [
     "best.safetensors",
     "config.resolved.toml",
     "last.safetensors",
@@ -13,6 +13,7 @@ pub const FILES: [&str; 9] = [
     "metrics.jsonl",
     "model.md",
     "moments.safetensors",
+    "report.html",
     "result.json",
     "state",
 ];
@@ -70,8 +71,8 @@ pub fn metrics(place: &Place, out: &str) -> Vec<Value> {
     lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The manifests of the last checkpoint and, until the run is finished, of the one before name all files of the run; each has
-/// the length and the sum that they say.
+/// The manifests of the last checkpoint and, until the run is finished, of the one before name all files of the run but the page
+/// about it; each has the length and the sum that they say.
 pub fn check_manifest(place: &Place, out: &str) {
     let manifests = ["manifest.json", "manifest.previous.json"];
     let mut found = place.list(out);
@@ -95,7 +96,7 @@ pub fn check_manifest(place: &Place, out: &str) {
     }
     names.sort();
     names.dedup();
-    found.retain(|name| !manifests.contains(&name.as_str()));
+    found.retain(|name| !manifests.contains(&name.as_str()) && name != "report.html");
     assert_eq!(names, found);
 }
 

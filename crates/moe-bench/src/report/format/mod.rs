@@ -2,8 +2,10 @@
 //!
 //! To add one, write `NAME.rs` with a [`Format`], declare it here, and add it to [`FORMATS`].
 
+pub(crate) mod csv_tables;
 pub(crate) mod json;
 pub(crate) mod markdown;
+pub(crate) mod tex;
 pub(crate) mod text;
 
 use clap::ValueEnum;

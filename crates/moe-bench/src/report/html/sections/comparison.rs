@@ -1,0 +1,28 @@
+//! The page of a comparison.
+
+use crate::experiment::results::Comparison;
+use crate::report::comparison::comparison as results;
+use crate::report::html::section::Section;
+use crate::report::html::sections::about::in_title;
+use crate::report::html::sections::{about, cost, load, losses, rows, specialisation, verdict};
+
+/// The title of the page and its sections.
+pub(in crate::report::html) fn page(of: &Comparison) -> (String, Vec<Section>) {
+    let title = format!("{} compared on {}", in_title(&of.config.run.routers), of.dataset.name);
+    let sections = vec![
+        Section::new("verdict", "Verdict").with([verdict::of_comparison(of)]),
+        Section::new("results", "Results").blocks(results(of)),
+        losses::of_comparison(of),
+        load::of_comparison(of),
+        specialisation::of_comparison(of),
+        rows::of_comparison(),
+        cost::of_runs(&of.config.run.routers, &of.runs),
+        about::configuration(&of.config),
+        about::versions(&of.host),
+        about::command(
+            "moe compare --config FILE",
+            "FILE is config.resolved.toml of the directory.",
+        ),
+    ];
+    (title, sections)
+}

@@ -1,0 +1,15 @@
+//! The sections of a page, a file per section; `comparison.rs`, `run.rs` and `study.rs` say which ones a page has.
+
+mod about;
+mod budget;
+pub(super) mod comparison;
+mod cost;
+mod load;
+mod losses;
+mod reduction;
+mod rows;
+pub(super) mod run;
+mod slices;
+mod specialisation;
+pub(super) mod study;
+mod verdict;
