@@ -5,8 +5,7 @@ use rayon::prelude::*;
 
 use crate::report::document::Block;
 use crate::report::html::section::Section;
-use crate::report::html::sections::budget::RESAMPLES;
-use crate::report::html::sections::study::Tuned;
+use crate::report::html::sections::tuned::{RESAMPLES, Tuned};
 use crate::statistics::bootstrap::Bootstrap;
 use crate::statistics::{
     BudgetUnit, RouterBudget, Target, budget_reduction, check_equal_budgets, reduction_interval,
