@@ -183,6 +183,7 @@ fn a_study_of_500_trials() {
     assert_eq!(section(&html, "budget").matches("<svg").count(), 3);
     assert!(section(&html, "budget").contains("<polygon"), "bands");
     assert!(section(&html, "reduction").contains("<td>comet+</td><td>comet</td>"));
+    assert_eq!(section(&html, "reduction").matches("<svg").count(), 1);
     let slices = section(&html, "slices");
     assert_eq!(slices.matches("<svg").count(), 5);
     assert!(
