@@ -305,6 +305,12 @@ fn pages_in_a_browser() {
             assert_eq!(facts["requests"], 0, "{page}");
             assert_eq!(facts["plots"], 0, "{page} {width}: a plot is tiny");
             assert!(facts["sortable"].as_u64() > Some(3), "{page}: the script runs");
+            assert!(facts["clicks"][0].as_u64() > Some(0), "{page}: {facts}");
+            assert_eq!(
+                (&facts["clicks"][1], &facts["sorted"]),
+                (&0.into(), &true.into()),
+                "{page}"
+            );
         }
     }
 }
