@@ -153,18 +153,18 @@ fn what_is_missing_is_said() {
 
 #[test]
 fn a_study_of_500_trials() {
-    const LIMIT: Duration = Duration::from_secs(2);
+    // The program that users have is optimised; another one is some times slower.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 10 } else { 2 });
     let place = Place::new();
     write_study(&place.path("study.log"), &["top-k", "top-k+", "comet", "comet+", "hash"], 100);
-    // Other tests run at the same time, and the program is not optimised here: the fastest of a few tries counts.
+    // Other tests run at the same time: the faster one of a few tries counts.
     let time = || {
         let start = Instant::now();
         place.run(&["report", "study.log"]).succeeded();
         start.elapsed()
     };
-    let mut tries = (0..5).map(|_| time());
-    let took = tries.find(|took| *took < LIMIT);
-    assert!(took.is_some(), "more than {LIMIT:?} each time");
+    let mut tries = (0..3).map(|_| time());
+    assert!(tries.any(|took| took < limit), "more than {limit:?} each time");
     let html = place.text("study.log.html");
     assert!(html.len() < 3 << 20, "{} bytes", html.len());
     check_page(&html);
@@ -183,6 +183,7 @@ fn a_study_of_500_trials() {
     assert_eq!(section(&html, "budget").matches("<svg").count(), 3);
     assert!(section(&html, "budget").contains("<polygon"), "bands");
     assert!(section(&html, "reduction").contains("<td>comet+</td><td>comet</td>"));
+    assert_eq!(section(&html, "reduction").matches("<svg").count(), 1);
     let slices = section(&html, "slices");
     assert_eq!(slices.matches("<svg").count(), 5);
     assert!(
@@ -304,6 +305,12 @@ fn pages_in_a_browser() {
             assert_eq!(facts["requests"], 0, "{page}");
             assert_eq!(facts["plots"], 0, "{page} {width}: a plot is tiny");
             assert!(facts["sortable"].as_u64() > Some(3), "{page}: the script runs");
+            assert!(facts["clicks"][0].as_u64() > Some(0), "{page}: {facts}");
+            assert_eq!(
+                (&facts["clicks"][1], &facts["sorted"]),
+                (&0.into(), &true.into()),
+                "{page}"
+            );
         }
     }
 }

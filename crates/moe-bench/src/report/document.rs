@@ -17,7 +17,7 @@ pub(crate) struct Report {
 /// A piece of text.
 #[derive(Clone, Debug)]
 pub(crate) enum Block {
-    /// A heading and its level, 1 or 2.
+    /// A heading and its level, from 1 to 3.
     Heading(usize, String),
     Paragraph(String),
     /// One line per item. It continues a paragraph before it.

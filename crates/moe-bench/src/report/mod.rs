@@ -1,7 +1,8 @@
 //! Output for people and programs.
 //!
 //! A command puts its results into a [`document::Report`], which a file of `format/` writes; `comparison.rs`,
-//! `evaluation.rs`, `inspection.rs` and `card.rs` say what is in one. `predictions/` writes the rows of `moe predict`,
+//! `evaluation.rs`, `inspection.rs` and `card.rs` say what is in one. `html/` makes
+//! the page of `moe report`, `compare` and `train`. `predictions/` writes the rows of `moe predict`,
 //! `out_dir.rs` makes directories for results, and `progress.rs` shows progress on stderr.
 
 pub(crate) mod card;

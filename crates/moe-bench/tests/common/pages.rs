@@ -1,6 +1,7 @@
 //! Pages for people, as their tests read them.
 
 use std::fs;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -155,10 +156,13 @@ fn chromium() -> Option<PathBuf> {
 }
 
 /// Renders a page `width` pixels wide and returns its facts: `overflow` in pixels, number of `requests`, of elements that the
-/// script has made sortable (`sortable`), and `plots` without a size. `None` without chromium, which is then said.
+/// script has made sortable (`sortable`), of `plots` without a size, of shapes that are dimmed after one and two clicks on the
+/// first router (`clicks`), and whether a click on a head has `sorted` its table. `None` without chromium, which is then said.
 pub fn rendered(place: &super::Place, html: &str, width: u32) -> Option<Value> {
     let Some(chromium) = chromium() else {
-        println!("skipped: there is no chromium, neither in MOE_CHROMIUM nor on the path");
+        let line = "skipped: there is no chromium, neither in MOE_CHROMIUM nor on the path\n";
+        // Past the capture of passing tests.
+        io::stderr().write_all(line.as_bytes()).unwrap();
         return None;
     };
     let page = html.replace('&', "&amp;").replace('"', "&quot;");
@@ -167,12 +171,20 @@ pub fn rendered(place: &super::Place, html: &str, width: u32) -> Option<Value> {
         frame.addEventListener('load', () => {
             const page = frame.contentDocument, root = page.documentElement;
             const plots = [...page.querySelectorAll('svg')].filter((svg) => !(svg.getBoundingClientRect().width > 100));
+            const key = page.querySelector('.keys button');
+            const dimmed = () => page.querySelectorAll('.dim').length;
+            const clicks = [1, 2].map(() => { key.click(); return dimmed(); });
+            const [head] = page.querySelectorAll('th.sortable');
+            head.click();
+            const [first, second] = [...head.closest('table').tBodies[0].rows].map((row) => row.cells[0].textContent);
             document.getElementById('facts').textContent = JSON.stringify({
                 overflow: root.scrollWidth - root.clientWidth,
                 width: root.clientWidth,
                 requests: frame.contentWindow.performance.getEntriesByType('resource').length,
                 sortable: page.querySelectorAll('th.sortable').length,
                 plots: plots.length,
+                clicks,
+                sorted: first <= second,
             });
         });";
     // The script first, so that it hears of the load.

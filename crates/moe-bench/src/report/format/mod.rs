@@ -1,6 +1,7 @@
 //! The output formats of `--format`, one per file.
 //!
-//! To add one, write `NAME.rs` with a [`Format`], declare it here, and add it to [`FORMATS`].
+//! To add one, write `NAME.rs` with a [`Format`], declare it here, and add it to [`FORMATS`]. `tex.rs` and
+//! `csv_tables.rs` are for `moe report` alone.
 
 pub(crate) mod csv_tables;
 pub(crate) mod json;

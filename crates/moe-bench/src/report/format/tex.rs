@@ -7,7 +7,8 @@ pub(crate) fn text(blocks: &[Block]) -> String {
     "% Needs \\usepackage{booktabs}.\n".to_owned()
         + &laid_out(blocks, |block| match block {
             Block::Heading(1, text) => format!("\\section{{{}}}\n", escape(text)),
-            Block::Heading(_, text) => format!("\\subsection{{{}}}\n", escape(text)),
+            Block::Heading(2, text) => format!("\\subsection{{{}}}\n", escape(text)),
+            Block::Heading(_, text) => format!("\\subsubsection{{{}}}\n", escape(text)),
             Block::Paragraph(text) => format!("{}\n", escape(text)),
             Block::List(items) => {
                 let items = items.iter().map(|item| format!("  \\item {}\n", escape(item)));

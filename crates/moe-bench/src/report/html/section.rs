@@ -71,7 +71,10 @@ pub(crate) fn blocks(title: &str, sections: &[Section]) -> Vec<Block> {
         blocks.push(Block::Heading(2, section.title.to_owned()));
         for part in &section.parts {
             match part {
-                Part::Block(block) | Part::Folded(_, block) => blocks.push(block.clone()),
+                Part::Block(block) => blocks.push(block.clone()),
+                Part::Folded(title, block) => {
+                    blocks.extend([Block::Heading(3, title.clone()), block.clone()]);
+                }
                 Part::Lead(text) | Part::Missing(text) => {
                     blocks.push(Block::Paragraph(text.clone()));
                 }

@@ -170,7 +170,12 @@ mod tests {
         let axis = |scale| Axis::new("<&\"", scale);
         let names = Scale::Names(vec!["\"#010203\"".into(), "b".into()]);
         for scale in [Scale::Linear, Scale::Log, Scale::Whole, names] {
-            let svg = chart("<x>", &axis(scale.clone()), &axis(Scale::Linear), &[series.clone()]);
+            let svg = chart(
+                "<x>",
+                &axis(scale.clone()),
+                &axis(Scale::Linear),
+                std::slice::from_ref(&series),
+            );
             let svg = svg.unwrap();
             assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
             assert!(svg.contains("<title>&lt;x&gt;</title>") && svg.contains("&lt;&amp;&quot;"));

@@ -5,6 +5,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::report::html::plot::axis::shortened;
 use crate::report::html::plot::svg::{GRID_COLOUR, HEAT_COLOUR, TEXT_COLOUR, scaled, svg};
+use crate::report::html::section::Plot;
 
 /// A heat map: a line of cells per row, each the stronger in colour, the larger its value.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +22,22 @@ const WIDTH: u32 = 480;
 const FONT: u32 = 15;
 
 impl Heat {
-    /// The heat map as an SVG element, the largest value the strongest in colour; `None` without a value.
-    pub(in crate::report::html) fn svg(&self, title: &str) -> Option<String> {
-        let columns = self.rows.iter().map(|(_, values)| values.len()).max()?;
+    /// The largest value, which has the strongest colour.
+    fn most(&self) -> f64 {
         let values = self.rows.iter().flat_map(|(_, values)| values);
-        let most = values.copied().filter(|value| value.is_finite()).fold(0.0, f64::max);
+        values.copied().filter(|value| value.is_finite()).fold(0.0, f64::max)
+    }
+
+    /// The plot, whose title also says what the strongest colour is.
+    pub(in crate::report::html) fn plot(&self, title: &str) -> Option<Plot> {
+        let title = format!("{title} (strongest colour: {:.1} %)", 100.0 * self.most());
+        Some(Plot { svg: self.svg(&title)?, title })
+    }
+
+    /// The heat map as an SVG element, the largest value the strongest in colour; `None` without a value.
+    fn svg(&self, title: &str) -> Option<String> {
+        let columns = self.rows.iter().map(|(_, values)| values.len()).max()?;
+        let most = self.most();
         if columns == 0 {
             return None;
         }

@@ -6,12 +6,10 @@ use crate::report::document::Block;
 use crate::report::html::plot::axis::{Axis, Scale};
 use crate::report::html::plot::chart::{Series, chart};
 use crate::report::html::section::{Key, Part, Plot, Section};
-use crate::report::html::sections::study::Tuned;
+use crate::report::html::sections::tuned::{RESAMPLES, Tuned};
 use crate::statistics::bootstrap::Bootstrap;
 use crate::statistics::{BestOf, best_of_curve, best_of_interval};
 
-/// Number of resamples of an interval.
-pub(super) const RESAMPLES: usize = 400;
 /// Most routers whose intervals are told apart in one plot.
 const WITH_BANDS: usize = 4;
 

@@ -32,13 +32,13 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
     }
     let heat = Heat { x: "expert, the most loaded first".into(), rows, first: 1 };
     let title = "Share of the (row, expert) pairs of the test split";
-    match heat.svg(title) {
-        Some(svg) => section
+    match heat.plot(title) {
+        Some(plot) => section
             .paragraph(
                 "The experts of each gate sorted by their load, mean over gates and seeds: a strong colour at the left is a \
                  gate that uses few experts, an even line a balanced one.",
             )
-            .with([Part::Plots(vec![Plot { title: title.into(), svg }], Vec::new())]),
+            .with([Part::Plots(vec![plot], Vec::new())]),
         None => section.missing("No model has gates."),
     }
 }
@@ -70,7 +70,7 @@ pub(super) fn of_run(run: &Run) -> Section {
             step => format!("epoch, every {step}th, numbered from 1"),
         };
         let heat = Heat { x, rows: rows.collect(), first: 1 };
-        plots.extend(heat.svg(&title).map(|svg| Plot { title, svg }));
+        plots.extend(heat.plot(&title));
     }
     let over_epochs = |title: &str, value: &dyn Fn(&EpochRecord) -> Vec<f64>| {
         let gates = value(first).len();
@@ -110,7 +110,8 @@ pub(super) fn of_run(run: &Run) -> Section {
         ])
 }
 
-fn capitalised(text: &str) -> String {
+/// The text with a capital letter at its beginning.
+pub(super) fn capitalised(text: &str) -> String {
     let mut characters = text.chars();
     characters
         .next()

@@ -12,4 +12,5 @@ pub(super) mod run;
 mod slices;
 mod specialisation;
 pub(super) mod study;
+mod tuned;
 mod verdict;

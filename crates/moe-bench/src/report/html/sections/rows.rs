@@ -5,6 +5,7 @@ use crate::report::counterfactual::other_sets;
 use crate::report::document::Block;
 use crate::report::html::plot::heat::Heat;
 use crate::report::html::section::{Part, Plot, Section};
+use crate::report::html::sections::load::capitalised;
 use crate::report::html::source::Run;
 use crate::report::inspection::load_by_group;
 
@@ -71,8 +72,8 @@ pub(super) fn regret(run: &Run) -> Section {
 
 fn name(gate: &GateView) -> String {
     match &*gate.task {
-        "" => gate.summary.label(),
-        task => format!("{} ({task})", gate.summary.label()),
+        "" => capitalised(&gate.summary.label()),
+        task => format!("{} ({task})", capitalised(&gate.summary.label())),
     }
 }
 
@@ -80,5 +81,5 @@ fn by_group(grouped: &GroupedLoad) -> Option<Plot> {
     let title = format!("By {}", grouped.by.head(&grouped.of));
     let rows = grouped.groups.iter().map(|group| (group.name.clone(), group.load_share.clone()));
     let heat = Heat { x: "expert".into(), rows: rows.take(64).collect(), first: 0 };
-    Some(Plot { svg: heat.svg(&title)?, title })
+    heat.plot(&title)
 }

@@ -83,14 +83,15 @@ pub(super) fn of_run(run: &Run) -> Section {
     if !routing.alarms.is_empty() {
         blocks.extend([Block::Paragraph("Alarms:".into()), Block::List(alarms(routing))]);
     }
+    let section = section().blocks(blocks);
     let nearest = run.inspection.as_ref().map(|inspection| &inspection.nearest);
-    if let Some(nearest) = nearest.ok().filter(|nearest| !nearest.is_empty()) {
-        let rows = nearest.iter().map(|of| {
-            let cosine = format!("{:.3}", of.cosine);
-            vec![of.layer.clone(), of.expert.to_string(), of.nearest.to_string(), cosine]
-        });
-        blocks.push(Block::Heading(3, "Experts with the most similar weights".into()));
-        blocks.push(Block::table(["layer", "expert", "nearest", "cosine"], rows));
-    }
-    section().blocks(blocks)
+    let Some(nearest) = nearest.ok().filter(|nearest| !nearest.is_empty()) else {
+        return section;
+    };
+    let rows = nearest.iter().map(|of| {
+        let cosine = format!("{:.3}", of.cosine);
+        vec![of.layer.clone(), of.expert.to_string(), of.nearest.to_string(), cosine]
+    });
+    let table = Block::table(["layer", "expert", "nearest", "cosine"], rows);
+    section.with([Part::Folded("Experts with the most similar weights".into(), table)])
 }

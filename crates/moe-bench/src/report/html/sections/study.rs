@@ -2,19 +2,11 @@
 
 use crate::report::html::section::{Section, keys};
 use crate::report::html::sections::about::in_title;
+use crate::report::html::sections::tuned::Tuned;
 use crate::report::html::sections::{about, budget, losses, reduction, slices, verdict};
 use crate::report::html::source::Study;
 use crate::report::study::study as results;
-use crate::statistics::trial::Trial as Tried;
 use crate::study::summary::{StudySummary, of_router, statistics_of};
-
-/// A router of a study and what its trials that have ended are worth.
-pub(super) struct Tuned<'a> {
-    pub(super) router: &'a str,
-    pub(super) trials: Vec<Tried>,
-    pub(super) colour: usize,
-    pub(super) is_dashed: bool,
-}
 
 /// The title of the page and its sections.
 pub(in crate::report::html) fn page(study: &Study) -> (String, Vec<Section>) {
