@@ -30,7 +30,7 @@ use crate::study::worker::{Limits, work};
 ///
 /// The study is a file in the journal format of Optuna 5.0: optuna-dashboard shows it, optuna.load_study reads it, and any number
 /// of processes, also of other machines that share the file, may work on it. A study that exists is continued; its path is
-/// then enough. Its space is the section [search] of the configuration.
+/// then enough. Its space is the section `search` of the configuration.
 #[derive(Debug, Args)]
 pub(crate) struct Tune {
     /// File of the study, which is created if there is none

@@ -1,7 +1,7 @@
 //! JSON as Python writes it: `NaN`, `Infinity` and `-Infinity` stand bare, and whatever is not ASCII is escaped.
 //!
 //! A [`Value`] has no place for such a number. Here it is a string that begins with [`MARK`], a code point that Unicode keeps
-//! out of texts: [`number`] makes it, [`as_number`] reads it, and [`write`] writes it bare.
+//! out of texts: [`number`] makes it, [`as_number`] reads it, and [`write()`] writes it bare.
 
 use std::fmt;
 
