@@ -64,7 +64,7 @@ fn they_can_be_what_others_are_held_against() {
     let place = Place::new();
     place.write("data/movielens-1m-mtl/val.csv.gz", gzip(&movielens(400)));
     let args = ["--dataset", "movielens-1m-mtl", "--data-dir", "data", "--seeds", "1"];
-    let routers = ["--routers", "top-k,single,bias", "--set", "run.baseline=single"];
+    let routers = ["--routers", "top-k,single,bias", "--set", "run.baseline=single", "--wide"];
     let ran = place.smoke(&[&args[..], &routers].concat());
     let lines: Vec<Vec<&str>> =
         ran.stdout.lines().map(|line| line.split_whitespace().collect()).collect();

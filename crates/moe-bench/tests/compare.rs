@@ -299,7 +299,7 @@ fn results_do_not_depend_on_the_threads() {
 fn tables_are_for_people() {
     let place = Place::new();
     let routers = ["--routers", "softmax,top-k"];
-    let ran = place.smoke(&[&routers[..], &["--set", "dataset.seed=3"]].concat());
+    let ran = place.smoke(&[&routers[..], &["--set", "dataset.seed=3", "--wide"]].concat());
     let lines: Vec<&str> = ran.stdout.lines().collect();
     assert!(lines.len() >= 5, "head, two routers, a blank line, how to read it: {}", ran.stdout);
     assert_eq!((lines[3], lines.len() > 5), ("", lines.get(5) == Some(&"")), "{}", ran.stdout);
@@ -403,7 +403,8 @@ fn every_embedded_data_set_runs() {
         assert_eq!(at(&object, "dataset/tasks/*/name"), tasks);
         assert!(place.list("runs").contains(&format!("compare-{name}")));
     }
-    let table = place.smoke(&["--dataset", "synthetic", "--seeds", "1", "--epochs", "1"]).stdout;
+    let wide = ["--dataset", "synthetic", "--seeds", "1", "--epochs", "1", "--wide"];
+    let table = place.smoke(&wide).stdout;
     assert!(table.contains("rand index"), "{table}");
 }
 

@@ -81,7 +81,7 @@ fn the_gap_is_told_where_both_ends_are_there() {
     let place = place();
     let text = |routers| {
         let args = ["compare", "--config", "domains.toml", "--epochs", "1", "--progress", "none"];
-        place.run(&[&args[..], &["--routers", routers]].concat()).succeeded().stdout
+        place.run(&[&args[..], &["--routers", routers, "--wide"]].concat()).succeeded().stdout
     };
     let whole = text("hash,oracle,switch");
     assert!(whole.contains("that a router closes, with its 95 % interval"), "{whole}");

@@ -19,6 +19,7 @@ use crate::output::note;
 use crate::report::comparison::comparison;
 use crate::report::document::{Block, Report};
 use crate::report::format::markdown;
+use crate::report::glance::glance;
 use crate::report::html::page;
 use crate::report::html::source::Source;
 
@@ -36,6 +37,9 @@ pub(crate) struct Compare {
     /// Continue the interrupted comparison in --out: train the runs that it lacks
     #[arg(long, requires = "out")]
     resume: bool,
+    /// Print all columns, in lines of any length
+    #[arg(long)]
+    wide: bool,
     #[command(flatten)]
     jobs: Jobs,
 }
@@ -90,9 +94,12 @@ impl Compare {
         let threads = pools.iter().map(ThreadPool::current_num_threads).sum();
         let host = Host::here(threads, pools.len());
         let results = Comparison::new(config, &experiment.data, host, outcomes);
-        let report = Report::new(&results, comparison(&results));
+        let mut report = Report::new(&results, comparison(&results));
         dir.dir.write("results.json", &report.json)?;
         dir.dir.write("report.md", &markdown_page(&results, &report))?;
+        if self.training.format.is_for_terminal() && !self.wide {
+            report.blocks = glance(&results);
+        }
         note(format_args!("results are in {}", dir.dir.path.display()));
         let path = dir.dir.path.join("report.html");
         let source = Source::Comparison(Box::new(results));

@@ -16,15 +16,14 @@ use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
 use crate::experiment::inspection::inspect;
-use crate::experiment::results::{Comparison, RunOutcome};
 use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::experiment::train_run::train_run;
 use crate::output::note;
 use crate::report::card::card;
-use crate::report::comparison::comparison;
 use crate::report::document::Report;
 use crate::report::html::page;
 use crate::report::html::source::Source;
+use crate::report::training::training;
 use crate::study::stored::config_of_trial;
 
 /// Train one router and save the model
@@ -133,11 +132,7 @@ impl Command for Train {
             let mut report = Report::new(&result, Vec::new());
             dir.set_result(&report.json)?;
             note(format_args!("the run is in {}", dir.path().display()));
-            let Experiment { config, data, .. } = &experiment;
-            let host = result.host.clone();
-            let runs = vec![RunOutcome::Finished(Box::new(result))];
-            let table = Comparison::new(config, data, host, runs);
-            report.blocks = comparison(&table);
+            report.blocks = training(&result, &experiment.config.dataset.name, dir.path());
             write_page(dir.path(), experiment);
             Ok((format.write)(&report))
         })

@@ -1,4 +1,4 @@
-//! What `moe compare` and `moe train` print.
+//! The whole table of a comparison: what `moe compare --wide` prints, and `report.md` has.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ const COST: [Mean; 3] = [
 pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
     let legend = Block::Paragraph(legend(comparison));
     let mut blocks = vec![table(comparison), legend];
-    let diverged = diverged(comparison);
+    let diverged = runs_that_diverged(comparison);
     if !diverged.is_empty() {
         let text = "Runs that diverged, which are not in the table:";
         blocks.extend([Block::Paragraph(text.into()), Block::List(diverged)]);
@@ -118,7 +118,7 @@ fn legend(comparison: &Comparison) -> String {
 }
 
 /// Test loss of a router, with the number of its runs that diverged.
-fn loss(summary: &RouterSummary) -> String {
+pub(crate) fn loss(summary: &RouterSummary) -> String {
     let RouterSummary { runs, diverged, test_loss, .. } = summary;
     match (runs, diverged) {
         (_, 0) => spread(test_loss),
@@ -130,7 +130,7 @@ fn loss(summary: &RouterSummary) -> String {
 }
 
 /// A line per router: how many of its runs diverged, and why each did.
-fn diverged(comparison: &Comparison) -> Vec<String> {
+pub(crate) fn runs_that_diverged(comparison: &Comparison) -> Vec<String> {
     let lines = comparison.summary.iter().filter(|summary| summary.diverged > 0).map(|summary| {
         let RouterSummary { router, runs, diverged, .. } = summary;
         let reasons = comparison.diverged_of(router);

@@ -46,6 +46,13 @@ pub(crate) struct Format {
     pub(crate) write: fn(&Report) -> String,
 }
 
+impl Format {
+    /// Whether it is for a terminal.
+    pub(crate) fn is_for_terminal(&self) -> bool {
+        self.name == "table"
+    }
+}
+
 impl Report {
     /// The report of `results`, which is the object, with these blocks.
     pub(crate) fn new(results: &impl Serialize, blocks: Vec<Block>) -> Self {

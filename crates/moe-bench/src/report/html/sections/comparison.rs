@@ -2,15 +2,16 @@
 
 use crate::experiment::results::Comparison;
 use crate::report::comparison::comparison as results;
-use crate::report::html::section::Section;
+use crate::report::html::section::{Part, Section};
 use crate::report::html::sections::about::in_title;
-use crate::report::html::sections::{about, cost, load, losses, rows, specialisation, verdict};
+use crate::report::html::sections::{about, cost, load, losses, rows, specialisation};
+use crate::report::verdict::verdict;
 
 /// The title of the page and its sections.
 pub(in crate::report::html) fn page(of: &Comparison) -> (String, Vec<Section>) {
     let title = format!("{} compared on {}", in_title(&of.config.run.routers), of.dataset.name);
     let sections = vec![
-        Section::new("verdict", "Verdict").with([verdict::of_comparison(of)]),
+        Section::new("verdict", "Verdict").with([Part::Lead(verdict(of))]),
         Section::new("results", "Results").blocks(results(of)),
         losses::of_comparison(of),
         load::of_comparison(of),
