@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, StringValueParser, TypedValueParser};
+use clap::{Args, value_parser};
 use moe_nn::Models;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use tracing_subscriber::filter::LevelFilter;
@@ -83,6 +83,27 @@ pub(crate) struct RunArgs {
     pub(crate) format: Format,
     #[command(flatten)]
     threads: Threads,
+}
+
+/// Whether other experts are tried for each row of a saved run.
+#[derive(Debug, Args)]
+pub(crate) struct CounterfactualArgs {
+    /// Of a run: also compare the experts of each row with other sets of as many experts, by the loss
+    #[arg(long)]
+    counterfactual: bool,
+    /// Maximum number of sets to compare with; a sample where there are more
+    #[arg(
+        long, value_name = "COUNT", default_value_t = 256, requires = "counterfactual",
+        value_parser = value_parser!(u32).range(1..=1_000_000)
+    )]
+    sets: u32,
+}
+
+impl CounterfactualArgs {
+    /// The maximum number of sets, if any are to be tried.
+    pub(crate) fn most_sets(&self) -> Option<usize> {
+        self.counterfactual.then_some(self.sets as usize)
+    }
 }
 
 /// The number of threads.

@@ -108,7 +108,7 @@ fn a_trial_is_trained_again_to_the_same_loss() {
             ),
             ("--from-trial study.log", 2, &["--from-trial study.log: write the file"]),
             ("--from-trial study.log#x", 2, &["such as study.journal#17"]),
-            ("--from-trial none.log#1", 1, &["none.log: there is no study of moe tune"]),
+            ("--from-trial none.log#1", 1, &["none.log: has no study named moe-tune"]),
             ("--from-trial study.log#1 --router top-k", 2, &["cannot be used with"]),
         ],
     );
@@ -278,6 +278,8 @@ fn a_trial_that_diverges_fails_and_the_study_goes_on() {
     for trial in &all {
         let is_wild = is_wild(trial.params["train.learning_rate"]);
         assert_eq!(trial.state, if is_wild { 3 } else { 1 });
+        // What it has cost counts, too.
+        assert_eq!(trial.attrs["moe.found"].get("test").is_some(), !is_wild);
         let reason = trial.attrs.get("moe.error").map(|reason| reason.as_str().unwrap());
         assert_eq!(
             reason.is_some_and(|reason| reason.contains("learning rate")),

@@ -147,8 +147,8 @@ impl SlotRows {
 
 /// The tokens of the rows of a pass as rows of their own, so that a router decides for each token.
 ///
-/// The key of a token is its id in the vocabulary, and its group that of its row. Its row id, which keys its random draws, follows from the id of its row
-/// and its position there, whatever else is in the batch.
+/// The key of a token is its id in the vocabulary, and its group that of its row. Its row id, which keys its random draws,
+/// follows from the id of its row and its position there, whatever else is in the batch.
 #[derive(Clone, Debug)]
 pub struct TokenRows {
     row_ids: Buffer<u64>,

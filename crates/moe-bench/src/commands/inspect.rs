@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use moe_core::files::replace_file;
 use moe_nn::Models;
 
-use crate::args::RunArgs;
+use crate::args::{CounterfactualArgs, RunArgs};
 use crate::commands::command::Command;
 use crate::error::Error;
 use crate::experiment::inspection::inspect;
@@ -18,15 +18,8 @@ use crate::report::inspection::inspection;
 pub(crate) struct Inspect {
     #[command(flatten)]
     run: RunArgs,
-    /// Also compare the experts of each row with other sets of as many experts, by the loss
-    #[arg(long)]
-    counterfactual: bool,
-    /// Maximum number of sets to compare with; a sample where there are more
-    #[arg(
-        long, value_name = "COUNT", default_value_t = 256, requires = "counterfactual",
-        value_parser = value_parser!(u32).range(1..=1_000_000)
-    )]
-    sets: u32,
+    #[command(flatten)]
+    counterfactual: CounterfactualArgs,
     /// File for the results [default: stdout]
     #[arg(long)]
     out: Option<PathBuf>,
@@ -36,7 +29,7 @@ impl Command for Inspect {
     const NAME: &'static str = "inspect";
 
     fn run(&self, models: &Models) -> Result<String, Error> {
-        let most = self.counterfactual.then_some(self.sets as usize);
+        let most = self.counterfactual.most_sets();
         let result = self.run.with_run(models, |run| inspect(run, self.run.split, most))?;
         let text = (self.run.format.write)(&Report::new(&result, inspection(&result)));
         let Some(path) = &self.out else { return Ok(text) };

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 use moe_core::files::replace_file;
 use moe_nn::Models;
 
-use crate::args::{Threads, name};
+use crate::args::{CounterfactualArgs, Threads, name};
 use crate::commands::command::Command;
 use crate::error::Error;
 use crate::experiment::inspection::{Inspection, inspect};
@@ -34,15 +34,8 @@ pub(crate) struct Report {
     /// Sections to write, separated by commas, such as results,budget [default: all]
     #[arg(long, value_delimiter = ',', value_parser = name())]
     sections: Option<Vec<String>>,
-    /// Of a run: also compare the experts of each row with other sets of as many experts, by the loss
-    #[arg(long)]
-    counterfactual: bool,
-    /// Maximum number of sets to compare with; a sample where there are more
-    #[arg(
-        long, value_name = "COUNT", default_value_t = 256, requires = "counterfactual",
-        value_parser = value_parser!(u32).range(1..=1_000_000)
-    )]
-    sets: u32,
+    #[command(flatten)]
+    counterfactual: CounterfactualArgs,
     /// Of a run: directory of its data set's files [default: as in its configuration]
     #[arg(long)]
     data_dir: Option<PathBuf>,
@@ -94,7 +87,7 @@ impl Command for Report {
 impl Report {
     /// Looks at the gates of the run.
     fn inspect(&self, models: &Models) -> Result<Inspection, Error> {
-        let most = self.counterfactual.then_some(self.sets as usize);
+        let most = self.counterfactual.most_sets();
         self.threads.pool()?.install(|| {
             let run = SavedRun::open(&self.path, self.data_dir.as_deref(), models)?;
             inspect(&run, SplitName::Test, most)
@@ -103,8 +96,10 @@ impl Report {
 
     /// Refuses flags that have no effect on anything but a run.
     fn check_flags_of_runs(&self) -> Result<(), Error> {
-        let flags =
-            [("--counterfactual", self.counterfactual), ("--data-dir", self.data_dir.is_some())];
+        let flags = [
+            ("--counterfactual", self.counterfactual.most_sets().is_some()),
+            ("--data-dir", self.data_dir.is_some()),
+        ];
         match flags.into_iter().find(|(_, is_given)| *is_given) {
             None => Ok(()),
             Some((flag, _)) => Err(Error::Config(format!(

@@ -107,7 +107,7 @@ mod tests {
         [3.0, 5.0].iter().for_each(|&loss| good.add(loss));
         let mut bad = RowLosses::new(4.0);
         [2.0, 6.0].iter().for_each(|&loss| bad.add(loss));
-        // A row with a single set, and a loss that is no number.
+        // A row with a single set, and a loss that is not a number.
         let (alone, mut broken) = (RowLosses::new(7.0), RowLosses::new(0.0));
         broken.add(f64::NAN);
         assert_eq!(broken.best, 0.0);

@@ -142,7 +142,7 @@ impl RunOutcome {
 
     /// The outcome that was written as this JSON.
     pub(crate) fn read(json: &str) -> serde_json::Result<Self> {
-        // A diverged run has no other keys than its own, so that it is no finished one.
+        // A diverged run has no other keys than its own, so that it is not read as a finished run.
         match serde_json::from_str(json) {
             Ok(diverged) => Ok(RunOutcome::Diverged(diverged)),
             Err(_) => serde_json::from_str(json).map(|run| RunOutcome::Finished(Box::new(run))),

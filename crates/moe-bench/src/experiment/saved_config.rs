@@ -19,16 +19,27 @@ pub(crate) fn check_same(
     models: &Models,
 ) -> Result<(), Error> {
     let saved = as_written_now(saved, models).unwrap_or_else(|| saved.to_owned());
-    if saved == given {
-        return Ok(());
-    }
-    let mut lines = saved.lines().zip(given.lines());
-    let (old, new) = lines.find(|(old, new)| old != new).unwrap_or_default();
+    let Some(difference) = difference(&saved, given) else { return Ok(()) };
     let problem = format!(
-        "was started with another configuration; the first difference is `{old}`, now `{new}`; resume with the saved \
-         configuration, or start a new run in another directory"
+        "was started with another configuration; {difference}; resume with the saved configuration, or start a new run in \
+         another directory"
     );
     Err(Error::out_dir(path, problem))
+}
+
+/// The first line in which two configurations differ, in words; `None` if they are the same.
+pub(crate) fn difference(saved: &str, given: &str) -> Option<String> {
+    let (mut old, mut new) = (saved.lines(), given.lines());
+    loop {
+        match (old.next(), new.next()) {
+            (None, None) => return None,
+            (old, new) if old == new => {}
+            (old, new) => {
+                let [old, new] = [old, new].map(|line| line.unwrap_or_default());
+                return Some(format!("the first difference is `{old}`, now `{new}`"));
+            }
+        }
+    }
 }
 
 /// The configuration of a saved run as this version saves it from this working directory: with the keys that an earlier version
@@ -43,6 +54,19 @@ fn as_written_now(saved: &str, models: &Models) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let says = |old: &str, new: &str| format!("the first difference is `{old}`, now `{new}`");
+        assert_eq!(difference("a = 1\nb = 2\n", "a = 1\nb = 2\n"), None);
+        assert_eq!(
+            difference("a = 1\nb = 2\n", "a = 1\nb = 3\nc = 4\n"),
+            Some(says("b = 2", "b = 3"))
+        );
+        // One of them goes on where the other one ends.
+        assert_eq!(difference("a = 1\n", "a = 1\nb = 3\n"), Some(says("", "b = 3")));
+        assert_eq!(difference("a = 1\nb = 2\n", "a = 1\n"), Some(says("b = 2", "")));
+    }
 
     /// A run that an earlier version began goes on: it has named its file relative to the directory, and knew fewer keys.
     #[test]

@@ -41,7 +41,8 @@ pub(crate) fn comparison(comparison: &Comparison) -> Vec<Block> {
     if !alarms.is_empty() {
         let text =
             "Gates with alarms on the test split (`alarms` in the JSON says why, and what to try):";
-        blocks.extend([Block::Paragraph(text.into()), Block::List(alarms)]);
+        let lines = alarms.iter().map(|alarm| format!("{}: {}", alarm.name, alarm.routers));
+        blocks.extend([Block::Paragraph(text.into()), Block::List(lines.collect())]);
     }
     blocks
 }
@@ -87,22 +88,35 @@ fn table(comparison: &Comparison) -> Block {
     Block::table(heads, rows)
 }
 
-/// A line per kind of alarm: which routers, in how many of their gates.
-fn alarms(comparison: &Comparison) -> Vec<String> {
-    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+/// A kind of alarm.
+pub(crate) struct AlarmKind<'a> {
+    pub(crate) name: &'a str,
+    /// Each router that has it, and in how many of its gates.
+    pub(crate) routers: String,
+    /// What it means for the first of these gates, and what to try.
+    pub(crate) example: &'a str,
+}
+
+/// The kinds of alarms that there are.
+pub(crate) fn alarms(comparison: &Comparison) -> Vec<AlarmKind<'_>> {
+    let mut kinds: BTreeMap<&str, (Vec<String>, &str)> = BTreeMap::new();
     for summary in &comparison.summary {
         let (mut gates, mut counts) = (0, BTreeMap::new());
         for run in comparison.runs_of(&summary.router) {
             gates += run.routing.gates.len();
             for alarm in &run.routing.alarms {
-                *counts.entry(&*alarm.alarm).or_insert(0) += 1;
+                counts.entry(&*alarm.alarm).or_insert((0, &*alarm.text)).0 += 1;
             }
         }
-        for (kind, count) in counts {
-            kinds.entry(kind).or_default().push(format!("{} {count} of {gates}", summary.router));
+        for (kind, (count, text)) in counts {
+            let (routers, _) = kinds.entry(kind).or_insert((Vec::new(), text));
+            routers.push(format!("{} {count} of {gates}", summary.router));
         }
     }
-    kinds.iter().map(|(kind, routers)| format!("{kind}: {}", routers.join(", "))).collect()
+    let kinds = kinds.into_iter();
+    kinds
+        .map(|(name, (routers, example))| AlarmKind { name, routers: routers.join(", "), example })
+        .collect()
 }
 
 fn legend(comparison: &Comparison) -> String {

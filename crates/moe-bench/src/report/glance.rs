@@ -1,9 +1,7 @@
 //! What `moe compare` prints on a terminal: what answers at a glance, in lines of at most 100 characters.
 
-use std::collections::BTreeMap;
-
 use crate::experiment::results::{Comparison, RouterSummary, RunResult, VsBaseline};
-use crate::report::comparison::{loss, runs_that_diverged};
+use crate::report::comparison::{AlarmKind, alarms, loss, runs_that_diverged};
 use crate::report::document::Block;
 use crate::report::gap::gap_closed;
 use crate::report::verdict::verdict;
@@ -31,7 +29,7 @@ pub(crate) fn glance(comparison: &Comparison) -> Vec<Block> {
     let alarms = alarms(comparison);
     if !alarms.is_empty() {
         let text = "Alarms of gates on the test split, and what to try:";
-        blocks.extend([Block::Paragraph(text.into()), list(alarms)]);
+        blocks.extend([Block::Paragraph(text.into()), list(alarms.iter().map(line).collect())]);
     }
     blocks
 }
@@ -164,28 +162,12 @@ fn capped(comparison: &Comparison) -> String {
     }
 }
 
-/// A line per kind of alarm: which routers, in how many of their gates, and what it means.
-fn alarms(comparison: &Comparison) -> Vec<String> {
-    let mut kinds: BTreeMap<&str, (Vec<String>, &str)> = BTreeMap::new();
-    for summary in &comparison.summary {
-        let (mut gates, mut counts) = (0, BTreeMap::new());
-        for run in comparison.runs_of(&summary.router) {
-            gates += run.routing.gates.len();
-            for alarm in &run.routing.alarms {
-                counts.entry(&*alarm.alarm).or_insert((0, &*alarm.text)).0 += 1;
-            }
-        }
-        for (kind, (count, text)) in counts {
-            let (routers, _) = kinds.entry(kind).or_insert((Vec::new(), text));
-            routers.push(format!("{} {count} of {gates}", summary.router));
-        }
-    }
-    let line = |(kind, (routers, text)): (&&str, &(Vec<String>, &str))| {
-        let text =
-            text.strip_prefix(*kind).map_or(*text, |text| text.trim_start_matches([':', ' ']));
-        format!("{kind}: {}. Such as: {text}", routers.join(", "))
-    };
-    kinds.iter().map(line).collect()
+/// A line for a kind of alarm: which routers have it, what it means, and what to try.
+fn line(AlarmKind { name, routers, example }: &AlarmKind<'_>) -> String {
+    // The example begins with the name of its kind.
+    let example =
+        example.strip_prefix(*name).map_or(*example, |text| text.trim_start_matches([':', ' ']));
+    format!("{name}: {routers}. Such as: {example}")
 }
 
 /// The text in lines of at most [`WIDTH`] characters, all but the first of which are indented; a longer word has a line of its

@@ -1,6 +1,6 @@
 //! Progress of `moe tune` on stderr: a line per trial, and a bar on a terminal.
 
-use std::sync::{Mutex, PoisonError};
+use indicatif::ProgressBar;
 
 use crate::output::note;
 use crate::report::progress::{Meter, ProgressKind};
@@ -8,7 +8,8 @@ use crate::study::study::{Job, Outcome};
 
 /// The trials that have ended, of those that a study is to have.
 pub(crate) struct TrialProgress {
-    meter: Mutex<Meter>,
+    /// Hidden except on a terminal.
+    bar: ProgressBar,
     kind: ProgressKind,
     all: usize,
 }
@@ -17,12 +18,12 @@ impl TrialProgress {
     /// Progress of a study of `all` trials, of which `done` have ended.
     pub(crate) fn start(kind: ProgressKind, all: usize, done: usize) -> Self {
         let template = "{bar:30} {pos} of {len} trials {elapsed} (about {eta} left)";
-        let meter = Meter::start(kind, template);
-        meter.bar.set_length(all as u64);
-        meter.bar.set_position(done as u64);
+        let bar = Meter::start(kind, template).bar;
+        bar.set_length(all as u64);
+        bar.set_position(done as u64);
         // The time that is left follows from the trials of this process.
-        meter.bar.reset_eta();
-        TrialProgress { meter: Mutex::new(meter), kind, all }
+        bar.reset_eta();
+        TrialProgress { bar, kind, all }
     }
 
     /// Tells of a trial that has ended, with the number of those that have.
@@ -30,7 +31,7 @@ impl TrialProgress {
         if self.kind == ProgressKind::None {
             return;
         }
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).bar.set_position(done as u64);
+        self.bar.set_position(done as u64);
         let Job { number, router, .. } = job;
         let end = match outcome {
             Outcome::Complete(loss, found) => {
@@ -44,7 +45,7 @@ impl TrialProgress {
                 "stopped at a validation loss of {loss:.4} after {} epochs, {:.1} s",
                 found.epochs, found.seconds
             ),
-            Outcome::Failed(reason) => format!("failed: {reason}"),
+            Outcome::Failed(reason, _) => format!("failed: {reason}"),
             Outcome::Interrupted(reason) => format!("{reason}; it is to be run again"),
         };
         note(format_args!("[{done}/{}] trial {number} {router}: {end}", self.all));
@@ -52,6 +53,6 @@ impl TrialProgress {
 
     /// Removes the bar.
     pub(crate) fn end(&self) {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner).bar.finish_and_clear();
+        self.bar.finish_and_clear();
     }
 }

@@ -6,9 +6,9 @@ use serde_json::{Map, Value as Json};
 use crate::experiment::results::RunResult;
 
 /// The cost of a trial, and of one that ran to its end what its model reaches on the test split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Found {
-    /// Number of epochs trained.
+    /// Number of epochs that were completed.
     pub(crate) epochs: u64,
     /// Seconds spent in training steps.
     pub(crate) seconds: f64,

@@ -29,7 +29,7 @@ impl Space {
     /// The space of a configuration with a section `[search]`.
     ///
     /// # Errors
-    /// If nothing is searched, or a parameter is no key of the configuration or has a value that is refused there.
+    /// If nothing is searched, or a parameter is not a key of the configuration or has a value that is refused there.
     pub(crate) fn new(config: &Config, models: &Models) -> Result<Self, Error> {
         let space = Space::stored(config);
         if config.search.is_empty() {
@@ -125,7 +125,7 @@ impl Space {
     /// and the choice of the router are passed over.
     ///
     /// # Errors
-    /// If a parameter is no key of the configuration or has a value of the wrong type.
+    /// If a parameter is not a key of the configuration or has a value of the wrong type.
     pub(crate) fn trial(
         &self,
         router: &str,
@@ -146,7 +146,7 @@ impl Space {
 /// The assignment of a parameter's value, which is a word where it is a list.
 ///
 /// # Errors
-/// If the name is no key.
+/// If the name is not a key.
 pub(crate) fn assignment(name: &str, value: &Json) -> Result<Assignment, Error> {
     let word = value.as_str().map_or_else(|| value.to_string(), Into::into);
     Assignment::of_set(&format!("{name}={word}"))

@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use crate::config::Config;
 use crate::config::tune::TuneConfig;
 use crate::error::Error;
+use crate::experiment::saved_config::difference;
 use crate::journal::journal::Journal;
 use crate::journal::operation::Operation;
 use crate::journal::state::{Direction, State};
@@ -44,7 +45,7 @@ pub(crate) fn config_of_trial(path: &Path, number: usize) -> Result<Config, Erro
     let journal = Journal::open(path)?;
     let state = journal.state();
     let Some((id, config)) = stored(state, path)? else {
-        return wrong(format!("there is no study of moe tune, whose name is {NAME}"));
+        return wrong(format!("has no study named {NAME}; moe tune makes one"));
     };
     let trials = &state.studies[id].trials;
     let Some(trial) = trials.get(number) else {
@@ -85,25 +86,21 @@ pub(crate) fn begin(
         return Ok((operations, study));
     };
     let mut same = config.clone();
-    same.tune.clone_from(&stored.tune);
     let (of_study, given) =
         (stored.tune.clone().unwrap_or_default(), config.tune.clone().unwrap_or_default());
-    let is_longer = of_study.trials != given.trials;
+    let has_other_length = of_study.trials != given.trials;
     same.tune = Some(TuneConfig { trials: of_study.trials, ..given });
     // Another machine may have its data in another place.
     same.dataset.options.data_dir.clone_from(&stored.dataset.options.data_dir);
     same.dataset.options.cache_dir.clone_from(&stored.dataset.options.cache_dir);
-    let (saved, now) = (stored.to_toml(), same.to_toml());
-    if saved != now {
-        let mut lines = saved.lines().zip(now.lines()).filter(|(old, new)| old != new);
-        let (old, new) = lines.next().unwrap_or_default();
+    if let Some(difference) = difference(&stored.to_toml(), &same.to_toml()) {
         let problem = format!(
-            "the study was started with another configuration; the first difference is `{old}`, now `{new}`; continue it \
-             with its path alone, or start another study in another file"
+            "the study was started with another configuration; {difference}; continue it with its path alone, or start \
+             another study in another file"
         );
         return Err(Error::out_dir(path, problem));
     }
-    let operations = match is_longer {
+    let operations = match has_other_length {
         true => vec![keep(id, &Config { tune: config.tune.clone(), ..stored })],
         false => Vec::new(),
     };

@@ -53,8 +53,8 @@ pub(crate) enum Outcome {
     Complete(f64, Found),
     /// It was stopped for its losses, of which this is the lowest.
     Pruned(f64, Found),
-    /// It could not run to its end.
-    Failed(String),
+    /// It could not run to its end, for this reason.
+    Failed(String, Found),
     /// The process ends; the trial is to be run again.
     Interrupted(String),
 }
@@ -72,7 +72,6 @@ impl Study {
         configure: impl FnOnce(Option<&Config>) -> Result<Config, Error>,
     ) -> Result<Self, Error> {
         let mut journal = Journal::open(path)?;
-        journal.sync()?;
         let stored = stored(journal.state(), path)?.map(|(_, config)| config);
         let mut config = configure(stored.as_ref())?;
         let entry = moe_data::find(&config.dataset.name)?;
@@ -335,7 +334,10 @@ impl Study {
                     found(of);
                     vec![ended(job.id, TrialState::Pruned, Some(*loss))]
                 }
-                Outcome::Failed(reason) => fail(trial, reason),
+                Outcome::Failed(reason, of) => {
+                    found(of);
+                    fail(trial, reason)
+                }
                 Outcome::Interrupted(reason) => fail_and_repeat(study, trial, reason, usize::MAX),
             };
             operations.extend(end);

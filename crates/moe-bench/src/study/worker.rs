@@ -74,7 +74,7 @@ fn run(
     job: &Job,
     signals: &Signals,
 ) -> Result<(Outcome, Vec<(u64, f64)>), Error> {
-    let failed = |error: Error| (Outcome::Failed(error.to_string()), Vec::new());
+    let failed = |error: Error| (Outcome::Failed(error.to_string(), Found::default()), Vec::new());
     let variant = study.space().trial(&job.router, &job.parameters, job.seed);
     let experiment = match variant.and_then(|config| experiment.with_config(&config)) {
         Ok(experiment) => experiment,
@@ -113,7 +113,7 @@ fn run(
             let name = signals.caught().map_or("a signal", |signal| signal.name());
             Outcome::Interrupted(format!("{name} ended its worker"))
         }
-        Err(error) => Outcome::Failed(error.to_string()),
+        Err(error) => Outcome::Failed(error.to_string(), Found { epochs, seconds, test: None }),
     };
     Ok((outcome, unwritten))
 }
