@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::experiment::saved_run::{SavedRun, SplitName};
 use crate::report::document::Format;
 use crate::report::progress::ProgressKind;
+use crate::study::summary::StudySummary;
 
 /// Arguments for the configuration of an experiment.
 #[derive(Debug, Args)]
@@ -103,6 +104,29 @@ impl CounterfactualArgs {
     /// The maximum number of sets, if any are to be tried.
     pub(crate) fn most_sets(&self) -> Option<usize> {
         self.counterfactual.then_some(self.sets as usize)
+    }
+}
+
+/// Whether routers are compared that had different budgets.
+#[derive(Debug, Args)]
+pub(crate) struct BudgetArgs {
+    /// Of a study: compare routers although they had different budgets
+    #[arg(long)]
+    pub(crate) unequal_budgets: bool,
+}
+
+impl BudgetArgs {
+    /// Refuses the comparison of a study's routers that had different budgets, if it is not forced.
+    pub(crate) fn check(&self, study: &StudySummary) -> Result<(), Error> {
+        if self.unequal_budgets {
+            return Ok(());
+        }
+        study.check_equal_budgets().map_err(|unequal| {
+            let problem = format!(
+                "{unequal}; continue the study with moe tune, or pass --unequal-budgets to compare them all the same"
+            );
+            Error::out_dir(&study.study, problem)
+        })
     }
 }
 

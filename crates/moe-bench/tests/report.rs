@@ -175,6 +175,7 @@ fn a_study_of_500_trials() {
         "reduction",
         "losses",
         "slices",
+        "versions",
         "configuration",
         "command",
     ];

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use moe_core::files::replace_file;
 use moe_nn::Models;
 
-use crate::args::{CounterfactualArgs, Threads, name};
+use crate::args::{BudgetArgs, CounterfactualArgs, Threads, name};
 use crate::commands::command::Command;
 use crate::error::Error;
 use crate::experiment::inspection::{Inspection, inspect};
@@ -40,6 +40,8 @@ pub(crate) struct Report {
     #[arg(long)]
     data_dir: Option<PathBuf>,
     #[command(flatten)]
+    budgets: BudgetArgs,
+    #[command(flatten)]
     threads: Threads,
 }
 
@@ -68,6 +70,15 @@ impl Command for Report {
                 source
             }
         };
+        match &source {
+            Source::Study(study) => self.budgets.check(&study.summary())?,
+            _ if self.budgets.unequal_budgets => {
+                let path = self.path.display();
+                let text = format!("--unequal-budgets needs a study, which {path} is not");
+                return Err(Error::Config(text));
+            }
+            _ => {}
+        }
         let (title, sections) = contents(&source);
         let sections = self.wanted(sections)?;
         let text = match self.format {

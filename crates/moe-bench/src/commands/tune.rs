@@ -7,12 +7,14 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use moe_core::files::replace_file;
 use moe_nn::Models;
+use rayon::ThreadPool;
 
-use crate::args::{ExperimentArgs, Jobs, Threads, name};
+use crate::args::{BudgetArgs, ExperimentArgs, Jobs, Threads, name};
 use crate::commands::command::Command;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
 use crate::experiment::experiment::Experiment;
+use crate::experiment::metadata::Host;
 use crate::experiment::signals::Signals;
 use crate::journal::journal::Journal;
 use crate::journal::repair::{Dropped, Repair};
@@ -64,6 +66,8 @@ pub(crate) struct Tune {
     #[arg(long, value_name = "FILE")]
     write_best: Option<PathBuf>,
     #[command(flatten)]
+    budgets: BudgetArgs,
+    #[command(flatten)]
     threads: Threads,
     /// How to print results
     #[arg(long, value_enum, default_value = "table")]
@@ -89,6 +93,8 @@ impl Command for Tune {
             let limits = Limits { end, signals: Signals::catch()? };
             let prepare = || Experiment::prepare(study.space().config(), models);
             let experiment = pools[0].install(prepare)?;
+            let threads = pools.iter().map(ThreadPool::current_num_threads).sum();
+            study.announce(&Host::here(threads, pools.len()))?;
             let progress = TrialProgress::start(self.progress, study.all(), study.done()?);
             let worked = work(&study, &experiment, &pools, &limits, &progress);
             progress.end();
@@ -101,6 +107,7 @@ impl Command for Tune {
         let path = self.study.display().to_string();
         let summary = study.look(|kept| StudySummary::new(path, study.space().config(), kept))?;
         if let Some(file) = &self.write_best {
+            self.budgets.check(&summary)?;
             let text = tuned::text(&summary)?;
             replace_file(file, text.as_bytes()).map_err(Error::file(file))?;
             note(format_args!("the best parameters are in {}", file.display()));

@@ -11,6 +11,10 @@ use crate::error::Error;
 pub struct TuneConfig {
     /// Number of trials of each router.
     pub trials: usize,
+    /// Number of epochs of each router: none of its trials begins once its trials have used them. Without it only `trials`
+    /// ends a study.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<u64>,
     /// How parameters are chosen.
     pub sampler: SamplerKind,
     /// Which trials are stopped early.
@@ -55,6 +59,7 @@ impl Default for TuneConfig {
     fn default() -> Self {
         TuneConfig {
             trials: 100,
+            epochs: None,
             sampler: SamplerKind::Random,
             pruner: PrunerKind::None,
             seed: 1,
@@ -77,6 +82,9 @@ impl TuneConfig {
             if !(least..=most).contains(&value) {
                 return Err(out_of_range(key, value, &format!("from {least} to {most}")));
             }
+        }
+        if self.epochs == Some(0) {
+            return Err(out_of_range("tune.epochs", 0, "at least 1"));
         }
         if self.seed > i64::MAX as u64 {
             let allowed = format!("at most {}", i64::MAX);

@@ -15,6 +15,12 @@ pub enum JournalError {
         /// The error of the system.
         source: io::Error,
     },
+    /// The file is compressed and was to be written.
+    #[error("{}: a compressed study can only be read; to continue it, unpack it with `gunzip --keep`", path.display())]
+    Compressed {
+        /// The journal.
+        path: PathBuf,
+    },
     /// A line is not JSON, because a worker appended to the unfinished line of another one.
     #[error("{}, line {line}: this line is damaged, most likely because a writer was ended in the middle of it; `moe tune --repair` keeps every operation that is whole", path.display())]
     Damaged {

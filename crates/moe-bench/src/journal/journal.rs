@@ -3,10 +3,12 @@
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::str;
 use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
 
 use crate::journal::entry::{Distributions, Entry};
 use crate::journal::error::JournalError;
@@ -15,7 +17,7 @@ use crate::journal::lock::{Lock, PATIENCE};
 use crate::journal::operation::Operation;
 use crate::journal::state::State;
 
-/// A study file in Optuna's journal format, as far as it has been read.
+/// A study file in Optuna's journal format, as far as it has been read. One with the ending `gz` is compressed, and only read.
 ///
 /// A line counts once its line break is in the file. What stands behind the last line break was left by a writer that ended
 /// in the middle of its write, even where it is a whole operation: no reader has ever applied it, and its writer has never
@@ -132,6 +134,13 @@ impl Journal {
     /// The bytes that have not been read.
     fn unread(&mut self) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
+        if is_compressed(&self.path) {
+            // Nothing is ever appended to it.
+            if self.read == 0 {
+                MultiGzDecoder::new(File::open(&self.path)?).read_to_end(&mut bytes)?;
+            }
+            return Ok(bytes);
+        }
         let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             file => Some(file?),
@@ -163,6 +172,9 @@ impl Journal {
         &mut self,
         decide: impl FnOnce(&State) -> Result<(Vec<Operation>, T), E>,
     ) -> Result<T, E> {
+        if is_compressed(&self.path) {
+            return Err(JournalError::Compressed { path: self.path.clone() }.into());
+        }
         let lock = Lock::acquire(&self.path, self.patience)?;
         self.sync()?;
         let (operations, answer) = decide(&self.state)?;
@@ -206,4 +218,9 @@ impl Journal {
         // The lock is held, so that nobody has appended behind it.
         written.inspect_err(|_| drop(file.set_len(end))).map_err(error())
     }
+}
+
+/// Whether a journal is compressed.
+pub(super) fn is_compressed(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "gz")
 }

@@ -18,7 +18,7 @@ use moe_core::files::PartialFile;
 
 use crate::journal::entry::{Distributions, Entry};
 use crate::journal::error::JournalError;
-use crate::journal::journal::Journal;
+use crate::journal::journal::{Journal, is_compressed};
 use crate::journal::json;
 use crate::journal::lock::{Lock, PATIENCE, with_ending};
 
@@ -51,6 +51,9 @@ impl Journal {
     /// If the files cannot be read or written, or a line is JSON but not an operation of Optuna 5.0's format; the journal is
     /// then as it was.
     pub(crate) fn repair(path: &Path) -> Result<Repair, JournalError> {
+        if is_compressed(path) {
+            return Err(JournalError::Compressed { path: path.to_owned() });
+        }
         // Of a journal that does not exist there is nothing to lock.
         fs::metadata(path).map_err(JournalError::file(path))?;
         let _lock = Lock::acquire(path, PATIENCE)?;

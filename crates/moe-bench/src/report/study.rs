@@ -28,6 +28,10 @@ pub(crate) fn study(summary: &StudySummary) -> Vec<Block> {
             summary.study, summary.dataset
         )),
     ];
+    blocks.extend(summary.check_equal_budgets().err().map(|unequal| {
+        // Forced, or not done.
+        Block::Paragraph(unequal.sentence())
+    }));
     let best: Vec<String> = summary.routers.iter().filter_map(best).collect();
     if !best.is_empty() {
         let text = "Best parameters by validation loss:";

@@ -63,7 +63,7 @@ pub(crate) fn config_of_trial(path: &Path, number: usize) -> Result<Config, Erro
     }
 }
 
-/// Creates the study if the journal has none, or checks that it is the same and notes the number of its trials.
+/// Creates the study if the journal has none, or checks that it is the same and notes how long it is to be.
 pub(crate) fn begin(
     state: &State,
     path: &Path,
@@ -88,8 +88,9 @@ pub(crate) fn begin(
     let mut same = config.clone();
     let (of_study, given) =
         (stored.tune.clone().unwrap_or_default(), config.tune.clone().unwrap_or_default());
-    let has_other_length = of_study.trials != given.trials;
-    same.tune = Some(TuneConfig { trials: of_study.trials, ..given });
+    let TuneConfig { trials, epochs, .. } = of_study;
+    let has_other_length = (trials, epochs) != (given.trials, given.epochs);
+    same.tune = Some(TuneConfig { trials, epochs, ..given });
     // Another machine may have its data in another place.
     same.dataset.options.data_dir.clone_from(&stored.dataset.options.data_dir);
     same.dataset.options.cache_dir.clone_from(&stored.dataset.options.cache_dir);

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use crate::config::Config;
 use crate::config::tune::{SamplerKind, TuneConfig};
 use crate::error::Error;
+use crate::experiment::metadata::Host;
 use crate::journal::journal::Journal;
 use crate::journal::operation::{NewTrial, Operation};
 use crate::journal::state::{Attributes, Param, State, Study as Kept, Trial, TrialState};
@@ -21,7 +22,8 @@ use crate::study::pruner::Curve;
 use crate::study::sampler::{Sampler, Seen};
 use crate::study::space::{Parameters, ROUTER, Space};
 use crate::study::stored::{begin, stored};
-use crate::study::trial::{self, ALIVE, FIXED, FOUND, INDEX, RETRY_OF, SEED, WORKER};
+use crate::study::trial::{self, ALIVE, FIXED, FOUND, INDEX, SEED, WORKER};
+use crate::study::turn::{Turn, fewest, next};
 use crate::study::worker_id::WorkerId;
 
 /// A study of which this process runs trials.
@@ -65,7 +67,7 @@ impl Study {
     ///
     /// # Errors
     /// If the journal cannot be read or written, the configuration is wrong, or it differs from that of the study in more
-    /// than the number of trials and the places of data.
+    /// than the number of trials or epochs and the places of data.
     pub(crate) fn open(
         path: &Path,
         models: &Models,
@@ -102,7 +104,7 @@ impl Study {
         Ok(look(&journal.state().studies[self.id]))
     }
 
-    /// Number of the trials that are to be done, of all routers.
+    /// Number of the trials that are to be done, of all routers; fewer are where a number of epochs ends them.
     pub(crate) fn all(&self) -> usize {
         self.tune().trials * self.space.routers().len()
     }
@@ -119,8 +121,8 @@ impl Study {
     /// Whether all trials have ended.
     pub(crate) fn is_over(&self) -> Result<bool, Error> {
         self.look(|study| {
-            let has_next = self.next_index(study).1 < self.all() as u64;
-            !has_next && study.trials.iter().all(|trial| trial.state.is_finished())
+            let next = next(study, &self.space, self.tune());
+            next.is_none() && study.trials.iter().all(|trial| trial.state.is_finished())
         })
     }
 
@@ -177,7 +179,8 @@ impl Study {
         // One that waits for anybody has no index of its own.
         let index = waiting.user_attrs.get(INDEX).and_then(Json::as_u64);
         let index = index.unwrap_or(u64::MAX - waiting.number as u64);
-        let router = known.map_or_else(|| self.next_index(study).0, Into::into);
+        let router = known.map(Into::into);
+        let router = router.unwrap_or_else(|| fewest(study, &self.space).router);
         let (params, seed) = self.choose(study, &router, index, &fixed);
         let seed = trial::seed(waiting).unwrap_or(seed);
         let id = waiting.id;
@@ -203,10 +206,9 @@ impl Study {
 
     /// Begins the next trial, if there is one.
     fn begin_next(&self, state: &State, study: &Kept) -> (Vec<Operation>, Option<Job>) {
-        let (router, index) = self.next_index(study);
-        if index >= self.all() as u64 {
+        let Some(Turn { router, index }) = next(study, &self.space, self.tune()) else {
             return (Vec::new(), None);
-        }
+        };
         let (params, seed) = self.choose(study, &router, index, &Parameters::new());
         let (id, number) = (state.next_trial_id(), study.trials.len());
         let job = Job { id, number, router, parameters: trial::external(&params), seed };
@@ -214,21 +216,6 @@ impl Study {
         user_attrs.insert(INDEX.into(), index.into());
         let trial = Box::new(NewTrial { params, user_attrs, ..NewTrial::running() });
         (vec![Operation::CreateTrial { study: study.id, trial }], Some(job))
-    }
-
-    /// The router with the fewest trials of `moe`'s own, and the index of its next one.
-    fn next_index(&self, study: &Kept) -> (String, u64) {
-        let routers = self.space.routers();
-        let mut counts = vec![0; routers.len()];
-        for trial in &study.trials {
-            let is_repeated = trial.user_attrs.contains_key(RETRY_OF);
-            let index = trial.user_attrs.get(INDEX).and_then(Json::as_u64);
-            if let Some(index) = index.filter(|_| !is_repeated) {
-                counts[index as usize % routers.len()] += 1;
-            }
-        }
-        let least = (0..routers.len()).min_by_key(|&router| counts[router]).expect("routers run");
-        (routers[least].clone(), counts[least] * routers.len() as u64 + least as u64)
     }
 
     /// The parameters of a trial of a router, with the choice of the router, and its seed; `fixed` are not chosen.
@@ -270,6 +257,13 @@ impl Study {
     fn own_attrs(&self, seed: u64) -> Attributes {
         let worker = serde_json::to_value(&self.own).expect("text and numbers");
         Attributes::from_iter([(SEED.into(), seed.into()), (WORKER.into(), worker)])
+    }
+
+    /// Writes what this process and its machine are.
+    pub(crate) fn announce(&self, host: &Host) -> Result<(), Error> {
+        let (key, value) = (self.own.key(), serde_json::to_value(host).expect("text and numbers"));
+        let operation = Operation::SetStudyUserAttr { study: self.id, key, value };
+        self.journal().transaction(|_| Ok((vec![operation], ())))
     }
 
     /// Writes losses of a trial, and that its worker lives. Returns whether the trial is still that of this process: one that was

@@ -3,12 +3,15 @@
 use serde::Serialize;
 
 use crate::config::Config;
+use crate::experiment::metadata::Host;
 use crate::journal::state::{Study as Kept, Trial, TrialState};
 use crate::statistics::top_share::{TopShare, top_share};
 use crate::statistics::trial::Trial as Tried;
+use crate::statistics::{BudgetUnit, RouterBudget, UnequalBudgets, check_equal_budgets};
 use crate::study::found::Found;
 use crate::study::space::Parameters;
 use crate::study::trial;
+use crate::study::worker_id::HOST;
 
 /// The share of the trials whose test losses the papers state.
 const TOP: f64 = 0.05;
@@ -26,6 +29,8 @@ pub(crate) struct StudySummary {
     pub(crate) config: Config,
     /// The routers in the order of the configuration.
     pub(crate) routers: Vec<RouterTrials>,
+    /// The machines and programs that have worked on it, each once.
+    pub(crate) hosts: Vec<Host>,
 }
 
 /// The trials of a router.
@@ -73,8 +78,44 @@ impl StudySummary {
             dataset: config.dataset.name.clone(),
             config: config.clone(),
             routers: routers.collect(),
+            hosts: hosts(study),
         }
     }
+
+    /// Checks that all routers had the same budget: in epochs where the study is to have a number of them, up to the epochs of one
+    /// trial; else in trials.
+    ///
+    /// # Errors
+    /// If they differ, with the budget of each router.
+    pub(crate) fn check_equal_budgets(&self) -> Result<(), UnequalBudgets> {
+        let budgets = self.routers.iter().map(|of| RouterBudget {
+            router: of.router.clone(),
+            trials: (of.complete + of.pruned + of.failed) as f64,
+            epochs: of.epochs as f64,
+            seconds: of.seconds,
+        });
+        let budgets: Vec<RouterBudget> = budgets.collect();
+        match self.config.tune.as_ref().and_then(|tune| tune.epochs) {
+            Some(all) => {
+                let of_trial = self.config.train.epochs as f64;
+                check_equal_budgets(&budgets, BudgetUnit::Epochs, of_trial / all as f64)
+            }
+            None => check_equal_budgets(&budgets, BudgetUnit::Trials, 0.0),
+        }
+    }
+}
+
+/// The machines and programs that have worked on a study.
+fn hosts(study: &Kept) -> Vec<Host> {
+    let mut hosts: Vec<Host> = Vec::new();
+    for (_, value) in study.user_attrs.iter().filter(|(key, _)| key.starts_with(HOST)) {
+        if let Ok(host) = serde_json::from_value(value.clone())
+            && !hosts.contains(&host)
+        {
+            hosts.push(host);
+        }
+    }
+    hosts
 }
 
 impl RouterTrials {

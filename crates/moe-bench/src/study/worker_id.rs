@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 /// A trial whose worker has not been heard of for this long is taken for dead, if the worker is of another machine.
 pub(crate) const SILENCE: u64 = 300;
 
+/// User attributes of a study whose names begin so have the programs and machines that have worked on it.
+pub(crate) const HOST: &str = "moe.host.";
+
 /// A process, as the user attribute `moe.worker` of its trials names it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WorkerId {
@@ -38,6 +41,11 @@ impl WorkerId {
             machine: machine.unwrap_or_default(),
             started: start_of(pid).unwrap_or(0),
         }
+    }
+
+    /// The user attribute of the study that has the program and the machine of this process.
+    pub(crate) fn key(&self) -> String {
+        format!("{HOST}{}-{}-{}", self.host, self.pid, self.started)
     }
 
     /// Whether it lives, if this process can tell: it is of the same machine.

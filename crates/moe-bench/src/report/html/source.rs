@@ -12,6 +12,7 @@ use crate::experiment::results::{Comparison, RunResult};
 use crate::journal::journal::Journal;
 use crate::journal::state::Study as Kept;
 use crate::study::stored::{NAME, stored};
+use crate::study::summary::StudySummary;
 
 /// What a page is about.
 #[derive(Debug)]
@@ -42,6 +43,13 @@ pub(crate) struct Study {
     pub(crate) path: PathBuf,
     pub(crate) config: Config,
     pub(crate) kept: Kept,
+}
+
+impl Study {
+    /// What it has found.
+    pub(crate) fn summary(&self) -> StudySummary {
+        StudySummary::new(self.path.display().to_string(), &self.config, &self.kept)
+    }
 }
 
 /// What may be passed to `moe report`.

@@ -10,8 +10,7 @@ use crate::report::html::section::{Key, Part, Plot, Section};
 use crate::report::html::sections::tuned::{RESAMPLES, Tuned};
 use crate::statistics::bootstrap::Bootstrap;
 use crate::statistics::{
-    BudgetUnit, Reduction, RouterBudget, Target, budget_reduction, check_equal_budgets,
-    reduction_curve, reduction_interval,
+    BudgetUnit, Reduction, Target, budget_reduction, reduction_curve, reduction_interval,
 };
 
 /// A line per router of which the study has R and R+.
@@ -32,7 +31,7 @@ pub(super) fn of_study(tuned: &[Tuned<'_>]) -> Section {
     let rows: Vec<Vec<String>> =
         pairs.par_iter().map(|(base, searched)| row(base, searched)).collect();
     let heads = ["router", "against", "in trials", "in epochs", "in seconds", "largest in trials"];
-    let mut blocks = vec![
+    let blocks = [
         Block::table(heads, rows),
         Block::Paragraph(
             "How many times less of a budget R+ needs than R to reach the lowest expected test loss of R, with its 95 % \
@@ -42,19 +41,6 @@ pub(super) fn of_study(tuned: &[Tuned<'_>]) -> Section {
                 .into(),
         ),
     ];
-    let budgets: Vec<RouterBudget> = pairs
-        .iter()
-        .flat_map(|(base, searched)| [base, searched])
-        .map(|tuned| RouterBudget {
-            router: tuned.router.to_owned(),
-            trials: tuned.trials.len() as f64,
-            epochs: tuned.trials.iter().map(|trial| trial.epochs).sum(),
-            seconds: tuned.trials.iter().map(|trial| trial.seconds).sum(),
-        })
-        .collect();
-    if let Err(unequal) = check_equal_budgets(&budgets, BudgetUnit::Trials, 0.0) {
-        blocks.push(Block::Paragraph(unequal.sentence()));
-    }
     section.blocks(blocks).with(plot(&pairs))
 }
 

@@ -6,13 +6,12 @@ use crate::report::html::sections::tuned::Tuned;
 use crate::report::html::sections::{about, budget, losses, reduction, slices, verdict};
 use crate::report::html::source::Study;
 use crate::report::study::study as results;
-use crate::study::summary::{StudySummary, of_router, statistics_of};
+use crate::study::summary::{of_router, statistics_of};
 
 /// The title of the page and its sections.
 pub(in crate::report::html) fn page(study: &Study) -> (String, Vec<Section>) {
     let config = &study.config;
-    let path = study.path.display().to_string();
-    let summary = StudySummary::new(path, config, &study.kept);
+    let summary = study.summary();
     let keys = keys(config.run.routers.iter().map(String::as_str));
     let tuned: Vec<Tuned<'_>> = (config.run.routers.iter().zip(&keys))
         .map(|(router, key)| {
@@ -29,6 +28,7 @@ pub(in crate::report::html) fn page(study: &Study) -> (String, Vec<Section>) {
         reduction::of_study(&tuned),
         losses::of_study(study, &keys),
         slices::of_study(study, &keys),
+        about::hosts(&summary.hosts),
         about::configuration(config),
         about::command(
             "moe tune STUDY",
