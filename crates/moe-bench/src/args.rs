@@ -20,7 +20,8 @@ use crate::study::summary::StudySummary;
 /// Arguments for the configuration of an experiment.
 #[derive(Debug, Args)]
 pub(crate) struct ExperimentArgs {
-    /// Built-in configuration: smoke, quick, movielens, jester or book-crossing [default: quick]
+    /// Built-in configuration: smoke, quick, movielens, jester or book-crossing; quick has one for multi-optdigits and one for
+    /// domain-optdigits, of which --dataset chooses one [default: quick]
     #[arg(long, conflicts_with = "config")]
     preset: Option<String>,
     #[command(flatten)]
@@ -175,41 +176,99 @@ impl ExperimentArgs {
     pub(crate) fn config(
         &self,
         stored: Option<&Config>,
+        flags: Vec<Assignment>,
+        reads: Reads,
+        models: &Models,
+    ) -> Result<Config, Error> {
+        let bases = self.bases(stored)?;
+        let first = bases.into_iter().next().expect("a preset has a configuration");
+        self.changed(first, flags, reads, models)
+    }
+
+    /// The configurations that the arguments ask for, as [`ExperimentArgs::config`]: several if the preset has several and
+    /// `--dataset` does not choose one.
+    pub(crate) fn configs(
+        &self,
+        flags: &[Assignment],
+        reads: Reads,
+        models: &Models,
+    ) -> Result<Vec<Config>, Error> {
+        let bases = self.bases(None)?.into_iter();
+        let configs = bases.map(|base| self.changed(base, flags.to_vec(), reads, models));
+        let mut configs = configs.collect::<Result<Vec<_>, Error>>()?;
+        // The data set may have been set.
+        configs.dedup_by(|next, one| next.dataset.name == one.dataset.name);
+        Ok(configs)
+    }
+
+    /// The configurations before they are changed by flags.
+    fn bases(&self, stored: Option<&Config>) -> Result<Vec<Config>, Error> {
+        if let Some(config) = self.config.file() {
+            return Ok(vec![config?]);
+        }
+        let preset = match (&self.preset, stored) {
+            (Some(preset), _) => preset,
+            (None, Some(stored)) => return Ok(vec![stored.clone()]),
+            (None, None) => "quick",
+        };
+        let mut configs = Config::presets(preset)?;
+        if let Some(name) = &self.dataset {
+            let chosen = configs.iter().position(|config| config.dataset.name == *name);
+            configs = vec![configs.swap_remove(chosen.unwrap_or(0))];
+        }
+        Ok(configs)
+    }
+
+    /// A configuration, changed by flags.
+    fn changed(
+        &self,
+        base: Config,
         mut flags: Vec<Assignment>,
         reads: Reads,
         models: &Models,
     ) -> Result<Config, Error> {
-        let default = || match (&self.preset, stored) {
-            (Some(preset), _) => Config::preset(preset),
-            (None, Some(stored)) => Ok(stored.clone()),
-            (None, None) => Config::preset("quick"),
-        };
         if let Some(name) = &self.dataset {
             flags.push(Assignment::of_flag(format!("--dataset {name}"), "dataset.name", &**name));
         }
         if let Some(epochs) = self.epochs {
             flags.push(Assignment::of_flag(format!("--epochs {epochs}"), "train.epochs", epochs));
         }
-        self.config.config(default, self.dataset.as_deref(), flags, reads, models)
+        self.config.changed(base, self.dataset.as_deref(), flags, reads, models)
     }
 }
 
 impl ConfigArgs {
-    /// The configuration of the file or else `default`, for another data set if `dataset` names one, changed by `flags` and
-    /// by `--set`.
-    ///
-    /// # Errors
-    /// If the configuration is wrong, two of the arguments say different things about a key, or one has no effect on what
-    /// the command `reads`.
+    /// The configuration of the file, if one is given.
+    fn file(&self) -> Option<Result<Config, Error>> {
+        self.config.as_deref().map(Config::read)
+    }
+
+    /// The configuration of the file or else `default`, changed as by [`ConfigArgs::changed`].
     pub(crate) fn config(
         &self,
-        default: impl FnOnce() -> Result<Config, Error>,
+        default: Config,
         dataset: Option<&str>,
         flags: Vec<Assignment>,
         reads: Reads,
         models: &Models,
     ) -> Result<Config, Error> {
-        let mut config = self.config.as_deref().map_or_else(default, Config::read)?;
+        let config = self.file().unwrap_or(Ok(default))?;
+        self.changed(config, dataset, flags, reads, models)
+    }
+
+    /// A configuration, for another data set if `dataset` names one, changed by `flags` and by `--set`.
+    ///
+    /// # Errors
+    /// If the configuration is wrong, two of the arguments say different things about a key, or one has no effect on what
+    /// the command `reads`.
+    fn changed(
+        &self,
+        mut config: Config,
+        dataset: Option<&str>,
+        flags: Vec<Assignment>,
+        reads: Reads,
+        models: &Models,
+    ) -> Result<Config, Error> {
         if let Some(name) = dataset.filter(|name| *name != config.dataset.name) {
             // Options and task weights of another data set do not apply to this one.
             config.dataset = DatasetConfig { name: name.into(), ..DatasetConfig::default() };

@@ -31,6 +31,10 @@ fn a_comparison_of_all_routers_is_at_most_100_characters_wide() {
     let first = text.lines().next().unwrap();
     assert!(heads.iter().all(|head| first.contains(head)), "{text}");
     assert!(flat(&text).contains("22 of 22 runs ended at the last epoch"), "{text}");
+    // The lowest loss comes first.
+    let lines = text.lines().skip(2).take(routers.len());
+    let losses = lines.map(|line| line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap());
+    assert!(losses.is_sorted(), "{text}");
     // A softmax over all experts does not choose, a router that does says whether it routes.
     let line = |router: &str| text.lines().find(|line| line.starts_with(&format!(" {router} ")));
     assert!(line("softmax").unwrap().trim_end().ends_with(" -"), "{text}");

@@ -1,5 +1,7 @@
 //! `moe compare`
 
+use std::path::PathBuf;
+
 use clap::Args;
 use moe_nn::Models;
 use rayon::ThreadPool;
@@ -9,7 +11,7 @@ use crate::args::{Jobs, TrainingArgs, name};
 use crate::commands::command::Command;
 use crate::config::assignments::{Assignment, Reads};
 use crate::error::Error;
-use crate::experiment::comparison_dir::ComparisonDir;
+use crate::experiment::comparison_dir::{ComparisonDir, folder};
 use crate::experiment::experiment::Experiment;
 use crate::experiment::metadata::Host;
 use crate::experiment::results::{Comparison, DivergedRun, RunOutcome};
@@ -22,8 +24,11 @@ use crate::report::format::markdown;
 use crate::report::glance::glance;
 use crate::report::html::page;
 use crate::report::html::source::Source;
+use crate::report::progress::Progress;
 
 /// Train several routers side by side and print a table
+///
+/// The preset quick is about two data sets: it prints a table for each, and the directory of results has one for each in it.
 #[derive(Debug, Args)]
 pub(crate) struct Compare {
     #[command(flatten)]
@@ -60,31 +65,91 @@ impl Command for Compare {
         if let Some(seeds) = self.seeds {
             flags.push(Assignment::of_flag(format!("--seeds {seeds}"), "run.seeds", seeds));
         }
-        let mut config = self.training.experiment.config(None, flags, Reads::Comparison, models)?;
-        (config.search, config.tune) = Default::default();
-        // The configuration has not been checked yet.
-        let jobs = self.jobs.count()?.min(Runs::count(&config)).max(1);
-        let pools = self.training.threads.pools(jobs)?;
+        let mut configs = self.training.experiment.configs(&flags, Reads::Comparison, models)?;
+        for config in &mut configs {
+            (config.search, config.tune) = Default::default();
+        }
+        // The configurations have not been checked yet.
+        let most = configs.iter().map(Runs::count).max().unwrap_or(1);
+        let pools = self.training.threads.pools(self.jobs.count()?.min(most).max(1))?;
         // A wrong configuration is reported before a directory is made.
-        let experiment = pools[0].install(|| Experiment::prepare(&config, models))?;
-        self.compare(&experiment, &pools)
+        let prepare = |config| Experiment::prepare(config, models);
+        let prepare = || configs.iter().map(prepare).collect::<Result<Vec<_>, Error>>();
+        let experiments = pools[0].install(prepare)?;
+        self.compare_all(&experiments, &pools)
     }
 }
 
+/// A comparison that is to be made: its directory, and the runs that it has.
+type Begun = (ComparisonDir, Vec<RunOutcome>);
+
 impl Compare {
-    fn compare(&self, experiment: &Experiment<'_>, pools: &[ThreadPool]) -> Result<String, Error> {
-        let config = &experiment.config;
-        let (dir, finished) = match &self.training.out {
-            Some(path) if self.resume => ComparisonDir::resume(path, config, experiment.models)?,
-            out => (ComparisonDir::create(out.as_deref(), config)?, Vec::new()),
-        };
+    /// Makes one comparison after the other; what they print.
+    fn compare_all(
+        &self,
+        experiments: &[Experiment<'_>],
+        pools: &[ThreadPool],
+    ) -> Result<String, Error> {
+        let (folder, begun) = self.begin(experiments)?;
         // Before there is a directory, a signal ends the process: there is nothing to lose.
         let signals = Signals::catch()?;
         let progress = self.training.progress.start();
+        let count = |experiments: &[Experiment<'_>]| {
+            experiments.iter().map(|experiment| Runs::count(&experiment.config)).sum::<usize>()
+        };
+        let mut texts = Vec::new();
+        for (i, (experiment, begun)) in experiments.iter().zip(begun).enumerate() {
+            let text = self.compare(experiment, pools, begun, &signals, &*progress);
+            texts.push(text.map_err(|error| match (error, &folder) {
+                (Error::ComparisonInterrupted { signal, status, finished, .. }, Some(folder)) => {
+                    let (path, runs) = (folder.clone(), count(experiments));
+                    let finished = finished + count(&experiments[..i]);
+                    Error::ComparisonInterrupted { signal, status, path, finished, runs }
+                }
+                (error, _) => error,
+            })?);
+        }
+        Ok(texts.join("\n"))
+    }
+
+    /// The directories of the comparisons, and the one that they are in, if there are several.
+    fn begin(
+        &self,
+        experiments: &[Experiment<'_>],
+    ) -> Result<(Option<PathBuf>, Vec<Begun>), Error> {
+        let out = self.training.out.as_deref();
+        let name = |experiment: &Experiment<'_>| experiment.config.dataset.name.clone();
+        let names: Vec<String> = experiments.iter().map(name).collect();
+        let folder = match names.len() {
+            1 => None,
+            _ => Some(folder(out, self.resume, &names)?),
+        };
+        let begin = |(experiment, name): (&Experiment<'_>, &String)| {
+            let own = folder.as_ref().map(|folder| folder.join(name));
+            match own.as_deref().or(out) {
+                Some(path) if self.resume => {
+                    ComparisonDir::resume(path, &experiment.config, experiment.models)
+                }
+                out => Ok((ComparisonDir::create(out, &experiment.config)?, Vec::new())),
+            }
+        };
+        let begun = experiments.iter().zip(&names).map(begin).collect::<Result<_, Error>>()?;
+        Ok((folder, begun))
+    }
+
+    fn compare(
+        &self,
+        experiment: &Experiment<'_>,
+        pools: &[ThreadPool],
+        (dir, finished): Begun,
+        signals: &Signals,
+        progress: &dyn Progress,
+    ) -> Result<String, Error> {
+        let config = &experiment.config;
         // Each finished run is on disk, even if a later one fails.
         let mut keep = |outcomes: &[&RunOutcome]| dir.save(outcomes);
-        let runs = Runs::new(experiment, pools, Some(&signals));
-        let outcomes = runs.all(finished, &*progress, &mut keep)?;
+        let runs = Runs::new(experiment, pools, Some(signals));
+        let outcomes = runs.all(finished, progress, &mut keep)?;
         let (finished, runs) = (outcomes.len(), Runs::count(config));
         if let Some(signal) = signals.caught().filter(|_| finished < runs) {
             let (path, status) = (dir.dir.path.clone(), signal.exit_status());

@@ -120,8 +120,7 @@ fn fetch(args: &FetchArgs) -> Result<String, Error> {
 fn load(args: &DataArgs, models: &Models) -> Result<(&'static Entry, LoadOptions, Dataset), Error> {
     let name = &*args.name;
     let flags = vec![Assignment::of_flag(name.into(), "dataset.name", name)];
-    let default = || Ok(Config::default());
-    let config = args.config.config(default, Some(name), flags, Reads::Data, models)?;
+    let config = args.config.config(Config::default(), Some(name), flags, Reads::Data, models)?;
     config.validate()?;
     let (entry, options) = (moe_data::find(name)?, config.dataset.options);
     let data = entry.load(&options)?;

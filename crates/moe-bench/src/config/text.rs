@@ -8,25 +8,42 @@ use moe_core::{did_you_mean, nearest_name};
 use crate::config::Config;
 use crate::error::Error;
 
-const PRESETS: [(&str, &str); 5] = [
-    ("smoke", include_str!("../../presets/smoke.toml")),
-    ("quick", include_str!("../../presets/quick.toml")),
-    ("movielens", include_str!("../../presets/movielens.toml")),
-    ("jester", include_str!("../../presets/jester.toml")),
-    ("book-crossing", include_str!("../../presets/book-crossing.toml")),
+/// The presets, each with a configuration for every data set that it is about.
+const PRESETS: [(&str, &[&str]); 5] = [
+    ("smoke", &[include_str!("../../presets/smoke.toml")]),
+    (
+        "quick",
+        &[
+            include_str!("../../presets/quick.toml"),
+            include_str!("../../presets/quick-domains.toml"),
+        ],
+    ),
+    ("movielens", &[include_str!("../../presets/movielens.toml")]),
+    ("jester", &[include_str!("../../presets/jester.toml")]),
+    ("book-crossing", &[include_str!("../../presets/book-crossing.toml")]),
 ];
 
 /// The longest line of a file that an error repeats.
 const LONGEST_EXCERPT: usize = 200;
 
 impl Config {
-    /// A built-in configuration: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`.
+    /// A built-in configuration: `smoke`, `quick`, `movielens`, `jester` or `book-crossing`. Of `quick`, which is about two data
+    /// sets, it is that of `multi-optdigits`.
     ///
     /// # Errors
     /// If there is no such preset.
     pub fn preset(name: &str) -> Result<Self, Error> {
+        Ok(Self::presets(name)?.swap_remove(0))
+    }
+
+    /// The built-in configurations of this name, one or more: `quick` has one for `multi-optdigits` and one for
+    /// `domain-optdigits`.
+    ///
+    /// # Errors
+    /// If there is no such preset.
+    pub fn presets(name: &str) -> Result<Vec<Self>, Error> {
         let names = || PRESETS.iter().map(|(name, _)| *name);
-        let Some((_, text)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
+        let Some((_, texts)) = PRESETS.iter().find(|(preset, _)| *preset == name) else {
             let nearest = nearest_name(name, names());
             return Err(Error::Config(format!(
                 "unknown preset \"{name}\"{}; known presets: {}",
@@ -34,7 +51,8 @@ impl Config {
                 names().collect::<Vec<_>>().join(", ")
             )));
         };
-        Self::parse(text).map_err(|problem| Error::Config(format!("preset {name}: {problem}")))
+        let wrong = |problem| Error::Config(format!("preset {name}: {problem}"));
+        texts.iter().map(|text| Self::parse(text).map_err(wrong)).collect()
     }
 
     /// Reads a configuration from a TOML file; missing keys have their defaults.
@@ -156,9 +174,10 @@ mod tests {
     #[test]
     fn presets_are_valid_and_complete_themselves() {
         for (name, _) in PRESETS {
-            let config = Config::preset(name).unwrap();
-            config.validate().unwrap();
-            assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+            for config in Config::presets(name).unwrap() {
+                config.validate().unwrap();
+                assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+            }
         }
         let unknown = message(Config::preset("quik"));
         assert!(unknown.contains("did you mean \"quick\"?"), "{unknown}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use moe_core::files::whole_name;
 use moe_core::lock_file::{LockError, LockFile};
@@ -90,6 +90,33 @@ impl ComparisonDir {
     pub(crate) fn save(&self, outcomes: &[&RunOutcome]) -> Result<(), Error> {
         self.dir.write_lines(RUNS, outcomes)
     }
+}
+
+/// The directory of several comparisons, which has a directory of each of these `names`: `out`, which must be new or empty if
+/// they are not continued; without it a new one under `runs/`.
+///
+/// # Errors
+/// If the directory cannot be made or read, or holds something else.
+pub(crate) fn folder(
+    out: Option<&Path>,
+    is_continued: bool,
+    names: &[String],
+) -> Result<PathBuf, Error> {
+    let Some(path) = out.filter(|path| is_continued && path.exists()) else {
+        return Ok(OutDir::create(out, &format!("compare-{}", names.join("-and-")))?.path);
+    };
+    for entry in fs::read_dir(path).map_err(Error::file(path))? {
+        let name = entry.map_err(Error::file(path))?.file_name();
+        if !names.iter().any(|known| name == **known) {
+            let problem = format!(
+                "holds {}; the directory of comparisons on {} holds a directory for each of them only",
+                name.to_string_lossy(),
+                names.join(" and ")
+            );
+            return Err(Error::out_dir(path, problem));
+        }
+    }
+    Ok(path.to_owned())
 }
 
 /// Locks the directory `path`; `other` says what another process does.

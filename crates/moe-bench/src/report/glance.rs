@@ -38,11 +38,13 @@ fn list(items: Vec<String>) -> Block {
     Block::List(items.iter().map(|item| wrapped(item, 2)).collect())
 }
 
-/// The table, and the number of tasks whose metric it has no room for.
+/// The table, the router with the lowest test loss first, and the number of tasks whose metric it has no room for.
 fn table(comparison: &Comparison) -> (Block, usize) {
-    let summaries = &comparison.summary;
+    let mut summaries: Vec<&RouterSummary> = comparison.summary.iter().collect();
+    // A router without a finished run comes last: its loss is NaN.
+    summaries.sort_by(|a, b| a.test_loss.mean.total_cmp(&b.test_loss.mean));
     let column = |head: &str, cell: &dyn Fn(&RouterSummary) -> String| -> Column {
-        (head.to_owned(), summaries.iter().map(cell).collect())
+        (head.to_owned(), summaries.iter().map(|of| cell(of)).collect())
     };
     let runs = |of: &RouterSummary| comparison.runs_of(&of.router);
     let first = [column("router", &|of| of.router.clone()), column("test loss\n± s.e.", &loss)];
