@@ -59,7 +59,7 @@ fn check_contract(object: &Value) {
              steps_per_second test val_loss",
         ),
         ("runs/*/test", "ci95 loss tasks"),
-        ("runs/*/curve", "train val"),
+        ("runs/*/curve", "experts_per_row seconds train val"),
         ("summary/*", "router runs test_loss vs_baseline"),
         ("summary/*/test_loss", "mean stderr"),
     ] {

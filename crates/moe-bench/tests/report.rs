@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use common::pages::{EVIL, check_page, rendered, section, sections, write_study};
 use common::{Place, TINY, check_refused};
+use serde_json::Value;
 
 /// A comparison of three routers in `cmp`.
 fn compared(place: &Place) {
@@ -21,13 +22,15 @@ fn trained(place: &Place) {
     assert!(ran.stderr.contains("report.html"), "{ran:#?}");
 }
 
-const OF_COMPARISON: [&str; 10] = [
+const OF_COMPARISON: [&str; 12] = [
     "verdict",
     "results",
+    "spread",
     "losses",
     "load",
     "specialisation",
     "rows",
+    "pace",
     "cost",
     "configuration",
     "versions",
@@ -86,12 +89,48 @@ fn losses_by_epoch_are_an_added_key() {
     let html = place.text("cmp/report.html");
     check_page(&html);
     assert_eq!(sections(&html), OF_COMPARISON);
+    let pace = section(&html, "pace");
+    assert!(pace.contains("do not have the cost by epoch") && !pace.contains("<svg"), "{pace}");
     let losses = section(&html, "losses");
     assert!(losses.contains("no losses by epoch") && !losses.contains("<svg"), "{losses}");
     for text in [text, without] {
         let read: moe_bench::Comparison = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string_pretty(&read).unwrap() + "\n", text);
     }
+}
+
+#[test]
+fn spread_and_cost_are_those_of_the_runs() {
+    let place = Place::new();
+    let more = ["--routers", "top-k,shared-bottom", "--set", "train.epochs=2", "--seeds", "4"];
+    place.smoke(&[&more[..], &["--out", "cmp"]].concat()).succeeded();
+    let results = place.json("cmp/results.json");
+    let runs: Vec<&Value> = results["runs"].as_array().unwrap().iter().collect();
+    let top_k: Vec<&Value> = runs.iter().filter(|run| run["router"] == "top-k").copied().collect();
+    let of = |id: &str| {
+        let args = ["report", "cmp", "--format", "csv", "--sections", id];
+        place.run(&args).succeeded().stdout
+    };
+    let mut losses: Vec<f64> =
+        top_k.iter().map(|run| run["test"]["loss"].as_f64().unwrap()).collect();
+    losses.sort_by(f64::total_cmp);
+    let [a, b, c, d] = losses[..] else { panic!("{losses:?}") };
+    let mean = (a + b + c + d) / 4.0;
+    let deviation = (losses.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
+    let line = format!("top-k,4,{a:.4},{:.4},{d:.4},{d:.4},{deviation:.4}\n", (b + c) / 2.0);
+    assert!(of("spread").contains(&line), "{} {line}", of("spread"));
+
+    let curve = |run: &Value, key: &str, epoch: usize| run["curve"][key][epoch].as_f64().unwrap();
+    let mean =
+        |value: &dyn Fn(&Value) -> f64| top_k.iter().map(|run| value(run)).sum::<f64>() / 4.0;
+    let experts = |epoch| mean(&|run| curve(run, "experts_per_row", epoch));
+    let first = 1e3 * mean(&|run| curve(run, "seconds", 0));
+    let last = 1e3 * mean(&|run| curve(run, "seconds", 1) - curve(run, "seconds", 0));
+    let line = format!("top-k,{:.2},{:.2},{first:.1},{last:.1}\n", experts(0), experts(1));
+    assert!(of("pace").contains(&line), "{} {line}", of("pace"));
+    assert!(of("pace").contains("\nshared-bottom,-,-,"), "it has no gates");
+    let html = place.text("cmp/report.html");
+    assert_eq!(section(&html, "pace").matches("<svg").count(), 2);
 }
 
 #[test]

@@ -14,10 +14,10 @@ use moe_routers::{GateSpec, Value};
 
 use crate::config::{Config, ModelConfig};
 use crate::error::Error;
-use crate::experiment::loss_curve::LossCurve;
 use crate::experiment::metadata::{CostMeter, Host};
 use crate::experiment::results::RunResult;
 use crate::experiment::routing_result::RoutingResult;
+use crate::experiment::run_curve::RunCurve;
 use crate::experiment::test_result::TestResult;
 
 /// A checked configuration with its data, ready to train.
@@ -217,7 +217,7 @@ impl<'r> Experiment<'r> {
             val_loss: history.best_val_loss,
             test: TestResult::new(&test, &data.tasks),
             routing: RoutingResult::new(&history, &test, config.model.k, data.test.groups()),
-            curve: LossCurve::of(&history.epochs),
+            curve: RunCurve::of(&history.epochs),
             seconds: history.train_seconds,
             steps: history.steps,
             steps_per_second: history.steps as f64 / history.train_seconds.max(1e-9),

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::experiment::gap::GapClosed;
-use crate::experiment::loss_curve::LossCurve;
 use crate::experiment::metadata::{Host, RunCost};
 use crate::experiment::routing_result::RoutingResult;
+use crate::experiment::run_curve::RunCurve;
 use crate::experiment::test_result::TestResult;
 use crate::statistics::bootstrap::Bootstrap;
 use crate::statistics::many::{holm, simultaneous_level};
@@ -93,8 +93,8 @@ pub struct RunResult {
     /// How rows spread over experts.
     pub routing: RoutingResult,
     /// The losses by epoch.
-    #[serde(default, skip_serializing_if = "LossCurve::is_empty")]
-    pub curve: LossCurve,
+    #[serde(default, skip_serializing_if = "RunCurve::is_empty")]
+    pub curve: RunCurve,
     /// Seconds spent in training steps.
     pub seconds: f64,
     /// Number of training steps.

@@ -37,7 +37,7 @@ mod change;
 mod equal_budgets;
 pub(crate) mod many;
 pub(crate) mod paired;
-mod quantile;
+pub(crate) mod quantile;
 pub(crate) mod summary;
 pub(crate) mod top_share;
 pub(crate) mod trial;
