@@ -41,6 +41,9 @@ pub(crate) const STEPS: &[Step] = &[
     step("smoke", "run the `smoke` comparison and hold its JSON against the contract", || {
         smoke::check().map(|()| OK)
     }),
+    step("default", "run the default comparison within its number of training steps", || {
+        smoke::check_default().map(|()| OK)
+    }),
 ];
 
 fn cargo(args: &str, env: &[(&str, &str)]) -> Result<&'static str> {

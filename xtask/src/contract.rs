@@ -158,9 +158,27 @@ impl Comparison {
         Ok(report)
     }
 
+    /// Reads the reports of several comparisons, one after the other.
+    pub(crate) fn read_all(json: &str) -> Result<Vec<Comparison>> {
+        let values = serde_json::Deserializer::from_str(json).into_iter::<Value>();
+        values.map(|value| Comparison::read(&value?.to_string())).collect()
+    }
+
     /// Number of runs.
     pub(crate) fn runs(&self) -> usize {
         self.runs.len()
+    }
+
+    /// Number of training steps of all runs.
+    pub(crate) fn steps(&self) -> u64 {
+        self.runs.iter().map(|run| run.steps).sum()
+    }
+
+    /// Number of runs that ended at the last epoch, where they may not have converged.
+    pub(crate) fn capped(&self) -> Result<usize> {
+        let most = self.config.get("train").and_then(|train| train["epochs"].as_u64());
+        let most = most.context("config.train.epochs: not a number")?;
+        Ok(self.runs.iter().filter(|run| run.epochs >= most).count())
     }
 
     /// Checks what the types do not express.

@@ -19,6 +19,7 @@ mod smoke;
 mod sources;
 mod steps;
 mod structure;
+mod studies;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +37,9 @@ usage: cargo xtask VERB
                  run the long form of the tests of kills, of several writers and of malicious files
   reliability --list
                  list the suites
+  studies [NAME...]
+                 continue the studies of configs/studies, all or the named ones, in target/studies; keep them in
+                 docs/results/studies, and write configs/tuned
   miri           run the tests of the unsafe kernels under miri, if it is installed
 ";
 
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
             }
         }
         ["layers"] => structure::check(),
+        ["studies", ref names @ ..] => studies::run(names),
         ["performance"] => performance::measure(None),
         ["performance", script] => performance::measure(Some(script)),
         ["miri"] => ci::miri().map(|outcome| println!("miri: {outcome}")),

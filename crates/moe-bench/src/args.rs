@@ -142,18 +142,20 @@ pub(crate) struct Threads {
 /// The number of runs at a time.
 #[derive(Debug, Args)]
 pub(crate) struct Jobs {
-    /// Number of runs at a time, which share the threads; results do not depend on it
-    #[arg(long, default_value_t = 1)]
-    jobs: i64,
+    /// Number of runs at a time, which share the threads; results do not depend on it [default: one for each thread]
+    #[arg(long)]
+    jobs: Option<i64>,
 }
 
 impl Jobs {
-    /// The number.
-    pub(crate) fn count(&self) -> Result<usize, Error> {
+    /// Pools of threads for the runs at a time: one for each, and no more than there are `runs`.
+    pub(crate) fn pools(&self, threads: &Threads, runs: usize) -> Result<Vec<ThreadPool>, Error> {
         const MOST: i64 = 1024;
+        let runs = runs.max(1);
         match self.jobs {
-            jobs @ 1..=MOST => Ok(jobs as usize),
-            jobs => {
+            None => threads.pools(threads.pool()?.current_num_threads().min(runs)),
+            Some(jobs @ 1..=MOST) => threads.pools(runs.min(jobs as usize)),
+            Some(jobs) => {
                 let text = format!("--jobs {jobs} is not allowed; it must be from 1 to {MOST}");
                 Err(Error::Config(text))
             }
@@ -180,7 +182,7 @@ impl ExperimentArgs {
         reads: Reads,
         models: &Models,
     ) -> Result<Config, Error> {
-        let bases = self.bases(stored)?;
+        let bases = self.bases(stored, models)?;
         let first = bases.into_iter().next().expect("a preset has a configuration");
         self.changed(first, flags, reads, models)
     }
@@ -193,7 +195,7 @@ impl ExperimentArgs {
         reads: Reads,
         models: &Models,
     ) -> Result<Vec<Config>, Error> {
-        let bases = self.bases(None)?.into_iter();
+        let bases = self.bases(None, models)?.into_iter();
         let configs = bases.map(|base| self.changed(base, flags.to_vec(), reads, models));
         let mut configs = configs.collect::<Result<Vec<_>, Error>>()?;
         // The data set may have been set.
@@ -201,8 +203,8 @@ impl ExperimentArgs {
         Ok(configs)
     }
 
-    /// The configurations before they are changed by flags.
-    fn bases(&self, stored: Option<&Config>) -> Result<Vec<Config>, Error> {
+    /// The configurations before they are changed by flags. A preset lacks the routers that `models` does not have.
+    fn bases(&self, stored: Option<&Config>, models: &Models) -> Result<Vec<Config>, Error> {
         if let Some(config) = self.config.file() {
             return Ok(vec![config?]);
         }
@@ -212,6 +214,7 @@ impl ExperimentArgs {
             (None, None) => "quick",
         };
         let mut configs = Config::presets(preset)?;
+        configs.iter_mut().for_each(|config| config.retain_routers(|id| models.info(id).is_ok()));
         if let Some(name) = &self.dataset {
             let chosen = configs.iter().position(|config| config.dataset.name == *name);
             configs = vec![configs.swap_remove(chosen.unwrap_or(0))];

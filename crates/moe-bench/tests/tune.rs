@@ -127,8 +127,8 @@ fn the_best_parameters_are_a_configuration() {
     let text = place.text("best.toml");
     let best = |i: usize| &made["routers"][i]["best"];
     for (i, router) in ["top-k", "comet"].into_iter().enumerate() {
-        let says = format!("#   {router}: trial {} of 3, 6 epochs", best(i)["number"]);
-        assert!(text.contains(&says), "{text}");
+        let says = format!("#   {router}: trial {}, the best of 3 by a ", best(i)["number"]);
+        assert!(text.contains(&says) && text.contains("; 6 epochs in all\n"), "{text}");
     }
     // Trained again from the seed of the trial, a router reaches what the trial reached.
     let seed = best(1)["seed"].to_string();

@@ -9,7 +9,8 @@ use common::{Place, check_refused, gzip};
 /// A study of two routers, whose trials have two epochs, with a number of epochs for each router.
 fn study<'a>(epochs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let study = ["tune", "study.log", "--preset", "smoke", "--routers", "top-k,comet"];
-    [&study[..], &["--trials", "50", "--progress", "none", "--set", epochs], more].concat()
+    let few = ["--jobs", "1", "--trials", "50", "--progress", "none", "--set", epochs];
+    [&study[..], &few, more].concat()
 }
 
 /// Number of trials of each of the two routers.
@@ -31,7 +32,8 @@ fn a_number_of_epochs_ends_a_study() {
     let before = place.read("study.log");
     place.run(&["tune", "study.log"]).succeeded();
     assert_eq!(place.read("study.log"), before, "all is done");
-    place.run(&study("tune.epochs=7", &["--jobs", "2"])).succeeded();
+    let more = ["tune", "study.log", "--jobs", "2", "--set", "tune.epochs=7"];
+    place.run(&more).succeeded();
     assert_eq!(counts(&place), [4, 4]);
     place.run(&["tune", "study.log"]).succeeded();
     assert_eq!(counts(&place), [4, 4], "the study keeps its number");

@@ -71,7 +71,7 @@ impl Command for Compare {
         }
         // The configurations have not been checked yet.
         let most = configs.iter().map(Runs::count).max().unwrap_or(1);
-        let pools = self.training.threads.pools(self.jobs.count()?.min(most).max(1))?;
+        let pools = self.jobs.pools(&self.training.threads, most)?;
         // A wrong configuration is reported before a directory is made.
         let prepare = |config| Experiment::prepare(config, models);
         let prepare = || configs.iter().map(prepare).collect::<Result<Vec<_>, Error>>();

@@ -84,12 +84,12 @@ impl Command for Tune {
         if self.repair {
             return repaired(&self.study);
         }
-        let (end, jobs) = (self.end()?, self.jobs.count()?);
+        let end = self.end()?;
+        let pools = self.jobs.pools(&self.threads, usize::MAX)?;
         let study = Study::open(&self.study, models, |stored| {
             self.experiment.config(stored, self.flags(), Reads::Study, models)
         })?;
         if !study.is_over()? {
-            let pools = self.threads.pools(jobs)?;
             let limits = Limits { end, signals: Signals::catch()? };
             let prepare = || Experiment::prepare(study.space().config(), models);
             let experiment = pools[0].install(prepare)?;

@@ -78,7 +78,8 @@ impl Config {
         self.with_all(&[Assignment::of_set(assignment)?])
     }
 
-    /// The configuration with all of these keys changed.
+    /// The configuration with all of these keys changed. A key of `[model]` or `[train]` then holds for all routers, whatever
+    /// `[per_router]` had for it.
     ///
     /// # Errors
     /// If two of them say different things about a key, a key is unknown or a value has the wrong type.
@@ -126,6 +127,7 @@ impl Config {
                 })?;
             }
             table.insert(last.clone(), value.clone());
+            for_all_routers(&mut root, key);
         }
         Config::deserialize(root).map_err(|error| (in_plain_words(error.message()), None))
     }
@@ -178,6 +180,24 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// Removes what `[per_router]` has for a key of `[model]` or `[train]`.
+fn for_all_routers(root: &mut Table, key: &[String]) {
+    let Some((section, key)) = key.split_first() else { return };
+    let Some(Value::Table(routers)) = root.get_mut("per_router") else { return };
+    routers.retain(|_, of_router| {
+        let Value::Table(of_router) = of_router else { return true };
+        let is_empty = match (of_router.get_mut(section), key.first()) {
+            (Some(Value::Table(keys)), Some(key)) => keys.remove(key).is_some() && keys.is_empty(),
+            (Some(_), None) => true,
+            _ => false,
+        };
+        if is_empty {
+            of_router.remove(section);
+        }
+        !(is_empty && of_router.is_empty())
+    });
 }
 
 /// The parts of the key and the value of `KEY=VALUE`.

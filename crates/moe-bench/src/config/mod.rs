@@ -234,6 +234,14 @@ impl Config {
         self.tune.as_ref().map_or(Ok(()), TuneConfig::validate)
     }
 
+    /// Removes the routers that are not known, with their parameters.
+    pub(crate) fn retain_routers(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.run.routers.retain(|id| is_known(id));
+        self.routers.retain(|id, _| is_known(id));
+        self.per_router.retain(|id, _| is_known(id));
+        self.search.0.retain(|name, _| search::router_of(name).is_none_or(&is_known));
+    }
+
     /// The seeds of the runs.
     pub(crate) fn seeds(&self) -> impl Iterator<Item = u64> + use<> {
         let first = self.run.first_seed;

@@ -54,6 +54,7 @@ fn changed<S: serde::Serialize + serde::de::DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::assignments::Assignment;
 
     fn error(text: &str) -> String {
         let config: Config = toml::from_str(text).unwrap();
@@ -72,6 +73,34 @@ mod tests {
         let other = config.for_router("top-k").unwrap();
         assert_eq!(other, Config { per_router: Default::default(), ..config.clone() });
         assert_eq!(Config::parse(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_key_that_is_set_holds_for_all_routers() {
+        let text = "[per_router.comet.train]\nlearning_rate = 0.25\nepochs = 7\n\
+                    [per_router.comet.model]\nk = 1\n[per_router.top-k.train]\nlearning_rate = 0.5\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let set = |assignments: &str| {
+            let assignments = assignments.split(' ');
+            assignments.fold(config.clone(), |config, one| config.with(one).unwrap())
+        };
+        let rate = set("train.learning_rate=0.125");
+        for router in ["comet", "top-k", "hash"] {
+            assert_eq!(rate.for_router(router).unwrap().train.learning_rate, 0.125);
+        }
+        let own = rate.for_router("comet").unwrap();
+        assert_eq!((own.train.epochs, own.model.k), (7, 1), "the other keys stay");
+        assert!(!rate.per_router.contains_key("top-k"));
+        // One that is set for a router is set for it.
+        let both = config.with_all(&[
+            Assignment::of_set("per_router.comet.train.learning_rate=0.5").unwrap(),
+            Assignment::of_set("train.learning_rate=0.125").unwrap(),
+        ]);
+        let both = both.unwrap();
+        assert_eq!(both.for_router("comet").unwrap().train.learning_rate, 0.5);
+        assert_eq!(both.for_router("top-k").unwrap().train.learning_rate, 0.125);
+        assert!(set("model.k=2 train.learning_rate=0.1 train.epochs=3").per_router.is_empty());
+        assert_eq!(set("run.seeds=1").per_router, config.per_router);
     }
 
     #[test]

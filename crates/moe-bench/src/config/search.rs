@@ -210,6 +210,11 @@ fn join(
     Ok(())
 }
 
+/// The router that a parameter is of, if it is that of one router.
+pub(crate) fn router_of(name: &str) -> Option<&str> {
+    name.strip_prefix("routers.")?.rsplit_once('.').map(|(id, _)| id)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

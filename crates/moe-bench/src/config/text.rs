@@ -183,6 +183,28 @@ mod tests {
         assert!(unknown.contains("did you mean \"quick\"?"), "{unknown}");
     }
 
+    /// The parameters of the preset `quick` are those that the studies of the workspace have found.
+    #[test]
+    fn the_default_comparison_is_tuned() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/tuned");
+        if !root.is_dir() {
+            return;
+        }
+        for (config, file) in Config::presets("quick")
+            .unwrap()
+            .into_iter()
+            .zip(["multi-optdigits.toml", "domain-optdigits-k1.toml"])
+        {
+            let tuned = Config::read(&root.join(file)).unwrap();
+            for router in &config.run.routers {
+                let [own, best] =
+                    [&config, &tuned].map(|config| config.for_router(router).unwrap());
+                assert_eq!((&own.model, &own.train), (&best.model, &best.train), "{router}");
+                assert_eq!(own.routers.get(router), best.routers.get(router), "{router}");
+            }
+        }
+    }
+
     #[test]
     fn unknown_keys_name_the_place_and_the_nearest() {
         for (text, place, nearest) in [

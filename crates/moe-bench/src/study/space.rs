@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use crate::config::Config;
 use crate::config::assignments::Assignment;
-use crate::config::search::Suggestion;
+use crate::config::search::{Suggestion, router_of};
 use crate::error::Error;
 use crate::study::axis::Axis;
 
@@ -150,9 +150,4 @@ impl Space {
 pub(crate) fn assignment(name: &str, value: &Json) -> Result<Assignment, Error> {
     let word = value.as_str().map_or_else(|| value.to_string(), Into::into);
     Assignment::of_set(&format!("{name}={word}"))
-}
-
-/// The router that a parameter is of, if it is that of one router.
-fn router_of(name: &str) -> Option<&str> {
-    name.strip_prefix("routers.")?.rsplit_once('.').map(|(id, _)| id)
 }

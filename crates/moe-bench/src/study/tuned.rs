@@ -52,8 +52,8 @@ pub(crate) fn text(summary: &StudySummary) -> Result<String, Error> {
         let best = of.best.as_ref()?;
         let tried = of.complete + of.pruned + of.failed;
         Some(format!(
-            "#   {id}: trial {} of {tried}, {} epochs, validation loss {:.4}\n",
-            best.number, of.epochs, best.val_loss
+            "#   {id}: trial {}, the best of {tried} by a validation loss of {:.4}; {} epochs in all\n",
+            best.number, best.val_loss, of.epochs
         ))
     });
     Ok(format!(
