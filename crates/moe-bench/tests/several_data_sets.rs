@@ -14,7 +14,8 @@ const SETS: [&str; 2] = ["multi-optdigits", "domain-optdigits"];
 /// Two runs on each data set.
 fn quick<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let quick = ["compare", "--routers", "static,top-k", "--seeds", "1", "--epochs", "1"];
-    [&quick[..], &["--set", "train.batch_rows=1024", "--progress", "none"], more].concat()
+    let few = ["--set", "train.batch_rows=1024", "--set", "run.baseline=top-k", "--progress=none"];
+    [&quick[..], &few, more].concat()
 }
 
 /// The JSON objects of a text.
