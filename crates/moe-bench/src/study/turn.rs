@@ -30,7 +30,7 @@ pub(crate) fn next(study: &Study, space: &Space, tune: &TuneConfig) -> Option<Tu
     least.min_by_key(|&router| begun[router]).map(|router| turn(routers, &begun, router))
 }
 
-/// The next trial of the router that has the fewest, for a trial that another program has queued: it is no part of a budget.
+/// The next trial of the router that has the fewest, for a trial that another program has queued: budgets do not count.
 pub(crate) fn fewest(study: &Study, space: &Space) -> Turn {
     let routers = space.routers();
     let begun = begun(study, routers.len());

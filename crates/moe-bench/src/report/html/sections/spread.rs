@@ -3,6 +3,7 @@
 use crate::experiment::results::Comparison;
 use crate::report::document::Block;
 use crate::report::html::section::Section;
+use crate::statistics::Summary;
 use crate::statistics::quantile::quantile;
 
 /// The worst of this many runs make up the worst tenth.
@@ -19,19 +20,18 @@ pub(super) fn of_comparison(of: &Comparison) -> Section {
             continue;
         }
         losses.sort_by(f64::total_cmp);
-        let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
-        let centre = mean(&losses);
-        let squares: f64 = losses.iter().map(|loss| (loss - centre).powi(2)).sum();
-        let worst = losses.len().div_ceil(TENTH);
+        let count = losses.len();
+        let deviation = Summary::of(&losses).stderr.unwrap_or(0.0) * (count as f64).sqrt();
+        let worst = count.div_ceil(TENTH);
         let cells = [
             losses[0],
             quantile(&losses, 0.5),
-            mean(&losses[losses.len() - worst..]),
-            losses[losses.len() - 1],
-            (squares / (losses.len() - 1) as f64).sqrt(),
+            Summary::of(&losses[count - worst..]).mean,
+            losses[count - 1],
+            deviation,
         ];
         let cells = cells.iter().map(|cell| format!("{cell:.4}"));
-        rows.push([router.clone(), losses.len().to_string()].into_iter().chain(cells).collect());
+        rows.push([router.clone(), count.to_string()].into_iter().chain(cells).collect());
     }
     if rows.is_empty() {
         return section.missing("No router has two runs that were finished.");
